@@ -1,0 +1,127 @@
+// Package app is the shell of every service: command line and environment,
+// logger, metrics registry, signals, and the exit code.
+package app
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// Shell is what a service gets from its process.
+type Shell struct {
+	Name, Version string
+	Log           *slog.Logger
+	Registry      *prometheus.Registry
+	// Admin is the address of the admin HTTP server (":8080").
+	Admin string
+}
+
+// Service declares its flags and returns what runs until the context ends.
+type Service func(*flag.FlagSet) func(context.Context, Shell) error
+
+// Main runs a service as a process and returns its exit code: 0 after a
+// signal, 1 after a failure, 2 for a wrong command line.
+func Main(name, version string, service Service, options ...Option) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	return run(ctx, name, version, service, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr, options...)
+}
+
+// Common are the settings that every service has.
+type Common struct {
+	// Admin is the address of the admin HTTP server.
+	Admin  string
+	level  slog.Level
+	format string
+	// healthcheck and version ask for something else than a running service.
+	healthcheck, version bool
+}
+
+// Flags declares the flags with their defaults.
+func (c *Common) Flags(fs *flag.FlagSet) {
+	fs.StringVar(&c.Admin, "admin", ":8080", "address of the admin HTTP server: /healthz, /metrics, /v1")
+	fs.TextVar(&c.level, "log-level", slog.LevelInfo, "least level logged: debug, info, warn, error")
+	fs.StringVar(&c.format, "log-format", "json", "json or text")
+	fs.BoolVar(&c.healthcheck, "healthcheck", false, "ask the running service at -admin whether it is healthy, and exit")
+	fs.BoolVar(&c.version, "version", false, "print the version and exit")
+}
+
+func run(ctx context.Context, name, version string, service Service, args []string, env lookup, stdout, stderr io.Writer, options ...Option) int {
+	fs := flag.NewFlagSet(name, flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	var common Common
+	common.Flags(fs)
+	run := service(fs)
+	if err := Parse(fs, args, env, options...); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return 0
+		}
+		_, _ = fmt.Fprintf(stderr, "%s: %v\n", name, err)
+		return 2
+	}
+	switch {
+	case common.version:
+		_, _ = fmt.Fprintln(stdout, name, version)
+		return 0
+	case common.healthcheck:
+		if err := checkHealth(ctx, common.Admin); err != nil {
+			_, _ = fmt.Fprintf(stderr, "%s: %v\n", name, err)
+			return 1
+		}
+		return 0
+	}
+	sh := Shell{Name: name, Version: version, Admin: common.Admin}
+	var handler slog.Handler = slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: common.level})
+	if common.format == "text" {
+		handler = slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: common.level})
+	}
+	sh.Log = slog.New(handler).With("service", name)
+	sh.Registry = prometheus.NewRegistry()
+	sh.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	sh.Log.Info("starting", "version", version, slog.Any("config", effective(fs)))
+	if err := run(ctx, sh); err != nil && !errors.Is(err, context.Canceled) {
+		sh.Log.Error("stopped", "error", err)
+		return 1
+	}
+	sh.Log.Info("stopped")
+	return 0
+}
+
+// checkHealth asks the running process; an address without a host means this machine.
+func checkHealth(ctx context.Context, addr string) error {
+	if strings.HasPrefix(addr, ":") || strings.HasPrefix(addr, "0.0.0.0:") {
+		addr = "127.0.0.1" + addr[strings.LastIndexByte(addr, ':'):]
+	}
+	ctx, cancel := context.WithTimeout(ctx, 1500*time.Millisecond)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/healthz", nil)
+	if err != nil {
+		return err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = res.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(res.Body, 4096))
+	if err != nil {
+		return err
+	}
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("unhealthy: %s", strings.TrimSpace(string(body)))
+	}
+	return nil
+}

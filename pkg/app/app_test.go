@@ -1,0 +1,73 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// start runs a service that tells its settings instead of working.
+func start(t *testing.T, env map[string]string, args ...string) (code int, told, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	service := func(fs *flag.FlagSet) func(context.Context, Shell) error {
+		text := fs.String("text", "none", "a text")
+		var secret Secret
+		fs.Var(&secret, "key", "a secret")
+		return func(_ context.Context, sh Shell) error {
+			told = strings.Join([]string{sh.Name, sh.Version, sh.Admin, *text, string(secret)}, " ")
+			return nil
+		}
+	}
+	lookup := func(name string) (string, bool) {
+		text, ok := env[name]
+		return text, ok
+	}
+	code = run(t.Context(), "bee", "v1", service, args, lookup, &out, &errs)
+	return code, told, out.String(), errs.String()
+}
+
+func TestSettings(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, []byte("buzz\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name string
+		env  map[string]string
+		args []string
+		code int
+		// told is what the service was given; complaint is part of what was said instead.
+		told, complaint string
+	}{
+		{name: "the defaults", told: "bee v1 :8080 none "},
+		{name: "the environment fills what the command line left", env: map[string]string{"TEXT": "env", "ADMIN": ":1"}, args: []string{"-text", "flag"}, told: "bee v1 :1 flag "},
+		{name: "a secret comes from a file", env: map[string]string{"KEY_FILE": file}, told: "bee v1 :8080 none buzz"},
+		{name: "variable and file at once", env: map[string]string{"KEY": "a", "KEY_FILE": file}, code: 2, complaint: "KEY and KEY_FILE are both set"},
+		{name: "a file that is missing", env: map[string]string{"KEY_FILE": file + "x"}, code: 2, complaint: "KEY_FILE"},
+		{name: "a wrong text", env: map[string]string{"LOG_LEVEL": "loud"}, code: 2, complaint: `LOG_LEVEL="loud"`},
+		{name: "an argument too many", args: []string{"more"}, code: 2, complaint: `unexpected argument "more"`},
+		{name: "variables of others that are called as our commands", env: map[string]string{"VERSION": "3.4.7", "HEALTHCHECK": "curl"}, told: "bee v1 :8080 none "},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			code, told, _, stderr := start(t, c.env, c.args...)
+			if code != c.code || told != c.told || !strings.Contains(stderr, c.complaint) {
+				t.Errorf("code %d, told %q, said %q; want %d, %q, %q", code, told, stderr, c.code, c.told, c.complaint)
+			}
+			if strings.Contains(stderr, "buzz") {
+				t.Error("the secret stands in the log")
+			}
+		})
+	}
+}
+
+func TestVersion(t *testing.T) {
+	code, told, stdout, _ := start(t, nil, "-version")
+	if code != 0 || told != "" || stdout != "bee v1\n" {
+		t.Errorf("code %d, told %q, said %q; want the version and no service", code, told, stdout)
+	}
+}

@@ -1,0 +1,125 @@
+package app
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// MaxBody is the largest request body that an admin endpoint reads, in bytes.
+const MaxBody = 1 << 20
+
+// Router returns the admin router with /healthz and /metrics. healthy returns
+// nil when the process turns and its first configuration is applied.
+func Router(sh Shell, healthy func() error) chi.Router {
+	r := chi.NewRouter()
+	r.Use(middleware.Recoverer)
+	r.Get("/healthz", func(w http.ResponseWriter, _ *http.Request) {
+		if err := healthy(); err != nil {
+			WriteError(w, http.StatusServiceUnavailable, err)
+			return
+		}
+		WriteJSON(w, http.StatusOK, map[string]string{"status": "healthy"})
+	})
+	r.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(sh.Registry, promhttp.HandlerOpts{}))
+	r.NotFound(func(w http.ResponseWriter, req *http.Request) {
+		WriteError(w, http.StatusNotFound, fmt.Errorf("no such path: %s", req.URL.Path))
+	})
+	return r
+}
+
+// Serve serves handler at addr until the context ends, then drains for at most
+// 5 s. It returns nil after a clean end.
+func Serve(ctx context.Context, addr string, handler http.Handler, log *slog.Logger) error {
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, "tcp", addr)
+	if err != nil {
+		return fmt.Errorf("admin HTTP: %w", err)
+	}
+	return ServeOn(ctx, ln, handler, log)
+}
+
+// ServeOn is Serve for a listener that exists already; it closes it.
+func ServeOn(ctx context.Context, ln net.Listener, handler http.Handler, log *slog.Logger) error {
+	srv := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       15 * time.Second,
+		WriteTimeout:      60 * time.Second,
+		IdleTimeout:       120 * time.Second,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(ln) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("admin HTTP: %w", err)
+	case <-ctx.Done():
+	}
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	err := srv.Shutdown(drain)
+	if served := <-failed; err == nil && !errors.Is(served, http.ErrServerClosed) {
+		err = served
+	}
+	return err
+}
+
+// WriteJSON answers with v as JSON.
+func WriteJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	_ = e.Encode(v) // the client has gone; there is nobody to tell
+}
+
+// WriteError answers with {"error": text}.
+func WriteError(w http.ResponseWriter, status int, err error) {
+	WriteJSON(w, status, map[string]string{"error": err.Error()})
+}
+
+// ReadJSON decodes a request body of at most MaxBody bytes that holds one JSON value.
+func ReadJSON(w http.ResponseWriter, r *http.Request, v any) error {
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, MaxBody))
+	if err := d.Decode(v); err != nil {
+		return fmt.Errorf("body: %w", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("body: more than one JSON value")
+	}
+	return nil
+}
+
+// RequireToken lets a request through only with "Authorization: Bearer <token>".
+// Without a token configured, every request is refused.
+func RequireToken(token Secret) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+			switch {
+			case token == "":
+				WriteError(w, http.StatusForbidden, errors.New("no token is configured, so nothing can be changed here"))
+			case !ok || subtle.ConstantTimeCompare([]byte(given), []byte(token)) != 1:
+				w.Header().Set("WWW-Authenticate", "Bearer")
+				WriteError(w, http.StatusUnauthorized, errors.New("wrong or missing token: send Authorization: Bearer TOKEN"))
+			default:
+				next.ServeHTTP(w, r)
+			}
+		})
+	}
+}

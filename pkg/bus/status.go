@@ -1,0 +1,107 @@
+package bus
+
+import (
+	"context"
+	"time"
+
+	"github.com/wagglehq/waggle/pkg/catalog"
+)
+
+// State is what became of a service in one component.
+type State string
+
+// The states of a service.
+const (
+	// StateAccepted: the labels are right; applying them is under way.
+	StateAccepted State = "accepted"
+	// StateApplied: in force, and verified.
+	StateApplied State = "applied"
+	// StateDegraded: in force, but something is missing, such as a running task.
+	StateDegraded State = "degraded"
+	// StateRejected: the present labels are not in force; the last accepted ones may be.
+	StateRejected State = "rejected"
+	// StateIgnored: the service did not ask for anything.
+	StateIgnored State = "ignored"
+)
+
+// Status says what became of one service in one component, and why.
+type Status struct {
+	Component string `json:"component"`
+	ServiceID string `json:"serviceId"`
+	Service   string `json:"service"`
+	State     State  `json:"state"`
+	// Reason is for a person to read; it is empty when all is well.
+	Reason string `json:"reason,omitempty"`
+	// Label is the full name of the label at fault, if one is.
+	Label string `json:"label,omitempty"`
+	// Hint says what to do.
+	Hint string `json:"hint,omitempty"`
+	// Warnings are faults that did no harm, such as unknown labels.
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// Statuses publishes the statuses of one component, on change only.
+type Statuses struct {
+	component string
+	mirror    *Mirror
+}
+
+// Statuses returns a publisher for the bus's own component. poke is called when
+// the published statuses are not what was written.
+func (b *Bus) Statuses(poke func()) *Statuses {
+	return &Statuses{component: b.component, mirror: b.Bucket(StatusBucket).Mirror(b.component+".>", poke)}
+}
+
+// Run follows the bucket until the context ends.
+func (s *Statuses) Run(ctx context.Context) error { return s.mirror.Run(ctx) }
+
+// Publish makes the component's statuses on the bus equal to all.
+func (s *Statuses) Publish(ctx context.Context, all []Status) error {
+	values, ok := s.mirror.Values()
+	if !ok {
+		return ErrNotSynced
+	}
+	prefix := s.component + "."
+	for _, status := range all {
+		status.Component = s.component
+		value, err := catalog.Encode(status)
+		if err != nil {
+			return err
+		}
+		key := prefix + Token(status.ServiceID)
+		delete(values, key)
+		if _, err := s.mirror.Put(ctx, key, value); err != nil {
+			return err
+		}
+	}
+	for key := range values {
+		if err := s.mirror.Delete(ctx, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Instance is what one replica of a component says of itself.
+type Instance struct {
+	Component string           `json:"component"`
+	Instance  string           `json:"instance"`
+	Revision  catalog.Revision `json:"revision"`
+	Hash      string           `json:"hash"`
+	Version   string           `json:"version"`
+	Time      time.Time        `json:"time"`
+}
+
+// instanceTTL is how long an instance is remembered that says nothing more.
+const instanceTTL = 30 * time.Second
+
+// Announce publishes the instance's state now.
+func (b *Bus) Announce(ctx context.Context, i Instance) error {
+	i.Component, i.Time = b.component, time.Now().UTC()
+	value, err := catalog.Encode(i)
+	if err != nil {
+		return err
+	}
+	_, err = b.Bucket(StatusBucket).Put(ctx, "instance."+b.component+"."+Token(i.Instance), value, WithTTL(instanceTTL))
+	return err
+}

@@ -1,0 +1,239 @@
+package bus
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// The buckets. Each holds one value per key and no history.
+const (
+	// CatalogBucket holds what the swarm offers; only the listener writes it.
+	CatalogBucket = "catalog"
+	// AcceptedBucket holds the label set last accepted, by component and service.
+	AcceptedBucket = "accepted"
+	// StatusBucket holds what became of each service, by component and service,
+	// and the state of each instance.
+	StatusBucket = "status"
+	// SignalsBucket holds what alerts ask for, by service and direction.
+	SignalsBucket = "signals"
+)
+
+// The streams, to tail.
+const (
+	// EventsStream takes one message for each thing that changed.
+	EventsStream = "events"
+	// DecisionsStream takes one message for each decision of the scaler.
+	DecisionsStream = "decisions"
+)
+
+// markerTTL is how long the mark of a deleted key stays. A reader that was away
+// for longer learns of the deletion by its sweep.
+const markerTTL = 24 * time.Hour
+
+// Prepare creates the buckets and streams that are missing and brings their
+// settings up to date. replicas is the number of servers that keep each.
+func (b *Bus) Prepare(ctx context.Context, replicas int) error {
+	replicas = max(replicas, 1)
+	for _, bucket := range []string{CatalogBucket, AcceptedBucket, StatusBucket, SignalsBucket} {
+		if _, err := b.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+			Bucket: bucket, History: 1, MaxValueSize: 512 << 10, MaxBytes: 64 << 20,
+			Replicas: replicas, LimitMarkerTTL: markerTTL,
+		}); err != nil {
+			return fmt.Errorf("bus: bucket %s: %w", bucket, err)
+		}
+	}
+	for _, stream := range []string{EventsStream, DecisionsStream} {
+		if _, err := b.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+			Name: stream, Subjects: []string{"waggle." + stream + ".>"}, Replicas: replicas,
+			MaxAge: 7 * 24 * time.Hour, MaxBytes: 64 << 20, Discard: jetstream.DiscardOld,
+		}); err != nil {
+			return fmt.Errorf("bus: stream %s: %w", stream, err)
+		}
+	}
+	return nil
+}
+
+// Token makes any text fit to be one token of a key. Names and IDs of Swarm stay
+// as they are; other texts are encoded, so that no two become equal.
+func Token(text string) string {
+	for _, r := range text {
+		if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_') {
+			return "=" + base64.RawURLEncoding.EncodeToString([]byte(text))
+		}
+	}
+	if text == "" {
+		return "="
+	}
+	return text
+}
+
+// Bucket is one key-value bucket.
+type Bucket struct {
+	b    *Bus
+	name string
+}
+
+// Bucket returns the bucket of that name, which need not exist yet.
+func (b *Bus) Bucket(name string) *Bucket { return &Bucket{b: b, name: name} }
+
+// PutOption is a condition or addition of a write.
+type PutOption func(*nats.Msg, *[]jetstream.PublishOpt)
+
+// WithTTL lets the value vanish after that time; at least one second.
+func WithTTL(ttl time.Duration) PutOption {
+	return func(_ *nats.Msg, opts *[]jetstream.PublishOpt) { *opts = append(*opts, jetstream.WithMsgTTL(ttl)) }
+}
+
+// IfRevision writes only if the key's last revision is this one; 0 means that
+// the key was never written. Otherwise the error is ErrConflict.
+func IfRevision(revision uint64) PutOption {
+	return func(_ *nats.Msg, opts *[]jetstream.PublishOpt) {
+		*opts = append(*opts, jetstream.WithExpectLastSequencePerSubject(revision))
+	}
+}
+
+// WithID marks a message of a stream: of several with the same mark within two
+// minutes, the stream keeps the first.
+func WithID(id string) PutOption {
+	return func(_ *nats.Msg, opts *[]jetstream.PublishOpt) { *opts = append(*opts, jetstream.WithMsgID(id)) }
+}
+
+// WithHeader adds a header, which readers of the value do not compare.
+func WithHeader(name, value string) PutOption {
+	return func(m *nats.Msg, _ *[]jetstream.PublishOpt) { m.Header.Set(name, value) }
+}
+
+// Put writes a value and returns its revision.
+func (k *Bucket) Put(ctx context.Context, key string, value []byte, options ...PutOption) (uint64, error) {
+	msg, opts := k.message(key, value, options)
+	ack, err := k.b.js.PublishMsg(ctx, msg, opts...)
+	if err != nil {
+		return 0, wrap("put", k.name, key, err)
+	}
+	return ack.Sequence, nil
+}
+
+// Delete removes a key, which need not exist.
+func (k *Bucket) Delete(ctx context.Context, key string, options ...PutOption) error {
+	_, err := k.Put(ctx, key, nil, append(options, WithHeader("KV-Operation", "DEL"), WithTTL(markerTTL))...)
+	return err
+}
+
+// Purge removes a key without leaving a mark of it.
+func (k *Bucket) Purge(ctx context.Context, key string) error {
+	stream, err := k.b.js.Stream(ctx, "KV_"+k.name)
+	if err != nil {
+		return wrap("purge", k.name, key, err)
+	}
+	if err := stream.Purge(ctx, jetstream.WithPurgeSubject(k.subject(key))); err != nil {
+		return wrap("purge", k.name, key, err)
+	}
+	return nil
+}
+
+// Get reads a key and its revision; the error is ErrNotFound if it is not there.
+func (k *Bucket) Get(ctx context.Context, key string) ([]byte, uint64, error) {
+	stream, err := k.b.js.Stream(ctx, "KV_"+k.name)
+	if err != nil {
+		return nil, 0, wrap("get", k.name, key, err)
+	}
+	msg, err := stream.GetLastMsgForSubject(ctx, k.subject(key))
+	if err != nil {
+		return nil, 0, wrap("get", k.name, key, err)
+	}
+	if gone(msg.Header) {
+		return nil, msg.Sequence, fmt.Errorf("%s/%s: %w", k.name, key, ErrNotFound)
+	}
+	return msg.Data, msg.Sequence, nil
+}
+
+func (k *Bucket) subject(key string) string { return "$KV." + k.name + "." + key }
+
+func (k *Bucket) message(key string, value []byte, options []PutOption) (*nats.Msg, []jetstream.PublishOpt) {
+	msg := &nats.Msg{Subject: k.subject(key), Data: value, Header: nats.Header{}}
+	var opts []jetstream.PublishOpt
+	for _, o := range options {
+		o(msg, &opts)
+	}
+	return msg, opts
+}
+
+// gone reports whether a message marks a key as deleted, purged or expired.
+func gone(h nats.Header) bool {
+	return h.Get("KV-Operation") != "" || h.Get(jetstream.MarkerReasonHeader) != ""
+}
+
+func wrap(verb, bucket, key string, err error) error {
+	var api *jetstream.APIError
+	switch {
+	case errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence:
+		err = errors.Join(ErrConflict, err)
+	case errors.Is(err, jetstream.ErrMsgNotFound), errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, jetstream.ErrNoStreamResponse):
+		err = errors.Join(ErrNotFound, err)
+	}
+	return fmt.Errorf("bus: %s %s/%s: %w", verb, bucket, key, err)
+}
+
+// Publish adds a message to a stream under the given tokens.
+func (b *Bus) Publish(ctx context.Context, stream, tokens string, value []byte, options ...PutOption) error {
+	msg := &nats.Msg{Subject: "waggle." + stream + "." + tokens, Data: value, Header: nats.Header{}}
+	var opts []jetstream.PublishOpt
+	for _, o := range options {
+		o(msg, &opts)
+	}
+	if _, err := b.js.PublishMsg(ctx, msg, opts...); err != nil {
+		return fmt.Errorf("bus: publish %s: %w", stream, err)
+	}
+	return nil
+}
+
+// Message is one message of a stream.
+type Message struct {
+	Subject string
+	Value   []byte
+	Time    time.Time
+}
+
+// Last returns the newest messages of a stream, oldest first, at most n.
+func (b *Bus) Last(ctx context.Context, stream string, n int) ([]Message, error) {
+	s, err := b.js.Stream(ctx, stream)
+	if err != nil {
+		return nil, wrap("read", stream, "", err)
+	}
+	info := s.CachedInfo().State
+	if info.Msgs == 0 {
+		return nil, nil
+	}
+	start := info.FirstSeq
+	if info.LastSeq >= uint64(n) {
+		start = max(start, info.LastSeq-uint64(n)+1)
+	}
+	consumer, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: start,
+	})
+	if err != nil {
+		return nil, wrap("read", stream, "", err)
+	}
+	batch, err := consumer.Fetch(n, jetstream.FetchMaxWait(2*time.Second))
+	if err != nil {
+		return nil, wrap("read", stream, "", err)
+	}
+	var out []Message
+	for m := range batch.Messages() {
+		meta, err := m.Metadata()
+		if err != nil {
+			return nil, wrap("read", stream, "", err)
+		}
+		out = append(out, Message{Subject: m.Subject(), Value: m.Data(), Time: meta.Timestamp})
+		if meta.NumPending == 0 {
+			break
+		}
+	}
+	return out, batch.Error()
+}

@@ -1,0 +1,127 @@
+// Package bustest gives tests a real NATS server in their own process.
+package bustest
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/wagglehq/waggle/pkg/bus"
+	"github.com/wagglehq/waggle/pkg/bus/embedded"
+)
+
+// Server is a server that a test may stop, start again and rob of its store.
+type Server struct {
+	t    testing.TB
+	opts embedded.Options
+	s    *embedded.Server
+}
+
+// Start starts a server on a free port; it is stopped when the test ends.
+func Start(t testing.TB) *Server {
+	t.Helper()
+	s := &Server{t: t, opts: embedded.Options{Dir: t.TempDir(), Host: "127.0.0.1", Port: -1}}
+	s.StartAgain()
+	_, port, err := net.SplitHostPort(s.s.URL()[len("nats://"):])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.opts.Port, err = strconv.Atoi(port); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Stop)
+	return s
+}
+
+// StartWithKeys is Start with the components' secrets, and so with permissions.
+func StartWithKeys(t testing.TB, keys map[string]string) *Server {
+	t.Helper()
+	s := Start(t)
+	s.Stop()
+	s.opts.Keys = keys
+	s.StartAgain()
+	return s
+}
+
+// Stop stops the server; its store stays.
+func (s *Server) Stop() {
+	if s.s != nil {
+		s.s.Stop()
+		s.s = nil
+	}
+}
+
+// StartAgain starts the stopped server on its old port and store.
+func (s *Server) StartAgain() {
+	s.t.Helper()
+	started, err := embedded.Start(s.opts)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.s = started
+}
+
+// LoseStore makes the next start begin with an empty store.
+func (s *Server) LoseStore() { s.opts.Dir = s.t.TempDir() }
+
+// URL is where to connect.
+func (s *Server) URL() string { return "nats://127.0.0.1:" + strconv.Itoa(s.opts.Port) }
+
+// Connect connects as a component; the connection is closed when the test ends.
+func (s *Server) Connect(component string) *bus.Bus {
+	s.t.Helper()
+	b, err := bus.Connect(bus.Options{URL: s.URL(), Component: component, Key: s.opts.Keys[component], Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(b.Close)
+	return b
+}
+
+// Prepared is Connect as the listener, with the buckets made.
+func (s *Server) Prepared() *bus.Bus {
+	s.t.Helper()
+	b := s.Connect("listener")
+	Eventually(s.t, "the buckets are made", func() error { return b.Prepare(s.t.Context(), 1) })
+	return b
+}
+
+// Run runs f in the background until the test ends or stop is called, and waits for it.
+func Run(t testing.TB, f func(context.Context) error) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := f(ctx); err != nil && !errors.Is(err, context.Canceled) {
+			t.Errorf("ended with %v", err)
+		}
+	}()
+	stop = func() {
+		cancel()
+		<-done
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+// Eventually waits until check returns nil, for at most 15 s.
+func Eventually(t testing.TB, what string, check func() error) {
+	t.Helper()
+	deadline := time.Now().Add(15 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not within 15 s: %s: %v", what, err)
+		}
+		<-tick.C
+	}
+}

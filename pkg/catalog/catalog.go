@@ -1,0 +1,137 @@
+// Package catalog is the language of the house: what a swarm offers, as plain data.
+//
+// The listener writes it, everybody else reads it. Values are encoded as
+// canonical JSON (see Encode), so equal state means equal bytes. The package
+// knows neither Docker nor NATS and imports the standard library only.
+package catalog
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Prefix starts every label that Waggle reads.
+const Prefix = "com.df."
+
+// Notify is the label by which a service opts in.
+const Notify = Prefix + "notify"
+
+// Mode says how Swarm runs a service.
+type Mode string
+
+// The modes of a Swarm service.
+const (
+	Replicated    Mode = "replicated"
+	Global        Mode = "global"
+	ReplicatedJob Mode = "replicated-job"
+	GlobalJob     Mode = "global-job"
+)
+
+// Service is one Swarm service as published. It holds no version and no time of
+// update: a deploy that changes nothing must not change its bytes.
+type Service struct {
+	// ID is Swarm's identifier; it changes when a service is removed and created again.
+	ID string `json:"id"`
+	// Name is the full name, with the stack before it ("shop_web").
+	Name string `json:"name"`
+	// Stack is the stack's name, empty for a service created by hand.
+	Stack string `json:"stack,omitempty"`
+	// Labels are the service labels under Prefix, with the prefix, verbatim.
+	Labels map[string]string `json:"labels,omitempty"`
+	// ContainerLabels are labels under Prefix that stand on the container
+	// instead of the service, where they have no effect.
+	ContainerLabels map[string]string `json:"containerLabels,omitempty"`
+	Mode            Mode              `json:"mode"`
+	// Replicas is the number asked for; 0 for a global service.
+	Replicas uint64 `json:"replicas"`
+	// Networks are the names of the overlay networks it is on, sorted.
+	Networks []string `json:"networks,omitempty"`
+	// EndpointMode is "vip" or "dnsrr".
+	EndpointMode string `json:"endpointMode,omitempty"`
+	// CreatedAt decides between two services that claim the same thing.
+	CreatedAt time.Time `json:"createdAt"`
+	// UpdateState is Swarm's word for a rolling update under way or ended badly
+	// ("updating", "paused", "rollback_started", ...), empty otherwise.
+	UpdateState string `json:"updateState,omitempty"`
+}
+
+// OptedIn reports whether the service wants Waggle's attention: com.df.notify is
+// "true", in any case of letters.
+func (s Service) OptedIn() bool { return strings.EqualFold(s.Labels[Notify], "true") }
+
+// CalledName is what the service is called in jobs, alerts and routes: its name, or
+// the name without its stack when com.df.shortName is "true". It is never used
+// to look the service up.
+func (s Service) CalledName() string {
+	if s.Stack != "" && strings.EqualFold(s.Labels[Prefix+"shortName"], "true") {
+		return strings.TrimPrefix(s.Name, s.Stack+"_")
+	}
+	return s.Name
+}
+
+// Older orders services by age, then by ID: the order in which claims are settled.
+func Older(a, b Service) int {
+	return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
+}
+
+// Task is one running or starting task of a service.
+type Task struct {
+	ID   string `json:"id"`
+	Slot int    `json:"slot,omitempty"`
+	Node string `json:"node,omitempty"`
+	// State and Desired are Swarm's words ("running", "shutdown", ...).
+	State   string `json:"state"`
+	Desired string `json:"desired"`
+	// Addresses are the task's IPv4 addresses by network name, without mask.
+	Addresses map[string][]string `json:"addresses,omitempty"`
+}
+
+// Running reports whether the task runs and is meant to.
+func (t Task) Running() bool { return t.State == "running" && t.Desired == "running" }
+
+// Node is one node of the swarm.
+type Node struct {
+	ID           string `json:"id"`
+	Hostname     string `json:"hostname"`
+	Address      string `json:"address,omitempty"`
+	Role         string `json:"role"`
+	Availability string `json:"availability"`
+	State        string `json:"state"`
+	// Labels are the com.df.* labels of engine and node, the node's winning,
+	// with the prefix.
+	Labels map[string]string `json:"labels,omitempty"`
+}
+
+// Revision names a state of the catalog. Revisions of different epochs cannot be
+// compared: another epoch starts anew and never means older.
+type Revision struct {
+	Epoch    string `json:"epoch"`
+	Sequence uint64 `json:"sequence"`
+}
+
+// Snapshot is the catalog at one moment. It is shared between goroutines and must not be changed.
+type Snapshot struct {
+	Revision Revision
+	// Services and Nodes are keyed by ID, Tasks by the service's ID.
+	Services map[string]Service
+	Nodes    map[string]Node
+	Tasks    map[string][]Task
+}
+
+// Sorted returns the services, oldest first.
+func (s Snapshot) Sorted() []Service {
+	return slices.SortedFunc(maps.Values(s.Services), Older)
+}
+
+// ByName finds a service by its full name.
+func (s Snapshot) ByName(name string) (Service, bool) {
+	for _, svc := range s.Services {
+		if svc.Name == name {
+			return svc, true
+		}
+	}
+	return Service{}, false
+}

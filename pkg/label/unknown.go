@@ -1,0 +1,82 @@
+package label
+
+import (
+	"slices"
+	"strings"
+)
+
+// Unknown is a label under the prefix that no component reads.
+type Unknown struct {
+	// Label is the full name.
+	Label string
+	// Nearest is the full name of the most similar known label, empty if none is near.
+	Nearest string
+}
+
+// FindUnknown returns the labels under prefix that table does not name, sorted.
+// Labels for which foreign answers true belong to somebody else and are passed over.
+func FindUnknown(prefix string, labels map[string]string, table []Spec, foreign func(name string) bool) []Unknown {
+	known := make(map[string]Spec, len(table))
+	for _, s := range table {
+		known[s.Name] = s
+	}
+	var out []Unknown
+	for full := range labels {
+		name, ok := strings.CutPrefix(full, prefix)
+		if !ok || (foreign != nil && foreign(name)) {
+			continue
+		}
+		if _, ok := known[name]; ok {
+			continue
+		}
+		base, index := SplitIndex(name)
+		if s, ok := known[base]; ok && s.Indexed && index > 0 {
+			continue
+		}
+		u := Unknown{Label: full}
+		if near := nearest(base, table); near != "" {
+			u.Nearest = prefix + near
+		}
+		out = append(out, u)
+	}
+	slices.SortFunc(out, func(a, b Unknown) int { return strings.Compare(a.Label, b.Label) })
+	return out
+}
+
+// nearest returns the name with the smallest edit distance, if it is small for
+// the length of the word.
+func nearest(name string, table []Spec) string {
+	lower := strings.ToLower(name)
+	best, bestDistance := "", len(name)/3+2
+	for _, s := range table {
+		d := distance(lower, strings.ToLower(s.Name))
+		if d < bestDistance || (d == bestDistance && best != "" && s.Name < best) {
+			best, bestDistance = s.Name, d
+		}
+	}
+	return best
+}
+
+// distance is the Levenshtein distance of two short words, in bytes.
+func distance(a, b string) int {
+	if len(a) > 64 || len(b) > 64 {
+		return 64
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		diagonal := row[0]
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			change := diagonal
+			if a[i-1] != b[j-1] {
+				change++
+			}
+			diagonal = row[j]
+			row[j] = min(change, row[j]+1, row[j-1]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,160 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// run starts a loop whose passes take a given time and answers with given
+// errors, and returns the times, since the start, at which passes began.
+func run(t *testing.T, opts Options, passTakes time.Duration, results []error, script func(l *Loop)) []time.Duration {
+	t.Helper()
+	var began []time.Duration
+	start := time.Now()
+	loop := New(opts, func(context.Context) error {
+		began = append(began, time.Since(start))
+		time.Sleep(passTakes) // fake time: this is the pass at work
+		if len(results) > 0 {
+			err := results[0]
+			results = results[1:]
+			return err
+		}
+		return nil
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- loop.Run(ctx) }()
+	script(loop)
+	synctest.Wait()
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("Run = %v, want nil", err)
+	}
+	return began
+}
+
+func TestLoop(t *testing.T) {
+	ms := time.Millisecond
+	fail := errors.New("down")
+	for _, c := range []struct {
+		name    string
+		opts    Options
+		takes   time.Duration
+		results []error
+		script  func(l *Loop)
+		want    []time.Duration
+	}{
+		{
+			name: "a pass at the start and after every resync interval",
+			opts: Options{Resync: time.Second}, script: func(*Loop) { time.Sleep(2500 * ms) },
+			want: []time.Duration{0, 1000 * ms, 2000 * ms},
+		},
+		{
+			name: "the first poke acts at once, those during a pass become one pass after it",
+			opts: Options{Resync: time.Hour}, takes: 100 * ms,
+			script: func(l *Loop) {
+				time.Sleep(500 * ms)
+				l.Poke()
+				for range 10 {
+					time.Sleep(5 * ms)
+					l.Poke()
+				}
+				time.Sleep(time.Second)
+			},
+			want: []time.Duration{0, 500 * ms, 600 * ms},
+		},
+		{
+			name: "a storm of pokes is held to one pass per pause",
+			opts: Options{Resync: time.Hour, Pause: 100 * ms},
+			script: func(l *Loop) {
+				time.Sleep(150 * ms)
+				for range 25 {
+					l.Poke()
+					time.Sleep(10 * ms)
+				}
+				time.Sleep(time.Second)
+			},
+			want: []time.Duration{0, 150 * ms, 250 * ms, 350 * ms, 450 * ms},
+		},
+		{
+			name: "a loop that gathers makes one pass of pokes that come close behind each other",
+			opts: Options{Resync: time.Hour, Gather: 200 * ms},
+			script: func(l *Loop) {
+				time.Sleep(500 * ms)
+				for range 10 {
+					l.Poke()
+					time.Sleep(10 * ms)
+				}
+				time.Sleep(time.Second)
+			},
+			want: []time.Duration{0, 700 * ms},
+		},
+		{
+			name: "failures are tried again with growing delay, and a success ends that",
+			opts: Options{Resync: time.Hour}, results: []error{fail, fail, fail, nil},
+			script: func(l *Loop) {
+				time.Sleep(10 * time.Second)
+				l.Poke()
+				time.Sleep(time.Second)
+			},
+			want: []time.Duration{0, 100 * ms, 300 * ms, 700 * ms, 10000 * ms},
+		},
+		{
+			name: "pokes do not make a failing pass spin",
+			opts: Options{Resync: time.Hour}, results: []error{fail, fail, fail},
+			script: func(l *Loop) {
+				for range 65 {
+					l.Poke()
+					time.Sleep(10 * ms)
+				}
+			},
+			want: []time.Duration{0, 100 * ms, 300 * ms},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				got := run(t, c.opts, c.takes, c.results, c.script)
+				if len(got) < len(c.want) || len(got) > len(c.want)+1 {
+					t.Fatalf("passes at %v, want %v", got, c.want)
+				}
+				for i, w := range c.want {
+					if got[i] != w {
+						t.Fatalf("passes at %v, want %v", got, c.want)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestAFailureIsWarnedOfOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var logged strings.Builder
+		away := errors.New("away")
+		opts := Options{Name: "routes", Log: slog.New(slog.NewTextHandler(&logged, nil))}
+		run(t, opts, 0, []error{away, away, away, errors.New("full"), away, nil, nil, away}, func(l *Loop) { time.Sleep(5 * time.Minute) })
+		var lines []string
+		for line := range strings.Lines(logged.String()) {
+			_, line, _ = strings.Cut(line, "level=")
+			line, _, _ = strings.Cut(line, " took=")
+			lines = append(lines, line)
+		}
+		want := []string{
+			`WARN msg="pass failed" loop=routes error=away`,
+			`WARN msg="pass failed" loop=routes error=full`,
+			`WARN msg="pass failed" loop=routes error=away`,
+			`INFO msg="pass succeeded again" loop=routes`,
+			`WARN msg="pass failed" loop=routes error=away`,
+			`INFO msg="pass succeeded again" loop=routes`,
+		}
+		if !slices.Equal(lines, want) {
+			t.Errorf("logged\n%s\nwant\n%s", strings.Join(lines, "\n"), strings.Join(want, "\n"))
+		}
+	})
+}
