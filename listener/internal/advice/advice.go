@@ -1,0 +1,126 @@
+// Package advice says what the listener alone can see of a service: that it did
+// not opt in, that its labels stand in the wrong place, that nobody reads one of
+// them. It is pure.
+package advice
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/wagglehq/waggle/listener/internal/known"
+	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/label"
+)
+
+// State is what became of the service as far as the listener is concerned; the
+// words are those of the bus.
+type State string
+
+// The states of a service.
+const (
+	// Accepted services are published with their labels.
+	Accepted State = "accepted"
+	// Ignored services did not opt in.
+	Ignored State = "ignored"
+	// Rejected services are published without labels.
+	Rejected State = "rejected"
+)
+
+// Advice is what is to be said of one service.
+type Advice struct {
+	ServiceID, Service  string
+	State               State
+	Reason, Label, Hint string
+	Warnings            []string
+}
+
+// maxWarnings bounds what is said of one service.
+const maxWarnings = 20
+
+// All returns the advice on every service of which there is something to say,
+// sorted by ID. large are the services that brought too much.
+func All(s catalog.Snapshot, large []*catalog.TooLargeError, table []label.Spec) []Advice {
+	tooLarge := map[string]*catalog.TooLargeError{}
+	for _, l := range large {
+		tooLarge[l.Service] = l
+	}
+	var out []Advice
+	for _, id := range slices.Sorted(maps.Keys(s.Services)) {
+		svc := s.Services[id]
+		if a, ok := On(svc, tooLarge[svc.Name], table); ok {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// On returns the advice on one service, and whether there is any. large is nil
+// unless the service brought too much.
+func On(svc catalog.Service, large *catalog.TooLargeError, table []label.Spec) (Advice, bool) {
+	a := Advice{ServiceID: svc.ID, Service: svc.Name, State: Accepted}
+	if len(svc.Labels) == 0 && len(svc.ContainerLabels) == 0 {
+		return a, false // it has nothing to do with Waggle
+	}
+	text, hasNotify := svc.Labels[catalog.Notify]
+	onContainer := Misplaced(svc)
+	switch {
+	case large != nil:
+		a.State, a.Reason = Rejected, large.Error()
+		a.Hint = "Shorten the labels of the service; certificates and long lists belong into secrets or files."
+	case svc.OptedIn():
+	case len(onContainer) > 0 && !hasNotify:
+		a.State, a.Label = Ignored, onContainer[0]
+		a.Reason = fmt.Sprintf("the label %s stands on the container, not on the service, where alone it counts", shorten(onContainer[0]))
+		a.Hint = "In a stack file write it under deploy.labels instead of labels; docker service create takes it with --label instead of --container-label."
+	case !hasNotify:
+		a.State, a.Label = Ignored, catalog.Notify
+		a.Reason = fmt.Sprintf("the service has labels under %s, but not %s=true", catalog.Prefix, catalog.Notify)
+		a.Hint = optIn(svc.Name)
+	case strings.EqualFold(text, "false"):
+		a.State, a.Label = Ignored, catalog.Notify
+		a.Reason = catalog.Notify + "=false: the service opted out"
+		a.Hint = optIn(svc.Name)
+	default:
+		a.State, a.Label = Ignored, catalog.Notify
+		a.Reason = (&label.Fault{Label: catalog.Notify, Text: label.Show(text, false), Want: "true"}).Error()
+		a.Hint = optIn(svc.Name)
+	}
+	for _, u := range label.FindUnknown(catalog.Prefix, svc.Labels, table, known.Foreign) {
+		w := fmt.Sprintf("the label %s is not known and has no effect", shorten(u.Label))
+		if u.Nearest != "" {
+			w += ": is " + u.Nearest + " meant?"
+		}
+		a.Warnings = append(a.Warnings, w)
+	}
+	for _, full := range onContainer {
+		if full != a.Label {
+			a.Warnings = append(a.Warnings, fmt.Sprintf("the label %s stands on the container and has no effect there: write it under deploy.labels", shorten(full)))
+		}
+	}
+	if more := len(a.Warnings) - maxWarnings; more > 0 {
+		a.Warnings = append(a.Warnings[:maxWarnings], fmt.Sprintf("and %d more", more))
+	}
+	return a, a.State != Accepted || len(a.Warnings) > 0
+}
+
+// Misplaced returns the labels that stand on the container and not, with the same
+// text, on the service too; sorted.
+func Misplaced(svc catalog.Service) []string {
+	var out []string
+	for full, text := range svc.ContainerLabels {
+		if own, ok := svc.Labels[full]; !ok || own != text {
+			out = append(out, full)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func optIn(service string) string {
+	return fmt.Sprintf("To opt in: docker service update --label-add %s=true %s, or the same under deploy.labels in the stack file.", catalog.Notify, service)
+}
+
+// shorten keeps a label's name, which may be any text, fit for a message.
+func shorten(full string) string { return label.Show(full, false) }

@@ -1,0 +1,71 @@
+package motion
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/wagglehq/waggle/pkg/catalog"
+)
+
+func tasks(states ...string) []catalog.Task {
+	var out []catalog.Task
+	for i, s := range states {
+		out = append(out, catalog.Task{ID: fmt.Sprint(i), State: s, Desired: "running"})
+	}
+	return out
+}
+
+func TestSettled(t *testing.T) {
+	for name, c := range map[string]struct {
+		svc   catalog.Service
+		tasks []catalog.Task
+		want  bool
+	}{
+		"all run":                     {catalog.Service{Mode: catalog.Replicated, Replicas: 2}, tasks("running", "running"), true},
+		"one is missing":              {catalog.Service{Mode: catalog.Replicated, Replicas: 2}, tasks("running"), false},
+		"one is starting":             {catalog.Service{Mode: catalog.Replicated, Replicas: 2}, tasks("running", "starting"), false},
+		"one too many":                {catalog.Service{Mode: catalog.Replicated, Replicas: 1}, tasks("running", "running"), false},
+		"none are wanted":             {catalog.Service{Mode: catalog.Replicated}, nil, true},
+		"an update is under way":      {catalog.Service{Mode: catalog.Replicated, UpdateState: "updating"}, nil, false},
+		"a way back is under way":     {catalog.Service{Mode: catalog.Replicated, UpdateState: "rollback_started"}, nil, false},
+		"an update was stopped":       {catalog.Service{Mode: catalog.Replicated, UpdateState: "paused"}, nil, true},
+		"a global service":            {catalog.Service{Mode: catalog.Global}, tasks("running", "running"), true},
+		"a global service that comes": {catalog.Service{Mode: catalog.Global}, tasks("running", "preparing"), false},
+		"a job":                       {catalog.Service{Mode: catalog.ReplicatedJob, Replicas: 3}, tasks("starting"), true},
+	} {
+		if got := Settled(c.svc, c.tasks); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
+// TestNext follows one service through its life.
+func TestNext(t *testing.T) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	var tracker Tracker
+	step := func(what string, at time.Duration, want time.Duration, services map[string]catalog.Service, all []catalog.Task) {
+		t.Helper()
+		got := tracker.Next(start.Add(at), services, map[string][]catalog.Task{"web": all}, func(id string) []byte {
+			return fmt.Append(nil, services[id], all)
+		})
+		if got != want {
+			t.Errorf("%s: look again in %s, want %s", what, got, want)
+		}
+	}
+	two := map[string]catalog.Service{"web": {Mode: catalog.Replicated, Replicas: 2}}
+	step("no service at all", 0, Quiet, nil, nil)
+	step("created", 0, Fast, two, nil)
+	step("one task runs", time.Second, Fast, two, tasks("running"))
+	step("both run", 2*time.Second, Fast, two, tasks("running", "running"))
+	step("still new", 6*time.Second, Fast, two, tasks("running", "running"))
+	step("quiet", 8*time.Second, Quiet, two, tasks("running", "running"))
+	step("a task died", 100*time.Second, Fast, two, tasks("running"))
+	step("and is not replaced", 150*time.Second, Fast, two, tasks("running"))
+	step("for more than a minute", 161*time.Second, Waiting, two, tasks("running"))
+	step("for an hour", time.Hour, Waiting, two, tasks("running"))
+	step("and is at last", time.Hour+time.Second, Fast, two, tasks("running", "running"))
+	step("quiet again", time.Hour+7*time.Second, Quiet, two, tasks("running", "running"))
+	step("removed", time.Hour+8*time.Second, Quiet, nil, nil)
+	step("there again", time.Hour+9*time.Second, Fast, two, tasks("running", "running"))
+}

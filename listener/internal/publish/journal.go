@@ -1,0 +1,127 @@
+package publish
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/wagglehq/waggle/pkg/bus"
+	"github.com/wagglehq/waggle/pkg/catalog"
+)
+
+// maxEvents is how many events wait for the bus; the oldest are dropped first,
+// for a stream to tail is not what anything depends on.
+const maxEvents = 1000
+
+// Event says that one service of the catalog changed.
+type Event struct {
+	// Kind is "created", "changed" or "removed".
+	Kind      string `json:"kind"`
+	ServiceID string `json:"serviceId"`
+	Service   string `json:"service"`
+
+	// mark is the same for whoever else tells of the same change.
+	mark string
+}
+
+// journal keeps events until they are told.
+type journal struct {
+	limit int
+	// mu guards the rest: the loops that write note, another tells.
+	mu      sync.Mutex
+	waiting []Event
+	dropped int
+}
+
+// note takes the services of a change; have is what was there before, versions
+// are Swarm's by key.
+func (j *journal) note(have catalog.Entries, changes catalog.Changes, versions map[string]string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	add := func(kind, key string, value []byte) {
+		id, ok := strings.CutPrefix(key, catalog.ServiceKey(""))
+		if !ok {
+			return
+		}
+		var svc catalog.Service
+		if err := json.Unmarshal(value, &svc); err != nil {
+			svc = catalog.Service{} // the entry that is replaced was broken: its name is not known
+		}
+		j.waiting = append(j.waiting, Event{Kind: kind, ServiceID: id, Service: svc.Name, mark: strings.Join([]string{kind, id, versions[key]}, ".")})
+	}
+	for _, e := range changes.Put {
+		kind := "created"
+		if old, ok := have[e.Key]; ok && !bytes.Equal(old, e.Value) {
+			kind = "changed"
+		}
+		add(kind, e.Key, e.Value)
+	}
+	for _, key := range changes.Delete {
+		add("removed", key, have[key])
+	}
+	if more := len(j.waiting) - j.limit; more > 0 {
+		j.waiting = j.waiting[more:]
+		j.dropped += more
+	}
+}
+
+// next returns the oldest event, if there is one.
+func (j *journal) next() (Event, bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.waiting) == 0 {
+		return Event{}, false
+	}
+	return j.waiting[0], true
+}
+
+// told removes the oldest event, if it is still this one.
+func (j *journal) told(e Event) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.waiting) > 0 && j.waiting[0] == e {
+		j.waiting = j.waiting[1:]
+	}
+}
+
+// lost returns how many events were dropped since it was last asked.
+func (j *journal) lost() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	n := j.dropped
+	j.dropped = 0
+	return n
+}
+
+// Stream takes messages; bus.Bus is one.
+type Stream interface {
+	Publish(ctx context.Context, stream, tokens string, value []byte, options ...bus.PutOption) error
+}
+
+// EventPass tells the events that wait. One that could not be told waits for the
+// next pass.
+func (p *Publisher) EventPass(ctx context.Context, to Stream) error {
+	if n := p.journal.lost(); n > 0 {
+		p.o.Log.Warn("events were dropped, since the bus was away for long", "dropped", n)
+	}
+	for {
+		e, ok := p.journal.next()
+		if !ok {
+			return nil
+		}
+		value, err := catalog.Encode(e)
+		if err != nil {
+			return err
+		}
+		limited, cancel := context.WithTimeout(ctx, writeTimeout)
+		err = to.Publish(limited, bus.EventsStream, "listener.service."+bus.Token(e.ServiceID), value, bus.WithID(e.mark))
+		cancel()
+		if err != nil {
+			return fmt.Errorf("event: %w", err)
+		}
+		p.journal.told(e)
+	}
+}

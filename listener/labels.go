@@ -1,0 +1,20 @@
+package listener
+
+import "github.com/wagglehq/waggle/pkg/label"
+
+// Labels describes the labels that hold for all components, and those that no
+// other component describes.
+func Labels() []label.Spec {
+	return []label.Spec{
+		{Name: "notify", Kind: "true or false", Default: "false",
+			Doc: "With true the service opts in: without it, nothing else counts. Set to false or removed, everything that was made from the labels goes away."},
+		{Name: "shortName", Kind: "true or false", Default: "false",
+			Doc: "With true the service is called without the stack's name before it in jobs, alerts and routes. It is always looked up by its full name."},
+		{Name: "distribute", Kind: "true or false", Default: "true",
+			Doc: "Read for compatibility: every replica of the proxy sees every service anyway."},
+		{Name: "scrapeNetwork", Kind: "network name", Default: "none",
+			Doc: "Read for compatibility: targets are taken from a network that Prometheus is on."},
+		{Name: "reschedule", Kind: "true or false", Default: "false",
+			Doc: "Known, but not acted on yet."},
+	}
+}

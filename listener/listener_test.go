@@ -1,0 +1,660 @@
+package listener
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/wagglehq/waggle/listener/internal/known"
+	"github.com/wagglehq/waggle/listener/internal/publish"
+	"github.com/wagglehq/waggle/pkg/app"
+	"github.com/wagglehq/waggle/pkg/bus"
+	"github.com/wagglehq/waggle/pkg/bustest"
+	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/docker"
+	"github.com/wagglehq/waggle/pkg/dockertest"
+	"github.com/wagglehq/waggle/pkg/label"
+)
+
+// house is a swarm, a bus, and what a consumer sees of the catalog.
+type house struct {
+	t       *testing.T
+	swarm   *dockertest.Swarm
+	server  *bustest.Server
+	catalog *bus.Catalog
+	consume *bus.Bus
+	admin   string
+	stop    func()
+}
+
+// newHouse starts everything but the listener.
+func newHouse(t *testing.T) *house {
+	t.Helper()
+	h := &house{t: t, swarm: dockertest.New(t), server: bustest.Start(t)}
+	h.consume = h.server.Connect("proxy")
+	h.catalog = h.consume.Catalog(func() {})
+	bustest.Run(t, h.catalog.Run)
+	return h
+}
+
+// run starts the listener; changes may alter its Config.
+func (h *house) run(changes ...func(*Config)) *house {
+	h.t.Helper()
+	c := Config{DockerHost: h.swarm.Host(), NATSURL: h.server.URL(), NATSReplicas: 1, Resync: 30 * time.Second, Instance: "l1"}
+	for _, change := range changes {
+		change(&c)
+	}
+	h.admin = fmt.Sprintf("127.0.0.1:%d", freePort(h.t))
+	h.stop = start(h.t, c, h.admin)
+	return h
+}
+
+func start(t *testing.T, c Config, admin string) (stop func()) {
+	t.Helper()
+	sh := app.Shell{Name: "listener", Version: "test", Admin: admin, Registry: prometheus.NewRegistry(), Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	return bustest.Run(t, func(ctx context.Context) error { return Run(ctx, c, sh) })
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	var lc net.ListenConfig
+	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ln.Close() }()
+	return ln.Addr().(*net.TCPAddr).Port
+}
+
+// sees waits until the consumer's complete snapshot is what check wants.
+func (h *house) sees(what string, check func(catalog.Snapshot) bool) catalog.Snapshot {
+	h.t.Helper()
+	var last catalog.Snapshot
+	bustest.Eventually(h.t, what, func() error {
+		s, ok := h.catalog.Snapshot()
+		if !ok {
+			return errors.New("the catalog is not complete")
+		}
+		if last = s; !check(s) {
+			return fmt.Errorf("the catalog is %+v, tasks %v", slices.Collect(maps.Values(s.Services)), s.Tasks)
+		}
+		return nil
+	})
+	return last
+}
+
+// seesServices waits until these services are on the bus, and no other.
+func (h *house) seesServices(names ...string) catalog.Snapshot {
+	h.t.Helper()
+	return h.sees(fmt.Sprintf("the services are %v", names), func(s catalog.Snapshot) bool {
+		var got []string
+		for _, svc := range s.Services {
+			got = append(got, svc.Name)
+		}
+		slices.Sort(got)
+		slices.Sort(names)
+		return slices.Equal(got, names)
+	})
+}
+
+func (h *house) get(path string, into any) (status int) {
+	h.t.Helper()
+	req, err := http.NewRequestWithContext(h.t.Context(), http.MethodGet, "http://"+h.admin+path, nil)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0 // it does not listen yet
+	}
+	defer func() { _ = res.Body.Close() }()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if into != nil {
+		if err := json.Unmarshal(body, into); err != nil {
+			h.t.Fatalf("%v in %s", err, body)
+		}
+	}
+	return res.StatusCode
+}
+
+func (h *house) healthy(want bool) {
+	h.t.Helper()
+	bustest.Eventually(h.t, fmt.Sprintf("healthy: %t", want), func() error {
+		if status := h.get("/healthz", nil); (status == http.StatusOK) != want || status == 0 {
+			return fmt.Errorf("status %d", status)
+		}
+		return nil
+	})
+}
+
+// status waits for the listener's status of a service.
+func (h *house) status(service string, check func(bus.Status) bool) {
+	h.t.Helper()
+	var got struct{ Statuses []bus.Status }
+	bustest.Eventually(h.t, "the status of "+service, func() error {
+		if h.get("/v1/services/"+service, &got); slices.ContainsFunc(got.Statuses, check) {
+			return nil
+		}
+		return fmt.Errorf("statuses %+v", got.Statuses)
+	})
+}
+
+func web(labels ...string) dockertest.Service {
+	s := dockertest.Service{
+		Name: "shop_web", Stack: "shop", Replicas: 2, Networks: []string{"waggle"},
+		Labels: map[string]string{"com.df.notify": "true", "com.df.servicePath": "/web", "com.df.port": "8080"},
+	}
+	for i := 0; i < len(labels); i += 2 {
+		s.Labels["com.df."+labels[i]] = labels[i+1]
+	}
+	return s
+}
+
+func only(s catalog.Snapshot) catalog.Service {
+	for _, svc := range s.Services {
+		return svc
+	}
+	return catalog.Service{}
+}
+
+func TestTheLifeOfAService(t *testing.T) {
+	h := newHouse(t).run()
+	h.seesServices()
+	h.healthy(true)
+
+	id := h.swarm.Create(web())
+	got := only(h.seesServices("shop_web"))
+	want := catalog.Service{
+		ID: id, Name: "shop_web", Stack: "shop", Mode: catalog.Replicated, Replicas: 2, EndpointMode: "dnsrr", Networks: []string{"waggle"},
+		Labels:    map[string]string{"com.df.notify": "true", "com.df.servicePath": "/web", "com.df.port": "8080"},
+		CreatedAt: got.CreatedAt,
+	}
+	if !reflect.DeepEqual(got, want) || got.CreatedAt.IsZero() {
+		t.Errorf("created as %+v, want %+v", got, want)
+	}
+	h.sees("its tasks", func(s catalog.Snapshot) bool {
+		return len(s.Tasks[id]) == 2 && len(s.Tasks[id][0].Addresses["waggle"]) == 1 && s.Tasks[id][0].Running()
+	})
+
+	h.swarm.Relabel("shop_web", map[string]string{"com.df.notify": "true", "com.df.servicePath": "/new", "com.df.shortName": "true"})
+	h.sees("the new labels, all of them", func(s catalog.Snapshot) bool {
+		_, old := only(s).Labels["com.df.port"]
+		return only(s).Labels["com.df.servicePath"] == "/new" && !old && only(s).CalledName() == "web"
+	})
+	h.swarm.Scale("shop_web", 5)
+	h.sees("five replicas, and their tasks", func(s catalog.Snapshot) bool { return only(s).Replicas == 5 && len(s.Tasks[id]) == 5 })
+	h.swarm.Scale("shop_web", 0)
+	h.sees("none, which is not a removal", func(s catalog.Snapshot) bool {
+		tasks, ok := s.Tasks[id]
+		return len(s.Services) == 1 && only(s).Replicas == 0 && ok && len(tasks) == 0
+	})
+	h.swarm.SetUpdateState("shop_web", "paused")
+	h.sees("an update that was stopped", func(s catalog.Snapshot) bool { return only(s).UpdateState == "paused" })
+
+	h.swarm.Relabel("shop_web", map[string]string{"com.df.notify": "false"})
+	h.sees("an opt-out", func(s catalog.Snapshot) bool {
+		_, tasks := s.Tasks[id]
+		return !only(s).OptedIn() && len(s.Services) == 1 && !tasks
+	})
+	h.swarm.Relabel("shop_web", map[string]string{"com.df.notify": "TRUE"})
+	h.sees("the way back", func(s catalog.Snapshot) bool { _, tasks := s.Tasks[id]; return only(s).OptedIn() && tasks })
+	h.swarm.Relabel("shop_web", nil)
+	h.sees("an opt-out by removal", func(s catalog.Snapshot) bool { _, tasks := s.Tasks[id]; return !only(s).OptedIn() && !tasks })
+	h.swarm.Remove("shop_web")
+	h.seesServices()
+
+	node := h.swarm.AddNode("w1", "worker")
+	h.sees("another node", func(s catalog.Snapshot) bool { return s.Nodes[node].Hostname == "w1" })
+	h.swarm.SetNode("w1", "down", "drain")
+	h.sees("that it is down", func(s catalog.Snapshot) bool {
+		return s.Nodes[node].State == "down" && s.Nodes[node].Availability == "drain"
+	})
+	h.swarm.RemoveNode("w1")
+	h.sees("that it is gone", func(s catalog.Snapshot) bool { return len(s.Nodes) == 1 })
+
+	bustest.Eventually(t, "the events are told in order", func() error {
+		messages, err := h.consume.Last(t.Context(), bus.EventsStream, 100)
+		var kinds []string
+		for _, m := range messages {
+			var e struct{ Kind, Service string }
+			if err := json.Unmarshal(m.Value, &e); err != nil {
+				return err
+			}
+			kinds = append(kinds, e.Kind)
+		}
+		if want := []string{"created", "changed", "changed", "changed", "changed", "changed", "changed", "changed", "removed"}; !slices.Equal(kinds, want) {
+			return fmt.Errorf("events %v, error %v, want %v", kinds, err, want)
+		}
+		return nil
+	})
+}
+
+func TestTasksAreFollowedWithoutEvents(t *testing.T) {
+	h := newHouse(t)
+	svc := web()
+	svc.Pending = true
+	id := h.swarm.Create(svc)
+	h.run()
+	h.sees("tasks that start", func(s catalog.Snapshot) bool { return len(s.Tasks[id]) == 2 && s.Tasks[id][0].State == "starting" })
+	h.swarm.Settle("shop_web")
+	h.sees("tasks that run", func(s catalog.Snapshot) bool { return len(s.Tasks[id]) == 2 && s.Tasks[id][0].Running() })
+	h.swarm.SetTasks("shop_web", dockertest.Task{Addresses: map[string]string{"waggle": "10.0.9.9"}})
+	h.sees("a task that moved", func(s catalog.Snapshot) bool {
+		return len(s.Tasks[id]) == 1 && slices.Equal(s.Tasks[id][0].Addresses["waggle"], []string{"10.0.9.9"})
+	})
+}
+
+func TestAListThatFailsChangesNothing(t *testing.T) {
+	for name, broken := range map[string]func(*dockertest.Swarm){
+		"no leader":                   (*dockertest.Swarm).NoLeader,
+		"services cut off":            func(s *dockertest.Swarm) { s.Truncate(dockertest.Services) },
+		"nodes cut off":               func(s *dockertest.Swarm) { s.Truncate(dockertest.Nodes) },
+		"no nodes":                    func(s *dockertest.Swarm) { s.Replace(dockertest.Nodes, "[]") },
+		"tasks cut off":               func(s *dockertest.Swarm) { s.Truncate(dockertest.Tasks) },
+		"the daemon is a mere worker": func(s *dockertest.Swarm) { s.Leave("active") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			id := h.swarm.Create(web())
+			h.swarm.Create(dockertest.Service{Name: "db", Replicas: 1})
+			h.run()
+			before := h.sees("services and tasks", func(s catalog.Snapshot) bool { return len(s.Services) == 2 && len(s.Tasks[id]) == 2 })
+
+			broken(h.swarm)
+			lists, tasks := h.swarm.Calls(dockertest.Services), h.swarm.Calls(dockertest.Tasks)
+			h.swarm.SetNode("m1", "ready", "active") // an event
+			bustest.Eventually(t, "a few lists failed", func() error {
+				if h.swarm.Calls(dockertest.Services) < lists+1 || name == "tasks cut off" && h.swarm.Calls(dockertest.Tasks) < tasks+2 {
+					return errors.New("not yet")
+				}
+				return nil
+			})
+			if name != "tasks cut off" {
+				bustest.Eventually(t, "the failure is told", func() error {
+					var got struct{ Failure string }
+					if h.get("/v1/catalog", &got); got.Failure == "" {
+						return errors.New("not yet")
+					}
+					return nil
+				})
+			}
+			after, ok := h.catalog.Snapshot()
+			if !ok || !reflect.DeepEqual(before.Services, after.Services) || !reflect.DeepEqual(before.Tasks, after.Tasks) || len(after.Nodes) != len(before.Nodes) {
+				t.Errorf("complete %t, before\n%+v\nafter\n%+v", ok, before, after)
+			}
+			h.healthy(true)
+		})
+	}
+}
+
+func TestWhatHappensWhileTheEventsAreCutIsSeenAfterwards(t *testing.T) {
+	h := newHouse(t)
+	h.swarm.Create(web())
+	h.swarm.Create(dockertest.Service{Name: "gone", Replicas: 1})
+	h.swarm.Create(dockertest.Service{Name: "stays", Replicas: 1})
+	h.run()
+	h.seesServices("shop_web", "gone", "stays")
+
+	h.swarm.Stop()
+	h.swarm.Remove("gone")
+	h.swarm.Relabel("shop_web", map[string]string{"com.df.notify": "true", "com.df.servicePath": "/new"})
+	h.swarm.Create(dockertest.Service{Name: "made", Replicas: 1})
+	h.swarm.StartAgain()
+	back := time.Now()
+	h.seesServices("shop_web", "made", "stays")
+	h.sees("the new label", func(s catalog.Snapshot) bool {
+		svc, _ := s.ByName("shop_web")
+		return svc.Labels["com.df.servicePath"] == "/new"
+	})
+	// The stream is opened again within 2 s; the resync of 30 s was not needed.
+	if took := time.Since(back); took > 10*time.Second {
+		t.Errorf("it took %s", took)
+	}
+
+	bustest.Eventually(t, "the stream is open again", func() error {
+		if h.swarm.Listeners() == 0 {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	h.swarm.CutEvents()
+	h.swarm.Remove("made")
+	h.seesServices("shop_web", "stays")
+}
+
+func TestAStreamThatIsHalfDeadIsMadeUpForByTheResync(t *testing.T) {
+	h := newHouse(t).run(func(c *Config) { c.Resync = time.Second })
+	h.seesServices()
+	bustest.Eventually(t, "the stream is open", func() error {
+		if h.swarm.Listeners() == 0 {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	h.swarm.DeafenEvents()
+	h.swarm.Create(web())
+	h.seesServices("shop_web")
+}
+
+func TestDockerMayComeLater(t *testing.T) {
+	h := newHouse(t)
+	h.swarm.Create(web())
+	h.swarm.Stop()
+	h.run()
+	h.healthy(false)
+	if _, ok := h.catalog.Snapshot(); ok {
+		t.Error("a catalog is complete that nobody listed")
+	}
+	h.swarm.StartAgain()
+	h.seesServices("shop_web")
+	h.healthy(true)
+}
+
+func TestTheBusMayComeLaterAndGo(t *testing.T) {
+	h := newHouse(t)
+	h.swarm.Create(web())
+	h.server.Stop()
+	h.run()
+	h.healthy(false)
+	h.server.StartAgain()
+	h.seesServices("shop_web")
+	h.healthy(true)
+
+	h.server.Stop()
+	h.swarm.Create(dockertest.Service{Name: "meanwhile", Replicas: 1})
+	h.swarm.Remove("shop_web")
+	h.healthy(true)
+	h.server.StartAgain()
+	h.seesServices("meanwhile")
+}
+
+func TestABusThatLostItsStoreIsFilledAgain(t *testing.T) {
+	h := newHouse(t)
+	id := h.swarm.Create(web("unheardOf", "1"))
+	h.run()
+	before := h.sees("services and tasks", func(s catalog.Snapshot) bool { return len(s.Services) == 1 && len(s.Tasks[id]) == 2 })
+	h.server.Stop()
+	h.server.LoseStore()
+	h.server.StartAgain()
+	after := h.sees("the catalog of another epoch", func(s catalog.Snapshot) bool {
+		return s.Revision.Epoch != before.Revision.Epoch && len(s.Tasks[id]) == 2
+	})
+	if !reflect.DeepEqual(before.Services, after.Services) || !reflect.DeepEqual(before.Nodes, after.Nodes) {
+		t.Errorf("before\n%+v\nafter\n%+v", before, after)
+	}
+	h.status("shop_web", func(s bus.Status) bool { return s.Component == "listener" && len(s.Warnings) == 1 })
+}
+
+// revisions returns the revision of every entry but the list key.
+func (h *house) revisions() map[string]uint64 {
+	h.t.Helper()
+	m := h.consume.Bucket(bus.CatalogBucket).Mirror(">", func() {})
+	stop := bustest.Run(h.t, m.Run)
+	defer stop()
+	out := map[string]uint64{}
+	bustest.Eventually(h.t, "the bucket is read", func() error {
+		values, ok := m.Values()
+		for key, v := range values {
+			if key != catalog.ListKey {
+				out[key] = v.Revision
+			}
+		}
+		if !ok {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	return out
+}
+
+func TestADeployThatChangesNothingWritesNothing(t *testing.T) {
+	h := newHouse(t)
+	id := h.swarm.Create(web())
+	h.swarm.Create(dockertest.Service{Name: "db", Replicas: 1})
+	h.run()
+	h.sees("services and tasks", func(s catalog.Snapshot) bool { return len(s.Services) == 2 && len(s.Tasks[id]) == 2 })
+	before := h.revisions()
+	h.swarm.Redeploy("shop_web")
+	h.swarm.Redeploy("db")
+	h.swarm.SetUpdateState("shop_web", "completed")
+	other := h.swarm.Create(dockertest.Service{Name: "after", Replicas: 1})
+	h.seesServices("shop_web", "db", "after")
+	after := h.revisions()
+	delete(after, catalog.ServiceKey(other))
+	if !maps.Equal(before, after) {
+		t.Errorf("before %v, after %v", before, after)
+	}
+}
+
+func TestABurstOfEventsIsAFewLists(t *testing.T) {
+	h := newHouse(t).run()
+	h.seesServices()
+	before := h.swarm.Calls(dockertest.Services)
+	for i := range 100 {
+		h.swarm.Create(dockertest.Service{Name: fmt.Sprint("s", i), Replicas: 1})
+	}
+	h.sees("all of them", func(s catalog.Snapshot) bool { return len(s.Services) == 100 })
+	if lists := h.swarm.Calls(dockertest.Services) - before; lists > 30 {
+		t.Errorf("%d lists for a burst of 100 events", lists)
+	}
+}
+
+func TestLabelsThatHaveNoEffectAreSaid(t *testing.T) {
+	h := newHouse(t)
+	h.swarm.Create(web("servicePth", "/typo", "letsencrypt.host", "a.b", "users", "me:secret"))
+	misplaced := dockertest.Service{Name: "misplaced", Replicas: 1, ContainerLabels: map[string]string{"com.df.notify": "true", "com.df.servicePath": "/x"}}
+	h.swarm.Create(misplaced)
+	h.swarm.Create(dockertest.Service{Name: "shy", Replicas: 1, Labels: map[string]string{"com.df.servicePath": "/x"}})
+	h.swarm.Create(dockertest.Service{Name: "plain", Replicas: 1})
+	large := dockertest.Service{Name: "large", Replicas: 1, Labels: map[string]string{"com.df.notify": "true", "com.df.servicePath": strings.Repeat("/x", catalog.MaxValue/2)}}
+	h.swarm.Create(large)
+	h.run()
+	h.status("shop_web", func(s bus.Status) bool {
+		return s.State == bus.StateAccepted && len(s.Warnings) == 1 && strings.Contains(s.Warnings[0], "com.df.servicePth") && strings.Contains(s.Warnings[0], "is com.df.servicePath meant?")
+	})
+	h.status("misplaced", func(s bus.Status) bool {
+		return s.State == bus.StateIgnored && strings.Contains(s.Reason, "stands on the container") && strings.Contains(s.Hint, "deploy.labels")
+	})
+	h.status("shy", func(s bus.Status) bool {
+		return s.State == bus.StateIgnored && s.Label == "com.df.notify" && strings.Contains(s.Hint, "--label-add com.df.notify=true shy")
+	})
+	h.status("large", func(s bus.Status) bool { return s.State == bus.StateRejected && strings.Contains(s.Reason, "65536") })
+	var plain struct {
+		Summary  string
+		Statuses []bus.Status
+	}
+	if h.get("/v1/services/plain", &plain); len(plain.Statuses) > 0 || !strings.Contains(plain.Summary, "no label under com.df.") {
+		t.Errorf("%+v", plain)
+	}
+	if published, _ := h.seesServices("shop_web", "misplaced", "shy", "plain", "large").ByName("large"); published.Labels != nil {
+		t.Errorf("the large service is published as %d labels", len(published.Labels))
+	}
+
+	// Mended and removed services leave no status behind.
+	misplaced.Labels, misplaced.ContainerLabels = misplaced.ContainerLabels, nil
+	h.swarm.Remove("misplaced")
+	h.swarm.Create(misplaced)
+	h.swarm.Remove("shy")
+	h.swarm.Remove("large")
+	m := h.consume.Bucket(bus.StatusBucket).Mirror("listener.>", func() {})
+	bustest.Run(t, m.Run)
+	bustest.Eventually(t, "one status is left", func() error {
+		values, ok := m.Values()
+		if _, isWeb := values["listener."+h.swarm.ID("shop_web")]; !ok || len(values) != 1 || !isWeb {
+			return fmt.Errorf("%d statuses", len(values))
+		}
+		return nil
+	})
+}
+
+func TestStatusesOfAllComponentsAreJoined(t *testing.T) {
+	h := newHouse(t)
+	id := h.swarm.Create(web())
+	h.run()
+	h.seesServices("shop_web")
+	proxy := h.consume.Statuses(func() {})
+	bustest.Run(t, proxy.Run)
+	bustest.Eventually(t, "the proxy says what it did", func() error {
+		return proxy.Publish(t.Context(), []bus.Status{{ServiceID: id, Service: "shop_web", State: bus.StateRejected, Reason: "the path is taken by old_web"}})
+	})
+	h.status("shop_web", func(s bus.Status) bool { return s.Component == "proxy" && s.State == bus.StateRejected })
+	var got struct{ Summary string }
+	if h.get("/v1/services/shop_web", &got); got.Summary != "rejected by proxy: the path is taken by old_web" {
+		t.Errorf("summary %q", got.Summary)
+	}
+	var about struct {
+		Bus       string
+		Services  int
+		Revision  catalog.Revision
+		Instances []bus.Instance
+	}
+	bustest.Eventually(t, "the instance is announced", func() error {
+		if h.get("/v1/catalog", &about); len(about.Instances) != 1 || about.Instances[0].Instance != "l1" {
+			return fmt.Errorf("%+v", about)
+		}
+		return nil
+	})
+	if about.Bus != "connected" || about.Services != 1 || about.Revision.Epoch == "" || about.Revision.Sequence == 0 {
+		t.Errorf("%+v", about)
+	}
+}
+
+func TestSeveralListenersOnOneBusAreHarmless(t *testing.T) {
+	h := newHouse(t)
+	h.swarm.Create(web("unheardOf", "x"))
+	h.run()
+	first := h.stop
+	h.run(func(c *Config) { c.Instance = "l2" })
+	h.seesServices("shop_web")
+	for i := range 20 {
+		h.swarm.Relabel("shop_web", map[string]string{"com.df.notify": "true", "com.df.servicePath": fmt.Sprint("/", i)})
+		h.swarm.Create(dockertest.Service{Name: fmt.Sprint("s", i), Replicas: 1})
+	}
+	converged := func(s catalog.Snapshot) bool {
+		svc, _ := s.ByName("shop_web")
+		return len(s.Services) == 21 && svc.Labels["com.df.servicePath"] == "/19"
+	}
+	h.sees("the last state", converged)
+	first()
+	h.swarm.Remove("s0")
+	h.sees("what the other tells", func(s catalog.Snapshot) bool { return len(s.Services) == 20 })
+}
+
+func TestTheListenersOwnBus(t *testing.T) {
+	swarm := dockertest.New(t)
+	id := swarm.Create(web())
+	port := freePort(t)
+	c := Config{
+		DockerHost: swarm.Host(), Resync: 30 * time.Second, NATSReplicas: 1, DataDir: t.TempDir(), NATSHost: "127.0.0.1", NATSPort: port,
+		KeyListener: "a secret of the listener", KeyProxy: "a secret of the proxy", KeyMonitor: "a secret of the monitor", KeyScaler: "a secret of the scaler",
+	}
+	connect := func(component, key string) *bus.Bus {
+		b, err := bus.Connect(bus.Options{URL: fmt.Sprintf("nats://127.0.0.1:%d", port), Component: component, Key: key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(b.Close)
+		return b
+	}
+	h := &house{t: t, swarm: swarm, admin: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
+	proxy := connect("proxy", "a secret of the proxy")
+	h.catalog = proxy.Catalog(func() {})
+	bustest.Run(t, h.catalog.Run)
+	stranger := connect("proxy", "a secret of nobody's")
+
+	h.stop = start(t, c, h.admin)
+	before := h.sees("services and tasks", func(s catalog.Snapshot) bool { return len(s.Services) == 1 && len(s.Tasks[id]) == 2 })
+	h.healthy(true)
+	if stranger.Connected() {
+		t.Error("a stranger was let in")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if _, err := proxy.Bucket(bus.CatalogBucket).Put(ctx, "service.x", []byte("{}")); err == nil {
+		t.Error("the proxy may write the catalog")
+	}
+
+	h.stop()
+	swarm.Remove("shop_web")
+	swarm.Create(dockertest.Service{Name: "new", Replicas: 1})
+	h.stop = start(t, c, h.admin)
+	after := h.seesServices("new")
+	if after.Revision.Epoch != before.Revision.Epoch {
+		t.Error("the store was lost over a restart")
+	}
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	key := app.Secret("a secret that is long enough")
+	fine := Config{DockerHost: "unix:///nowhere", Resync: time.Minute, NATSReplicas: 1, KeyListener: key, KeyProxy: key, KeyMonitor: key, KeyScaler: key}
+	for name, c := range map[string]struct {
+		change func(*Config)
+		want   string
+	}{
+		"a key is missing":            {func(c *Config) { c.KeyMonitor, c.KeyScaler = "", "" }, "nats-key-monitor, nats-key-scaler: not set"},
+		"open and closed":             {func(c *Config) { c.NATSOpen = true }, "do not go together"},
+		"no time to rest":             {func(c *Config) { c.Resync = 0 }, "resync=0s"},
+		"three copies on one server":  {func(c *Config) { c.NATSReplicas = 3 }, "nats-replicas=3"},
+		"no copies":                   {func(c *Config) { c.NATSReplicas, c.NATSURL = 0, "nats://x" }, "nats-replicas=0"},
+		"a host that is none":         {func(c *Config) { c.DockerHost = "nowhere" }, `docker: host "nowhere"`},
+		"a store that cannot be used": {func(c *Config) { c.DataDir, c.NATSPort = "/dev/null/x", -1 }, "embedded NATS"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			changed := fine
+			c.change(&changed)
+			sh := app.Shell{Admin: "127.0.0.1:0", Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)}
+			if err := Run(t.Context(), changed, sh); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v, want one with %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestHealthWithoutABus(t *testing.T) {
+	h := newHouse(t)
+	h.server.Stop()
+	b, err := bus.Connect(bus.Options{URL: h.server.URL(), Component: "listener"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	now := time.Now()
+	healthy := health(publish.New(publish.Options{}), b, func() time.Time { return now })
+	if err := healthy(); err == nil {
+		t.Error("healthy at once")
+	}
+	now = now.Add(withoutBus)
+	if err := healthy(); err != nil {
+		t.Errorf("after 20 s, when a restart would not help: %v", err)
+	}
+}
+
+func TestLabelsAreKnown(t *testing.T) {
+	table, err := known.Table()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range Labels() {
+		if !slices.ContainsFunc(table, func(k label.Spec) bool { return k.Name == s.Name }) {
+			t.Errorf("%s is not in labels.txt", s.Name)
+		}
+	}
+	if docker.DefaultHost != "unix:///var/run/docker.sock" {
+		t.Errorf("the daemon is looked for at %s", docker.DefaultHost)
+	}
+}
