@@ -1,0 +1,129 @@
+package proxy
+
+import (
+	"flag"
+	"fmt"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/wagglehq/waggle/pkg/app"
+	"github.com/wagglehq/waggle/proxy/internal/config"
+	"github.com/wagglehq/waggle/proxy/internal/follow"
+)
+
+// Config is the operator's part.
+type Config struct {
+	NATSURL string
+	NATSKey app.Secret
+	// DataDir is on a volume: the last good configuration and the services it was
+	// made of. RunDir holds the sockets and lives as long as the container.
+	DataDir, RunDir string
+	HAProxy         string
+	MaxConn         int
+	Networks        string
+	Separator       string
+	TrustedProxies  string
+	HardStopAfter   time.Duration
+	MaxReloads      int
+	Drain           time.Duration
+	Timeouts        config.Timeouts
+	// Edge are the settings of ports, TLS, logs and the like.
+	Edge Edge
+	// Environ are the variables of the process ("NAME=text"), for static services
+	// and for settings that name another variable.
+	Environ []string `json:"-"`
+	// Resolver replaces the system's DNS in tests.
+	Resolver follow.Resolver `json:"-"`
+}
+
+// Flags declares the flags with their defaults.
+func (c *Config) Flags(fs *flag.FlagSet) {
+	c.Timeouts = config.DefaultTimeouts()
+	fs.StringVar(&c.NATSURL, "nats-url", "nats://waggle_listener:4222", "where NATS is, several separated by commas")
+	fs.Var(&c.NATSKey, "nats-key", "secret by which the proxy proves itself to NATS")
+	fs.StringVar(&c.DataDir, "data-dir", "/var/lib/waggle", "folder on a volume for the last good configuration")
+	fs.StringVar(&c.RunDir, "run-dir", "/run/waggle", "folder for the sockets of HAProxy")
+	fs.StringVar(&c.HAProxy, "haproxy", "haproxy", "HAProxy's program, 3.0 or later")
+	c.Edge.flags(fs)
+	fs.IntVar(&c.MaxConn, "maxconn", 0, "connections at a time; 0 follows the limit of open files")
+	fs.StringVar(&c.Networks, "networks", "waggle", "networks shared with services, separated by commas; empty: not checked")
+	fs.StringVar(&c.Separator, "separator", ",", "separates the elements of lists in labels")
+	fs.StringVar(&c.TrustedProxies, "trusted-proxies", "", "addresses or networks whose X-Forwarded-* headers are kept, separated by commas")
+	fs.DurationVar(&c.HardStopAfter, "hard-stop-after", 0, "how long an old worker may finish its connections after a reload; 0: as long as it takes")
+	fs.IntVar(&c.MaxReloads, "max-reloads", 0, "how many reloads an old worker may live through; 0: any number")
+	fs.DurationVar(&c.Drain, "drain", 10*time.Second, "how long open connections may finish when the proxy stops")
+	for name, d := range map[string]*time.Duration{
+		"connect": &c.Timeouts.Connect, "client": &c.Timeouts.Client, "server": &c.Timeouts.Server, "queue": &c.Timeouts.Queue,
+		"tunnel": &c.Timeouts.Tunnel, "http-request": &c.Timeouts.HTTPRequest, "http-keep-alive": &c.Timeouts.HTTPKeepAlive,
+	} {
+		fs.Var((*seconds)(d), "timeout-"+name, "HAProxy's timeout "+name+", in seconds or as 1m30s")
+	}
+}
+
+// seconds is a duration that may be given as a number of seconds, as Docker
+// Flow's settings are.
+type seconds time.Duration
+
+// String is for the flag package.
+func (s *seconds) String() string { return time.Duration(*s).String() }
+
+// Set is for the flag package.
+func (s *seconds) Set(text string) error {
+	d, err := time.ParseDuration(text)
+	if n, numErr := strconv.ParseUint(text, 10, 31); numErr == nil {
+		d, err = time.Duration(n)*time.Second, nil
+	}
+	if err != nil || d < time.Millisecond || d > 24*24*time.Hour {
+		return fmt.Errorf("want seconds, or a time such as 1m30s, from 1ms to 24 days")
+	}
+	*s = seconds(d)
+	return nil
+}
+
+func (c *Config) networks() []string {
+	return strings.FieldsFunc(c.Networks, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+func (c *Config) masterSocket() string { return filepath.Join(c.RunDir, "master.sock") }
+
+func (c *Config) settings() (config.Settings, error) {
+	s := config.Settings{
+		Dir: filepath.Join(c.DataDir, "haproxy"), StatsSocket: filepath.Join(c.RunDir, "haproxy.sock"),
+		MaxConn: c.MaxConn, HardStopAfter: c.HardStopAfter, MaxReloads: c.MaxReloads, Timeouts: c.Timeouts,
+	}
+	if err := c.Edge.settings(&s, c.Environ); err != nil {
+		return s, err
+	}
+	for word := range strings.FieldsFuncSeq(c.TrustedProxies, func(r rune) bool { return r == ',' || r == ' ' }) {
+		p, err := netip.ParsePrefix(word)
+		if err != nil {
+			a, errAddr := netip.ParseAddr(word)
+			if errAddr != nil {
+				return s, fmt.Errorf("trusted-proxies: %q: want an address or a network such as 10.0.0.0/8", word)
+			}
+			p = netip.PrefixFrom(a, a.BitLen())
+		}
+		s.TrustedProxies = append(s.TrustedProxies, p)
+	}
+	return s, nil
+}
+
+// ports are those on which the proxy itself listens, which services cannot have.
+func (c *Config) ports(s config.Settings, admin string) []int {
+	out := []int{s.Statistics.Port}
+	for _, b := range s.Binds {
+		if !b.TLS || s.CertList != "" {
+			out = append(out, b.Port)
+		}
+	}
+	if _, port, err := net.SplitHostPort(admin); err == nil {
+		if n, err := strconv.Atoi(port); err == nil {
+			out = append(out, n)
+		}
+	}
+	return out
+}

@@ -1,0 +1,256 @@
+package proxy
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wagglehq/waggle/pkg/app"
+	"github.com/wagglehq/waggle/pkg/bus"
+	"github.com/wagglehq/waggle/pkg/bustest"
+	"github.com/wagglehq/waggle/proxy/internal/config"
+)
+
+// settle reads settings as the program does: variables by their names, secrets as
+// files. It returns what HAProxy's part of them is.
+func settle(t *testing.T, env, secrets map[string]string) (Config, config.Settings, error) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range secrets {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var c Config
+	fs := flag.NewFlagSet("proxy", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	c.Flags(fs)
+	lookup := func(name string) (string, bool) {
+		if name == "SECRETS_DIR" {
+			return dir, true
+		}
+		text, ok := env[name]
+		return text, ok
+	}
+	if err := app.Parse(fs, nil, lookup, app.SecretFiles("secrets-dir", "dfp_")); err != nil {
+		return c, config.Settings{}, err
+	}
+	for name, text := range env {
+		c.Environ = append(c.Environ, name+"="+text)
+	}
+	s, err := c.settings()
+	return c, s, err
+}
+
+func TestDefaultsAreThoseOfDockerFlowProxy(t *testing.T) {
+	c, s, err := settle(t, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.Settings{
+		Dir: "/var/lib/waggle/haproxy", StatsSocket: "/run/waggle/haproxy.sock", SecretsDir: c.Edge.SecretsDir,
+		Binds: []config.Bind{{Port: 80}, {Port: 443, TLS: true}},
+		TLS:   config.TLS{H2: true, MinVer: "TLSv1.2", Ciphers: config.DefaultCiphers, Ciphersuites: config.DefaultCiphersuites},
+		// The port is not public; the original has the page there without any.
+		Statistics: config.Statistics{Port: 8404, URI: "/"}, ConnectionMode: "http-keep-alive", Timeouts: config.Timeouts{
+			Connect: 5 * time.Second, Client: 20 * time.Second, Server: 20 * time.Second, Queue: 30 * time.Second,
+			Tunnel: 3600 * time.Second, HTTPRequest: 5 * time.Second, HTTPKeepAlive: 15 * time.Second,
+		},
+	}
+	s.Compression.Types = nil
+	if !reflect.DeepEqual(s, want) {
+		t.Errorf("got  %+v\nwant %+v", s, want)
+	}
+}
+
+func TestSettingsOfDockerFlowProxy(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	good, bad := filepath.Dir(file("good/503.http", "HTTP/1.0 503 X\r\n\r\nbusy")), filepath.Dir(file("bad/503.http", "busy"))
+	file("good/999.http", "never looked at")
+	ca := file("ca", "x")
+	for _, c := range []struct {
+		name         string
+		env, secrets map[string]string
+		// told picks what is compared with want; complaint is part of the error.
+		told            func(Config, config.Settings) any
+		want, complaint string
+	}{
+		{name: "ports", env: map[string]string{"DEFAULT_PORTS": "80 accept-proxy,443:ssl", "BIND_PORTS": "8085"},
+			told: func(_ Config, s config.Settings) any { return s.Binds }, want: "[{80 false true} {443 true false} {8085 false false}]"},
+		{name: "ports as a secret", secrets: map[string]string{"dfp_bind_ports": "8085"}, env: map[string]string{"BIND_PORTS": "9"},
+			told: func(_ Config, s config.Settings) any { return s.Binds[2] }, want: "{8085 false false}"},
+		{name: "a port that is none", env: map[string]string{"BIND_PORTS": "x"}, complaint: `bind-ports: "x"`},
+		{name: "one port twice", env: map[string]string{"BIND_PORTS": "80:ssl"}, complaint: "port 80 is there twice"},
+		{name: "statistics in public", env: map[string]string{"STATS_PORT": "80"}, complaint: "stats-port: 80"},
+		{name: "statistics with a password", env: map[string]string{"STATS_USER": "adm", "STATS_URI": "/st"}, secrets: map[string]string{"dfp_stats_pass": "pw"},
+			told: func(_ Config, s config.Settings) any { return s.Statistics }, want: "{8404 /st adm pw}"},
+		{name: "none is nobody", env: map[string]string{"STATS_USER": "none", "STATS_PASS": "none"},
+			told: func(_ Config, s config.Settings) any { return s.Statistics }, want: "{8404 /  }"},
+		{name: "half a password", env: map[string]string{"STATS_USER": "adm"}, complaint: "stats-user and stats-pass: want both"},
+		{name: "a name with a colon", env: map[string]string{"STATS_USER": "a:b", "STATS_PASS": "geheim"}, complaint: "without a colon"},
+		{name: "variables of other names", env: map[string]string{"STATS_USER_ENV": "MY_USER", "STATS_PASS_ENV": "MY_PASS", "MY_USER": "adm"},
+			secrets: map[string]string{"dfp_my_pass": "pw"}, told: func(_ Config, s config.Settings) any { return s.Statistics }, want: "{8404 / adm pw}"},
+		{name: "a variable that is not there", env: map[string]string{"STATS_USER_ENV": "MY_USER"}, complaint: "stats-user-env: there is neither a variable MY_USER nor a secret dfp_my_user"},
+		{name: "versions of TLS", env: map[string]string{"SSL_BIND_OPTIONS": "no-tlsv12", "ENABLE_H2": "false", "CA_FILE": ca},
+			told: func(_ Config, s config.Settings) any { return []any{s.TLS.MinVer, s.TLS.H2, s.TLS.CAFile == ca} }, want: "[TLSv1.3 false true]"},
+		{name: "an option of TLS that is none", env: map[string]string{"SSL_BIND_OPTIONS": "crt /etc/x"}, complaint: `ssl-bind-options: "crt"`},
+		{name: "authorities that are not there", env: map[string]string{"CA_FILE": ca + "x"}, complaint: "ca-file"},
+		{name: "a path of two lines", env: map[string]string{"CA_FILE": ca + "\nbind :81"}, complaint: "ca-file"},
+		{name: "the older word for the log of all requests", env: map[string]string{"DEBUG": "true"},
+			told: func(_ Config, s config.Settings) any { return s.AccessLog }, want: "true"},
+		{name: "errors only", env: map[string]string{"DEBUG": "true", "DEBUG_ERRORS_ONLY": "true"},
+			told: func(_ Config, s config.Settings) any { return s.AccessLog }, want: "false"},
+		{name: "a format", env: map[string]string{"DEBUG_HTTP_FORMAT": `{"a": "%ci"}`, "CAPTURE_REQUEST_HEADER": "A:1"},
+			told: func(_ Config, s config.Settings) any { return []any{s.LogFormat, s.Captures} }, want: `[{"a": "%ci"} [{A 1}]]`},
+		{name: "a format of two lines", env: map[string]string{"DEBUG_HTTP_FORMAT": "a\nb"}, complaint: "debug-http-format"},
+		{name: "a header without a length", env: map[string]string{"CAPTURE_REQUEST_HEADER": "A"}, complaint: `capture-request-header: "A"`},
+		{name: "defaults of services", env: map[string]string{"CONNECTION_MODE": "httpclose", "COMPRESSION_ALGO": "gzip", "COMPRESSION_TYPE": "text/plain,text/html"},
+			told: func(_ Config, s config.Settings) any { return []any{s.ConnectionMode, s.Compression} }, want: "[httpclose {gzip [text/plain text/html]}]"},
+		{name: "a mode that is none", env: map[string]string{"CONNECTION_MODE": "http-tunnel"}, complaint: `connection-mode: "http-tunnel"`},
+		{name: "a compression that is none", env: map[string]string{"COMPRESSION_ALGO": "zip"}, complaint: `compression-algo: "zip"`},
+		{name: "a type that is none", env: map[string]string{"COMPRESSION_TYPE": "text"}, complaint: `compression-type: "text"`},
+		{name: "error pages", env: map[string]string{"ERRORFILES_DIR": good},
+			told: func(_ Config, s config.Settings) any { return s.ErrorFiles }, want: "[{503 " + good + "/503.http}]"},
+		{name: "an error page that HAProxy would refuse", env: map[string]string{"ERRORFILES_DIR": bad}, complaint: "bad/503.http"},
+		{name: "raw text", env: map[string]string{"ALLOW_RAW": "true", "EXTRA_FRONTEND": "a b, c", "EXTRA_GLOBAL": "d"},
+			told: func(c Config, s config.Settings) any {
+				return fmt.Sprintf("%q %q %v", s.ExtraFrontend, s.ExtraGlobal, c.routeOptions(config.Settings{}, ":8080").AllowRaw)
+			}, want: `["a b" "c"] ["d"] true`},
+		{name: "raw text without the switch", env: map[string]string{"EXTRA_GLOBAL": "d"}, complaint: "allow-raw"},
+		{name: "options of labels", env: map[string]string{"HTTPS_ONLY": "true", "SERVICE_DOMAIN_ALGO": "hdr_dom(host)", "PROXY_INSTANCE_NAME": "pub", "FILTER_PROXY_INSTANCE_NAME": "true", "SEPARATOR": "|"},
+			told: func(c Config, _ config.Settings) any { return c.routeOptions(config.Settings{}, ":8080") }, want: "{| [waggle] hdr_dom(host) pub true false [0 8080]}"},
+		{name: "an instance has a name and does not filter", env: map[string]string{"PROXY_INSTANCE_NAME": "pub"},
+			told: func(c Config, _ config.Settings) any { return c.routeOptions(config.Settings{}, ":8080").Instance }, want: ""},
+		{name: "an algorithm that is none", env: map[string]string{"SERVICE_DOMAIN_ALGO": "hdr"}, complaint: `service-domain-algo: "hdr"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			conf, s, err := settle(t, c.env, c.secrets)
+			if c.complaint != "" {
+				if err == nil || !strings.Contains(err.Error(), c.complaint) || strings.Contains(err.Error(), "geheim") {
+					t.Fatalf("error %v, want %q and no password", err, c.complaint)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := fmt.Sprint(c.told(conf, s)); got != c.want {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+		})
+	}
+}
+
+// statics are the variables of one good static service, one that a service of the
+// swarm replaces, one at fault and one that has no name.
+func (h *house) statics() []string {
+	port := fmt.Sprint(h.upstream)
+	return []string{
+		"DFP_SERVICE_1_SERVICE_NAME=ext1", "DFP_SERVICE_1_SERVICE_PATH=/e1", "DFP_SERVICE_1_PORT=" + port, "DFP_SERVICE_1_OUTBOUND_HOSTNAME=127.0.0.3",
+		"DFP_SERVICE_2_SERVICE_NAME=web", "DFP_SERVICE_2_SERVICE_PATH=/static", "DFP_SERVICE_2_PORT=" + port,
+		"DFP_SERVICE_3_SERVICE_NAME=broken", "DFP_SERVICE_3_SERVICE_PATH=broken", "DFP_SERVICE_3_PORT=" + port,
+		"DFP_SERVICE_4_PORT=1",
+	}
+}
+
+func TestStaticServices(t *testing.T) {
+	h := newHouse(t)
+	h.config.Environ = h.statics()
+	h.supervised()
+	h.dns.set("web", "127.0.0.2")
+	h.deploy("web", "/a")
+	h.run()
+	h.answers("/e1", "127.0.0.3")
+	h.answers("/a", "127.0.0.2")
+	h.answers("/static", "503")
+	h.says("ext1", `"state": "applied"`, "/e1", "127.0.0.3")
+	h.says("web", `"state": "applied"`)
+	h.says("broken", "rejected", "com.df.servicePath", "broken")
+	h.says("DFP_SERVICE_4", "rejected", "DFP_SERVICE_4_SERVICE_NAME")
+	// It is the oldest, so that a service of the swarm cannot take its route.
+	h.deploy("thief", "/e1")
+	h.says("thief", "rejected", "belongs to ext1")
+	// Without the swarm's service the variables of its name are in force.
+	h.remove("web")
+	h.answers("/static", "127.0.0.2")
+
+	bustest.Eventually(t, "the state on disk is that of the swarm alone", func() error {
+		text, err := os.ReadFile(filepath.Join(h.config.DataDir, "services.json"))
+		if err == nil && (strings.Contains(string(text), "ext1") || strings.Contains(string(text), "web")) {
+			err = errors.New(string(text))
+		}
+		return err
+	})
+	b := h.bus.Connect("proxy")
+	accepted := b.Accepted(func() {})
+	bustest.Run(t, accepted.Run)
+	statuses := b.Bucket(bus.StatusBucket).Mirror("proxy.>", func() {})
+	bustest.Run(t, statuses.Run)
+	bustest.Eventually(t, "the bus knows the swarm's services alone", func() error {
+		services, ok := accepted.Services()
+		values, okStatuses := statuses.Values()
+		if _, thief := values["proxy.id-thief"]; !ok || !okStatuses || !thief || len(services) != 0 || len(values) != 1 {
+			return fmt.Errorf("accepted: %v, %v; statuses %v, %v", services, ok, values, okStatuses)
+		}
+		return nil
+	})
+}
+
+func TestStaticServicesNeedNoBus(t *testing.T) {
+	h := newHouse(t)
+	h.config.Environ = h.statics()
+	h.bus.Stop()
+	h.supervised()
+	h.run()
+	h.answers("/e1", "127.0.0.3")
+	res, err := http.Get("http://" + h.admin + "/healthz") //nolint:noctx // answered at once.
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("healthy before the catalog has been seen: %d", res.StatusCode)
+	}
+	h.bus.StartAgain()
+	h.prepareAgain()
+	h.dns.set("web", "127.0.0.2")
+	h.deploy("web", "/a")
+	h.answers("/a", "127.0.0.2")
+	h.answers("/e1", "127.0.0.3")
+}
+
+// TestSecretsStayOutOfTheLog: what is logged of the settings shows no password.
+func TestSecretsStayOutOfTheLog(t *testing.T) {
+	c, _, err := settle(t, map[string]string{"STATS_USER": "adm"}, map[string]string{"dfp_stats_pass": "geheim"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, shown := range []string{string(text), fmt.Sprint(c.Edge.StatsPass)} {
+		if strings.Contains(shown, "geheim") || !strings.Contains(shown, "(hidden)") {
+			t.Errorf("shown: %s", shown)
+		}
+	}
+}

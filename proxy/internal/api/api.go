@@ -1,0 +1,133 @@
+// Package api is the proxy's HTTP interface: what is in force, and why a service is not.
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/wagglehq/waggle/pkg/app"
+	"github.com/wagglehq/waggle/pkg/bus"
+	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/proxy/internal/control"
+)
+
+// Service is what /v1/services says of one service.
+type Service struct {
+	bus.Status
+	Routes    []Route      `json:"routes,omitempty"`
+	Streams   []Stream     `json:"streams,omitempty"`
+	Addresses []netip.Addr `json:"addresses,omitempty"`
+}
+
+// Route is one way into a service.
+type Route struct {
+	Hosts   []string `json:"hosts,omitempty"`
+	Paths   []string `json:"paths"`
+	Backend string   `json:"backend"`
+}
+
+// Stream is one way into a service below HTTP.
+type Stream struct {
+	Port int `json:"port"`
+	// Names are server names with the way they are compared ("end .acme.com").
+	Names   []string `json:"names,omitempty"`
+	Backend string   `json:"backend"`
+}
+
+// State is the answer of /v1/services.
+type State struct {
+	Revision catalog.Revision `json:"revision"`
+	Hash     string           `json:"hash"`
+	// FromBus is false while the state of an earlier run is in force.
+	FromBus  bool      `json:"fromBus"`
+	Error    string    `json:"error,omitempty"`
+	Services []Service `json:"services"`
+}
+
+// Mount adds the paths. view returns what became of the last pass, nil before the first.
+func Mount(r chi.Router, view func() *control.View) {
+	r.Get("/v1/services", func(w http.ResponseWriter, _ *http.Request) {
+		v := view()
+		if v == nil {
+			app.WriteError(w, http.StatusServiceUnavailable, errNothing)
+			return
+		}
+		app.WriteJSON(w, http.StatusOK, state(v))
+	})
+	r.Get("/v1/services/{name}", func(w http.ResponseWriter, req *http.Request) {
+		v := view()
+		if v == nil {
+			app.WriteError(w, http.StatusServiceUnavailable, errNothing)
+			return
+		}
+		s, err := find(v, chi.URLParam(req, "name"))
+		if err != nil {
+			app.WriteError(w, http.StatusNotFound, err)
+			return
+		}
+		app.WriteJSON(w, http.StatusOK, s)
+	})
+}
+
+var errNothing = errors.New("no catalog has been read yet: is the listener running, and can this service reach it?")
+
+func state(v *control.View) State {
+	out := State{Revision: v.Snapshot.Revision, Hash: v.Hash, FromBus: v.FromBus, Services: []Service{}}
+	if v.Err != nil {
+		out.Error = v.Err.Error()
+	}
+	for _, status := range v.Statuses() {
+		out.Services = append(out.Services, service(v, status))
+	}
+	return out
+}
+
+func service(v *control.View, status bus.Status) Service {
+	out := Service{Status: status, Addresses: v.Addresses[status.ServiceID]}
+	for _, s := range v.Desired.Services {
+		if s.ID != status.ServiceID {
+			continue
+		}
+		for _, r := range s.Routes {
+			out.Routes = append(out.Routes, Route{Hosts: r.Hosts, Paths: r.Paths, Backend: r.Backend})
+		}
+		for _, r := range s.Streams {
+			stream := Stream{Port: r.Port, Backend: r.Backend}
+			for _, n := range r.Names {
+				stream.Names = append(stream.Names, string(n.Match)+" "+n.Value)
+			}
+			out.Streams = append(out.Streams, stream)
+		}
+	}
+	return out
+}
+
+// find answers "why is my service not routed?", also for one that did not opt in.
+func find(v *control.View, name string) (Service, error) {
+	for _, status := range v.Statuses() {
+		if status.Service == name {
+			return service(v, status), nil
+		}
+	}
+	svc, ok := v.Snapshot.ByName(name)
+	if !ok {
+		return Service{}, fmt.Errorf("the swarm has no service named %s: the full name is needed, with the stack before it", name)
+	}
+	status := bus.Status{Component: "proxy", ServiceID: svc.ID, Service: svc.Name, State: bus.StateIgnored}
+	switch {
+	case len(svc.ContainerLabels) > 0 && len(svc.Labels) == 0:
+		status.Reason = "its com.df labels stand on the container, where they have no effect"
+		status.Hint = "move them below deploy: labels: in the stack file"
+	case strings.TrimSpace(svc.Labels[catalog.Notify]) != "":
+		status.Reason = fmt.Sprintf("%s is %q", catalog.Notify, svc.Labels[catalog.Notify])
+		status.Label, status.Hint = catalog.Notify, "want true"
+	default:
+		status.Reason = "it has no label " + catalog.Notify
+		status.Label, status.Hint = catalog.Notify, "add "+catalog.Notify+"=true below deploy: labels: in the stack file"
+	}
+	return Service{Status: status}, nil
+}

@@ -1,0 +1,199 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/wagglehq/waggle/proxy/internal/config"
+	"github.com/wagglehq/waggle/proxy/internal/runtime"
+)
+
+// change carries out a plan through the runtime API. What requests need comes
+// first, what they no longer need last, so that none falls between.
+func (h *HAProxy) change(ctx context.Context, p config.Plan) error {
+	var first []runtime.Command
+	for _, b := range p.AddBackends {
+		if _, waits := h.retired[b.Name]; waits {
+			return fmt.Errorf("backend %s has not ended yet", b.Name)
+		}
+		first = append(first, runtime.AddBackend(b.Name, config.Defaults))
+		for _, s := range b.Servers {
+			first = append(first, h.addServer(config.ServerChange{Backend: b.Name, Server: s})...)
+		}
+		first = append(first, runtime.PublishBackend(b.Name))
+	}
+	for _, s := range p.AddServers {
+		first = append(first, h.addServer(s)...)
+	}
+	entries := h.entries(p)
+	if len(p.ReplaceMaps) == 0 {
+		first, entries = append(first, entries...), nil
+	}
+	if err := h.o.Worker.Do(ctx, first...); err != nil {
+		return err
+	}
+	for _, m := range p.ReplaceMaps {
+		lines := make([]runtime.Entry, len(m.Entries))
+		for i, e := range m.Entries {
+			lines[i] = runtime.Entry(e)
+		}
+		if err := h.o.Worker.ReplaceMap(ctx, h.path(m.Map), lines); err != nil {
+			return err
+		}
+	}
+	var last []runtime.Command
+	dropServer := func(s config.ServerChange) {
+		last = append(last, runtime.DisableServer(s.Backend, s.Server.Name))
+		h.draining[s] = struct{}{}
+	}
+	for _, s := range p.DelServers {
+		dropServer(s)
+	}
+	for _, b := range p.DelBackends {
+		for _, s := range b.Servers {
+			dropServer(config.ServerChange{Backend: b.Name, Server: s})
+		}
+		last = append(last, runtime.UnpublishBackend(b.Name))
+		h.retired[b.Name] = struct{}{}
+	}
+	return h.o.Worker.Do(ctx, append(entries, last...)...)
+}
+
+// addServer adds a server, or takes one back that has not left yet.
+func (h *HAProxy) addServer(s config.ServerChange) []runtime.Command {
+	if _, leaving := h.draining[s]; leaving {
+		delete(h.draining, s)
+		return []runtime.Command{runtime.EnableServer(s.Backend, s.Server.Name)}
+	}
+	out := []runtime.Command{
+		runtime.AddServer(s.Backend, s.Server.Name, s.Server.Addr, strings.Fields(s.Server.Options)...),
+		runtime.EnableServer(s.Backend, s.Server.Name),
+	}
+	if s.Server.Checked() {
+		out = append(out, runtime.EnableHealth(s.Backend, s.Server.Name))
+	}
+	return out
+}
+
+func (h *HAProxy) entries(p config.Plan) []runtime.Command {
+	var out []runtime.Command
+	added := map[string][]runtime.Entry{}
+	for _, e := range p.SetEntries {
+		if e.New {
+			added[e.Map] = append(added[e.Map], runtime.Entry(e.Entry))
+		}
+	}
+	for _, name := range []string{config.PathsMap, config.HostsMap, config.RedirectsMap} {
+		// A host must find its paths as soon as it is found itself.
+		for _, list := range runtime.Chunks(added[name]) {
+			out = append(out, runtime.AddMapEntries(h.path(name), list...))
+		}
+	}
+	for _, e := range p.SetEntries {
+		if !e.New {
+			out = append(out, runtime.SetMapEntry(h.path(e.Map), runtime.Entry(e.Entry)))
+		}
+	}
+	for _, e := range p.DelEntries {
+		out = append(out, runtime.DelMapEntry(h.path(e.Map), e.Key))
+	}
+	return out
+}
+
+// Tidy brings the file up to date with what runs, and deletes servers and
+// backends whose connections have ended. It reports whether it wrote the file, so
+// that CheckFile is due, and whether something is left to do.
+func (h *HAProxy) Tidy(ctx context.Context) (wrote, more bool, err error) {
+	if !h.known {
+		return false, false, nil
+	}
+	if h.stale {
+		if err := h.write(contents(h.applied)); err != nil {
+			return false, true, err
+		}
+		h.stale, wrote = false, true
+	}
+	var errs []error
+	for s := range h.draining {
+		err := h.o.Worker.DelServer(ctx, s.Backend, s.Server.Name, time.Millisecond)
+		if err == nil || errors.Is(err, runtime.ErrNotFound) {
+			delete(h.draining, s)
+		} else if !errors.Is(err, runtime.ErrBusy) {
+			errs = append(errs, err)
+		}
+	}
+	for name := range h.retired {
+		err := h.o.Worker.DelBackend(ctx, name, time.Millisecond)
+		if err == nil || errors.Is(err, runtime.ErrNotFound) {
+			delete(h.retired, name)
+		} else if !errors.Is(err, runtime.ErrBusy) {
+			errs = append(errs, err)
+		}
+	}
+	return wrote, len(h.draining)+len(h.retired) > 0, errors.Join(errs...)
+}
+
+// CheckFile lets HAProxy judge the file with which it would start. Unlike the
+// other methods it may be called from another goroutine.
+func (h *HAProxy) CheckFile(ctx context.Context) error {
+	return h.judge(ctx, h.path(ConfigName))
+}
+
+// Forget makes the next Apply write and reload whatever was known.
+func (h *HAProxy) Forget() { h.known = false }
+
+// Compare reads the file and what HAProxy runs, and says how both differ from
+// what was applied; empty if they do not.
+func (h *HAProxy) Compare(ctx context.Context) (string, error) {
+	if !h.known || h.stale {
+		return "", nil
+	}
+	text, err := os.ReadFile(h.path(ConfigName))
+	if err != nil {
+		return "", err
+	}
+	f, err := config.Parse(string(text))
+	if err != nil {
+		return err.Error(), nil
+	}
+	if f.Text() != h.applied.Text() {
+		return "the file is not what was written", nil
+	}
+	if err := h.readBack(ctx, &f); err != nil {
+		return "", err
+	}
+	drift := config.Diff(h.applied, f, config.Abilities{DynamicBackends: true})
+	return drift.String(), nil
+}
+
+type metrics struct {
+	reloads *prometheus.CounterVec
+	changes prometheus.Counter
+	refused prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer) metrics {
+	m := metrics{
+		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "waggle", Subsystem: "proxy", Name: "reloads_total",
+			Help: "Reloads of HAProxy by reason: start (its state was not known), frame, backend, runtime (a change at run time failed), failed.",
+		}, []string{"reason"}),
+		changes: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: "waggle", Subsystem: "proxy", Name: "runtime_changes_total",
+			Help: "Configurations applied through the runtime API, without a reload.",
+		}),
+		refused: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: "waggle", Subsystem: "proxy", Name: "refused_total",
+			Help: "Configurations that HAProxy's own check refused.",
+		}),
+	}
+	if reg != nil {
+		reg.MustRegister(m.reloads, m.changes, m.refused)
+	}
+	return m
+}

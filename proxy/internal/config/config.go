@@ -1,0 +1,244 @@
+// Package config makes HAProxy's configuration of routes, as data, and the plan of
+// what must be done to make a running HAProxy equal to it. It is pure: the same
+// input gives the same bytes.
+//
+// Models and serializers are those of client-native; the texts that come from
+// labels are quoted here, because the library does not quote.
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"net/netip"
+	"path"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/wagglehq/waggle/proxy/internal/route"
+)
+
+// Settings are the operator's part of the configuration.
+type Settings struct {
+	// Dir is where the look-up tables lie; the configuration names it.
+	Dir string
+	// StatsSocket is the runtime API's socket.
+	StatsSocket string
+	// Binds are where requests come in; those with TLS are open while CertList, the
+	// path of a crt-list, is not empty, so that their ports never speak clear text.
+	Binds    []Bind
+	CertList string
+	TLS      TLS
+	// Statistics are offered on a port of their own.
+	Statistics Statistics
+	// MaxConn is the number of connections at a time; 0 lets HAProxy follow the
+	// limit of open files.
+	MaxConn int
+	// TrustedProxies are addresses whose X-Forwarded-For is kept and added to.
+	TrustedProxies []netip.Prefix
+	// HardStopAfter ends old workers after a reload; 0 lets them finish.
+	HardStopAfter time.Duration
+	// MaxReloads is how many reloads an old worker may live through; 0 is no limit.
+	MaxReloads int
+	// AccessLog logs every request, not only failed ones. LogFormat is HAProxy's
+	// log-format; JSON if empty. Captures are headers that JSON shows.
+	AccessLog bool
+	LogFormat string
+	Captures  []Capture
+	// ConnectionMode and Compression are those of services that do not choose.
+	ConnectionMode string
+	Compression    Compression
+	// ErrorFiles are sorted by status.
+	ErrorFiles []ErrorFile
+	// ExtraGlobal and ExtraFrontend are the operator's raw lines.
+	ExtraGlobal, ExtraFrontend []string
+	// SecretsDir is where the authorities of TLS to tasks lie.
+	SecretsDir string
+	Timeouts   Timeouts
+}
+
+// Timeouts are HAProxy's; zero values are not allowed.
+type Timeouts struct {
+	Connect, Client, Server, Queue, Tunnel, HTTPRequest, HTTPKeepAlive time.Duration
+}
+
+// DefaultTimeouts are those of Docker Flow Proxy.
+func DefaultTimeouts() Timeouts {
+	return Timeouts{
+		Connect: 5 * time.Second, Client: 20 * time.Second, Server: 20 * time.Second, Queue: 30 * time.Second,
+		Tunnel: time.Hour, HTTPRequest: 5 * time.Second, HTTPKeepAlive: 15 * time.Second,
+	}
+}
+
+// Defaults is the named defaults section from which every section derives.
+const Defaults = "waggle"
+
+// NoBackend answers requests that fit no route.
+const NoBackend = "waggle_none"
+
+// The look-up tables, by file name in Settings.Dir.
+const (
+	HostsMap     = "hosts.map"
+	WildcardsMap = "wildcards.map"
+	PathsMap     = "paths.map"
+	RedirectsMap = "redirects.map"
+)
+
+// MapNames are all tables, in the order in which they are written.
+func MapNames() []string { return []string{HostsMap, WildcardsMap, PathsMap, RedirectsMap} }
+
+// Backend is one backend section with its servers.
+type Backend struct {
+	Name string
+	// Text is the section without its servers.
+	Text string
+	// Servers are sorted by name.
+	Servers []Server
+	// Plain says that Text holds nothing but the name, so that HAProxy 3.4 can
+	// be told of the backend while it runs.
+	Plain bool
+}
+
+// Server is one task.
+type Server struct {
+	// Name is the address's text; it is unique within its backend.
+	Name string
+	Addr netip.AddrPort
+	// Options are the words behind the address, each quoted where it must be.
+	Options string
+}
+
+// File is a whole configuration.
+type File struct {
+	// Frame is everything but the services' backends.
+	Frame string
+	// Backends are sorted by name.
+	Backends []Backend
+	// Maps are the tables by file name.
+	Maps map[string][]route.Entry
+}
+
+// Renderer renders configurations; sections that did not change are taken from
+// its cache, which does not show in the result. It belongs to one goroutine.
+type Renderer struct {
+	settings Settings
+	frame    string
+	// tables are those of which the frame was made, as far as it shows them.
+	tables   route.Tables
+	sections map[string]section
+}
+
+type section struct {
+	of   route.Backend
+	text string
+}
+
+// NewRenderer checks the settings by rendering the frame.
+func NewRenderer(s Settings) (*Renderer, error) {
+	frame, err := renderFrame(s, route.Tables{})
+	if err != nil {
+		return nil, err
+	}
+	return &Renderer{settings: s, frame: frame, sections: map[string]section{}}, nil
+}
+
+// Render returns the configuration of services. addresses returns the present ones
+// of a backend of a service.
+func (r *Renderer) Render(services []route.Service, tables route.Tables, addresses func(route.Service, route.Backend) []netip.Addr) (File, error) {
+	if shown := (route.Tables{Chains: tables.Chains, Listeners: tables.Listeners}); !reflect.DeepEqual(shown, r.tables) {
+		frame, err := renderFrame(r.settings, shown)
+		if err != nil {
+			return File{}, err
+		}
+		r.frame, r.tables = frame, shown
+	}
+	f := File{Frame: r.frame, Maps: map[string][]route.Entry{
+		HostsMap: tables.Hosts, WildcardsMap: tables.Wildcards, PathsMap: tables.Paths, RedirectsMap: tables.Redirects,
+	}}
+	sections := make(map[string]section, len(r.sections))
+	for _, svc := range services {
+		for _, b := range svc.Backends {
+			s, ok := sections[b.Name] // there already for the other members of a group
+			if !ok {
+				s, ok = r.sections[b.Name]
+				ok = ok && reflect.DeepEqual(s.of, b)
+			}
+			if !ok {
+				text, err := renderBackend(b)
+				if err != nil {
+					return File{}, err
+				}
+				s = section{of: b, text: text}
+			}
+			sections[b.Name] = s
+			out := Backend{Name: b.Name, Text: s.text, Plain: b.Handling.Plain() && b.Stream == nil}
+			options := streamOptions(b.Stream, strings.Join(serverOptions(b.Handling, r.settings.SecretsDir), " "))
+			for _, a := range addresses(svc, b) {
+				server := Server{Name: ServerName(b, a), Addr: netip.AddrPortFrom(a, uint16(b.Port)), Options: options}
+				if b.Handling.Sticky {
+					server.Options = strings.TrimLeft(options+" cookie "+cookieValue(b.Name, a), " ")
+				}
+				out.Servers = append(out.Servers, server)
+			}
+			slices.SortFunc(out.Servers, func(a, b Server) int { return strings.Compare(a.Name, b.Name) })
+			f.Backends = append(f.Backends, out)
+		}
+	}
+	r.sections = sections
+	slices.SortStableFunc(f.Backends, func(a, b Backend) int { return strings.Compare(a.Name, b.Name) })
+	f.Backends = join(f.Backends)
+	return f, nil
+}
+
+// cookieValue stands for a task in a client's cookie without telling its address.
+func cookieValue(backend string, a netip.Addr) string {
+	sum := sha256.Sum256([]byte(backend + " " + a.String()))
+	return hex.EncodeToString(sum[:8])
+}
+
+// Text is haproxy.cfg.
+func (f File) Text() string {
+	var b strings.Builder
+	b.WriteString(f.Frame)
+	for _, be := range f.Backends {
+		b.WriteByte('\n')
+		b.WriteString(be.Text)
+		for _, s := range be.Servers {
+			b.WriteString(strings.TrimRight(serverLine+s.Name+" "+s.Addr.String()+" "+s.Options, " ") + "\n")
+		}
+	}
+	return b.String()
+}
+
+// MapText is the content of one table's file.
+func MapText(entries []route.Entry) string {
+	var b strings.Builder
+	for _, e := range entries {
+		b.WriteString(e.Key + " " + e.Value + "\n")
+	}
+	return b.String()
+}
+
+// Hash names the configuration without its servers: replicas that agree on the
+// routes have the same, although each looks addresses up by itself.
+func (f File) Hash() string {
+	h := sha256.New()
+	write := func(parts ...string) {
+		for _, p := range parts {
+			_, _ = h.Write([]byte(p))
+			_, _ = h.Write([]byte{0})
+		}
+	}
+	write(f.Frame)
+	for _, b := range f.Backends {
+		write(b.Name, b.Text)
+	}
+	for _, name := range MapNames() {
+		write(name, MapText(f.Maps[name]))
+	}
+	return hex.EncodeToString(h.Sum(nil))[:16]
+}
+
+// MapPath is the path of a table, by which the runtime API knows it.
+func (s Settings) MapPath(name string) string { return path.Join(s.Dir, name) }

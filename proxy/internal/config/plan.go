@@ -1,0 +1,179 @@
+package config
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/wagglehq/waggle/proxy/internal/route"
+)
+
+// Plan is what makes a running HAProxy equal to a configuration.
+type Plan struct {
+	// Reload says why HAProxy must reload ("frame", "backend"); empty if the rest, in its order, suffices.
+	Reload string
+	// AddBackends are new backends, with their servers, that can be added at run time.
+	AddBackends []Backend
+	AddServers  []ServerChange
+	// Maps are replaced as a whole; their order matters.
+	ReplaceMaps []MapChange
+	// SetEntries come before DelEntries, so that no request falls between.
+	SetEntries []EntryChange
+	DelEntries []EntryChange
+	DelServers []ServerChange
+	// DelBackends are backends that no table names any more.
+	DelBackends []Backend
+}
+
+// ServerChange is one server of one backend.
+type ServerChange struct {
+	Backend string
+	Server  Server
+}
+
+// MapChange is the new content of one table.
+type MapChange struct {
+	Map     string
+	Entries []route.Entry
+}
+
+// EntryChange is one entry of one table; New entries are added, others changed.
+type EntryChange struct {
+	Map string
+	route.Entry
+	New bool
+}
+
+// Empty reports whether nothing needs to be done.
+func (p Plan) Empty() bool {
+	return p.Reload == "" && len(p.AddBackends)+len(p.AddServers)+len(p.ReplaceMaps)+len(p.SetEntries)+
+		len(p.DelEntries)+len(p.DelServers)+len(p.DelBackends) == 0
+}
+
+// Abilities are what the running HAProxy can do without a reload.
+type Abilities struct {
+	// DynamicBackends: backends can be added and removed (HAProxy 3.4).
+	DynamicBackends bool
+}
+
+// Diff returns the plan from have to want.
+func Diff(have, want File, can Abilities) Plan {
+	var p Plan
+	if have.Frame != want.Frame {
+		return Plan{Reload: "frame"}
+	}
+	i, j := 0, 0
+	for i < len(have.Backends) || j < len(want.Backends) {
+		switch order(have.Backends, i, want.Backends, j) {
+		case -1:
+			p.DelBackends = append(p.DelBackends, have.Backends[i])
+			i++
+		case 1:
+			p.AddBackends = append(p.AddBackends, want.Backends[j])
+			j++
+		default:
+			if have.Backends[i].Text != want.Backends[j].Text {
+				return Plan{Reload: "backend"}
+			}
+			p.diffServers(have.Backends[i], want.Backends[j])
+			i++
+			j++
+		}
+	}
+	for _, b := range p.AddBackends {
+		if !can.DynamicBackends || !b.Plain {
+			return Plan{Reload: "backend"}
+		}
+	}
+	if !can.DynamicBackends {
+		// A backend that nothing leads to does no harm until the next reload.
+		for _, b := range p.DelBackends {
+			p.diffServers(b, Backend{Name: b.Name})
+		}
+		p.DelBackends = nil
+	}
+	p.diffMap(HostsMap, have.Maps[HostsMap], want.Maps[HostsMap])
+	if !slices.Equal(have.Maps[WildcardsMap], want.Maps[WildcardsMap]) {
+		p.ReplaceMaps = append(p.ReplaceMaps, MapChange{WildcardsMap, want.Maps[WildcardsMap]})
+	}
+	p.diffMap(RedirectsMap, have.Maps[RedirectsMap], want.Maps[RedirectsMap])
+	p.diffMap(PathsMap, have.Maps[PathsMap], want.Maps[PathsMap])
+	return p
+}
+
+// order is -1 if the next name is on the left alone, 1 if on the right alone.
+func order(left []Backend, i int, right []Backend, j int) int {
+	switch {
+	case j == len(right):
+		return -1
+	case i == len(left):
+		return 1
+	}
+	return strings.Compare(left[i].Name, right[j].Name)
+}
+
+func (p *Plan) diffServers(have, want Backend) {
+	for _, s := range want.Servers {
+		if !slices.Contains(have.Servers, s) {
+			p.AddServers = append(p.AddServers, ServerChange{want.Name, s})
+		}
+	}
+	for _, s := range have.Servers {
+		if !slices.Contains(want.Servers, s) {
+			p.DelServers = append(p.DelServers, ServerChange{have.Name, s})
+		}
+	}
+}
+
+func (p *Plan) diffMap(name string, have, want []route.Entry) {
+	old := make(map[string]string, len(have))
+	for _, e := range have {
+		old[e.Key] = e.Value
+	}
+	for _, e := range want {
+		value, ok := old[e.Key]
+		if !ok || value != e.Value {
+			p.SetEntries = append(p.SetEntries, EntryChange{Map: name, Entry: e, New: !ok})
+		}
+		delete(old, e.Key)
+	}
+	for _, e := range have {
+		if _, ok := old[e.Key]; ok {
+			p.DelEntries = append(p.DelEntries, EntryChange{Map: name, Entry: e})
+		}
+	}
+}
+
+// String tells the plan in the order in which it is carried out.
+func (p Plan) String() string {
+	var out []string
+	add := func(words ...string) { out = append(out, strings.Join(words, " ")) }
+	if p.Reload != "" {
+		add("reload", p.Reload)
+	}
+	for _, b := range p.AddBackends {
+		add("add", b.Name)
+	}
+	for _, s := range p.AddServers {
+		add("add", s.Backend+"/"+s.Server.Name)
+	}
+	for _, m := range p.ReplaceMaps {
+		add("replace", m.Map)
+	}
+	for _, e := range p.SetEntries {
+		verb := "set"
+		if e.New {
+			verb = "new"
+		}
+		add(verb, e.Map, e.Key+"="+e.Value)
+	}
+	for _, e := range p.DelEntries {
+		add("del", e.Map, e.Key)
+	}
+	for _, s := range p.DelServers {
+		add("del", s.Backend+"/"+s.Server.Name)
+	}
+	for _, b := range p.DelBackends {
+		add("del", b.Name)
+	}
+	return strings.Join(out, "; ")
+}

@@ -1,0 +1,63 @@
+package control
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/wagglehq/waggle/pkg/bus"
+	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/label"
+	"github.com/wagglehq/waggle/proxy/internal/route"
+)
+
+// Statuses says what became of every service that opted in.
+func (v *View) Statuses() []bus.Status {
+	out := make([]bus.Status, 0, len(v.Desired.Verdicts))
+	for _, verdict := range v.Desired.Verdicts {
+		out = append(out, v.status(verdict))
+	}
+	return out
+}
+
+func (v *View) status(d route.Verdict) bus.Status {
+	s := bus.Status{Component: "proxy", ServiceID: d.Service.ID, Service: d.Service.Name, State: bus.StateApplied}
+	var (
+		network  *route.NetworkError
+		conflict *route.ConflictError
+	)
+	switch {
+	case errors.Is(d.Err, route.ErrNoRoute):
+		s.State, s.Reason = bus.StateIgnored, d.Err.Error()
+		return s
+	case d.Err != nil:
+		s.State, s.Reason = bus.StateRejected, d.Err.Error()
+		if f := label.First(d.Err); f != nil {
+			s.Label, s.Hint = f.Label, "want "+f.Want
+		}
+		if errors.As(d.Err, &network) {
+			s.Hint = network.Hint()
+		}
+		if errors.As(d.Err, &conflict) {
+			s.Label, s.Hint = catalog.Prefix+cmp.Or(conflict.Label, "servicePath"), conflict.Hint()
+		}
+		if d.KeepsLast {
+			s.Reason += " (the labels last accepted stay in force)"
+		}
+		return s
+	case v.Err != nil:
+		s.State, s.Reason = bus.StateAccepted, "not applied yet: "+v.Err.Error()
+	case len(d.Shadowed) > 0:
+		s.State, s.Reason = bus.StateDegraded, "routes that no request reaches: "+strings.Join(d.Shadowed, ", ")
+		s.Hint = "another service comes first in the order of routes, see docs/labels.md"
+	case len(v.Addresses[d.Service.ID]) == 0:
+		s.State = bus.StateDegraded
+		s.Reason = "no task can be reached, requests are answered 503"
+		s.Hint = fmt.Sprintf("docker service ps %s says whether its tasks run", d.Service.Name)
+		if d.Service.Mode == catalog.Replicated && d.Service.Replicas == 0 {
+			s.Hint = "the service is scaled to 0"
+		}
+	}
+	return s
+}

@@ -1,0 +1,334 @@
+package follow
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// How long and how often. Docker answers names of the overlay itself in well
+// under a millisecond; a name without tasks it forwards to the node's resolver,
+// which stalls for seconds above some 50 of them per second.
+const (
+	deadline  = 60 * time.Millisecond
+	maxFlying = 16
+	// A pending name may have that many look-ups under way: the forwarded ones
+	// can hang while the service has come up.
+	maxOfOneName = 3
+
+	fast      = 3 * time.Second // how long a change is followed closely
+	pending   = 20 * time.Millisecond
+	closely   = 25 * time.Millisecond
+	inMotion  = 250 * time.Millisecond
+	quiet     = 3 * time.Second
+	unwanted  = 30 * time.Second // a name that has no answer and needs none
+	hold      = 10 * time.Second
+	perMoving = 2500 * time.Microsecond // at most 400 look-ups per second for all in motion
+	perQuiet  = 5 * time.Millisecond    // and 200 for all quiet ones
+
+	// Look-ups that stayed without an answer: never above rate+burst = 40 in any
+	// second. The last tokens are for names that are asked for the first time.
+	rate     = 34
+	burst    = 6
+	reserved = 2
+)
+
+// lookup is one look-up to start.
+type lookup struct {
+	entry *entry // the state's own: look reads nothing of it
+	name  string
+	// number orders the look-ups of all names.
+	number uint64
+	// paid says that it took a token, which an answer gives back.
+	paid bool
+}
+
+// result is how a look-up ended: addresses, none, or an error.
+type result struct {
+	lookup
+	addrs []netip.Addr
+	err   error
+}
+
+// entry is what is known of one target.
+type entry struct {
+	key    string
+	target Target
+	addrs  []netip.Addr
+	known  bool
+	// answered says that the last look-up brought addresses.
+	answered bool
+	// changed is when the target last changed, failing when look-ups began to
+	// stay without an answer (zero when the last brought one).
+	changed, failing time.Time
+	// disputed are addresses taken away because another name's answer had them.
+	disputed map[netip.Addr]struct{}
+	// fresh says that the target has not been asked since it changed.
+	fresh   bool
+	flying  int
+	applied uint64
+	began   time.Time
+	next    time.Time
+	every   time.Duration
+}
+
+// waits says that an answer is due and missing.
+func (e *entry) waits() bool { return e.target.Expected && !e.answered }
+
+// moves says that the answer may change any moment.
+func (e *entry) moves() bool {
+	return e.target.Moving || len(e.target.Tasks) > 0 && !slices.Equal(e.target.Tasks, e.addrs)
+}
+
+// state is all targets; it belongs to the goroutine of Run.
+type state struct {
+	entries map[string]*entry
+	touched map[string]struct{}
+	tokens  bucket
+	number  uint64
+	flying  int
+	// moving is how many were in motion when last counted.
+	moving int
+}
+
+func newState() *state {
+	return &state{entries: map[string]*entry{}, touched: map[string]struct{}{}, tokens: bucket{level: burst}}
+}
+
+// replace takes a new set of targets in.
+func (s *state) replace(targets map[string]Target, now time.Time) {
+	for key := range s.entries {
+		if _, ok := targets[key]; !ok {
+			delete(s.entries, key)
+			s.touched[key] = struct{}{}
+		}
+	}
+	for key, t := range targets {
+		e, ok := s.entries[key]
+		switch {
+		case ok && e.target.equal(t):
+			continue
+		case !ok || e.target.Name != t.Name:
+			// Another name is another target: what the old one had is not its.
+			e = &entry{key: key, disputed: map[netip.Addr]struct{}{}}
+			s.entries[key] = e
+			s.touched[key] = struct{}{}
+		}
+		e.target, e.fresh, e.changed, e.next = t, true, now, now
+		e.every = s.interval(e, now)
+	}
+}
+
+// take applies the end of a look-up.
+func (s *state) take(r result, now time.Time) {
+	s.flying--
+	answered := r.err == nil && len(r.addrs) > 0
+	switch {
+	case r.paid && answered:
+		s.tokens.give(now)
+	case !r.paid && !answered:
+		s.tokens.charge(now)
+	}
+	e := r.entry
+	e.flying--
+	if s.entries[e.key] != e || r.number <= e.applied {
+		return // the target has gone, or a younger look-up has overtaken this one
+	}
+	e.applied = r.number
+	e.answered = answered
+	switch {
+	case answered:
+		e.failing = time.Time{}
+		s.assign(e, r.addrs, now)
+	case r.err == nil && !e.target.Expected:
+		e.failing = time.Time{}
+		s.assign(e, nil, now)
+	case e.failing.IsZero():
+		e.failing = now
+		if r.err == nil && !e.known {
+			s.assign(e, nil, now) // there is nothing to hold on to
+		}
+	}
+	e.every = s.interval(e, now)
+	if next := e.began.Add(e.every); next.Before(e.next) {
+		e.next = next
+	}
+}
+
+// assign gives a target its answer. An address that another target held until
+// now is taken from that one at once, for it may be another tenant's by now, and
+// the other name is asked again; if its answer still has the address, the two
+// share it (as outbound hosts may) and both keep it.
+func (s *state) assign(e *entry, addrs []netip.Addr, now time.Time) {
+	for a := range e.disputed {
+		if !slices.Contains(addrs, a) {
+			delete(e.disputed, a)
+		}
+	}
+	for _, a := range addrs {
+		if _, shared := e.disputed[a]; shared || slices.Contains(e.addrs, a) {
+			continue
+		}
+		for _, other := range s.entries {
+			i := slices.Index(other.addrs, a)
+			if i < 0 || other == e || other.target.Name == e.target.Name {
+				continue
+			}
+			if _, shared := other.disputed[a]; shared && other.failing.IsZero() {
+				continue
+			}
+			other.addrs = slices.Delete(slices.Clone(other.addrs), i, i+1)
+			other.disputed[a] = struct{}{}
+			other.next = now
+			// What is under way was asked before and settles nothing.
+			other.applied = s.number
+			s.touched[other.key] = struct{}{}
+		}
+	}
+	if e.known && slices.Equal(e.addrs, addrs) {
+		return
+	}
+	e.addrs, e.known = addrs, true
+	s.touched[e.key] = struct{}{}
+}
+
+// expire lets go of addresses that were held without an answer for long enough.
+func (s *state) expire(now time.Time) {
+	for _, e := range s.entries {
+		if len(e.addrs) > 0 && !e.failing.IsZero() && now.Sub(e.failing) >= hold {
+			s.assign(e, nil, now)
+		}
+	}
+}
+
+// interval is how often a target is asked in its present state.
+func (s *state) interval(e *entry, now time.Time) time.Duration {
+	age := now.Sub(e.changed)
+	switch {
+	case e.waits():
+		if !e.failing.IsZero() {
+			age = min(age, now.Sub(e.failing))
+		}
+		if age < fast {
+			return pending
+		}
+		// 100 ms after 3 s, a second after half a minute.
+		return min(age/30, quiet)
+	case !e.answered && len(e.addrs) > 0:
+		return inMotion // an error, while addresses are still held
+	case !e.answered:
+		return unwanted
+	case age < fast:
+		return min(max(closely, time.Duration(s.moving)*perMoving), inMotion)
+	case e.moves():
+		return max(inMotion, time.Duration(s.moving)*perMoving)
+	}
+	return max(quiet, time.Duration(len(s.entries))*perQuiet)
+}
+
+// due returns the look-ups to start now and how long to wait if nothing else
+// happens.
+func (s *state) due(now time.Time) ([]lookup, time.Duration) {
+	var ready []*entry
+	wake := now.Add(quiet)
+	moving := 0
+	for _, e := range s.entries {
+		if e.answered && (e.moves() || now.Sub(e.changed) < fast) {
+			moving++
+		}
+		if len(e.addrs) > 0 && !e.failing.IsZero() {
+			wake = earlier(wake, e.failing.Add(hold))
+		}
+		switch {
+		case e.flying >= 1 && !e.waits(), e.flying >= maxOfOneName:
+			// Its end wakes.
+		case e.next.After(now):
+			wake = earlier(wake, e.next)
+		default:
+			ready = append(ready, e)
+		}
+	}
+	s.moving = moving
+	slices.SortFunc(ready, byLateness(now))
+	var start []lookup
+	for _, e := range ready {
+		if s.flying >= maxFlying {
+			break // the end of any one wakes
+		}
+		paid := !e.answered
+		leave := reserved
+		if e.fresh {
+			leave = 0
+		}
+		if paid && !s.tokens.take(now, leave) {
+			wake = earlier(wake, s.tokens.next(now, leave))
+			continue
+		}
+		s.number++
+		s.flying++
+		e.flying++
+		e.fresh = false
+		e.began = now
+		e.every = s.interval(e, now)
+		e.next = now.Add(e.every)
+		if e.every >= quiet {
+			// Spread, so that many names do not fall into step.
+			e.next = now.Add(e.every*9/10 + rand.N(e.every/5))
+		}
+		if e.flying < maxOfOneName {
+			wake = earlier(wake, e.next)
+		}
+		start = append(start, lookup{entry: e, name: e.target.Name, number: s.number, paid: paid})
+	}
+	return start, max(wake.Sub(now), 0)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// bucket limits look-ups without an answer.
+type bucket struct {
+	level float64
+	at    time.Time
+}
+
+func (b *bucket) fill(now time.Time) {
+	if !b.at.IsZero() {
+		b.level = min(burst, b.level+rate*now.Sub(b.at).Seconds())
+	}
+	b.at = now
+}
+
+// take takes a token if it leaves that many.
+func (b *bucket) take(now time.Time, leave int) bool {
+	b.fill(now)
+	if b.level < float64(1+leave) {
+		return false
+	}
+	b.level--
+	return true
+}
+
+// give returns a token that was not needed.
+func (b *bucket) give(now time.Time) {
+	b.fill(now)
+	b.level = min(burst, b.level+1)
+}
+
+// charge takes a token afterwards, from a name that was thought to be answered.
+func (b *bucket) charge(now time.Time) {
+	b.fill(now)
+	b.level = max(-burst, b.level-1)
+}
+
+// next is when take will succeed.
+func (b *bucket) next(now time.Time, leave int) time.Time {
+	b.fill(now)
+	// A microsecond more, so that rounding does not wake too early.
+	return now.Add(time.Duration((float64(1+leave)-b.level)/rate*float64(time.Second)) + time.Microsecond)
+}

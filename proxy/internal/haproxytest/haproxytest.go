@@ -1,0 +1,232 @@
+// Package haproxytest runs a real HAProxy for tests.
+package haproxytest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/wagglehq/waggle/pkg/tooltest"
+)
+
+// Instance is a running HAProxy in master-worker mode.
+type Instance struct {
+	// Dir is a new folder whose path is short enough for Unix sockets.
+	Dir string
+	// Config, Stats and Master are paths: the file, and the two sockets.
+	Config, Stats, Master string
+	// Port is the number of a free TCP port of 127.0.0.1.
+	Port int
+	// Pid is that of the master.
+	Pid int
+}
+
+// Global is the beginning of a configuration, with the stats socket.
+const Global = `
+global
+  stats socket {dir}/stats.sock mode 600 level admin expose-fd listeners
+  maxconn 500
+  hard-stop-after 10s
+`
+
+// Start runs HAProxy on the configuration until the test ends, and returns when
+// it serves. {dir} and {port} in the text are replaced.
+func Start(t testing.TB, config string) *Instance {
+	t.Helper()
+	return StartIn(t, New(t), config)
+}
+
+// StartIn is Start for an instance that New has prepared.
+func StartIn(t testing.TB, h *Instance, config string) *Instance {
+	t.Helper()
+	h.Write(t, config)
+	// Not under a context: the group is killed below, not the master alone.
+	cmd := exec.Command(tooltest.Path(t, "haproxy"), "-W", "-S", h.Master, "-f", h.Config) //nolint:noctx // see above.
+	log, err := os.Create(filepath.Join(h.Dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	h.Pid = cmd.Process.Pid
+	t.Cleanup(func() {
+		_ = syscall.Kill(-h.Pid, syscall.SIGKILL)
+		_ = cmd.Wait()
+		_ = log.Close()
+		if t.Failed() {
+			text, _ := os.ReadFile(log.Name())
+			t.Logf("haproxy:\n%s", text)
+		}
+	})
+	Eventually(t, 10*time.Second, "HAProxy listens", func() error {
+		return errors.Join(dial("unix", h.Stats), dial("unix", h.Master))
+	})
+	return h
+}
+
+// New prepares what Start needs, without starting anything.
+func New(t testing.TB) *Instance {
+	t.Helper()
+	// t.TempDir is too long for a socket's path, which ends at 107 bytes.
+	dir, err := os.MkdirTemp("", "hap") //nolint:usetesting // see above.
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return &Instance{
+		Dir: dir, Config: filepath.Join(dir, "haproxy.cfg"),
+		Stats: filepath.Join(dir, "stats.sock"), Master: filepath.Join(dir, "master.sock"),
+		Port: FreePort(t),
+	}
+}
+
+// Write replaces the configuration file. {dir} and {port} are replaced.
+func (h *Instance) Write(t testing.TB, config string) {
+	t.Helper()
+	text := strings.NewReplacer("{dir}", h.Dir, "{port}", fmt.Sprint(h.Port)).Replace(config)
+	if err := os.WriteFile(h.Config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// URL is the address of a path at the instance's port.
+func (h *Instance) URL(path string) string { return fmt.Sprintf("http://127.0.0.1:%d%s", h.Port, path) }
+
+// FreePort returns the number of a TCP port of 127.0.0.1 that is free now.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	var lc net.ListenConfig
+	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// Status asks for a URL on a connection of its own and returns the status.
+func Status(ctx context.Context, url string) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, err
+	}
+	req.Close = true
+	res, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		return 0, err
+	}
+	return res.StatusCode, res.Body.Close()
+}
+
+// Eventually polls until what is said is so, and returns how long that took.
+func Eventually(t testing.TB, within time.Duration, what string, so func() error) time.Duration {
+	t.Helper()
+	begin := time.Now()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := so()
+		if err == nil {
+			return time.Since(begin)
+		}
+		if time.Since(begin) > within {
+			t.Fatalf("not within %v: %s: %v", within, what, err)
+		}
+		<-tick.C
+	}
+}
+
+// Load is a number of clients that ask without a pause, until Stop.
+type Load struct {
+	stop     context.CancelFunc
+	wait     sync.WaitGroup
+	mu       sync.Mutex // the clients count together
+	requests int
+	failed   []string
+}
+
+// StartLoad starts clients that ask for url, each on one keep-alive connection
+// or on a new one for each request. Everything but 200 is a failure.
+func StartLoad(t testing.TB, url string, clients int, keepAlive bool) *Load {
+	ctx, cancel := context.WithCancel(t.Context())
+	l := &Load{stop: cancel}
+	for range clients {
+		l.wait.Go(func() {
+			tr := &http.Transport{DisableKeepAlives: !keepAlive, MaxIdleConnsPerHost: 1}
+			defer tr.CloseIdleConnections()
+			for ctx.Err() == nil {
+				// POST, because Go repeats a failed GET by itself.
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader("x"))
+				if err != nil {
+					l.count(err.Error())
+					return
+				}
+				res, err := tr.RoundTrip(req)
+				switch {
+				case err != nil:
+					l.count(err.Error())
+				default:
+					_, err := io.Copy(io.Discard, res.Body)
+					_ = res.Body.Close()
+					switch {
+					case err != nil:
+						l.count(err.Error())
+					case res.StatusCode != http.StatusOK:
+						l.count(res.Status)
+					default:
+						l.count("")
+					}
+				}
+			}
+		})
+	}
+	t.Cleanup(func() { l.Stop() })
+	return l
+}
+
+func (l *Load) count(failure string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.requests++
+	if failure != "" {
+		l.failed = append(l.failed, failure)
+	}
+}
+
+// Requests is the number of requests answered so far.
+func (l *Load) Requests() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.requests
+}
+
+// Stop ends the load and returns the number of requests and the failures.
+func (l *Load) Stop() (requests int, failures []string) {
+	l.stop()
+	l.wait.Wait()
+	return l.requests, l.failed
+}
+
+func dial(network, address string) error {
+	conn, err := (&net.Dialer{Timeout: time.Second}).Dial(network, address)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}

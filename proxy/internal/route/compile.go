@@ -1,0 +1,443 @@
+package route
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/wagglehq/waggle/pkg/catalog"
+)
+
+// Entry is one line of a look-up table.
+type Entry struct{ Key, Value string }
+
+// Tables are the look-ups by which a request finds its backend. First its host is
+// looked up, exactly in Hosts, else by its end in Wildcards, which yields a class.
+// Then class and path together are looked up in Paths by the longest prefix, and
+// if that yields nothing the path alone. What is found is a backend or, beginning with
+// ChainMark, a chain of conditions with the backend for requests that fit none.
+type Tables struct {
+	// Hosts maps exact host names to themselves.
+	Hosts []Entry
+	// Wildcards maps ends of host names (".acme.com") to themselves, the longest first:
+	// the first that fits counts.
+	Wildcards []Entry
+	// Paths maps a class with a path ("acme.com/shop", ".acme.com/", "/shop") to a
+	// backend or chain.
+	Paths []Entry
+	// Chains are sorted by name.
+	Chains []Chain
+	// Redirects maps hosts to those that their requests are sent on to.
+	Redirects []Entry
+	// Listeners are the ports that are not HTTP, sorted by number.
+	Listeners []Listener
+}
+
+// ChainMark begins the name of a chain; ChainEnd comes between it and the backend
+// behind it. Neither stands in the name of a backend.
+const (
+	ChainMark = "?"
+	ChainEnd  = "|"
+)
+
+// Chain is what is tried, in this order, where a look-up alone does not decide.
+type Chain struct {
+	Name  string
+	Steps []Step
+}
+
+// Step leads to a backend if all conditions hold.
+type Step struct {
+	If      []Condition
+	Backend string
+}
+
+// compare is the total order of routes: the one that comes first gets a request
+// that fits both.
+//
+//  1. Paths below /.well-known come first, whatever the host.
+//  2. A route with an aclName comes before one without, by the bytes of the
+//     names, unless its path is "/".
+//  3. An exact host comes before a wildcard, a longer wildcard before a shorter, any host before none.
+//  4. A longer path comes before a shorter.
+//  5. More conditions come before fewer.
+//  6. The older service comes first, then the smaller ID, then the smaller index.
+//
+// A default backend comes after all that.
+func compare(a, b leaf) int {
+	return cmp.Or(
+		firstIf(!a.fallback, !b.fallback),
+		firstIf(wellKnown(a.path), wellKnown(b.path)),
+		firstIf(a.explicit() != "", b.explicit() != ""),
+		cmp.Compare(a.explicit(), b.explicit()),
+		cmp.Compare(hostRank(b), hostRank(a)),
+		cmp.Compare(len(b.path), len(a.path)),
+		cmp.Compare(b.conditions(), a.conditions()),
+		catalog.Older(a.route.Service, b.route.Service),
+		cmp.Compare(a.route.Index, b.route.Index),
+		cmp.Compare(a.host, b.host),
+		cmp.Compare(a.path, b.path),
+		cmp.Compare(a.also, b.also),
+	)
+}
+
+func firstIf(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return -1
+	}
+	return 1
+}
+
+// leaf is one claim of one route.
+type leaf struct {
+	claim
+	route *Route
+}
+
+func (l leaf) explicit() string {
+	if l.path == "/" {
+		return ""
+	}
+	return l.route.Order
+}
+
+// simple reports whether the look-ups alone decide about it.
+func (l leaf) simple() bool { return l.also == "" }
+
+// conditions is how many things besides host and path must hold; a path or host
+// that is matched in another way than usual is one.
+func (l leaf) conditions() int {
+	if l.fallback {
+		return 0
+	}
+	n := len(l.route.Conditions)
+	if l.route.pathMatch() != MatchPrefix {
+		n++
+	}
+	if l.route.HostMatch != "" {
+		n++
+	}
+	return n
+}
+
+// steps are the conditions that remain when a look-up has found a path below node.
+func (l leaf) steps() []Condition {
+	out := slices.Clone(l.route.Conditions)
+	if m := l.route.pathMatch(); m != MatchPrefix {
+		out = append([]Condition{{Fetch: FetchPath, Match: m, Values: []string{l.path}}}, out...)
+	}
+	if m := l.route.HostMatch; m != "" {
+		out = append([]Condition{{Fetch: FetchHost, Match: m, IgnoreCase: true, Values: []string{l.host}}}, out...)
+	}
+	return out
+}
+
+// node is the shortest prefix of the paths that it may fit.
+func (l leaf) node() string {
+	if l.fallback {
+		return "/"
+	}
+	switch l.route.pathMatch() {
+	case MatchPrefix, MatchExact:
+		return l.path
+	}
+	return "/"
+}
+
+func wellKnown(path string) bool {
+	const prefix = "/.well-known"
+	return len(path) >= len(prefix) && strings.EqualFold(path[:len(prefix)], prefix)
+}
+
+// hostRank is greater for the more specific host.
+func hostRank(l leaf) int {
+	switch {
+	case l.host == "" || l.fallback:
+		return 0
+	case l.route.HostMatch != "" || strings.HasPrefix(l.host, "*."):
+		return len(l.host)
+	}
+	return 1 << 20
+}
+
+// pattern is the host by which a leaf is filed: one whose host the tables cannot
+// look up is filed under none and tried for every class.
+func (l leaf) pattern() string {
+	if l.route.HostMatch != "" || l.fallback {
+		return ""
+	}
+	return l.host
+}
+
+// class is the key under which the paths of a host pattern stand: "*.acme.com" is ".acme.com".
+func class(host string) string { return strings.TrimPrefix(host, "*") }
+
+// covers reports whether every host of a class fits a host pattern, or may fit.
+func covers(pattern, class string) bool {
+	switch {
+	case pattern == "":
+		return true
+	case strings.HasPrefix(pattern, "*"):
+		return strings.HasSuffix(class, pattern[1:])
+	}
+	return pattern == class
+}
+
+// Compile makes the tables of routes, whose claims are all different. The second result
+// names, by service ID, the claims that no request reaches, with the reason.
+func Compile(routes []Route) (Tables, map[string][]string) {
+	c := compiler{byHost: map[string][]leaf{}, chains: map[string]Chain{}, reached: map[leaf]bool{}, blocked: map[leaf]string{}}
+	for i := range routes {
+		for _, cl := range routes[i].claims() {
+			l := leaf{cl, &routes[i]}
+			c.byHost[l.pattern()] = append(c.byHost[l.pattern()], l)
+		}
+	}
+	for _, leaves := range c.byHost {
+		slices.SortFunc(leaves, compare)
+	}
+	for host := range c.byHost {
+		if strings.HasPrefix(host, "*") {
+			c.wildcards = append(c.wildcards, host)
+		}
+	}
+	slices.Sort(c.wildcards)
+	// The class of no host comes first: others lead on to it.
+	none := c.class("", nil)
+	for _, host := range slices.Sorted(maps.Keys(c.byHost)) {
+		switch {
+		case host == "":
+			continue
+		case strings.HasPrefix(host, "*"):
+			c.t.Wildcards = append(c.t.Wildcards, Entry{Key: class(host), Value: class(host)})
+		default:
+			c.t.Hosts = append(c.t.Hosts, Entry{Key: host, Value: host})
+		}
+		c.class(host, none)
+	}
+	c.t.Chains = slices.SortedFunc(maps.Values(c.chains), func(a, b Chain) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(c.t.Hosts, byKey)
+	slices.SortFunc(c.t.Paths, byKey)
+	slices.SortFunc(c.t.Wildcards, func(a, b Entry) int {
+		return cmp.Or(cmp.Compare(len(b.Key), len(a.Key)), byKey(a, b))
+	})
+	return c.t, shadows(c.blocked, c.reached)
+}
+
+type compiler struct {
+	byHost    map[string][]leaf
+	wildcards []string
+	t         Tables
+	chains    map[string]Chain
+	reached   map[leaf]bool
+	blocked   map[leaf]string
+}
+
+// level is what requests of one class find.
+type level struct {
+	// taken are the leaves that the look-up alone finds, by their paths, where
+	// no other such leaf comes before.
+	taken map[string]leaf
+	// conditional are the others, in their order.
+	conditional []leaf
+	// nodes are the paths at which something is found.
+	nodes map[string]bool
+}
+
+// class adds the entries of one host pattern. none is the level of no host, to
+// which a request comes that finds nothing here.
+func (c *compiler) class(host string, none *level) *level {
+	own := c.byHost[host]
+	name := class(host)
+	candidates := slices.Clone(own)
+	for _, w := range c.wildcards {
+		if w != host && covers(w, name) {
+			candidates = append(candidates, c.byHost[w]...)
+		}
+	}
+	if host != "" {
+		candidates = append(candidates, c.before(candidates)...)
+	}
+	slices.SortFunc(candidates, compare)
+	lv := &level{taken: map[string]leaf{}, nodes: map[string]bool{}}
+	for _, l := range candidates {
+		if winner, ok := taker(lv.taken, l.node()); ok {
+			if l.pattern() == host {
+				c.blocked[l] = winner.route.Service.Name
+			}
+			continue
+		}
+		lv.nodes[l.node()] = true
+		if l.simple() {
+			lv.taken[l.path] = l
+		} else {
+			lv.conditional = append(lv.conditional, l)
+		}
+	}
+	if none != nil && len(lv.conditional) > 0 {
+		// A chain that fails here leads on to what the path alone would have found.
+		for node := range none.nodes {
+			if leaves := lv.at(node); len(leaves) > 0 && !leaves[len(leaves)-1].simple() {
+				lv.nodes[node] = true
+			}
+		}
+	}
+	for _, node := range slices.Sorted(maps.Keys(lv.nodes)) {
+		if value := c.value(lv.at(node), none, node); value != "" {
+			c.t.Paths = append(c.t.Paths, Entry{Key: name + node, Value: value})
+		}
+	}
+	return lv
+}
+
+// before returns the leaves without a host that must be found by the first
+// look-up of a class, because they come before one with a host, or because their
+// host is a condition.
+func (c *compiler) before(candidates []leaf) []leaf {
+	worst := slices.MaxFunc(candidates, compare)
+	var out []leaf
+	for _, l := range c.byHost[""] {
+		if compare(l, worst) < 0 || l.route.HostMatch != "" && !l.fallback {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// at returns what is tried for the paths that a look-up finds at a node, in
+// order: conditional leaves, and at the end the one that needs no condition.
+func (lv *level) at(node string) []leaf {
+	last, ok := taker(lv.taken, node)
+	var out []leaf
+	for _, l := range lv.conditional {
+		if ok && compare(last, l) < 0 {
+			break
+		}
+		if strings.HasPrefix(node, l.node()) {
+			out = append(out, l)
+		}
+	}
+	if ok {
+		out = append(out, last)
+	}
+	return out
+}
+
+// value is the entry of a node: a backend, or the chain of what is tried.
+func (c *compiler) value(leaves []leaf, none *level, node string) string {
+	if none != nil && len(leaves) > 0 && !leaves[len(leaves)-1].simple() {
+		for _, l := range none.at(node) {
+			if !slices.Contains(leaves, l) {
+				leaves = append(leaves, l)
+			}
+		}
+		slices.SortFunc(leaves, compare)
+	}
+	if len(leaves) == 0 {
+		return ""
+	}
+	for _, l := range leaves {
+		c.reached[l] = true
+	}
+	if leaves[0].simple() {
+		return leaves[0].route.Backend
+	}
+	last := ""
+	chain := Chain{}
+	h := sha256.New()
+	for _, l := range leaves {
+		if l.simple() {
+			last = l.route.Backend
+			break
+		}
+		step := Step{If: l.steps(), Backend: l.route.Backend}
+		chain.Steps = append(chain.Steps, step)
+		for _, cond := range step.If {
+			_, _ = h.Write([]byte(cond.String() + "\x00"))
+		}
+		_, _ = h.Write([]byte(step.Backend + "\x01"))
+	}
+	chain.Name = ChainMark + hex.EncodeToString(h.Sum(nil)[:6])
+	c.chains[chain.Name] = chain
+	return chain.Name + ChainEnd + last
+}
+
+func byKey(a, b Entry) int { return strings.Compare(a.Key, b.Key) }
+
+// taker returns the leaf that takes all requests of a path already: the one with
+// the longest path that is a prefix of it.
+func taker(taken map[string]leaf, path string) (leaf, bool) {
+	for n := len(path); n > 0; n-- {
+		if l, ok := taken[path[:n]]; ok {
+			return l, true
+		}
+	}
+	return leaf{}, false
+}
+
+func shadows(blocked map[leaf]string, reached map[leaf]bool) map[string][]string {
+	out := map[string][]string{}
+	for l, by := range blocked {
+		if !reached[l] && !l.fallback {
+			id := l.route.Service.ID
+			out[id] = append(out[id], l.String()+" (all its requests go to "+by+")")
+		}
+	}
+	for _, list := range out {
+		slices.Sort(list)
+	}
+	return out
+}
+
+// Find returns the backend of a request as HAProxy finds it in the tables: the
+// model that tests compare with the real one.
+func (t Tables) Find(r Request) (backend string, ok bool) {
+	r.Host = strings.ToLower(r.Host)
+	found := ""
+	for _, e := range t.Hosts {
+		if e.Key == r.Host {
+			found = e.Value
+		}
+	}
+	if found == "" {
+		for _, e := range t.Wildcards {
+			if strings.HasSuffix(r.Host, e.Key) {
+				found = e.Value
+				break
+			}
+		}
+	}
+	for _, key := range []string{found + r.Path, r.Path} {
+		best := -1
+		for i, e := range t.Paths {
+			if strings.HasPrefix(key, e.Key) && (best < 0 || len(e.Key) > len(t.Paths[best].Key)) {
+				best = i
+			}
+		}
+		if best >= 0 {
+			return t.follow(t.Paths[best].Value, r)
+		}
+	}
+	return "", false
+}
+
+// follow returns the backend of the first step of a chain that fits.
+func (t Tables) follow(value string, r Request) (string, bool) {
+	if !strings.HasPrefix(value, ChainMark) {
+		return value, true
+	}
+	name, last, _ := strings.Cut(value, ChainEnd)
+	i := slices.IndexFunc(t.Chains, func(c Chain) bool { return c.Name == name })
+	for _, s := range t.Chains[i].Steps {
+		if !slices.ContainsFunc(s.If, func(c Condition) bool { return !c.Holds(r) }) {
+			return s.Backend, true
+		}
+	}
+	return last, last != ""
+}

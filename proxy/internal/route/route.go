@@ -1,0 +1,352 @@
+// Package route turns the labels of services into routes, settles who gets which,
+// and compiles them into look-up tables. It is pure: the same catalog gives the
+// same result on every replica.
+package route
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/label"
+)
+
+// Options are the operator's settings that labels are read with.
+type Options struct {
+	// Separator splits lists in labels; "," if empty.
+	Separator string
+	// Networks are the networks that the proxy shares with services. A service
+	// on none of them cannot be reached. Empty: not checked.
+	Networks []string
+	// DomainAlgo is the default of serviceDomainAlgo; exact hosts if empty.
+	DomainAlgo string
+	// Instance is the name of this proxy, if services choose one by
+	// proxyInstanceName; empty: every service is meant.
+	Instance string
+	// HTTPSOnly redirects every request that comes without TLS.
+	HTTPSOnly bool
+	// AllowRaw admits labels that are raw text of HAProxy's language.
+	AllowRaw bool
+	// Ports are those on which the proxy itself listens; no stream can have them.
+	Ports []int
+}
+
+// Service is what one service wants of the proxy.
+type Service struct {
+	ID, Name string
+	Backends []Backend
+	Routes   []Route
+	// Redirects are hosts whose requests are sent on to another.
+	Redirects []Redirect
+	Streams   []Stream
+}
+
+// Backend is where a route leads: the tasks of one service, at one port.
+type Backend struct {
+	// Name is unique among all backends ("shop_web-be8080_1").
+	Name string
+	// Service is the service's name: of its cookie, say.
+	Service string
+	// Lookup is the absolute DNS name of the addresses; an address stands for itself.
+	Lookup string
+	Port   int
+	// Outbound says that Lookup is not the service's own name.
+	Outbound bool
+	Handling Handling
+	// Stream is nil if the backend is for HTTP; otherwise Handling is zero.
+	Stream *StreamBackend
+}
+
+// Redirect sends the requests of one host to another, with path and query.
+type Redirect struct{ From, To string }
+
+// Route is one way into a service: any of the hosts with any of the paths.
+type Route struct {
+	Service catalog.Service
+	// Index is that of the labels, 0 for those without.
+	Index int
+	// Hosts are exact names or "*.name", or what HostMatch compares with; nil means any host.
+	Hosts     []string
+	HostMatch Match
+	// Paths are prefixes, compared as text, unless PathMatch says otherwise.
+	Paths     []string
+	PathMatch Match
+	// Conditions must all hold besides.
+	Conditions []Condition
+	// Default takes what no route fits.
+	Default bool
+	// Order is the service's aclName, empty if it has none.
+	Order   string
+	Backend string
+}
+
+// ErrNoRoute says that a service wants no route. That is not a fault: it may
+// be there for the monitor or the scaler only.
+var ErrNoRoute = errors.New("no com.df.servicePath or com.df.serviceDomain: the service asks for no route")
+
+// NetworkError says that the proxy cannot reach a service.
+type NetworkError struct {
+	Service  string
+	Networks []string
+	Want     []string
+}
+
+// Error names the service's networks and the one that is missing.
+func (e *NetworkError) Error() string {
+	have := "no network"
+	if len(e.Networks) > 0 {
+		have = "only " + strings.Join(e.Networks, ", ")
+	}
+	return fmt.Sprintf("%s is on %s, and the proxy is on %s", e.Service, have, strings.Join(e.Want, ", "))
+}
+
+// Hint is the line to add to the stack file.
+func (e *NetworkError) Hint() string {
+	return fmt.Sprintf("add the service to the network in its stack file: `networks: [%[1]s]`, with `networks: {%[1]s: {external: true}}` at the end", e.Want[0])
+}
+
+// FromService reads the labels of one service. The error is ErrNoRoute, a
+// *NetworkError or label.Faults.
+func FromService(svc catalog.Service, o Options) (Service, error) {
+	unsupported := Unsupported()
+	r := label.NewReader(catalog.Prefix, svc.Labels, append(Table(), unsupported...), o.Separator)
+	all := r.Service()
+	groups := r.Groups("servicePath", "serviceDomain", "port", "httpsPort")
+	if !slices.ContainsFunc(groups, func(g label.Group) bool { return g.Has("servicePath") || g.Has("serviceDomain") || streaming(g) }) {
+		return Service{}, ErrNoRoute
+	}
+	for _, spec := range unsupported {
+		for _, g := range append([]label.Group{all}, groups...) {
+			if g.Has(spec.Name) {
+				g.Reject(spec.Name, "no such label: this version of Waggle does not support it yet")
+			}
+		}
+	}
+	if o.Instance != "" && !strings.EqualFold(o.Instance, all.Text("proxyInstanceName", "docker-flow")) {
+		return Service{}, fmt.Errorf("%w: com.df.proxyInstanceName is not %s", ErrNoRoute, o.Instance)
+	}
+	out := Service{ID: svc.ID, Name: svc.Name}
+	claimed, streams := map[claim]int{}, newLedger()
+	for _, g := range groups {
+		d := destination(svc, g, o)
+		for _, rt := range d.Routes {
+			for _, c := range rt.claims() {
+				if first, ok := claimed[c]; ok {
+					g.Reject("servicePath", fmt.Sprintf("a path that is not already that of index %d", first))
+				}
+				claimed[c] = g.Index
+			}
+		}
+		out.Routes = append(out.Routes, d.Routes...)
+		out.Backends = append(out.Backends, d.Backends...)
+		out.Redirects = append(out.Redirects, d.Redirects...)
+		if c := streams.conflict(svc.Name, d.Streams); c != nil {
+			g.Reject(c.Label, fmt.Sprintf("something else than index %s, which has %s already", c.Winner, c.Claim))
+		}
+		streams.take(strconv.Itoa(g.Index), d.Streams)
+		out.Streams = append(out.Streams, d.Streams...)
+	}
+	if err := r.Err(); err != nil {
+		return Service{}, err
+	}
+	if len(o.Networks) > 0 && !slices.ContainsFunc(o.Networks, func(n string) bool { return slices.Contains(svc.Networks, n) }) {
+		return Service{}, &NetworkError{Service: svc.Name, Networks: svc.Networks, Want: o.Networks}
+	}
+	return out, nil
+}
+
+// validHost admits what DNS and container names are made of; an address is a name too.
+func validHost(h string) bool {
+	if h == "" || len(h) > 253 {
+		return false
+	}
+	for part := range strings.SplitSeq(h, ".") {
+		if part == "" || len(part) > 63 || strings.ContainsFunc(part, func(r rune) bool {
+			return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' || r == '_')
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// lookup reads where the addresses of a destination come from, and whether that is
+// not the service itself.
+func lookup(svc catalog.Service, g label.Group) (lookup string, outbound bool) {
+	lookup = "tasks." + svc.Name + "."
+	if g.OneOf("discoveryType", "tasks", "tasks", "vip", "dns", "overlay") == "vip" {
+		lookup = svc.Name + "."
+	}
+	host := g.Word("outboundHostname", "")
+	if host != "" {
+		lookup = strings.TrimSuffix(host, ".") + "."
+		if a, err := netip.ParseAddr(host); err == nil {
+			lookup = a.String()
+		} else if !validHost(strings.ToLower(strings.TrimSuffix(host, "."))) {
+			g.Reject("outboundHostname", "a host name or an address")
+		}
+	}
+	return lookup, host != ""
+}
+
+// destination reads the labels of one index.
+func destination(svc catalog.Service, g label.Group, o Options) Service {
+	if mode := reqMode(g); mode != modeHTTP {
+		return stream(svc, g, o, mode)
+	}
+	var out Service
+	lookup, outbound := lookup(svc, g)
+	does := handling(g, o)
+	fallback := g.Bool("isDefaultBackend", false)
+	matches := match(g, o)
+	backend := func(label, suffix string, conditions ...Condition) {
+		port := g.Int(label, 0, 1, 65535)
+		b := Backend{
+			Name: svc.Name + "-be" + strconv.Itoa(port) + "_" + strconv.Itoa(g.Index) + suffix, Service: svc.Name, Lookup: lookup, Port: port, Outbound: outbound, Handling: does,
+		}
+		for _, rt := range matches {
+			rt.Service, rt.Backend, rt.Default = svc, b.Name, fallback && suffix == ""
+			rt.Conditions = slices.Concat(conditions, rt.Conditions)
+			out.Routes = append(out.Routes, rt)
+			fallback = false
+		}
+		out.Backends = append(out.Backends, b)
+	}
+	entry := func(label string, def int) Condition {
+		return Condition{Fetch: FetchPort, Match: MatchNumber, Values: []string{strconv.Itoa(g.Int(label, def, 1, 65535))}}
+	}
+	switch {
+	case g.Has("httpsPort") && g.Has("port"):
+		// What comes in by the port for TLS goes to another port of the service.
+		backend("httpsPort", "s", entry("srcHttpsPort", 443))
+		if g.Has("srcPort") {
+			backend("port", "")
+		} else {
+			backend("port", "", entry("srcPort", 80))
+		}
+	case g.Has("httpsPort"):
+		backend("httpsPort", "s", entry("srcHttpsPort", 443))
+	default:
+		if !g.Has("port") {
+			g.Reject("port", "the number of the port on which the service listens")
+		}
+		backend("port", "")
+	}
+	out.Redirects = redirects(g)
+	return out
+}
+
+// redirects reads redirectFromDomain, which leads to the first serviceDomain.
+func redirects(g label.Group) []Redirect {
+	list := g.List("redirectFromDomain")
+	if len(list) == 0 {
+		return nil
+	}
+	var to string
+	if domains := g.List("serviceDomain"); len(domains) > 0 {
+		to = strings.ToLower(domains[0])
+	}
+	if !validHost(to) {
+		g.Reject("redirectFromDomain", "a com.df.serviceDomain beside it, whose first name, without wildcard, is where requests go")
+		return nil
+	}
+	var out []Redirect
+	for _, from := range list {
+		if from = strings.ToLower(from); !validHost(from) {
+			g.RejectText("redirectFromDomain", from, "host names such as acme.com")
+			continue
+		}
+		out = append(out, Redirect{From: from, To: to})
+	}
+	return out
+}
+
+// unique sorts and drops repetitions.
+func unique(list []string) []string {
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// claim is what only one service can have: a host (or none) with a path, and what
+// must hold besides.
+type claim struct {
+	host, path, also string
+	// fallback is the claim of all that nobody else claims, redirect that of all
+	// requests of a host.
+	fallback, redirect bool
+}
+
+// String is how a claim is named to a user.
+func (c claim) String() string {
+	switch {
+	case c.fallback:
+		return "the default backend"
+	case c.redirect:
+		return "the redirect from " + c.host
+	case c.also != "":
+		return c.host + c.path + " (" + c.also + ")"
+	}
+	return c.host + c.path
+}
+
+func (r Route) pathMatch() Match {
+	if r.PathMatch == "" {
+		return MatchPrefix
+	}
+	return r.PathMatch
+}
+
+func (r Route) claims() []claim {
+	hosts := r.Hosts
+	if hosts == nil {
+		hosts = []string{""}
+	}
+	var also []string
+	if r.pathMatch() != MatchPrefix {
+		also = append(also, "path "+string(r.PathMatch))
+	}
+	if r.HostMatch != "" {
+		also = append(also, "host "+string(r.HostMatch))
+	}
+	for _, c := range r.Conditions {
+		also = append(also, c.String())
+	}
+	out := make([]claim, 0, len(hosts)*len(r.Paths)+1)
+	for _, h := range hosts {
+		for _, p := range r.Paths {
+			out = append(out, claim{host: h, path: p, also: strings.Join(also, ", ")})
+		}
+	}
+	if r.Default {
+		out = append(out, claim{path: "/", fallback: true})
+	}
+	return out
+}
+
+// claims are all that a service claims.
+func (s Service) claims() []claim {
+	var out []claim
+	for _, r := range s.Routes {
+		out = append(out, r.claims()...)
+	}
+	for _, r := range s.Redirects {
+		out = append(out, claim{host: r.From, redirect: true})
+	}
+	return out
+}
+
+// redirectTable is the look-up of hosts that are redirected.
+func redirectTable(services []Service) []Entry {
+	var out []Entry
+	for _, s := range services {
+		for _, r := range s.Redirects {
+			out = append(out, Entry{Key: r.From, Value: r.To})
+		}
+	}
+	slices.SortFunc(out, byKey)
+	return slices.Compact(out)
+}

@@ -1,0 +1,218 @@
+package route
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/wagglehq/waggle/pkg/catalog"
+)
+
+// ConflictError says that another service has a route already.
+type ConflictError struct {
+	Service string
+	// Claim is the host and path, Winner the name of the service that has it.
+	Claim  string
+	Winner string
+	// Label is the one to change, without its prefix; servicePath if empty.
+	Label string
+	// Has is what the winner's label says, if what is claimed can be shared by
+	// those who agree on it.
+	Has string
+}
+
+// Error names the claim and the service that has it.
+func (e *ConflictError) Error() string {
+	if e.Has != "" {
+		return fmt.Sprintf("%s is shared with %s, whose %s%s is %s", e.Claim, e.Winner, catalog.Prefix, e.Label, e.Has)
+	}
+	return fmt.Sprintf("the route %s belongs to %s, which had it first", e.Claim, e.Winner)
+}
+
+// Verdict is what became of the labels of one service.
+type Verdict struct {
+	Service catalog.Service
+	// Err is why the present labels are not in force; nil if they are.
+	Err error
+	// KeepsLast says that the labels last accepted are in force instead.
+	KeepsLast bool
+	// Shadowed are claims that no request can reach, each with the service that takes
+	// its requests.
+	Shadowed []string
+}
+
+// Desired is what the proxy should be.
+type Desired struct {
+	// Services are those with routes in force, sorted by name.
+	Services []Service
+	// Tables are the look-ups made of their routes.
+	Tables Tables
+	// Verdicts are one for each service that opted in, sorted by name.
+	Verdicts []Verdict
+	// Accepted are the services, by ID, with the labels in force.
+	Accepted map[string]catalog.Service
+}
+
+// Settle decides which labels of which service are in force. accepted are the
+// label sets that were last accepted, by service ID.
+//
+// A service whose labels have not changed since they were accepted keeps its
+// routes. The others claim theirs after that, the oldest first; whoever claims
+// what is taken is rejected and keeps what it had.
+func Settle(services []catalog.Service, accepted map[string]catalog.Service, o Options) Desired {
+	return NewSettler(o).Settle(services, accepted)
+}
+
+// Settler is Settle with a memory of labels that were read before, which makes it
+// quick and does not show in the result. It belongs to one goroutine.
+type Settler struct {
+	o       Options
+	read    map[string]reading
+	refused map[string]refusal
+}
+
+// reading is what the labels of a service gave.
+type reading struct {
+	of  catalog.Service
+	out Service
+	err error
+}
+
+// NewSettler returns a Settler that has read nothing yet.
+func NewSettler(o Options) *Settler {
+	return &Settler{o: o, read: map[string]reading{}, refused: map[string]refusal{}}
+}
+
+// fromService is FromService, remembered by ID.
+func (m *Settler) fromService(svc catalog.Service) (Service, error) {
+	if err := m.refusedNow(svc); err != nil {
+		return Service{}, err
+	}
+	if r, ok := m.read[svc.ID]; ok && r.of.Name == svc.Name && r.of.CreatedAt.Equal(svc.CreatedAt) &&
+		maps.Equal(r.of.Labels, svc.Labels) && slices.Equal(r.of.Networks, svc.Networks) {
+		return r.out, r.err
+	}
+	out, err := FromService(svc, m.o)
+	m.read[svc.ID] = reading{svc, out, err}
+	return out, err
+}
+
+// Settle is the function of that name.
+func (m *Settler) Settle(services []catalog.Service, accepted map[string]catalog.Service) Desired {
+	s := settler{read: m.fromService, taken: map[claim]string{}, hosts: map[string]string{}, streams: newLedger(), d: Desired{Accepted: map[string]catalog.Service{}}}
+	present := make(map[string]bool, len(services))
+	for _, svc := range services {
+		present[svc.ID] = true
+	}
+	maps.DeleteFunc(m.read, func(id string, _ reading) bool { return !present[id] })
+	maps.DeleteFunc(m.refused, func(id string, _ refusal) bool { return !present[id] })
+	ordered := slices.SortedFunc(slices.Values(services), catalog.Older)
+	var changed []catalog.Service
+	for _, svc := range ordered {
+		if !svc.OptedIn() {
+			continue
+		}
+		if last, ok := accepted[svc.ID]; ok && maps.Equal(last.Labels, svc.Labels) {
+			if s.admit(svc) == nil {
+				continue
+			}
+		}
+		changed = append(changed, svc)
+	}
+	for _, svc := range changed {
+		err := s.admit(svc)
+		if err == nil {
+			continue
+		}
+		v := Verdict{Service: svc, Err: err}
+		if last, ok := accepted[svc.ID]; ok && !errors.Is(err, ErrNoRoute) {
+			// What else the service is, such as its networks, holds as it is now.
+			old := svc
+			old.Labels = last.Labels
+			v.KeepsLast = s.claimAll(old) == nil
+		}
+		s.d.Verdicts = append(s.d.Verdicts, v)
+	}
+	slices.SortFunc(s.d.Services, func(a, b Service) int { return strings.Compare(a.Name, b.Name) })
+	var routes []Route
+	for _, svc := range s.d.Services {
+		routes = append(routes, svc.Routes...)
+	}
+	var shadowed map[string][]string
+	s.d.Tables, shadowed = Compile(routes)
+	s.d.Tables.Redirects = redirectTable(s.d.Services)
+	s.d.Tables.Listeners = listeners(s.d.Services)
+	mergeGroups(s.d.Services)
+	for i, v := range s.d.Verdicts {
+		s.d.Verdicts[i].Shadowed = shadowed[v.Service.ID]
+	}
+	slices.SortFunc(s.d.Verdicts, func(a, b Verdict) int { return strings.Compare(a.Service.Name, b.Service.Name) })
+	return s.d
+}
+
+type settler struct {
+	read  func(catalog.Service) (Service, error)
+	taken map[claim]string
+	// hosts are those that somebody routes, with one who does.
+	hosts   map[string]string
+	streams ledger
+	d       Desired
+}
+
+// admit puts the present labels of a service in force and says so.
+func (s *settler) admit(svc catalog.Service) error {
+	if err := s.claimAll(svc); err != nil {
+		return err
+	}
+	s.d.Verdicts = append(s.d.Verdicts, Verdict{Service: svc})
+	return nil
+}
+
+// claimAll takes all claims of a service or none.
+func (s *settler) claimAll(svc catalog.Service) error {
+	wants, err := s.read(svc)
+	if err != nil {
+		return err
+	}
+	claims := wants.claims()
+	for _, c := range claims {
+		if winner, ok := s.taken[c]; ok {
+			return &ConflictError{Service: svc.Name, Claim: c.String(), Winner: winner}
+		}
+		// A redirect takes all requests of its host, so nobody else may route it.
+		if winner, ok := s.hosts[c.host]; ok && c.redirect && winner != svc.Name {
+			return &ConflictError{Service: svc.Name, Claim: c.String(), Winner: winner}
+		}
+		if winner, ok := s.taken[claim{host: c.host, redirect: true}]; ok && c.host != "" && winner != svc.Name {
+			return &ConflictError{Service: svc.Name, Claim: c.String(), Winner: winner}
+		}
+	}
+	if c := s.streams.conflict(svc.Name, wants.Streams); c != nil {
+		return c
+	}
+	s.streams.take(svc.Name, wants.Streams)
+	for _, c := range claims {
+		s.taken[c] = svc.Name
+		if c.host != "" && !c.redirect {
+			s.hosts[c.host] = svc.Name
+		}
+	}
+	s.d.Services = append(s.d.Services, wants)
+	// What changes by itself, such as the number of replicas, is no matter of acceptance.
+	svc.Replicas, svc.UpdateState = 0, ""
+	s.d.Accepted[svc.ID] = svc
+	return nil
+}
+
+// Hint says what the service that lost can do.
+func (e *ConflictError) Hint() string {
+	switch {
+	case e.Has != "":
+		return fmt.Sprintf("say the same as %s, or nothing", e.Winner)
+	case e.Label == "srcPort":
+		return "choose another port or server name, share it by the same com.df.serviceGroup on both, or remove " + e.Winner
+	}
+	return "choose another path or domain, or remove " + e.Winner
+}

@@ -1,0 +1,222 @@
+package route
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wagglehq/waggle/pkg/catalog"
+)
+
+func TestStreamOfLabels(t *testing.T) {
+	o := opts
+	o.Ports, o.DomainAlgo, o.AllowRaw = []int{80, 8080}, "hdr_dom(host)", true
+	for _, c := range []struct {
+		name   string
+		labels []string
+		want   string
+	}{
+		{"a port and nothing else", []string{"reqMode", "tcp", "srcPort", "6379", "port", "6380"},
+			"6379 all -> web-tcp6380_0 tasks.web.:6380"},
+		{"the mode in any case of letters", []string{"reqMode", " Tcp", "srcPort", "1", "port", "2"},
+			"1 all -> web-tcp2_0 tasks.web.:2"},
+		{"paths mean nothing to tcp", []string{"reqMode", "tcp", "srcPort", "1", "port", "2", "servicePath", "/", "pathType", "path"},
+			"1 all -> web-tcp2_0 tasks.web.:2"},
+		{"domains are server names, however hosts of HTTP are compared by default", []string{"reqMode", "tcp", "srcPort", "1", "port", "2", "serviceDomain", "B.com,*.a.com"},
+			"1 end .a.com, str b.com -> web-tcp2_0 tasks.web.:2"},
+		{"the way to compare them, as HAProxy writes it", []string{"reqMode", "tcp", "srcPort", "1", "port", "2", "serviceDomain", ".a.com", "serviceDomainAlgo", "req.ssl_sni -i -m end"},
+			"1 end .a.com -> web-tcp2_0 tasks.web.:2"},
+		{"a way that is HTTP's", []string{"reqMode", "tcp", "srcPort", "1", "port", "2", "serviceDomain", "a.com", "serviceDomainAlgo", "hdr(host)"},
+			`com.df.serviceDomainAlgo="hdr(host)": want req_ssl_sni, or with a way to compare (beg, dom, end, reg, str or sub) such as req_ssl_sni -m end`},
+		{"paths are the server names of sni", []string{"reqMode", "sni", "srcPort", "1", "port", "2", "servicePath", "a.,b.", "pathType", "req_ssl_sni -m beg", "serviceDomain", "x.com"},
+			"1 beg a., beg b. -> web-tcp2_0 tasks.web.:2"},
+		{"without them the domains are", []string{"reqMode", "sni", "srcPort", "1", "port", "2", "serviceDomain", "x.com"},
+			"1 str x.com -> web-tcp2_0 tasks.web.:2"},
+		{"an expression", []string{"reqMode", "sni", "srcPort", "1", "port", "2", "servicePath", `^A[0-9]+\.`, "pathType", "req_ssl_sni -i -m reg"},
+			`1 reg ^A[0-9]+\. -> web-tcp2_0 tasks.web.:2`},
+		{"an expression that is none", []string{"reqMode", "sni", "srcPort", "1", "port", "2", "servicePath", `(`, "pathType", "req_ssl_sni -i -m reg"},
+			`com.df.servicePath="(": want server names such as www.acme.com or *.acme.com, or what pathType says`},
+		{"a path where a name belongs", []string{"reqMode", "sni", "srcPort", "1", "port", "2", "servicePath", "/a"},
+			`com.df.servicePath="/a": want server names such as www.acme.com or *.acme.com, or what pathType says`},
+		{"sni without any name", []string{"reqMode", "sni", "srcPort", "1", "port", "2"},
+			`com.df.servicePath="": want at least one server name such as www.acme.com`},
+		{"sni with an empty list", []string{"reqMode", "sni", "srcPort", "1", "port", "2", "servicePath", ","},
+			`com.df.servicePath=",": want at least one server name such as www.acme.com`},
+		{"a flag that is not known", []string{"reqMode", "sni", "srcPort", "1", "port", "2", "servicePath", "a", "pathType", "req_ssl_sni -f /etc/passwd"},
+			`com.df.pathType="req_ssl_sni -f /etc/passwd": want req_ssl_sni, or with a way to compare (beg, dom, end, reg, str or sub) such as req_ssl_sni -m end`},
+		{"no ports", []string{"reqMode", "tcp"},
+			`com.df.srcPort="": want the number of the port of the proxy on which connections come in; com.df.port="": want the number of the port on which the service listens`},
+		{"a port of the proxy", []string{"reqMode", "tcp", "srcPort", "8080", "port", "2"},
+			`com.df.srcPort="8080": want a port that the proxy does not use itself`},
+		{"a mode that is none", []string{"reqMode", "udp", "port", "2"}, `com.df.reqMode="udp": want one of http, tcp, sni`},
+		{"indexes inherit, and may mix modes", []string{"reqMode.1", "tcp", "srcPort.1", "1", "port", "2", "port.1", "3", "servicePath.2", "/a"},
+			"1 all -> web-tcp3_1 tasks.web.:3; http web-be2_2"},
+		{"one port twice", []string{"reqMode", "tcp", "srcPort", "1", "port.1", "2", "port.2", "3"},
+			`com.df.srcPort="1": want something else than index 1, which has TCP port 1 already`},
+		{"two minds about one port", []string{"reqMode", "sni", "srcPort", "1", "port", "2", "servicePath.1", "a", "servicePath.2", "b", "timeoutClient.1", "1", "timeoutClient.2", "2"},
+			`com.df.timeoutClient.2="2": want something else than index 1, which has TCP port 1 already`},
+		{"another host", []string{"reqMode", "tcp", "srcPort", "1", "port", "2", "outboundHostname", "db.acme.com"},
+			"1 all -> web-tcp2_0 db.acme.com.:2"},
+		{"a group", []string{"reqMode", "tcp", "srcPort", "1", "port", "2", "serviceGroup", "db", "balanceGroup", "static-rr"},
+			"1 all -> group:db tasks.web.:2 of db by web_0 roundrobin"},
+		{"a group with a bad name, by no algorithm", []string{"reqMode", "tcp", "srcPort", "1", "port", "2", "serviceGroup", "d:b", "balanceGroup", "uri"},
+			`com.df.serviceGroup="d:b": want a name of letters, digits, dots, dashes and underscores; com.df.balanceGroup="uri": want one of roundrobin, leastconn, first, random, source, static-rr`},
+		{"raw text in what others share", []string{"reqMode", "tcp", "srcPort", "1", "port", "2", "serviceGroup", "db", "backendExtra", "option tcpka"},
+			`com.df.backendExtra="option tcpka": want no com.df.serviceGroup beside it`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := FromService(service("web", 1, c.labels...), o)
+			if text := describeStreams(got, err); text != c.want {
+				t.Errorf("got  %s\nwant %s", text, c.want)
+			}
+		})
+	}
+}
+
+func describeStreams(s Service, err error) string {
+	if err != nil {
+		return err.Error()
+	}
+	var out []string
+	for _, st := range s.Streams {
+		b := s.Backends[slices.IndexFunc(s.Backends, func(b Backend) bool { return b.Name == st.Backend })]
+		text := fmt.Sprintf("%d %s -> %s %s:%d", st.Port, names(st.Names), b.Name, b.Lookup, b.Port)
+		if b.Stream.Group != "" {
+			text += " of " + b.Stream.Group + " by " + b.Stream.Member + " " + b.Stream.Balance
+		}
+		out = append(out, text)
+	}
+	for _, r := range s.Routes {
+		out = append(out, "http "+r.Backend)
+	}
+	return strings.Join(out, "; ")
+}
+
+func names(list []ServerName) string {
+	if list == nil {
+		return "all"
+	}
+	var out []string
+	for _, n := range list {
+		out = append(out, string(n.Match)+" "+n.Value)
+	}
+	return strings.Join(out, ", ")
+}
+
+func tcp(name string, age int, pairs ...string) catalog.Service {
+	return service(name, age, append([]string{"reqMode", "tcp", "port", "1", "srcPort", "5"}, pairs...)...)
+}
+
+func TestWhoGetsAPort(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		services []catalog.Service
+		want     string
+	}{
+		{"of two the older", []catalog.Service{tcp("b", 2), tcp("a", 1)},
+			"5 else a-tcp1_0; b: the route TCP port 5 belongs to a, which had it first"},
+		{"names, and one for what is left", []catalog.Service{tcp("b", 2, "serviceDomain", "x.com"), tcp("a", 1)},
+			"5 str x.com=b-tcp1_0 else a-tcp1_0"},
+		{"one name for two", []catalog.Service{tcp("b", 2, "serviceDomain", "*.x.com"), tcp("a", 1, "reqMode", "sni", "servicePath", ".X.com", "pathType", "req_ssl_sni -m end")},
+			"5 end .x.com=a-tcp1_0; b: the route TCP port 5 for the server name .x.com (end) belongs to a, which had it first"},
+		{"a group shares", []catalog.Service{tcp("b", 2, "serviceGroup", "g"), tcp("a", 1, "serviceGroup", "g", "srcPort", "6"), tcp("c", 3, "serviceGroup", "g")},
+			"5 else group:g, 6 else group:g"},
+		{"names as well, once each", []catalog.Service{tcp("b", 2, "serviceGroup", "g", "serviceDomain", "x"), tcp("a", 1, "serviceGroup", "g", "serviceDomain", "x,y")},
+			"5 str x=group:g str y=group:g"},
+		{"but not with others", []catalog.Service{tcp("a", 1, "serviceGroup", "g"), tcp("b", 2, "serviceGroup", "h"), tcp("c", 3)},
+			"5 else group:g; b: the route TCP port 5 belongs to a, which had it first; c: the route TCP port 5 belongs to a, which had it first"},
+		{"who says nothing of a port's settings takes those of others", []catalog.Service{tcp("a", 1, "serviceDomain", "a"), tcp("b", 2, "serviceDomain", "b", "timeoutClient", "7", "clitcpka", "1")},
+			"5 7s keepalive str a=a-tcp1_0 str b=b-tcp1_0"},
+		{"who says something else has to go elsewhere", []catalog.Service{tcp("a", 1, "serviceDomain", "a", "timeoutClient", "7"), tcp("b", 2, "serviceDomain", "b", "timeoutClient", "8")},
+			"5 7s str a=a-tcp1_0; b: TCP port 5 is shared with a, whose com.df.timeoutClient is 7s"},
+		{"a group has one mind too", []catalog.Service{tcp("a", 1, "serviceGroup", "g", "timeoutServer", "7"), tcp("b", 2, "serviceGroup", "g", "timeoutServer", "8")},
+			"5 else group:g; b: group g is shared with a, whose com.df.timeoutServer is 7s"},
+		{"the order: aclName, the whole name, the longer text, the older service", []catalog.Service{
+			tcp("a", 1, "serviceDomain", "*.com"), tcp("b", 2, "serviceDomain", "*.x.com"), tcp("c", 3, "serviceDomain", "a.x.com"),
+			tcp("d", 4, "serviceDomain", "x", "serviceDomainAlgo", "req_ssl_sni -m sub", "aclName", "02"),
+			tcp("e", 5, "serviceDomain", "^.*$", "serviceDomainAlgo", "req_ssl_sni -m reg", "aclName", "01"),
+			tcp("f", 6, "serviceDomain", ".net", "serviceDomainAlgo", "req_ssl_sni -m end")},
+			"5 reg ^.*$=e-tcp1_0 sub x=d-tcp1_0 str a.x.com=c-tcp1_0 end .x.com=b-tcp1_0 end .com=a-tcp1_0 end .net=f-tcp1_0"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := Settle(c.services, nil, opts)
+			if got := describeListeners(d); got != c.want {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+			slices.Reverse(c.services)
+			again := Settle(c.services, d.Accepted, opts)
+			if got := describeListeners(again); got != c.want {
+				t.Errorf("once accepted, and in another order: %s", got)
+			}
+		})
+	}
+}
+
+func describeListeners(d Desired) string {
+	var ports []string
+	for _, l := range d.Tables.Listeners {
+		text := fmt.Sprint(l.Port)
+		if l.TimeoutClient > 0 {
+			text += " " + l.TimeoutClient.String()
+		}
+		if l.KeepAlive {
+			text += " keepalive"
+		}
+		for _, r := range l.Rules {
+			text += " " + string(r.Name.Match) + " " + r.Name.Value + "=" + r.Backend
+		}
+		if l.Default != "" {
+			text += " else " + l.Default
+		}
+		ports = append(ports, text)
+	}
+	out := []string{strings.Join(ports, ", ")}
+	for _, v := range d.Verdicts {
+		if v.Err != nil {
+			out = append(out, v.Service.Name+": "+v.Err.Error())
+		}
+	}
+	return strings.Join(out, "; ")
+}
+
+func TestNewcomerToAPortKeepsWhatItHad(t *testing.T) {
+	a, b := tcp("a", 1, "srcPort", "6"), tcp("b", 2)
+	d := Settle([]catalog.Service{a, b}, nil, opts)
+	moved := tcp("a", 1)
+	d = Settle([]catalog.Service{moved, b}, d.Accepted, opts)
+	var conflict *ConflictError
+	if v := d.Verdicts[0]; !errors.As(v.Err, &conflict) || !v.KeepsLast || !strings.Contains(conflict.Hint(), "serviceGroup") {
+		t.Fatalf("%+v, want a conflict while the old port stays", v)
+	}
+	if got := describeListeners(d); !strings.HasPrefix(got, "5 else b-tcp1_0, 6 else a-tcp1_0; a: ") {
+		t.Errorf("got %s", got)
+	}
+}
+
+// TestGroupsAgree: every member's backend says the same, whoever is written.
+func TestGroupsAgree(t *testing.T) {
+	services := []catalog.Service{
+		tcp("a", 1, "serviceGroup", "g", "balanceGroup", "first"), tcp("b", 2, "serviceGroup", "g", "timeoutServer", "7", "checkTcp", "true"), tcp("c", 3, "serviceDomain", "c"),
+	}
+	m := NewSettler(opts)
+	for range 2 {
+		d := m.Settle(services, nil)
+		for i, member := range []string{"a_0", "b_0"} {
+			want := StreamBackend{Group: "g", Member: member, Balance: "first", TimeoutServer: 7 * time.Second, Check: true}
+			if got := *d.Services[i].Backends[0].Stream; got != want {
+				t.Errorf("got  %+v\nwant %+v", got, want)
+			}
+		}
+		if got := *d.Services[2].Backends[0].Stream; got != (StreamBackend{}) {
+			t.Errorf("one without a group got %+v", got)
+		}
+	}
+	// What a member brought leaves with it, although the labels of the others were read before.
+	d := m.Settle(services[:1], nil)
+	if got := *d.Services[0].Backends[0].Stream; got.Check || got.TimeoutServer != 0 {
+		t.Errorf("what a former member wanted stays: %+v", got)
+	}
+}

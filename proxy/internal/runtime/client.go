@@ -1,0 +1,242 @@
+// Package runtime speaks to a running HAProxy: to its worker through the stats
+// socket (Client) and to its master through the master socket (Master).
+//
+// HAProxy 3.0 and later is supported; dynamic backends need 3.4.
+package runtime
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+)
+
+// What a command may fail with, besides transport errors; recognised with errors.Is.
+var (
+	// ErrUnanswered means that the command may or may not have been carried out.
+	ErrUnanswered = errors.New("no complete answer")
+	// ErrBusy means that connections to the server or backend remain.
+	ErrBusy = errors.New("still in use")
+	// ErrNotFound means that there is no such backend, server, map or entry.
+	ErrNotFound = errors.New("not found")
+	// ErrExists means that the name is taken.
+	ErrExists = errors.New("already exists")
+	// ErrUnsupported means that this version of HAProxy has no such command.
+	ErrUnsupported = errors.New("unknown to this version of HAProxy")
+	// ErrArgument means that an argument was refused before anything was sent.
+	ErrArgument = errors.New("bad argument")
+)
+
+// Error is HAProxy's refusal of a command.
+type Error struct {
+	Command string
+	// Severity is that of syslog: 3 is an error, 4 a warning, 6 information;
+	// -1 if the answer carried none.
+	Severity int
+	Text     string
+}
+
+// Error names the command and what HAProxy said.
+func (e *Error) Error() string {
+	if e.Text == "" {
+		return fmt.Sprintf("haproxy: %s: an empty answer where a confirmation was expected", e.Command)
+	}
+	return fmt.Sprintf("haproxy: %s: %s", e.Command, e.Text)
+}
+
+// Is tells the refusals that callers treat differently. HAProxy has no codes for
+// them, so this is the one place that knows its words.
+func (e *Error) Is(target error) bool {
+	said := func(texts ...string) bool {
+		for _, t := range texts {
+			if strings.Contains(e.Text, t) {
+				return true
+			}
+		}
+		return false
+	}
+	switch target {
+	case ErrBusy:
+		return said("still has connections", "still attached", "still in use", "still referenced")
+	case ErrNotFound:
+		return said("No such server", "No such backend", "No such proxy", "entry not found", "Key not found", "Unknown map identifier", "Cannot find default proxy", "an't find backend")
+	case ErrUnsupported:
+		return said("Unknown command")
+	case ErrExists:
+		return said("Already exists", "already exists", "name is already used")
+	}
+	return false
+}
+
+const (
+	// limit bounds one exchange whose context has no earlier deadline.
+	limit = 10 * time.Second
+	// chunk bounds, in bytes, what is sent before its answers are read.
+	// HAProxy's buffer is 16 kB.
+	chunk = 12 << 10
+)
+
+// Client sends commands to the stats socket. It keeps no connection, because an
+// open one would keep an old worker alive after a reload. It is safe for
+// concurrent use.
+type Client struct{ path string }
+
+// New returns a client of the stats socket at path. The socket needs "level admin".
+func New(path string) *Client { return &Client{path: path} }
+
+// Do sends the commands in one go and returns their errors joined.
+func (c *Client) Do(ctx context.Context, commands ...Command) error {
+	return errors.Join(c.Batch(ctx, commands...)...)
+}
+
+// Batch sends the commands over one connection without waiting in between, and
+// returns one error per command, nil where HAProxy confirmed it. A refusal does
+// not stop what comes after it. If an argument is bad, nothing is sent at all.
+func (c *Client) Batch(ctx context.Context, commands ...Command) []error {
+	answers := c.exchange(ctx, commands)
+	errs := make([]error, len(answers))
+	for i, a := range answers {
+		errs[i] = a.err
+	}
+	return errs
+}
+
+type answer struct {
+	text string
+	err  error
+}
+
+// one sends a single command and returns its text.
+func (c *Client) one(ctx context.Context, command Command) (string, error) {
+	a := c.exchange(ctx, []Command{command})[0]
+	return a.text, a.err
+}
+
+func (c *Client) exchange(ctx context.Context, commands []Command) []answer {
+	answers := make([]answer, len(commands))
+	var bad error
+	wait := limit
+	for _, cmd := range commands {
+		bad = errors.Join(bad, cmd.err)
+		wait += cmd.wait
+	}
+	answered, err := 0, bad
+	if bad == nil && len(commands) > 0 {
+		answered, err = c.talk(ctx, commands, answers, wait)
+	}
+	for i := answered; i < len(answers); i++ {
+		switch {
+		case commands[i].err != nil:
+			answers[i].err = commands[i].err
+		case bad != nil:
+			answers[i].err = fmt.Errorf("haproxy: %s: not sent: %w", commands[i], bad)
+		default:
+			answers[i].err = fmt.Errorf("haproxy: %s: %w: %w", commands[i], ErrUnanswered, err)
+		}
+	}
+	return answers
+}
+
+// talk fills in answers and returns how many are complete.
+//
+// The interactive mode is used, which is the same in all supported versions: a
+// prompt ends each answer, whether it has text or not. The connection is closed
+// without "quit", after the last answer.
+func (c *Client) talk(ctx context.Context, commands []Command, answers []answer, wait time.Duration) (done int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	conn, err := dial(ctx, c.path)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.end()
+	// A time-out shows as a context's error, not as that of a poked deadline.
+	defer func() {
+		if err != nil && ctx.Err() != nil {
+			err = ctx.Err()
+		}
+	}()
+
+	opening := []string{"prompt", "set severity-output number"}
+	var out strings.Builder
+	out.WriteString(strings.Join(opening, "\n") + "\n")
+	sent := 0
+	for done < len(commands) {
+		for sent < len(commands) && (out.Len() == 0 || out.Len()+commands[sent].size() < chunk) {
+			commands[sent].write(&out)
+			sent++
+		}
+		if _, err := io.WriteString(conn, out.String()); err != nil {
+			return done, err
+		}
+		out.Reset()
+		for _, command := range opening {
+			if text, err := conn.answer(); err != nil || text != "" {
+				return done, errors.Join(err, fmt.Errorf("answer to %q: %q", command, text))
+			}
+		}
+		opening = nil
+		for ; done < sent; done++ {
+			text, err := conn.answer()
+			if err != nil {
+				return done, err
+			}
+			answers[done].text, answers[done].err = commands[done].judge(text)
+		}
+	}
+	return done, nil
+}
+
+// connection is a Unix connection that ends with its context.
+type connection struct {
+	net.Conn
+	in   *bufio.Reader
+	stop func() bool
+}
+
+func dial(ctx context.Context, path string) (*connection, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", path)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	return &connection{Conn: conn, in: bufio.NewReader(conn), stop: stop}, nil
+}
+
+func (c *connection) end() {
+	c.stop()
+	_ = c.Close() // every answer was read, or the failure is known already
+}
+
+// answer reads up to the next prompt.
+func (c *connection) answer() (string, error) {
+	var text strings.Builder
+	for {
+		line, err := c.in.ReadString('\n')
+		if err != nil {
+			return "", cut(err)
+		}
+		text.WriteString(line)
+		next, err := c.in.Peek(len("> "))
+		if err != nil {
+			return "", cut(err)
+		}
+		if string(next) == "> " {
+			_, err := c.in.Discard(len(next))
+			return strings.TrimRight(text.String(), "\n"), err
+		}
+	}
+}
+
+// cut names the end of the stream where an answer should be.
+func cut(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

@@ -1,0 +1,58 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/wagglehq/waggle/pkg/app"
+	"github.com/wagglehq/waggle/pkg/atomicfile"
+	"github.com/wagglehq/waggle/proxy/internal/apply"
+	"github.com/wagglehq/waggle/proxy/internal/config"
+	"github.com/wagglehq/waggle/proxy/internal/supervise"
+)
+
+// Supervise is process 1 of the container: it keeps HAProxy and the controller,
+// which is the given command, running apart from each other until the context ends.
+func Supervise(ctx context.Context, c Config, controller []string, sh app.Shell) error {
+	settings, err := c.settings()
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(settings.Dir, apply.ConfigName)
+	if err := forgetAddresses(file); err != nil {
+		return err
+	}
+	return supervise.Run(ctx, supervise.Options{
+		Haproxy: c.HAProxy, Config: file, Minimal: supervise.Minimal(settings.StatsSocket, plainPorts(settings.Binds)),
+		MasterSocket: c.masterSocket(), StatsSocket: settings.StatsSocket,
+		Controller: controller, Drain: c.Drain, Log: sh.Log,
+	})
+}
+
+// plainPorts are those without TLS.
+func plainPorts(binds []config.Bind) []int {
+	var out []int
+	for _, b := range binds {
+		if !b.TLS {
+			out = append(out, b.Port)
+		}
+	}
+	return out
+}
+
+// forgetAddresses takes the servers out of the last good configuration: this is a
+// new container, and yesterday's addresses may be another tenant's by now.
+func forgetAddresses(file string) error {
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = atomicfile.Write(file, []byte(config.WithoutServers(string(text))), 0o640)
+	return err
+}
