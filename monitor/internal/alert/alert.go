@@ -1,0 +1,248 @@
+// Package alert turns labels into alert rules. It is pure.
+package alert
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/prometheus/common/model"
+	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/label"
+)
+
+// The labels' names, without prefix and index.
+const (
+	labelName        = "alertName"
+	labelIf          = "alertIf"
+	labelFor         = "alertFor"
+	labelLabels      = "alertLabels"
+	labelAnnotations = "alertAnnotations"
+	labelPersistent  = "alertPersistent"
+)
+
+// Labels describes the labels that this package reads.
+func Labels() []label.Spec {
+	return []label.Spec{
+		{Name: labelName, Kind: "text", Default: "no alert", Indexed: true, Doc: "The alert's name. The rule is called SERVICE_NAME, without any \"-\"."},
+		{Name: labelIf, Kind: "PromQL or shortcut", Default: "no alert", Indexed: true, Doc: "When the alert fires: a PromQL expression, a shortcut such as @service_mem_limit:0.8, or shortcuts joined by _and_, _or_ and _unless_."},
+		{Name: labelFor, Kind: "Prometheus duration", Default: "at once", Indexed: true, Doc: "How long the condition must hold before the alert fires, such as 30s."},
+		{Name: labelLabels, Kind: "list of name=value", Default: "those of the shortcut, and service=FULL NAME", Indexed: true, Doc: "Labels of the alert. They replace the shortcut's own, name by name."},
+		{Name: labelAnnotations, Kind: "list of name=value", Default: "summary, with a shortcut", Indexed: true, Doc: "Annotations of the alert. A comma that no NAME= follows belongs to the text before it."},
+		{Name: labelPersistent, Kind: "true or false", Default: "false", Indexed: true, Doc: "Read for compatibility: every alert stays while its service exists, scaled to zero or not, and goes with it."},
+	}
+}
+
+// LabelNames returns the full names of the labels of one index; 0 means without an index.
+func LabelNames(index int) []string {
+	var out []string
+	for _, s := range Labels() {
+		out = append(out, fullName(s.Name, index))
+	}
+	return out
+}
+
+// fullName is the label's name with prefix and index.
+func fullName(name string, index int) string {
+	if index > 0 {
+		return catalog.Prefix + name + "." + strconv.Itoa(index)
+	}
+	return catalog.Prefix + name
+}
+
+// Rule is one alert rule.
+type Rule struct {
+	// ServiceID and Service are Swarm's own, Index is that of the labels.
+	ServiceID string
+	Service   string
+	Index     int
+	// Name, Expr, For, Labels and Annotations are what Prometheus takes. For is
+	// empty or a duration as Prometheus writes it.
+	Name        string
+	Expr        string
+	For         string
+	Labels      map[string]string
+	Annotations map[string]string
+}
+
+// Alert is what the labels of one index ask for: a rule, or why there is none.
+type Alert struct {
+	Index int
+	Rule  Rule
+	// Err is of the type label.Faults.
+	Err error
+}
+
+// FromService reads the alerts of a service, in the order of their indexes, and
+// the labels that have no effect. replicas is how many tasks there should be; a
+// global service has no number of its own.
+//
+// Labels without an index are an alert of their own; indexed ones inherit nothing.
+func FromService(svc catalog.Service, replicas uint64) ([]Alert, []string) {
+	r := label.NewReader(catalog.Prefix, svc.Labels, Labels(), "")
+	names := make([]string, 0, len(Labels()))
+	for _, s := range Labels() {
+		names = append(names, s.Name)
+	}
+	groups := r.Groups(names...)
+	if groups[0].Index > 0 {
+		groups = append([]label.Group{r.Service()}, groups...)
+	}
+	subject := subject{service: svc.Name, job: svc.CalledName(), replicas: strconv.FormatUint(replicas, 10)}
+	var alerts []Alert
+	var idle []string
+	for _, g := range groups {
+		if !g.Own(labelName) && !g.Own(labelIf) {
+			idle = append(idle, withoutAlert(svc.Labels, g.Index)...)
+			continue
+		}
+		before := len(faults(r))
+		var absent label.Faults
+		rule := read(group{g, &absent}, subject)
+		rule.ServiceID, rule.Service, rule.Index = svc.ID, svc.Name, g.Index
+		a := Alert{Index: g.Index, Rule: rule}
+		if all := append(absent, faults(r)[before:]...); len(all) > 0 {
+			a.Err = all
+		}
+		alerts = append(alerts, a)
+	}
+	return alerts, idle
+}
+
+func faults(r *label.Reader) label.Faults {
+	var f label.Faults
+	_ = errors.As(r.Err(), &f)
+	return f
+}
+
+func withoutAlert(labels map[string]string, index int) []string {
+	var out []string
+	for _, full := range LabelNames(index) {
+		if _, ok := labels[full]; ok {
+			out = append(out, fmt.Sprintf("%s has no effect without %s and %s", full, fullName(labelName, index), fullName(labelIf, index)))
+		}
+	}
+	return out
+}
+
+// group reads the labels of one index alone and notes those that must be there and are not.
+type group struct {
+	label.Group
+	absent *label.Faults
+}
+
+// text returns the label's text without white space around it, "" if it is absent or at fault.
+func (g group) text(name string) string {
+	if !g.Own(name) {
+		return ""
+	}
+	text := g.Text(name, "")
+	if !utf8.ValidString(text) {
+		g.Reject(name, "text in UTF-8")
+		return ""
+	}
+	return strings.TrimSpace(text)
+}
+
+// needed is text that must be there.
+func (g group) needed(name, want string) string {
+	if !g.Own(name) {
+		*g.absent = append(*g.absent, &label.Fault{Label: fullName(name, g.Index), Want: want})
+		return ""
+	}
+	text := g.text(name)
+	if text == "" {
+		g.Reject(name, want)
+	}
+	return text
+}
+
+func read(g group, s subject) Rule {
+	rule := Rule{
+		Labels:      map[string]string{"service": s.service},
+		Annotations: map[string]string{},
+	}
+	name := g.needed(labelName, "a name, such as mem_limit")
+	if len(name) > maxName {
+		g.Reject(labelName, fmt.Sprintf("a name of at most %d bytes", maxName))
+	}
+	rule.Name = strings.ReplaceAll(s.job+"_"+name, "-", "")
+	if text := g.needed(labelIf, "a PromQL expression or a shortcut such as @service_mem_limit:0.8"); text != "" {
+		c, err := condition(text, s)
+		if err != nil {
+			g.Reject(labelIf, err.Error())
+		}
+		rule.Expr = c.expr
+		maps.Copy(rule.Labels, c.labels)
+		if c.summary != "" {
+			rule.Annotations["summary"] = c.summary
+		}
+	}
+	if g.Own(labelFor) {
+		d, err := model.ParseDuration(g.text(labelFor))
+		if err != nil {
+			g.Reject(labelFor, "a duration as Prometheus writes it, such as 30s or 1m30s")
+		}
+		if d > 0 {
+			rule.For = d.String()
+		}
+	}
+	if g.Own(labelPersistent) {
+		g.Bool(labelPersistent, false)
+	}
+	maps.Copy(rule.Labels, pairs(g, labelLabels, false))
+	maps.Copy(rule.Annotations, pairs(g, labelAnnotations, true))
+	return rule
+}
+
+// maxName bounds an alert's name, which stands in every series of the alert.
+const maxName = 200
+
+var (
+	namePattern = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
+	pairStart   = regexp.MustCompile(`^\s*[a-zA-Z_][a-zA-Z0-9_]*\s*=`)
+)
+
+// pairs reads "k=v,k2=v2". With texts, a part that does not begin with "name="
+// belongs to the value before it, so that a sentence may hold a comma.
+func pairs(g group, name string, texts bool) map[string]string {
+	text := g.text(name)
+	if text == "" {
+		return nil
+	}
+	var parts []string
+	for part := range strings.SplitSeq(text, ",") {
+		if texts && len(parts) > 0 && !pairStart.MatchString(part) {
+			parts[len(parts)-1] += "," + part
+			continue
+		}
+		parts = append(parts, part)
+	}
+	out := map[string]string{}
+	for _, part := range parts {
+		if strings.TrimSpace(part) == "" {
+			continue
+		}
+		key, value, ok := strings.Cut(part, "=")
+		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
+		_, twice := out[key]
+		switch {
+		case !ok || !namePattern.MatchString(key):
+			g.RejectText(name, part, "name=value, the name of letters, digits and _")
+		case strings.HasPrefix(key, "__") || key == model.AlertNameLabel:
+			g.RejectText(name, part, "another name: those that begin with __ and alertname are taken by Prometheus")
+		case twice:
+			g.RejectText(name, part, "each name once")
+		default:
+			if err := checkTemplate(value); err != nil {
+				g.RejectText(name, part, "a template that Prometheus can read: "+err.Error())
+			}
+			out[key] = value
+		}
+	}
+	return out
+}

@@ -1,0 +1,86 @@
+package alert
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+
+	yaml "go.yaml.in/yaml/v3"
+)
+
+// text is a string that is written between double quotes whatever it holds, so
+// that no reader of YAML takes it for a number, a date or a structure.
+type text string
+
+// MarshalYAML is for the yaml package.
+func (t text) MarshalYAML() (any, error) {
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Style: yaml.DoubleQuotedStyle, Value: string(t)}, nil
+}
+
+type rulesFile struct {
+	Groups []groupYAML `yaml:"groups"`
+}
+
+type groupYAML struct {
+	Name  text       `yaml:"name"`
+	Rules []ruleYAML `yaml:"rules"`
+}
+
+type ruleYAML struct {
+	Alert       text          `yaml:"alert"`
+	Expr        text          `yaml:"expr"`
+	For         text          `yaml:"for,omitempty"`
+	Labels      map[text]text `yaml:"labels,omitempty"`
+	Annotations map[text]text `yaml:"annotations,omitempty"`
+}
+
+func texts(m map[string]string) map[text]text {
+	out := make(map[text]text, len(m))
+	for k, v := range m {
+		out[text(k)] = text(v)
+	}
+	return out
+}
+
+// Render returns the rules file: one group per service, named with its full
+// name, groups by name, rules by name. The same rules give the same bytes.
+func Render(rules []Rule) ([]byte, error) {
+	sorted := slices.SortedFunc(slices.Values(rules), func(a, b Rule) int {
+		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Name, b.Name))
+	})
+	file := rulesFile{Groups: []groupYAML{}}
+	for _, r := range sorted {
+		last := len(file.Groups) - 1
+		if last < 0 || file.Groups[last].Name != text(r.Service) {
+			file.Groups = append(file.Groups, groupYAML{Name: text(r.Service)})
+			last++
+		}
+		file.Groups[last].Rules = append(file.Groups[last].Rules, ruleYAML{
+			Alert: text(r.Name), Expr: text(r.Expr), For: text(r.For),
+			Labels: texts(r.Labels), Annotations: texts(r.Annotations),
+		})
+	}
+	var b bytes.Buffer
+	e := yaml.NewEncoder(&b)
+	e.SetIndent(2)
+	if err := e.Encode(file); err != nil {
+		return nil, fmt.Errorf("rules: %w", err)
+	}
+	if err := e.Close(); err != nil {
+		return nil, fmt.Errorf("rules: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// Key identifies what Prometheus is told of a rule: two rules with the same key are the same to it.
+func (r Rule) Key() string {
+	b, err := Render([]Rule{r})
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,148 @@
+package alert
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/wagglehq/waggle/pkg/tooltest"
+	yaml "go.yaml.in/yaml/v3"
+)
+
+// TestWhatFires lets Prometheus' own engine say whether an alert fires after ten
+// minutes of given series. Each series is "NAME{LABELS} VALUES" in promtool's
+// notation, one value per half minute.
+func TestWhatFires(t *testing.T) {
+	const (
+		memory = `container_memory_usage_bytes{container_label_com_docker_swarm_service_name="shop_web", id="a"} `
+		limit  = `container_spec_memory_limit_bytes{container_label_com_docker_swarm_service_name="shop_web", id="a"} `
+		cache  = `container_memory_cache{container_label_com_docker_swarm_service_name="shop_web", id="a"} `
+		other  = `container_memory_usage_bytes{id="/"} 1x20`
+		count  = `http_server_resp_time_count{job="web", code="200", path="/"} `
+		errors = `http_server_resp_time_count{job="web", code="503", path="/"} `
+	)
+	bucket := func(le string) string { return `http_server_resp_time_bucket{job="web", le="` + le + `"} ` }
+	nodes := func(suffix, used string) []string {
+		return []string{
+			`node_memory_MemTotal` + suffix + `{job="web", instance="n1"} 100x20`, `node_memory_MemFree` + suffix + `{job="web", instance="n1"} ` + used,
+			`node_memory_Buffers` + suffix + `{job="web", instance="n1"} 5x20`, `node_memory_Cached` + suffix + `{job="web", instance="n1"} 5x20`,
+		}
+	}
+	for _, c := range []struct {
+		name, condition string
+		series          []string
+		fires           bool
+	}{
+		{"memory over its limit", "@service_mem_limit:0.8", []string{memory + "90x20", limit + "100x20"}, true},
+		{"memory below its limit", "@service_mem_limit:0.8", []string{memory + "70x20", limit + "100x20"}, false},
+		{"memory without a limit is never over it", "@service_mem_limit:0.8", []string{memory + "90x20", limit + "0x20"}, false},
+		{"memory without buffer", "@service_mem_limit_nobuff:0.8", []string{memory + "95x20", cache + "20x20", limit + "100x20"}, false},
+		{"memory without buffer over its limit", "@service_mem_limit_nobuff:0.8", []string{memory + "95x20", cache + "5x20", limit + "100x20"}, true},
+		{"memory without buffer and without a limit", "@service_mem_limit_nobuff:0.8", []string{memory + "95x20", cache + "5x20", limit + "0x20"}, false},
+
+		{"slow requests", "@resp_time_above:0.1,5m,0.99", []string{bucket("0.1") + "0+5x20", count + "0+10x20"}, true},
+		{"fast requests", "@resp_time_above:0.1,5m,0.99", []string{bucket("0.1") + "0+10x20", count + "0+10x20"}, false},
+		{"an idle service is not slow", "@resp_time_above:0.1,5m,0.99", []string{bucket("0.1") + "5x20", count + "10x20"}, false},
+		{"a service that is not there is not slow", "@resp_time_above:0.1,5m,0.99", []string{other}, false},
+		{"a whole bound as Prometheus 3 stores it", "@resp_time_above:1,5m,0.99", []string{bucket("1.0") + "0+5x20", count + "0+10x20"}, true},
+		{"a whole bound as Prometheus 2 stores it", "@resp_time_above:1,5m,0.99", []string{bucket("1") + "0+5x20", count + "0+10x20"}, true},
+
+		{"fast requests let it shrink", "@resp_time_below:0.1,5m,0.75", []string{bucket("0.1") + "0+9x20", count + "0+10x20"}, true},
+		{"slow requests do not", "@resp_time_below:0.1,5m,0.75", []string{bucket("0.1") + "0+1x20", count + "0+10x20"}, false},
+		{"an idle service may shrink", "@resp_time_below:0.1,5m,0.75", []string{bucket("0.1") + "5x20", count + "10x20"}, true},
+		{"a service that tells nothing does not shrink", "@resp_time_below:0.1,5m,0.75", []string{other}, false},
+		{"a bound that is no bucket's tells nothing", "@resp_time_below:0.3,5m,0.75", []string{bucket("0.1") + "0+9x20", count + "0+10x20"}, false},
+
+		{"errors", "@resp_time_server_error:5m,0.1", []string{errors + "0+2x20", count + "0+8x20"}, true},
+		{"few errors", "@resp_time_server_error:5m,0.1", []string{errors + "0+1x20", count + "0+99x20"}, false},
+		{"no request, no error", "@resp_time_server_error:5m,0.1", []string{errors + "2x20", count + "8x20"}, false},
+
+		{"all replicas run", "@replicas_running", []string{memory + "1x20", strings.Replace(memory, `"a"`, `"b"`, 1) + "1x20"}, false},
+		{"a replica is missing", "@replicas_running", []string{memory + "1x20"}, true},
+		{"all replicas are gone", "@replicas_less_than", []string{other}, true},
+		{"all replicas are gone, too", "@replicas_running", []string{other}, true},
+		{"without cAdvisor nothing is known", "@replicas_less_than", []string{count + "1x20"}, false},
+		{"a replica too many", "@replicas_more_than", []string{memory + "1x20", strings.Replace(memory, `"a"`, `"b"`, 1) + "1x20", strings.Replace(memory, `"a"`, `"c"`, 1) + "1x20"}, true},
+
+		{"a node's memory by today's names", "@node_mem_limit:0.8", nodes("_bytes", "5x20"), true},
+		{"a node's memory by the old names", "@node_mem_limit:0.8", nodes("", "5x20"), true},
+		{"a node with room", "@node_mem_limit:0.8", nodes("_bytes", "50x20"), false},
+		{"all nodes together are full", "@node_mem_limit_total_above:0.8", nodes("_bytes", "5x20"), true},
+		{"all nodes together have room", "@node_mem_limit_total_below:0.5", nodes("_bytes", "80x20"), true},
+		{"a full disk", "@node_fs_limit:0.8", []string{
+			`node_filesystem_size_bytes{job="web", instance="n1", fstype="ext4", mountpoint="/"} 100x20`,
+			`node_filesystem_free_bytes{job="web", instance="n1", fstype="ext4", mountpoint="/"} 10x20`,
+		}, true},
+		{"a full filesystem in memory is no disk", "@node_fs_limit:0.8", []string{
+			`node_filesystem_size_bytes{job="web", instance="n1", fstype="tmpfs", mountpoint="/run"} 100x20`,
+			`node_filesystem_free_bytes{job="web", instance="n1", fstype="tmpfs", mountpoint="/run"} 1x20`,
+		}, false},
+		{"a full disk by the old names", "@node_fs_limit:0.8", []string{
+			`node_filesystem_size{job="web", instance="n1", fstype="aufs", mountpoint="/"} 100x20`,
+			`node_filesystem_free{job="web", instance="n1", fstype="aufs", mountpoint="/"} 10x20`,
+		}, true},
+
+		{"two conditions whose results carry different labels", "@service_mem_limit:0.8_and_@resp_time_above:0.1,5m,0.99",
+			[]string{memory + "90x20", limit + "100x20", bucket("0.1") + "0+5x20", count + "0+10x20"}, true},
+		{"only one of the two", "@service_mem_limit:0.8_and_@resp_time_above:0.1,5m,0.99",
+			[]string{memory + "90x20", limit + "100x20", bucket("0.1") + "0+10x20", count + "0+10x20"}, false},
+		{"unless the other", "@resp_time_below:0.1,5m,0.75_unless_@service_mem_limit:0.8",
+			[]string{memory + "90x20", limit + "100x20", bucket("0.1") + "0+9x20", count + "0+10x20"}, false},
+		{"either of the two", "@service_mem_limit:0.8_or_@resp_time_above:0.1,5m,0.99",
+			[]string{bucket("0.1") + "0+5x20", count + "0+10x20"}, true},
+		{"and binds tighter than or", "@resp_time_above:0.1,5m,0.99_or_@replicas_running_and_@service_mem_limit:0.8",
+			[]string{bucket("0.1") + "0+5x20", count + "0+10x20"}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			svc := service("shop_web", "alertName=x", "alertIf="+c.condition, "shortName=true")
+			svc.Stack = "shop"
+			runPromtool(t, string(render(t, svc, 2)), c.series, c.fires)
+		})
+	}
+}
+
+// runPromtool runs one unit test of rules.
+func runPromtool(t *testing.T, rules string, series []string, fires bool) {
+	t.Helper()
+	type input struct {
+		Series string `yaml:"series"`
+		Values string `yaml:"values"`
+	}
+	inputs := make([]input, len(series))
+	for i, s := range series {
+		at := strings.LastIndex(s, "} ") + 1
+		inputs[i] = input{s[:at], strings.TrimSpace(s[at:])}
+	}
+	// Whether it fires is asked by counting, since a result may carry labels of its own.
+	want := []map[string]any{}
+	if fires {
+		want = append(want, map[string]any{"labels": "{}", "value": 1})
+	}
+	test := map[string]any{
+		"rule_files": []string{"rules.yml"},
+		"tests": []map[string]any{{
+			"interval": "30s", "input_series": inputs,
+			"promql_expr_test": []map[string]any{{
+				"expr": `group(ALERTS{alertstate="firing"})`, "eval_time": "10m", "exp_samples": want,
+			}},
+		}},
+	}
+	b, err := yaml.Marshal(test)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for name, content := range map[string]string{"rules.yml": rules, "test.yml": string(b)} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.CommandContext(t.Context(), tooltest.Path(t, "promtool"), "test", "rules", "test.yml")
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s\n%s", err, out, rules)
+	}
+}

@@ -1,0 +1,167 @@
+// Package api shows over HTTP what monitor wants, what is in force, and why.
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/wagglehq/waggle/monitor/internal/alert"
+	"github.com/wagglehq/waggle/monitor/internal/desired"
+	"github.com/wagglehq/waggle/monitor/internal/loop"
+	"github.com/wagglehq/waggle/monitor/internal/prometheus"
+	"github.com/wagglehq/waggle/monitor/internal/report"
+	"github.com/wagglehq/waggle/pkg/app"
+	"github.com/wagglehq/waggle/pkg/bus"
+	"github.com/wagglehq/waggle/pkg/catalog"
+)
+
+// Source is what the endpoints show.
+type Source interface {
+	View() *loop.View
+}
+
+// Prometheus tells how its targets are.
+type Prometheus interface {
+	Targets(context.Context) ([]prometheus.ShownTarget, error)
+}
+
+type handler struct {
+	source Source
+	prom   Prometheus
+}
+
+// Mount adds the endpoints under /v1 to a router.
+func Mount(r chi.Router, source Source, prom Prometheus) {
+	h := handler{source, prom}
+	r.Get("/v1/services", h.services)
+	r.Get("/v1/services/{name}", h.service)
+	r.Get("/v1/targets", h.targets)
+}
+
+// overview is the answer of /v1/services.
+type overview struct {
+	Revision catalog.Revision `json:"revision"`
+	Hash     string           `json:"hash"`
+	// Error says why the desired state is not in force.
+	Error    string    `json:"error,omitempty"`
+	Services []service `json:"services"`
+}
+
+type service struct {
+	bus.Status
+	Job     *job     `json:"job,omitempty"`
+	Alerts  []rule   `json:"alerts"`
+	Targets []target `json:"targets"`
+}
+
+type job struct {
+	Name     string `json:"name"`
+	Path     string `json:"path"`
+	Interval string `json:"interval"`
+	Timeout  string `json:"timeout"`
+}
+
+type rule struct {
+	Name        string            `json:"name"`
+	Expr        string            `json:"expr"`
+	For         string            `json:"for,omitempty"`
+	Labels      map[string]string `json:"labels"`
+	Annotations map[string]string `json:"annotations"`
+}
+
+type target struct {
+	Address string `json:"address"`
+	Node    string `json:"node,omitempty"`
+	// Health and LastError are Prometheus' own words, and only for one service.
+	Health    string `json:"health,omitempty"`
+	LastError string `json:"lastError,omitempty"`
+}
+
+var errNoView = errors.New("the catalog has not been read completely yet; Prometheus runs on the last good configuration")
+
+// view answers the request itself when there is nothing to show yet.
+func (h handler) view(w http.ResponseWriter) *loop.View {
+	v := h.source.View()
+	if v == nil {
+		app.WriteError(w, http.StatusServiceUnavailable, errNoView)
+	}
+	return v
+}
+
+func (h handler) services(w http.ResponseWriter, _ *http.Request) {
+	v := h.view(w)
+	if v == nil {
+		return
+	}
+	out := overview{Revision: v.Revision, Hash: v.State.Hash, Error: v.Err, Services: []service{}}
+	for i, svc := range v.State.Services {
+		out.Services = append(out.Services, describe(svc, v.Statuses[i]))
+	}
+	app.WriteJSON(w, http.StatusOK, out)
+}
+
+func (h handler) service(w http.ResponseWriter, r *http.Request) {
+	v := h.view(w)
+	if v == nil {
+		return
+	}
+	name := chi.URLParam(r, "name")
+	for i, svc := range v.State.Services {
+		if svc.Name != name && svc.Called != name && svc.ID != name {
+			continue
+		}
+		out := describe(svc, v.Statuses[i])
+		shown, err := h.prom.Targets(r.Context())
+		for i := range out.Targets {
+			out.Targets[i].Health = "not known to Prometheus yet"
+			if err != nil {
+				out.Targets[i].Health = err.Error()
+			}
+			for _, s := range shown {
+				if s.Labels["instance"] == out.Targets[i].Address {
+					out.Targets[i].Health, out.Targets[i].LastError = s.Health, s.LastError
+				}
+			}
+		}
+		app.WriteJSON(w, http.StatusOK, out)
+		return
+	}
+	for _, svc := range v.Services {
+		if svc.Name == name || svc.CalledName() == name || svc.ID == name {
+			app.WriteJSON(w, http.StatusOK, service{Status: report.Bystander(svc), Alerts: []rule{}, Targets: []target{}})
+			return
+		}
+	}
+	app.WriteError(w, http.StatusNotFound, fmt.Errorf("the swarm has no service %q; docker service ls shows the names", name))
+}
+
+func (h handler) targets(w http.ResponseWriter, _ *http.Request) {
+	v := h.view(w)
+	if v == nil {
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(v.State.TargetsFile) // the client has gone; there is nobody to tell
+}
+
+func describe(svc desired.Service, st bus.Status) service {
+	out := service{Status: st, Alerts: []rule{}, Targets: []target{}}
+	out.Component = "monitor"
+	for _, r := range svc.Rules {
+		out.Alerts = append(out.Alerts, show(r))
+	}
+	for _, t := range svc.Targets {
+		out.Targets = append(out.Targets, target{Address: t.Address(), Node: t.Labels["node"]})
+	}
+	if svc.Job != nil {
+		out.Job = &job{Name: svc.Job.Name, Path: svc.Job.Path, Interval: svc.Job.Interval.String(), Timeout: svc.Job.Timeout.String()}
+	}
+	return out
+}
+
+func show(r alert.Rule) rule {
+	return rule{Name: r.Name, Expr: r.Expr, For: r.For, Labels: r.Labels, Annotations: r.Annotations}
+}

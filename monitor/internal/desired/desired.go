@@ -1,0 +1,298 @@
+// Package desired computes from the catalog what Prometheus should do: the same
+// catalog, accepted labels and refusals give the same bytes. It is pure.
+//
+// A service's labels fall into items: its scrape job, and each of its alerts. An
+// item at fault is left out by name and its last accepted form stays in force;
+// every other item, of this service and of all others, is not concerned.
+package desired
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/wagglehq/waggle/monitor/internal/alert"
+	"github.com/wagglehq/waggle/monitor/internal/scrape"
+	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/label"
+)
+
+// Input is all that the desired state depends on.
+type Input struct {
+	Snapshot catalog.Snapshot
+	// Accepted are the services with the labels that were last in force, by ID.
+	Accepted map[string]catalog.Service
+	// Refused says, by alert.Rule.Key, why Prometheus' own checker refuses a
+	// rule that our reading let through.
+	Refused  map[string]string
+	Settings scrape.Settings
+}
+
+// State is what Prometheus should do.
+type State struct {
+	// Services are those that are opted in and ask for something, by name.
+	Services []Service
+	// Accepted are the services with the labels now in force, by ID.
+	Accepted map[string]catalog.Service
+	Rules    []alert.Rule
+	Targets  []scrape.Target
+	// RulesFile and TargetsFile are the two as Prometheus reads them.
+	RulesFile, TargetsFile []byte
+	// Hash is that of both files, in hexadecimal.
+	Hash string
+}
+
+// Service is what became of one service.
+type Service struct {
+	ID     string
+	Name   string
+	Called string
+	// Wanted is how many tasks there should be.
+	Wanted uint64
+	// Job is nil when there is none in force.
+	Job     *scrape.Job
+	Targets []scrape.Target
+	Rules   []alert.Rule
+	Faults  []Fault
+	// Warnings are labels that have no effect.
+	Warnings []string
+	// Fresh is how many items of the present labels are in force.
+	Fresh int
+}
+
+// Fault is why one item is not in force as the present labels have it.
+type Fault struct {
+	// Item is "scrape", "alert" or "alert 2".
+	Item string
+	Err  error
+	// Kept reports that the item's last accepted form stays in force.
+	Kept bool
+}
+
+// From computes the desired state.
+func From(in Input) (State, error) {
+	s := State{Accepted: map[string]catalog.Service{}}
+	claims := claims{called: map[string]catalog.Service{}, rules: map[string]alert.Rule{}, refused: in.Refused}
+	for _, svc := range in.Snapshot.Sorted() {
+		if !svc.OptedIn() || !Asks(svc.Labels) {
+			continue
+		}
+		tasks := in.Snapshot.Tasks[svc.ID]
+		one, labels := settle(svc, in.Accepted[svc.ID], wanted(svc, tasks), in.Settings, claims)
+		if one.Job != nil {
+			one.Targets = scrape.Targets(*one.Job, tasks, in.Snapshot.Nodes)
+		}
+		s.Services = append(s.Services, one)
+		if len(labels) > 0 {
+			s.Accepted[svc.ID] = catalog.Service{
+				ID: svc.ID, Name: svc.Name, Stack: svc.Stack, Mode: svc.Mode, CreatedAt: svc.CreatedAt, Labels: labels,
+			}
+		}
+	}
+	slices.SortFunc(s.Services, func(a, b Service) int { return strings.Compare(a.Name, b.Name) })
+	for _, one := range s.Services {
+		s.Rules = append(s.Rules, one.Rules...)
+		s.Targets = append(s.Targets, one.Targets...)
+	}
+	var err error
+	if s.RulesFile, err = alert.Render(s.Rules); err != nil {
+		return State{}, err
+	}
+	if s.TargetsFile, err = scrape.Render(s.Targets); err != nil {
+		return State{}, err
+	}
+	sum := sha256.Sum256(slices.Concat(s.RulesFile, []byte{0}, s.TargetsFile))
+	s.Hash = hex.EncodeToString(sum[:])
+	return s, nil
+}
+
+// Asks reports whether any label is one of monitor's.
+func Asks(labels map[string]string) bool {
+	known := map[string]bool{}
+	for _, spec := range slices.Concat(scrape.Labels(), alert.Labels()) {
+		known[spec.Name] = true
+	}
+	for full := range labels {
+		name, ok := strings.CutPrefix(full, catalog.Prefix)
+		if base, _ := label.SplitIndex(name); ok && known[base] {
+			return true
+		}
+	}
+	return false
+}
+
+// wanted is how many tasks a service should have. A global service should have
+// one on each node on which Swarm wants one.
+func wanted(svc catalog.Service, tasks []catalog.Task) uint64 {
+	if svc.Mode != catalog.Global && svc.Mode != catalog.GlobalJob {
+		return svc.Replicas
+	}
+	nodes := map[string]bool{}
+	for _, t := range tasks {
+		if t.Desired == "running" {
+			nodes[t.Node] = true
+		}
+	}
+	return uint64(len(nodes))
+}
+
+// claims are what no two services may have at once. Services claim in the order of their age.
+type claims struct {
+	called  map[string]catalog.Service
+	rules   map[string]alert.Rule
+	refused map[string]string
+}
+
+// call claims the name that a service is called.
+func (c claims) call(svc catalog.Service) error {
+	name := svc.CalledName()
+	other, taken := c.called[name]
+	if !taken {
+		c.called[name] = svc
+		return nil
+	}
+	full := catalog.Prefix + "shortName"
+	return label.Faults{{
+		Label: full, Text: svc.Labels[full],
+		Want: fmt.Sprintf("another name: the older service %s is called %s too, and jobs and alerts go by that name", other.Name, name),
+	}}
+}
+
+// rule claims a rule's name, unless Prometheus' checker refuses the rule.
+func (c claims) rule(r alert.Rule) error {
+	fault := func(name, text, want string) error {
+		full := catalog.Prefix + name
+		if r.Index > 0 {
+			full = fmt.Sprintf("%s.%d", full, r.Index)
+		}
+		return label.Faults{{Label: full, Text: label.Show(text, false), Want: want}}
+	}
+	if len(c.refused) > 0 {
+		if why, ok := c.refused[r.Key()]; ok {
+			return fault("alertIf", r.Expr, "a rule that Prometheus takes: "+why)
+		}
+	}
+	if other, taken := c.rules[r.Name]; taken {
+		owner := "the older service " + other.Service + " has"
+		if other.ServiceID == r.ServiceID {
+			owner = "another alert of this service makes"
+		}
+		return fault("alertName", r.Name, "another name: "+owner+" the rule "+other.Name)
+	}
+	c.rules[r.Name] = r
+	return nil
+}
+
+// item is one thing that labels ask for.
+type item struct {
+	name string
+	// labels are the full names of those that describe it.
+	labels []string
+	job    *scrape.Job
+	rule   alert.Rule
+	err    error
+}
+
+// items reads what a service's labels ask for.
+func items(svc catalog.Service, replicas uint64, settings scrape.Settings) ([]item, []string) {
+	var out []item
+	warnings := scrape.Idle(svc.Labels)
+	if job, ok, err := scrape.FromService(svc, settings); ok {
+		out = append(out, item{name: "scrape", labels: scrape.LabelNames(), job: &job, err: err})
+	}
+	alerts, idle := alert.FromService(svc, replicas)
+	for _, a := range alerts {
+		name := "alert"
+		if a.Index > 0 {
+			name = fmt.Sprintf("alert %d", a.Index)
+		}
+		out = append(out, item{name: name, labels: alert.LabelNames(a.Index), rule: a.Rule, err: a.Err})
+	}
+	return out, append(warnings, idle...)
+}
+
+// settle decides what of one service is in force, and returns the labels that say so.
+func settle(svc, accepted catalog.Service, replicas uint64, settings scrape.Settings, c claims) (Service, map[string]string) {
+	out := Service{ID: svc.ID, Name: svc.Name, Called: svc.CalledName(), Wanted: replicas}
+	labels := map[string]string{}
+	formerly := svc
+	formerly.Labels = accepted.Labels
+
+	present, warnings := items(svc, replicas, settings)
+	out.Warnings = warnings
+	taken := c.call(svc)
+	if taken != nil {
+		// The name itself is taken, so nothing of the present labels can be used.
+		kept := accepted.Labels != nil && formerly.CalledName() != svc.CalledName() && c.call(formerly) == nil
+		out.Faults = append(out.Faults, Fault{Item: "name", Err: taken, Kept: kept})
+		if !kept {
+			return out, nil
+		}
+		svc, out.Called = formerly, formerly.CalledName()
+		present, _ = items(svc, replicas, settings)
+	} else {
+		formerly.Labels = maps.Clone(accepted.Labels)
+		rename(formerly.Labels, svc.Labels)
+	}
+	rename(labels, svc.Labels)
+	use := func(it item, from map[string]string) {
+		if it.job != nil {
+			out.Job = it.job
+		} else {
+			out.Rules = append(out.Rules, it.rule)
+		}
+		for _, full := range it.labels {
+			if text, ok := from[full]; ok {
+				labels[full] = text
+			}
+		}
+	}
+	admit := func(it item) error {
+		if it.err != nil || it.job != nil {
+			return it.err
+		}
+		return c.rule(it.rule)
+	}
+	var bad []item
+	for _, it := range present {
+		if it.err = admit(it); it.err != nil {
+			bad = append(bad, it)
+			continue
+		}
+		use(it, svc.Labels)
+	}
+	if taken == nil {
+		out.Fresh = len(present) - len(bad)
+	}
+	var old []item
+	if len(bad) > 0 {
+		old, _ = items(formerly, replicas, settings)
+	}
+	for _, it := range bad {
+		fault := Fault{Item: it.name, Err: it.err}
+		if i := slices.IndexFunc(old, func(o item) bool { return o.name == it.name }); i >= 0 && admit(old[i]) == nil {
+			fault.Kept = true
+			use(old[i], formerly.Labels)
+		}
+		out.Faults = append(out.Faults, fault)
+	}
+	if out.Job == nil && len(out.Rules) == 0 {
+		return out, nil
+	}
+	return out, labels
+}
+
+// rename gives labels the name that others give the service.
+func rename(labels, from map[string]string) {
+	full := catalog.Prefix + "shortName"
+	if labels == nil {
+		return
+	}
+	delete(labels, full)
+	if text, ok := from[full]; ok {
+		labels[full] = text
+	}
+}

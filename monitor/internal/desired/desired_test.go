@@ -1,0 +1,289 @@
+package desired
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wagglehq/waggle/monitor/internal/scrape"
+	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/label"
+)
+
+var settings = scrape.Settings{Networks: []string{"waggle"}, Interval: 10 * time.Second, Timeout: 10 * time.Second}
+
+// swarm is a catalog whose services are told one per line: "NAME LABEL=TEXT ...",
+// labels without prefix and "_" for a space in a text. Each is younger than the
+// one before and has one task; what stands before "/" is its stack.
+func swarm(lines ...string) catalog.Snapshot {
+	s := catalog.Snapshot{Services: map[string]catalog.Service{}, Nodes: map[string]catalog.Node{"n": {ID: "n", Hostname: "one"}}, Tasks: map[string][]catalog.Task{}}
+	for i, line := range lines {
+		words := strings.Fields(line)
+		stack, name, ok := strings.Cut(words[0], "/")
+		if !ok {
+			stack, name = "", words[0]
+		} else {
+			name = stack + "_" + name
+		}
+		svc := catalog.Service{
+			ID: "id-" + name, Name: name, Stack: stack, Mode: catalog.Replicated, Replicas: 1, Networks: []string{"waggle"},
+			CreatedAt: time.Unix(int64(i), 0), Labels: map[string]string{catalog.Notify: "true"},
+		}
+		for _, w := range words[1:] {
+			key, text, _ := strings.Cut(w, "=")
+			svc.Labels[catalog.Prefix+key] = strings.ReplaceAll(text, "~", " ")
+		}
+		s.Services[svc.ID] = svc
+		s.Tasks[svc.ID] = []catalog.Task{{
+			ID: "t", Node: "n", State: "running", Desired: "running",
+			Addresses: map[string][]string{"waggle": {fmt.Sprintf("10.0.0.%d", i+1)}},
+		}}
+	}
+	return s
+}
+
+// from computes the state, tells it as one line per service, and makes sure that
+// computing it again from its own accepted labels changes nothing.
+func from(t *testing.T, in Input) (State, string) {
+	t.Helper()
+	in.Settings = settings
+	s, err := From(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := in
+	again.Accepted = s.Accepted
+	s2, err := From(again)
+	if err != nil || s2.Hash != s.Hash || fmt.Sprint(s2.Accepted) != fmt.Sprint(s.Accepted) {
+		t.Fatalf("not the same again: %v\n%s\n%s\n%v\n%v", err, s.RulesFile, s2.RulesFile, s.Accepted, s2.Accepted)
+	}
+	var lines []string
+	for _, svc := range s.Services {
+		line := svc.Name + ":"
+		for _, target := range svc.Targets {
+			line += " " + target.Address() + target.Labels["__metrics_path__"]
+		}
+		var rules []string
+		for _, r := range svc.Rules {
+			rules = append(rules, r.Name+"="+r.Expr)
+		}
+		slices.Sort(rules)
+		line += " [" + strings.Join(rules, ", ") + "]"
+		for _, f := range svc.Faults {
+			what := "gone"
+			if f.Kept {
+				what = "kept"
+			}
+			line += " !" + f.Item + "(" + what + ")"
+		}
+		lines = append(lines, line)
+	}
+	return s, strings.Join(lines, "\n")
+}
+
+// accepted is what the labels of these services leave behind.
+func accepted(t *testing.T, lines ...string) map[string]catalog.Service {
+	t.Helper()
+	s, _ := from(t, Input{Snapshot: swarm(lines...)})
+	return s.Accepted
+}
+
+func TestWhatComesOut(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		before []string // what was accepted
+		now    []string
+		want   string
+	}{
+		{
+			"a job and two alerts", nil,
+			[]string{"web scrapePort=80 metricsPath=/m alertName=a alertIf=up<1 alertName.2=b alertIf.2=up<2"},
+			"web: 10.0.0.1:80/m [web_a=up<1, web_b=up<2]",
+		},
+		{
+			"a service that asks for nothing is not there", nil,
+			[]string{"web servicePath=/", "db"},
+			"",
+		},
+		{
+			"one bad alert is left out by name, everything else loads", nil,
+			[]string{"web scrapePort=80 alertName.1=a alertIf.1=@nope:1 alertName.2=b alertIf.2=up<2", "db alertName=c alertIf=up<3"},
+			"db: [db_c=up<3]\nweb: 10.0.0.1:80/metrics [web_b=up<2] !alert 1(gone)",
+		},
+		{
+			"a bad job does not concern the alerts", nil,
+			[]string{"web scrapePort=x alertName=a alertIf=up<1"},
+			"web: [web_a=up<1] !scrape(gone)",
+		},
+		{
+			"a bad alert keeps its last accepted form, the others move on",
+			[]string{"web scrapePort=80 alertName.1=a alertIf.1=up<1 alertFor.1=5s alertName.2=b alertIf.2=up<2"},
+			[]string{"web scrapePort=81 alertName.1=a alertIf.1=up< alertName.2=b alertIf.2=up<22"},
+			"web: 10.0.0.1:81/metrics [web_a=up<1, web_b=up<22] !alert 1(kept)",
+		},
+		{
+			"a bad job keeps its last accepted form",
+			[]string{"web scrapePort=80 metricsPath=/m"},
+			[]string{"web scrapePort=80 scrapeInterval=soon"},
+			"web: 10.0.0.1:80/m [] !scrape(kept)",
+		},
+		{
+			"a label that was removed takes its item with it",
+			[]string{"web scrapePort=80 alertName.1=a alertIf.1=up<1 alertName.2=b alertIf.2=up<2"},
+			[]string{"web alertName.2=b alertIf.2=up<2"},
+			"web: [web_b=up<2]",
+		},
+		{
+			"a service that was removed leaves nothing, persistent or not",
+			[]string{"web alertName=a alertIf=up<1 alertPersistent=true"},
+			[]string{"db alertName=c alertIf=up<3"},
+			"db: [db_c=up<3]",
+		},
+		{
+			"what was accepted of a service does not make up for its opting out",
+			[]string{"web alertName=a alertIf=up<1"},
+			[]string{"web notify=false alertName=a alertIf=up<1"},
+			"",
+		},
+		{
+			"names that begin alike are no concern of each other",
+			[]string{"go-demo alertName=a alertIf=up<1", "go-demo-db alertName=a alertIf=up<1"},
+			[]string{"go-demo alertName=b alertIf=up<2", "go-demo-db alertName=a alertIf=up<1"},
+			"go-demo: [godemo_b=up<2]\ngo-demo-db: [godemodb_a=up<1]",
+		},
+		{
+			"two services that make one rule name: the older keeps it", nil,
+			[]string{"go-demo alertName=a alertIf=up<1", "godemo alertName=a alertIf=up<2 alertName.1=b alertIf.1=up<3"},
+			"go-demo: [godemo_a=up<1]\ngodemo: [godemo_b=up<3] !alert(gone)",
+		},
+		{
+			"the newcomer to a rule name keeps what it had",
+			[]string{"go-demo alertName=a alertIf=up<1", "godemo alertName=b alertIf=up<2"},
+			[]string{"go-demo alertName=a alertIf=up<1", "godemo alertName=a alertIf=up<2"},
+			"go-demo: [godemo_a=up<1]\ngodemo: [godemo_b=up<2] !alert(kept)",
+		},
+		{
+			"two alerts of one service with one name: the first keeps it", nil,
+			[]string{"web alertName.1=a alertIf.1=up<1 alertName.2=a alertIf.2=up<2"},
+			"web: [web_a=up<1] !alert 2(gone)",
+		},
+		{
+			"two services called the same: the older is", nil,
+			[]string{"one/web shortName=true scrapePort=80", "two/web shortName=true scrapePort=81 alertName=x alertIf=up<1"},
+			"one_web: 10.0.0.1:80/metrics []\ntwo_web: [] !name(gone)",
+		},
+		{
+			"a service that wants a name that is taken keeps its own",
+			[]string{"one/web shortName=true scrapePort=80", "two/web scrapePort=81 alertName=x alertIf=up<1"},
+			[]string{"one/web shortName=true scrapePort=80", "two/web shortName=true scrapePort=82 alertName=x alertIf=up<2"},
+			"one_web: 10.0.0.1:80/metrics []\ntwo_web: 10.0.0.2:81/metrics [two_web_x=up<1] !name(kept)",
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if _, got := from(t, Input{Snapshot: swarm(c.now...), Accepted: accepted(t, c.before...)}); strings.ReplaceAll(got, ":  [", ": [") != c.want {
+				t.Errorf("got\n%s\nwant\n%s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestTheAcceptedLabelsAreThoseInForce(t *testing.T) {
+	before := accepted(t, "web scrapePort=80 alertName.1=a alertIf.1=up<1 alertFor.1=5s")
+	s, _ := from(t, Input{Snapshot: swarm("web scrapePort=81 alertName.1=a alertIf.1=up< alertFor.1=9s servicePath=/x"), Accepted: before})
+	want := map[string]string{"com.df.scrapePort": "81", "com.df.alertName.1": "a", "com.df.alertIf.1": "up<1", "com.df.alertFor.1": "5s"}
+	if got := s.Accepted["id-web"].Labels; !maps.Equal(got, want) {
+		t.Fatalf("%v, want %v", got, want)
+	}
+}
+
+func TestTheRuleNameOfTheOlderServiceIsNamed(t *testing.T) {
+	s, _ := from(t, Input{Snapshot: swarm("go-demo alertName=a alertIf=up<1", "godemo alertName.4=a alertIf.4=up<2")})
+	f := label.First(s.Services[1].Faults[0].Err)
+	if f.Label != "com.df.alertName.4" || !strings.Contains(f.Want, "the older service go-demo") {
+		t.Fatal(f)
+	}
+}
+
+func TestARuleThatTheCheckerRefusesIsLeftOutOrKept(t *testing.T) {
+	before := accepted(t, "web alertName=a alertIf=up<1")
+	in := Input{Snapshot: swarm("web alertName=a alertIf=up<2", "db alertName=a alertIf=up<3"), Refused: map[string]string{}}
+	s, _ := from(t, in)
+	for _, r := range s.Rules {
+		in.Refused[r.Key()] = "because"
+	}
+	in.Accepted = before
+	s, got := from(t, in)
+	if got != "db: [] !alert(gone)\nweb: [web_a=up<1] !alert(kept)" {
+		t.Fatal(got)
+	}
+	if f := label.First(s.Services[0].Faults[0].Err); f.Label != "com.df.alertIf" || !strings.Contains(f.Want, "because") {
+		t.Fatal(f)
+	}
+}
+
+func TestAServiceScaledToZeroKeepsItsAlerts(t *testing.T) {
+	snapshot := swarm("web scrapePort=80 alertName=a alertIf=@replicas_less_than")
+	svc := snapshot.Services["id-web"]
+	svc.Replicas = 0
+	snapshot.Services["id-web"], snapshot.Tasks["id-web"] = svc, nil
+	s, _ := from(t, Input{Snapshot: snapshot})
+	if len(s.Rules) != 1 || !strings.HasSuffix(s.Rules[0].Expr, "< 0") || len(s.Targets) != 0 || len(s.Services[0].Faults) != 0 {
+		t.Fatalf("%+v", s.Services)
+	}
+}
+
+func TestAGlobalServiceShouldHaveATaskOnEachNode(t *testing.T) {
+	snapshot := swarm("exp alertName=a alertIf=@replicas_running")
+	svc := snapshot.Services["id-exp"]
+	svc.Mode, svc.Replicas = catalog.Global, 0
+	snapshot.Services["id-exp"] = svc
+	snapshot.Tasks["id-exp"] = []catalog.Task{
+		{ID: "1", Node: "n1", State: "running", Desired: "running"}, {ID: "2", Node: "n2", State: "failed", Desired: "shutdown"},
+		{ID: "3", Node: "n2", State: "starting", Desired: "running"}, {ID: "4", Node: "n3", State: "running", Desired: "running"},
+	}
+	if s, _ := from(t, Input{Snapshot: snapshot}); !strings.HasSuffix(s.Rules[0].Expr, "!= 3") {
+		t.Fatal(s.Rules[0].Expr)
+	}
+}
+
+func TestTheServiceLabelIsTheFullName(t *testing.T) {
+	s, _ := from(t, Input{Snapshot: swarm("shop/web shortName=true alertName.1=a alertIf.1=up<1 alertName.2=b alertIf.2=@replicas_running alertName.3=c alertIf.3=up<3 alertLabels.3=service=x")})
+	var got []string
+	for _, r := range s.Rules {
+		got = append(got, r.Name+" "+r.Labels["service"])
+	}
+	if want := []string{"web_a shop_web", "web_b shop_web", "web_c x"}; !slices.Equal(got, want) {
+		t.Fatal(got)
+	}
+}
+
+func TestSameCatalogSameBytes(t *testing.T) {
+	var lines []string
+	for i := range 40 {
+		lines = append(lines, fmt.Sprintf("s%d scrapePort=%d alertName.1=a alertIf.1=up<%d alertName.5=b alertIf.5=@nope alertLabels.1=x=1,y=2,z=3", i, i+1, i))
+	}
+	first, _ := from(t, Input{Snapshot: swarm(lines...)})
+	for range 10 {
+		s, _ := from(t, Input{Snapshot: swarm(lines...)})
+		if s.Hash != first.Hash || !bytes.Equal(s.RulesFile, first.RulesFile) || !bytes.Equal(s.TargetsFile, first.TargetsFile) {
+			t.Fatal("other bytes")
+		}
+	}
+}
+
+func BenchmarkThousandServices(b *testing.B) {
+	var lines []string
+	for i := range 1000 {
+		lines = append(lines, fmt.Sprintf("s%d scrapePort=80 alertName.1=a alertIf.1=@resp_time_above:0.1,5m,0.99 alertName.2=b alertIf.2=@resp_time_below:0.1,5m,0.75", i))
+	}
+	in := Input{Snapshot: swarm(lines...), Settings: settings}
+	for b.Loop() {
+		if _, err := From(in); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

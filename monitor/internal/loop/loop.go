@@ -1,0 +1,300 @@
+// Package loop is monitor's pass: read the catalog, compute, apply, report.
+package loop
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/wagglehq/waggle/monitor/internal/alert"
+	"github.com/wagglehq/waggle/monitor/internal/desired"
+	"github.com/wagglehq/waggle/monitor/internal/prometheus"
+	"github.com/wagglehq/waggle/monitor/internal/report"
+	"github.com/wagglehq/waggle/monitor/internal/scrape"
+	"github.com/wagglehq/waggle/pkg/atomicfile"
+	"github.com/wagglehq/waggle/pkg/bus"
+	"github.com/wagglehq/waggle/pkg/catalog"
+)
+
+// Catalog is the swarm, false while it is not known to be complete.
+type Catalog interface {
+	Snapshot() (catalog.Snapshot, bool)
+}
+
+// Accepted keeps the labels that are in force.
+type Accepted interface {
+	Services() (map[string]catalog.Service, bool)
+	Record(context.Context, map[string]catalog.Service) error
+}
+
+// Statuses tells others what became of each service.
+type Statuses interface {
+	Publish(context.Context, []bus.Status) error
+}
+
+// Prometheus is what is made equal to the labels.
+type Prometheus interface {
+	Check(ctx context.Context, rules []alert.Rule, file []byte) (map[string]string, error)
+	Apply(ctx context.Context, rules []alert.Rule, rulesFile, targetsFile []byte) error
+	Targets(context.Context) ([]prometheus.ShownTarget, error)
+}
+
+// Options are what a Loop works with. All are needed but Applied.
+type Options struct {
+	Catalog    Catalog
+	Accepted   Accepted
+	Statuses   Statuses
+	Prometheus Prometheus
+	Settings   scrape.Settings
+	// AcceptedFile remembers the accepted labels for a bus that lost them.
+	AcceptedFile string
+	// Poke asks for another pass.
+	Poke func()
+	// Applied is called with what was applied and verified.
+	Applied func(hash string, desired, rejected int)
+	Log     *slog.Logger
+}
+
+// View is what the last pass saw and did. It is shared and must not be changed.
+type View struct {
+	Revision catalog.Revision
+	// Services are all of the swarm, by ID.
+	Services map[string]catalog.Service
+	State    desired.State
+	Statuses []bus.Status
+	// Err says why the state is not in force; empty if it is.
+	Err string
+}
+
+// Loop holds what a pass must know of the passes before it.
+type Loop struct {
+	o       Options
+	started time.Time
+	view    atomic.Pointer[View]
+	applied atomic.Bool
+
+	accepted map[string]catalog.Service
+	refused  map[string]string
+	tasks    map[string]seen
+	logged   string
+	look     *time.Timer
+	looks    int
+}
+
+// seen are tasks and when the catalog last named them.
+type seen struct {
+	tasks []catalog.Task
+	at    time.Time
+}
+
+// New returns a Loop that remembers what its file says was accepted.
+func New(o Options) (*Loop, error) {
+	l := &Loop{o: o, started: time.Now(), accepted: map[string]catalog.Service{}, refused: map[string]string{}, tasks: map[string]seen{}}
+	if l.o.Applied == nil {
+		l.o.Applied = func(string, int, int) {}
+	}
+	b, err := os.ReadFile(o.AcceptedFile)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, fmt.Errorf("accepted labels: %w", err)
+	default:
+		if err := json.Unmarshal(b, &l.accepted); err != nil {
+			o.Log.Warn("the file of accepted labels is unreadable and is written anew", "error", err)
+			l.accepted = map[string]catalog.Service{}
+		}
+	}
+	return l, nil
+}
+
+// View returns what the last pass saw and did, nil before the first one.
+func (l *Loop) View() *View { return l.view.Load() }
+
+// patience is how long after its start a monitor without a first configuration
+// counts as healthy all the same: it serves the last good one.
+const patience = 20 * time.Second
+
+// Healthy returns nil when the first configuration is applied, or could not be for 20 s.
+func (l *Loop) Healthy() error {
+	if l.applied.Load() || time.Since(l.started) > patience {
+		return nil
+	}
+	return errors.New("the first configuration is not applied yet")
+}
+
+// Pass makes Prometheus equal to the catalog. Until the catalog and the accepted
+// labels are completely known it changes nothing.
+func (l *Loop) Pass(ctx context.Context) error {
+	snapshot, ok := l.o.Catalog.Snapshot()
+	if !ok {
+		return nil
+	}
+	accepted, ok := l.o.Accepted.Services()
+	if !ok {
+		return nil
+	}
+	snapshot = l.bridge(snapshot)
+	state, err := l.settle(ctx, desired.Input{
+		Snapshot: snapshot, Accepted: l.remember(accepted, snapshot.Services), Refused: l.refused, Settings: l.o.Settings,
+	})
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	err = l.o.Prometheus.Apply(ctx, state.Rules, state.RulesFile, state.TargetsFile)
+	fate := report.Applied{Err: err}
+	if err == nil {
+		fate.Unseen, err = l.unseen(ctx, state)
+	}
+	if fate.Err == nil {
+		err = errors.Join(err, l.keep(ctx, state, time.Since(start)))
+	}
+	statuses := report.Statuses(state, fate)
+	view := &View{Revision: snapshot.Revision, Services: snapshot.Services, State: state, Statuses: statuses}
+	if fate.Err != nil {
+		view.Err = fate.Err.Error()
+	}
+	l.view.Store(view)
+	return errors.Join(err, l.o.Statuses.Publish(ctx, statuses))
+}
+
+// bridged is how long tasks are believed in that the catalog has ceased to name
+// although the service should have some. A listener that begins anew may publish a
+// service before its tasks.
+const bridged = 30 * time.Second
+
+// bridge fills in tasks that are only not told yet.
+func (l *Loop) bridge(s catalog.Snapshot) catalog.Snapshot {
+	told := s.Tasks
+	s.Tasks = map[string][]catalog.Task{}
+	now := time.Now()
+	for id, svc := range s.Services {
+		if tasks, ok := told[id]; ok {
+			l.tasks[id], s.Tasks[id] = seen{tasks, now}, tasks
+			continue
+		}
+		old, ok := l.tasks[id]
+		if ok && now.Sub(old.at) < bridged && (svc.Replicas > 0 || svc.Mode == catalog.Global) {
+			s.Tasks[id] = old.tasks
+		}
+	}
+	maps.DeleteFunc(l.tasks, func(id string, old seen) bool {
+		_, ok := s.Services[id]
+		return !ok || now.Sub(old.at) >= bridged
+	})
+	return s
+}
+
+// remember adds to what the bus says was accepted what it may have lost.
+func (l *Loop) remember(accepted, present map[string]catalog.Service) map[string]catalog.Service {
+	out := maps.Clone(accepted)
+	for id, svc := range l.accepted {
+		_, known := out[id]
+		if _, ok := present[id]; ok && !known {
+			out[id] = svc
+		}
+	}
+	return out
+}
+
+// maxRefused bounds the memory of refused rules.
+const maxRefused = 1000
+
+// settle computes the desired state that Prometheus' checker lets through.
+func (l *Loop) settle(ctx context.Context, in desired.Input) (desired.State, error) {
+	if len(l.refused) > maxRefused {
+		clear(l.refused)
+	}
+	for {
+		state, err := desired.From(in)
+		if err != nil {
+			return state, err
+		}
+		refused, err := l.o.Prometheus.Check(ctx, state.Rules, state.RulesFile)
+		if err != nil {
+			return state, fmt.Errorf("check: %w", err)
+		}
+		before := len(l.refused)
+		maps.Copy(l.refused, refused)
+		// Each round finds rules that were not refused before, or is the last one.
+		if len(l.refused) == before {
+			return state, nil
+		}
+	}
+}
+
+// unseen returns the services whose targets Prometheus does not show as they
+// should be. If there are any it asks for another look soon, and then for ever rarer ones.
+func (l *Loop) unseen(ctx context.Context, s desired.State) (map[string]bool, error) {
+	shown, err := l.o.Prometheus.Targets(ctx)
+	if err != nil {
+		return nil, err
+	}
+	byAddress := map[string][]prometheus.ShownTarget{}
+	for _, t := range shown {
+		byAddress[t.Labels["instance"]] = append(byAddress[t.Labels["instance"]], t)
+	}
+	out := map[string]bool{}
+	for _, svc := range s.Services {
+		for _, t := range svc.Targets {
+			if !prometheus.Shows(byAddress[t.Address()], t) {
+				out[svc.ID] = true
+			}
+		}
+	}
+	if l.look != nil {
+		l.look.Stop()
+	}
+	if v := l.view.Load(); v == nil || v.State.Hash != s.Hash || len(out) == 0 {
+		l.looks = 0
+	}
+	if len(out) > 0 {
+		l.look = time.AfterFunc(min(time.Second<<l.looks, 30*time.Second), l.o.Poke)
+		l.looks = min(l.looks+1, 5)
+	}
+	return out, nil
+}
+
+// keep remembers what is in force now.
+func (l *Loop) keep(ctx context.Context, s desired.State, took time.Duration) error {
+	l.applied.Store(true)
+	rejected := report.Rejected(s)
+	l.o.Applied(s.Hash, len(s.Services), rejected)
+	l.accepted = s.Accepted
+	l.log(s, rejected, took)
+	value, err := catalog.Encode(s.Accepted)
+	if err != nil {
+		return err
+	}
+	if _, err := atomicfile.Write(l.o.AcceptedFile, value, 0o600); err != nil {
+		return err
+	}
+	return l.o.Accepted.Record(ctx, s.Accepted)
+}
+
+// log tells of each change once.
+func (l *Loop) log(s desired.State, rejected int, took time.Duration) {
+	faults := ""
+	for _, svc := range s.Services {
+		for _, f := range svc.Faults {
+			faults += svc.Name + ": " + f.Item + ": " + f.Err.Error() + "\n"
+		}
+	}
+	if s.Hash+faults == l.logged {
+		return
+	}
+	l.logged = s.Hash + faults
+	l.o.Log.Info("applied", "hash", s.Hash[:12], "services", len(s.Services), "targets", len(s.Targets), "rules", len(s.Rules), "rejected", rejected, "took", took)
+	for _, svc := range s.Services {
+		for _, f := range svc.Faults {
+			l.o.Log.Warn("rejected", "service_name", svc.Name, "item", f.Item, "kept", f.Kept, "error", f.Err)
+		}
+	}
+}

@@ -1,0 +1,114 @@
+package prometheus
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// client speaks to one Prometheus.
+type client struct {
+	base string
+	http *http.Client
+}
+
+func newClient(base string) *client {
+	return &client{base: strings.TrimSuffix(base, "/"), http: &http.Client{Timeout: 15 * time.Second}}
+}
+
+// refusedError is an answer of Prometheus that is not a success.
+type refusedError struct {
+	status int
+	text   string
+}
+
+// Error is what Prometheus answered.
+func (e *refusedError) Error() string { return fmt.Sprintf("%d: %s", e.status, e.text) }
+
+// maxAnswer bounds what is read of an answer; 5000 targets take about 5 MB.
+const maxAnswer = 64 << 20
+
+func (c *client) do(ctx context.Context, method, path string, into any) error {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, nil)
+	if err != nil {
+		return err
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = res.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	if err != nil {
+		return err
+	}
+	if res.StatusCode != http.StatusOK {
+		text := strings.TrimSpace(string(body))
+		if len(text) > 500 {
+			text = strings.ToValidUTF8(text[:500], "") + "..."
+		}
+		return &refusedError{status: res.StatusCode, text: text}
+	}
+	if into == nil {
+		return nil
+	}
+	answer := struct {
+		Data any `json:"data"`
+	}{Data: into}
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return fmt.Errorf("answer of %s: %w", path, err)
+	}
+	return nil
+}
+
+func (c *client) reload(ctx context.Context) error {
+	return c.do(ctx, http.MethodPost, "/-/reload", nil)
+}
+
+// shownRule is an alert rule as Prometheus shows it.
+type shownRule struct {
+	Name        string            `json:"name"`
+	Query       string            `json:"query"`
+	Duration    float64           `json:"duration"`
+	Labels      map[string]string `json:"labels"`
+	Annotations map[string]string `json:"annotations"`
+}
+
+type shownGroup struct {
+	Name  string      `json:"name"`
+	File  string      `json:"file"`
+	Rules []shownRule `json:"rules"`
+}
+
+func (c *client) rules(ctx context.Context) ([]shownGroup, error) {
+	var data struct {
+		Groups []shownGroup `json:"groups"`
+	}
+	err := c.do(ctx, http.MethodGet, "/api/v1/rules?type=alert&exclude_alerts=true", &data)
+	return data.Groups, err
+}
+
+// ShownTarget is a target as Prometheus scrapes it.
+type ShownTarget struct {
+	Labels         map[string]string `json:"labels"`
+	ScrapeURL      string            `json:"scrapeUrl"`
+	ScrapeInterval string            `json:"scrapeInterval"`
+	ScrapeTimeout  string            `json:"scrapeTimeout"`
+	// Health is "up", "down", or "unknown" before the first scrape.
+	Health    string `json:"health"`
+	LastError string `json:"lastError"`
+}
+
+func (c *client) targets(ctx context.Context) ([]ShownTarget, error) {
+	var data struct {
+		Active []ShownTarget `json:"activeTargets"`
+	}
+	query := url.Values{"state": {"active"}, "scrapePool": {Pool}}
+	err := c.do(ctx, http.MethodGet, "/api/v1/targets?"+query.Encode(), &data)
+	return data.Active, err
+}

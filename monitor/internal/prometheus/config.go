@@ -1,0 +1,169 @@
+package prometheus
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/common/model"
+	yaml "go.yaml.in/yaml/v3"
+)
+
+// The files in the folder that Prometheus reads. Their names are relative to
+// each other, so that the folder may be mounted anywhere.
+const (
+	ConfigFile  = "prometheus.yml"
+	RulesFile   = "rules.yml"
+	TargetsFile = "targets.json"
+)
+
+// Pool is the scrape job that holds the targets of all services.
+const Pool = "waggle-services"
+
+// adminPort is where Waggle's own components serve their metrics.
+const adminPort = 8080
+
+// Settings are the part of Prometheus' configuration that no label decides.
+type Settings struct {
+	ScrapeInterval     time.Duration
+	ScrapeTimeout      time.Duration
+	EvaluationInterval time.Duration
+	// Alertmanagers are URLs. "dns+http://NAME:PORT" means every address of the name.
+	Alertmanagers []string
+	// OwnStack is the name of the stack whose listener, proxy, monitor and scaler
+	// are scraped; empty for none.
+	OwnStack string
+	// Self is Prometheus' own host and port, as it reaches itself; empty when it
+	// is not scraped. SelfPath is the path before /metrics.
+	Self, SelfPath string
+}
+
+type configYAML struct {
+	Global        globalYAML    `yaml:"global"`
+	RuleFiles     []string      `yaml:"rule_files"`
+	Alerting      *alertingYAML `yaml:"alerting,omitempty"`
+	ScrapeConfigs []scrapeYAML  `yaml:"scrape_configs"`
+}
+
+type globalYAML struct {
+	ScrapeInterval     model.Duration `yaml:"scrape_interval"`
+	ScrapeTimeout      model.Duration `yaml:"scrape_timeout"`
+	EvaluationInterval model.Duration `yaml:"evaluation_interval"`
+}
+
+type alertingYAML struct {
+	Alertmanagers []alertmanagerYAML `yaml:"alertmanagers"`
+}
+
+type alertmanagerYAML struct {
+	Scheme     string `yaml:"scheme"`
+	PathPrefix string `yaml:"path_prefix,omitempty"`
+	discovery  `yaml:",inline"`
+}
+
+type scrapeYAML struct {
+	JobName     string `yaml:"job_name"`
+	MetricsPath string `yaml:"metrics_path,omitempty"`
+	discovery   `yaml:",inline"`
+}
+
+type discovery struct {
+	Static []staticYAML `yaml:"static_configs,omitempty"`
+	DNS    []dnsYAML    `yaml:"dns_sd_configs,omitempty"`
+	File   []fileYAML   `yaml:"file_sd_configs,omitempty"`
+}
+
+type staticYAML struct {
+	Targets []string `yaml:"targets"`
+}
+
+type dnsYAML struct {
+	Names           []string       `yaml:"names"`
+	Type            string         `yaml:"type"`
+	Port            int            `yaml:"port"`
+	RefreshInterval model.Duration `yaml:"refresh_interval"`
+}
+
+type fileYAML struct {
+	Files           []string       `yaml:"files"`
+	RefreshInterval model.Duration `yaml:"refresh_interval"`
+}
+
+// refresh is how often names are resolved, and how late at most a changed file
+// is read should the kernel not tell of the change.
+const refresh = model.Duration(5 * time.Second)
+
+// Render returns prometheus.yml. It does not depend on any label: services come
+// and go in the files that it names.
+func Render(s Settings) ([]byte, error) {
+	c := configYAML{
+		Global:    globalYAML{model.Duration(s.ScrapeInterval), model.Duration(s.ScrapeTimeout), model.Duration(s.EvaluationInterval)},
+		RuleFiles: []string{RulesFile},
+		ScrapeConfigs: []scrapeYAML{{
+			JobName:   Pool,
+			discovery: discovery{File: []fileYAML{{Files: []string{TargetsFile}, RefreshInterval: refresh}}},
+		}},
+	}
+	if s.Self != "" {
+		self := scrapeYAML{JobName: "prometheus", discovery: discovery{Static: []staticYAML{{[]string{s.Self}}}}}
+		if s.SelfPath != "" {
+			self.MetricsPath = s.SelfPath + "/metrics"
+		}
+		c.ScrapeConfigs = append(c.ScrapeConfigs, self)
+	}
+	if s.OwnStack != "" {
+		for _, component := range []string{"listener", "proxy", "monitor", "scaler"} {
+			name := s.OwnStack + "_" + component
+			c.ScrapeConfigs = append(c.ScrapeConfigs, scrapeYAML{
+				JobName:   name,
+				discovery: discovery{DNS: []dnsYAML{{[]string{"tasks." + name + "."}, "A", adminPort, refresh}}},
+			})
+		}
+	}
+	for _, text := range s.Alertmanagers {
+		am, err := alertmanager(text)
+		if err != nil {
+			return nil, err
+		}
+		if c.Alerting == nil {
+			c.Alerting = &alertingYAML{}
+		}
+		c.Alerting.Alertmanagers = append(c.Alerting.Alertmanagers, am)
+	}
+	var b bytes.Buffer
+	e := yaml.NewEncoder(&b)
+	e.SetIndent(2)
+	if err := errors.Join(e.Encode(c), e.Close()); err != nil {
+		return nil, fmt.Errorf("prometheus.yml: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+func alertmanager(text string) (alertmanagerYAML, error) {
+	u, err := url.Parse(text)
+	wrong := err != nil || u.Hostname() == "" || u.RawQuery != "" || u.User != nil
+	if !wrong {
+		wrong = !slices.Contains([]string{"http", "https", "dns+http", "dns+https"}, u.Scheme)
+	}
+	if wrong {
+		return alertmanagerYAML{}, fmt.Errorf("alertmanager-url %q: want http://HOST:PORT, or dns+http://NAME:PORT for every address of a name", text)
+	}
+	scheme, all := strings.CutPrefix(u.Scheme, "dns+")
+	am := alertmanagerYAML{Scheme: scheme, PathPrefix: strings.TrimSuffix(u.Path, "/")}
+	port := 9093
+	if u.Port() != "" {
+		if _, err := fmt.Sscan(u.Port(), &port); err != nil {
+			return alertmanagerYAML{}, fmt.Errorf("alertmanager-url %q: port: %w", text, err)
+		}
+	}
+	if all {
+		am.DNS = []dnsYAML{{[]string{u.Hostname()}, "A", port, refresh}}
+	} else {
+		am.Static = []staticYAML{{[]string{fmt.Sprintf("%s:%d", u.Hostname(), port)}}}
+	}
+	return am, nil
+}

@@ -1,0 +1,281 @@
+// Package prometheus makes one Prometheus equal to the desired rules and targets:
+// its files, its reload, and the look at what it then shows. It also runs
+// Prometheus as a child process, for those who do not bring their own.
+package prometheus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/wagglehq/waggle/monitor/internal/alert"
+	"github.com/wagglehq/waggle/monitor/internal/scrape"
+	"github.com/wagglehq/waggle/pkg/atomicfile"
+)
+
+// Server is one Prometheus, ours or not: the folder that it reads and the URL at
+// which it answers. It belongs to one goroutine, except for Targets.
+type Server struct {
+	dir      string
+	client   *client
+	checker  *Checker
+	log      *slog.Logger
+	reloaded func(result string)
+
+	// good is the rules file that Prometheus was last seen to have loaded.
+	good []byte
+	// verified is when that was, so that it is looked at again now and then.
+	verified time.Time
+	// stale says that a foreign Prometheus has not read the present prometheus.yml.
+	foreign, stale bool
+}
+
+// Options say where Prometheus is. Dir, URL, Checker and Log are needed.
+type Options struct {
+	// Dir is the folder of its configuration, URL its root ("http://127.0.0.1:9090").
+	Dir, URL string
+	Checker  *Checker
+	Log      *slog.Logger
+	// Foreign says that Prometheus is not started by this process after Prepare,
+	// and so must be told of a new prometheus.yml.
+	Foreign bool
+	// Reloaded is called after each reload with "ok", "refused" or "failed".
+	Reloaded func(result string)
+}
+
+// New returns the Server; it touches nothing.
+func New(o Options) *Server {
+	if o.Reloaded == nil {
+		o.Reloaded = func(string) {}
+	}
+	return &Server{dir: o.Dir, client: newClient(o.URL), checker: o.Checker, log: o.Log, foreign: o.Foreign, reloaded: o.Reloaded}
+}
+
+// RefusedError says that Prometheus refused what its checker had let through.
+// The last good rules are in force again.
+type RefusedError struct{ Reason string }
+
+// Error is what Prometheus answered.
+func (e *RefusedError) Error() string {
+	return "Prometheus refused the reload, the last good rules stay: " + e.Reason
+}
+
+func (s *Server) path(name string) string { return filepath.Join(s.dir, name) }
+
+// Prepare writes prometheus.yml and makes sure that the other files are there, so
+// that Prometheus can start on them: the last good ones if there are any. Rules
+// that it would not start with are put aside as rules.yml.bad.
+func (s *Server) Prepare(ctx context.Context, config []byte) error {
+	noRules, err := alert.Render(nil)
+	if err != nil {
+		return err
+	}
+	noTargets, err := scrape.Render(nil)
+	if err != nil {
+		return err
+	}
+	for name, content := range map[string][]byte{RulesFile: noRules, TargetsFile: noTargets} {
+		if _, err := os.Stat(s.path(name)); errors.Is(err, fs.ErrNotExist) {
+			if _, err := atomicfile.Write(s.path(name), content, 0o644); err != nil {
+				return err
+			}
+		}
+	}
+	if s.checker.Bin != "" {
+		var said *refusal
+		if err := s.checker.runFile(ctx, "rules", s.path(RulesFile)); errors.As(err, &said) {
+			s.log.Error("the rules on disk are unusable and are put aside", "error", err)
+			if err := os.Rename(s.path(RulesFile), s.path(RulesFile+".bad")); err != nil {
+				return err
+			}
+			if _, err := atomicfile.Write(s.path(RulesFile), noRules, 0o644); err != nil {
+				return err
+			}
+		} else if err != nil {
+			return err
+		}
+		if err := s.checker.run(ctx, "config", config); err != nil {
+			return fmt.Errorf("prometheus.yml: %w", err)
+		}
+	}
+	wrote, err := atomicfile.Write(s.path(ConfigFile), config, 0o644)
+	s.stale = wrote && s.foreign
+	return err
+}
+
+// Check returns why Prometheus' checker refuses rules, of which file is the rendered form, by their key.
+func (s *Server) Check(ctx context.Context, rules []alert.Rule, file []byte) (map[string]string, error) {
+	return s.checker.Check(ctx, rules, file)
+}
+
+// again is how long rules that were verified are believed to be still there.
+const again = 10 * time.Second
+
+// Apply makes Prometheus equal to the rules, which Check let through, and the
+// targets, and verifies the rules. A change of targets alone reloads nothing:
+// Prometheus watches their file.
+//
+// A *RefusedError leaves the last good rules in force. After any other error,
+// such as Prometheus being away, the files are written and will be read when it
+// is back; Apply should then be called again.
+func (s *Server) Apply(ctx context.Context, rules []alert.Rule, rulesFile, targetsFile []byte) error {
+	if _, err := atomicfile.Write(s.path(TargetsFile), targetsFile, 0o644); err != nil {
+		return err
+	}
+	old, err := os.ReadFile(s.path(RulesFile))
+	if err != nil {
+		return fmt.Errorf("last good rules: %w", err)
+	}
+	if s.good != nil {
+		old = s.good
+	}
+	wrote, err := atomicfile.Write(s.path(RulesFile), rulesFile, 0o644)
+	if err != nil {
+		return err
+	}
+	same := !wrote && !s.stale
+	if same && string(s.good) == string(rulesFile) && time.Since(s.verified) < again {
+		return nil
+	}
+	if same {
+		// Prometheus may have started with these very rules.
+		switch err := s.verify(ctx, rules); {
+		case err == nil:
+			s.remember(rulesFile)
+			return nil
+		case !errors.As(err, new(*mismatchError)):
+			return err
+		}
+	}
+	if err := s.reload(ctx, old); err != nil {
+		return err
+	}
+	if err := s.verify(ctx, rules); err != nil {
+		return err
+	}
+	s.remember(rulesFile)
+	return nil
+}
+
+func (s *Server) remember(rulesFile []byte) {
+	s.good, s.verified, s.stale = rulesFile, time.Now(), false
+}
+
+// reload asks Prometheus to read its files, and puts the old rules back if it refuses.
+func (s *Server) reload(ctx context.Context, old []byte) error {
+	start := time.Now()
+	err := s.client.reload(ctx)
+	var refused *refusedError
+	switch {
+	case err == nil:
+		s.reloaded("ok")
+		s.log.Info("Prometheus reloaded", "took", time.Since(start))
+		return nil
+	case !errors.As(err, &refused):
+		s.reloaded("failed")
+		return fmt.Errorf("reload: %w", err)
+	case refused.status == 503:
+		s.reloaded("failed")
+		return fmt.Errorf("reload: Prometheus is not ready: %w", err)
+	}
+	s.reloaded("refused")
+	failure := error(&RefusedError{Reason: refused.text})
+	if _, err := atomicfile.Write(s.path(RulesFile), old, 0o644); err != nil {
+		return errors.Join(failure, err)
+	}
+	if err := s.client.reload(ctx); err != nil {
+		return errors.Join(failure, fmt.Errorf("reload of the last good rules: %w", err))
+	}
+	return failure
+}
+
+// mismatchError says how what Prometheus shows differs from what was written.
+type mismatchError struct{ text string }
+
+// Error names the difference.
+func (e *mismatchError) Error() string { return "Prometheus does not show the rules: " + e.text }
+
+// verify compares the rules that Prometheus shows with those it should have.
+func (s *Server) verify(ctx context.Context, rules []alert.Rule) error {
+	groups, err := s.client.rules(ctx)
+	if err != nil {
+		return fmt.Errorf("look at the rules: %w", err)
+	}
+	shown := map[string]shownRule{}
+	for _, g := range groups {
+		// Rules of an operator's own files are none of ours.
+		if filepath.Base(g.File) != RulesFile {
+			continue
+		}
+		for _, r := range g.Rules {
+			shown[g.Name+"\x00"+r.Name] = r
+		}
+	}
+	for _, want := range rules {
+		key := want.Service + "\x00" + want.Name
+		got, ok := shown[key]
+		if !ok {
+			return &mismatchError{want.Name + " is missing; is " + RulesFile + " among its rule_files?"}
+		}
+		if !equal(want, got) {
+			return &mismatchError{want.Name + " differs"}
+		}
+		delete(shown, key)
+	}
+	for _, extra := range shown {
+		return &mismatchError{extra.Name + " should be gone"}
+	}
+	return nil
+}
+
+func equal(want alert.Rule, got shownRule) bool {
+	var hold model.Duration
+	if want.For != "" {
+		var err error
+		if hold, err = model.ParseDuration(want.For); err != nil {
+			return false
+		}
+	}
+	return time.Duration(hold).Seconds() == got.Duration &&
+		maps.Equal(want.Labels, got.Labels) && maps.Equal(want.Annotations, got.Annotations) &&
+		normal(want.Expr) == normal(got.Query)
+}
+
+// normal writes an expression in one way, since Prometheus shows it in its own.
+func normal(expr string) string {
+	e, err := parser.NewParser(parser.Options{}).ParseExpr(expr)
+	if err != nil {
+		return expr
+	}
+	return e.String()
+}
+
+// Targets returns what Prometheus scrapes on behalf of labels. It may be called from any goroutine.
+func (s *Server) Targets(ctx context.Context) ([]ShownTarget, error) {
+	shown, err := s.client.targets(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("look at the targets: %w", err)
+	}
+	return shown, nil
+}
+
+// Shows reports whether Prometheus scrapes the target as it should.
+func Shows(shown []ShownTarget, want scrape.Target) bool {
+	for _, t := range shown {
+		if t.Labels[model.InstanceLabel] == want.Address() && t.Labels[model.JobLabel] == want.Labels[model.JobLabel] {
+			return t.Labels["service"] == want.Labels["service"] && t.Labels["node"] == want.Labels["node"] &&
+				t.ScrapeInterval == want.Labels[model.ScrapeIntervalLabel] && t.ScrapeTimeout == want.Labels[model.ScrapeTimeoutLabel] &&
+				strings.HasSuffix(t.ScrapeURL, want.Address()+want.Labels[model.MetricsPathLabel])
+		}
+	}
+	return false
+}

@@ -1,0 +1,101 @@
+// Package report says what became of each service, for the bus and for people. It is pure.
+package report
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/wagglehq/waggle/monitor/internal/desired"
+	"github.com/wagglehq/waggle/monitor/internal/scrape"
+	"github.com/wagglehq/waggle/pkg/bus"
+	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/label"
+)
+
+// Applied is how the desired state fared.
+type Applied struct {
+	// Err is why it is not in force, nil if it is.
+	Err error
+	// Unseen are the services, by ID, of whose targets Prometheus does not show all as they should be.
+	Unseen map[string]bool
+}
+
+// Statuses returns the status of every service that is opted in and asks for something.
+func Statuses(s desired.State, applied Applied) []bus.Status {
+	out := make([]bus.Status, 0, len(s.Services))
+	for _, svc := range s.Services {
+		out = append(out, status(svc, applied))
+	}
+	return out
+}
+
+func status(svc desired.Service, applied Applied) bus.Status {
+	st := bus.Status{ServiceID: svc.ID, Service: svc.Name, State: bus.StateApplied, Warnings: svc.Warnings}
+	switch {
+	case len(svc.Faults) > 0:
+		st.State = bus.StateRejected
+		if svc.Fresh > 0 {
+			st.State = bus.StateDegraded
+		}
+		fault(&st, svc)
+	case applied.Err != nil:
+		st.State, st.Reason = bus.StateAccepted, applied.Err.Error()
+	case svc.Job != nil && len(svc.Targets) == 0 && svc.Wanted > 0:
+		st.State, st.Reason = bus.StateDegraded, "no task of the service runs on a network of Prometheus, so there is nothing to scrape"
+		st.Hint = "docker service ps " + svc.Name
+	case applied.Unseen[svc.ID]:
+		st.State, st.Reason = bus.StateAccepted, "Prometheus has not taken up all targets yet; it does so within seconds"
+	case svc.Job == nil && len(svc.Rules) == 0:
+		st.State, st.Reason = bus.StateIgnored, "the labels ask for neither a scrape job nor an alert"
+	}
+	return st
+}
+
+// fault names every fault, and the first one's label.
+func fault(st *bus.Status, svc desired.Service) {
+	reasons := make([]string, len(svc.Faults))
+	for i, f := range svc.Faults {
+		fate := "is left out"
+		if f.Kept {
+			fate = "stays as it was last accepted"
+		}
+		reasons[i] = fmt.Sprintf("%s %s: %s", f.Item, fate, f.Err)
+	}
+	st.Reason = strings.Join(reasons, "; ")
+	first := svc.Faults[0].Err
+	if l := label.First(first); l != nil {
+		st.Label, st.Hint = l.Label, "set it to "+l.Want
+	}
+	if network := new(scrape.NetworkError); errors.As(first, &network) {
+		st.Hint = network.Hint()
+	}
+}
+
+// Rejected counts the services of which something is rejected.
+func Rejected(s desired.State) int {
+	n := 0
+	for _, svc := range s.Services {
+		if len(svc.Faults) > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// Bystander returns the status of a service that the desired state does not name, and why.
+func Bystander(svc catalog.Service) bus.Status {
+	st := bus.Status{ServiceID: svc.ID, Service: svc.Name, State: bus.StateIgnored}
+	switch {
+	case !svc.OptedIn() && desired.Asks(svc.Labels):
+		st.Reason, st.Label = "the service is not opted in", catalog.Notify
+		st.Hint = "add the label " + catalog.Notify + "=true under deploy.labels"
+	case desired.Asks(svc.ContainerLabels):
+		st.Reason = "the labels stand on the container instead of the service"
+		st.Hint = "move them from labels to deploy.labels in the stack file"
+	default:
+		st.Reason = "no label asks for a scrape job or an alert"
+		st.Hint = "set " + catalog.Prefix + "scrapePort, or " + catalog.Prefix + "alertName and " + catalog.Prefix + "alertIf"
+	}
+	return st
+}

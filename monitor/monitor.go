@@ -1,0 +1,267 @@
+// Package monitor makes Prometheus equal to what the labels of the swarm's
+// services ask for: scrape targets and alert rules.
+package monitor
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	registry "github.com/prometheus/client_golang/prometheus"
+	"github.com/wagglehq/waggle/monitor/internal/api"
+	"github.com/wagglehq/waggle/monitor/internal/loop"
+	"github.com/wagglehq/waggle/monitor/internal/prometheus"
+	"github.com/wagglehq/waggle/monitor/internal/scrape"
+	"github.com/wagglehq/waggle/pkg/app"
+	"github.com/wagglehq/waggle/pkg/bus"
+	"github.com/wagglehq/waggle/pkg/reconcile"
+	"golang.org/x/sync/errgroup"
+)
+
+// Component is monitor's name on the bus.
+const Component = "monitor"
+
+// Config is what monitor can be told. Lists are separated by commas.
+type Config struct {
+	NATSURL string
+	NATSKey app.Secret
+	// Instance names this replica on the bus; empty: the host name.
+	Instance string
+	// Network lists the networks on which Prometheus reaches tasks.
+	Network string
+	// DataDir holds the configuration and data of Prometheus.
+	DataDir string
+	// PrometheusBin is run as a child; empty when Prometheus runs elsewhere.
+	PrometheusBin string
+	// PrometheusURL is where Prometheus answers: ours shall, another one does.
+	PrometheusURL string
+	// PrometheusListen offers our Prometheus to others, without the endpoints that change it.
+	PrometheusListen string
+	// PromtoolBin checks rules; empty leaves that to the reload.
+	PromtoolBin        string
+	ExternalURL        string
+	AlertmanagerURL    string
+	OwnStack           string
+	ScrapeInterval     time.Duration
+	ScrapeTimeout      time.Duration
+	EvaluationInterval time.Duration
+	Retention          time.Duration
+	// PrometheusOutput takes the log of our Prometheus; nil means standard error.
+	PrometheusOutput io.Writer
+}
+
+// Service declares the flags and returns what runs with them.
+func Service(fs *flag.FlagSet) func(context.Context, app.Shell) error {
+	var c Config
+	fs.StringVar(&c.NATSURL, "nats-url", "nats://waggle_listener:4222", "NATS servers, separated by commas")
+	fs.Var(&c.NATSKey, "nats-key", "secret with which monitor proves itself to NATS")
+	fs.StringVar(&c.Instance, "instance", "", "name of this replica on the bus; empty: the host name")
+	fs.StringVar(&c.Network, "network", "waggle", "networks on which Prometheus reaches tasks, the preferred one first")
+	fs.StringVar(&c.DataDir, "data-dir", "/var/lib/waggle", "folder, on a volume, of Prometheus' configuration (prometheus/) and data (tsdb/)")
+	fs.StringVar(&c.PrometheusBin, "prometheus-bin", "prometheus", "Prometheus to run; empty if it runs elsewhere and reads DATA-DIR/prometheus")
+	fs.StringVar(&c.PrometheusURL, "prometheus-url", "http://127.0.0.1:9091", "where Prometheus answers to monitor")
+	fs.StringVar(&c.PrometheusListen, "prometheus-listen", ":9090", "address at which monitor offers its Prometheus to others, without reload and quit")
+	fs.StringVar(&c.PromtoolBin, "promtool-bin", "promtool", "promtool to check rules with; empty to leave that to Prometheus' reload")
+	fs.StringVar(&c.ExternalURL, "external-url", "", "URL at which users reach our Prometheus; its path becomes the prefix of all paths")
+	fs.StringVar(&c.AlertmanagerURL, "alertmanager-url", "", "Alertmanagers: http://HOST:PORT, or dns+http://NAME:PORT for every address of a name")
+	fs.StringVar(&c.OwnStack, "own-stack", "waggle", "stack whose listener, proxy, monitor and scaler are scraped; empty for none")
+	fs.DurationVar(&c.ScrapeInterval, "scrape-interval", 10*time.Second, "how often targets are scraped whose labels do not say")
+	fs.DurationVar(&c.ScrapeTimeout, "scrape-timeout", 10*time.Second, "how long a scrape may take whose labels do not say; at most the interval")
+	fs.DurationVar(&c.EvaluationInterval, "evaluation-interval", 10*time.Second, "how often alert rules are evaluated")
+	fs.DurationVar(&c.Retention, "retention", 15*24*time.Hour, "how long our Prometheus keeps data")
+	return func(ctx context.Context, sh app.Shell) error { return Run(ctx, c, sh) }
+}
+
+// gather lets the proxy, for which somebody waits, use the processor first when a
+// change concerns both, and makes one pass of the many changes of a deploy.
+const gather = 200 * time.Millisecond
+
+// Run runs monitor until the context ends or something fails that waiting does not mend.
+func Run(ctx context.Context, c Config, sh app.Shell) error {
+	base, err := c.base()
+	if err != nil {
+		return err
+	}
+	if err := c.check(); err != nil {
+		return err
+	}
+	if c.Instance == "" {
+		if c.Instance, err = os.Hostname(); err != nil {
+			return fmt.Errorf("instance: %w", err)
+		}
+	}
+	b, err := bus.Connect(bus.Options{URL: c.NATSURL, Component: Component, Key: string(c.NATSKey), Log: sh.Log})
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+
+	metrics := newMetrics(sh.Registry)
+	folder := filepath.Join(c.DataDir, "prometheus")
+	prom := prometheus.New(prometheus.Options{
+		Dir: folder, URL: base.String(), Log: sh.Log,
+		Checker:  &prometheus.Checker{Bin: c.PromtoolBin, Dir: c.DataDir},
+		Foreign:  c.PrometheusBin == "",
+		Reloaded: func(result string) { metrics.reloads.WithLabelValues(result).Inc() },
+	})
+	config, err := prometheus.Render(c.settings(base))
+	if err != nil {
+		return err
+	}
+	if err := prom.Prepare(ctx, config); err != nil {
+		return err
+	}
+	child := &prometheus.Process{
+		Bin: c.PrometheusBin, Dir: folder, Storage: filepath.Join(c.DataDir, "tsdb"), Listen: base.Host,
+		ExternalURL: c.ExternalURL, Retention: c.Retention, Output: c.output(), Log: sh.Log, Started: metrics.starts.Inc,
+	}
+
+	var passes *reconcile.Loop
+	poke := func() { passes.Poke() }
+	snapshots, accepted, statuses := b.Catalog(poke), b.Accepted(poke), b.Statuses(poke)
+	work, err := loop.New(loop.Options{
+		Catalog: snapshots, Accepted: accepted, Statuses: statuses, Prometheus: prom,
+		Settings:     scrape.Settings{Networks: list(c.Network), Interval: c.ScrapeInterval, Timeout: c.timeout()},
+		AcceptedFile: filepath.Join(c.DataDir, "accepted.json"),
+		Poke:         poke,
+		Applied:      func(hash string, desired, rejected int) { passes.Applied(hash, desired, rejected) },
+		Log:          sh.Log,
+	})
+	if err != nil {
+		return err
+	}
+	passes = reconcile.New(reconcile.Options{
+		Component: Component, Name: "prometheus", Pause: 100 * time.Millisecond, Gather: gather, Log: sh.Log, Registry: sh.Registry,
+	}, work.Pass)
+	router := app.Router(sh, work.Healthy)
+	api.Mount(router, work, prom)
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return snapshots.Run(ctx) })
+	g.Go(func() error { return accepted.Run(ctx) })
+	g.Go(func() error { return statuses.Run(ctx) })
+	g.Go(func() error { return passes.Run(ctx) })
+	g.Go(func() error { return announce(ctx, b, c.Instance, sh, work) })
+	g.Go(func() error { return app.Serve(ctx, sh.Admin, router, sh.Log) })
+	if c.PrometheusBin != "" {
+		g.Go(func() error { return child.Run(ctx) })
+		g.Go(func() error {
+			return prometheus.Serve(ctx, c.PrometheusListen, prometheus.Guard(base, sh.Log), sh.Log)
+		})
+	}
+	return g.Wait()
+}
+
+// announceEvery is how often this replica says what it has applied.
+const announceEvery = 10 * time.Second
+
+func announce(ctx context.Context, b *bus.Bus, instance string, sh app.Shell, work *loop.Loop) error {
+	tick := time.NewTicker(announceEvery)
+	defer tick.Stop()
+	for {
+		if v := work.View(); v != nil && b.Connected() {
+			i := bus.Instance{Instance: instance, Version: sh.Version, Revision: v.Revision, Hash: v.State.Hash}
+			if err := b.Announce(ctx, i); err != nil && ctx.Err() == nil {
+				sh.Log.Warn("not announced", "error", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// base is the root of Prometheus' URLs as monitor sees it. Ours takes the path of the external URL.
+func (c Config) base() (*url.URL, error) {
+	u, err := url.Parse(c.PrometheusURL)
+	if err != nil || u.Host == "" {
+		return nil, fmt.Errorf("prometheus-url %q: want http://HOST:PORT", c.PrometheusURL)
+	}
+	if c.PrometheusBin == "" || c.ExternalURL == "" {
+		return u, nil
+	}
+	external, err := url.Parse(c.ExternalURL)
+	if err != nil || external.Host == "" {
+		return nil, fmt.Errorf("external-url %q: want http://HOST/PATH", c.ExternalURL)
+	}
+	u.Path = strings.TrimSuffix(external.Path, "/")
+	return u, nil
+}
+
+// check names the first setting that cannot be meant.
+func (c Config) check() error {
+	for name, d := range map[string]time.Duration{
+		"scrape-interval": c.ScrapeInterval, "scrape-timeout": c.ScrapeTimeout, "evaluation-interval": c.EvaluationInterval, "retention": c.Retention,
+	} {
+		if d < time.Millisecond {
+			return fmt.Errorf("%s %s: want a time such as 10s", name, d)
+		}
+	}
+	if len(list(c.Network)) == 0 {
+		return fmt.Errorf("network %q: want the name of at least one network", c.Network)
+	}
+	return nil
+}
+
+func (c Config) timeout() time.Duration { return min(c.ScrapeTimeout, c.ScrapeInterval) }
+
+func (c Config) settings(base *url.URL) prometheus.Settings {
+	s := prometheus.Settings{
+		ScrapeInterval: c.ScrapeInterval, ScrapeTimeout: c.timeout(), EvaluationInterval: c.EvaluationInterval,
+		Alertmanagers: list(c.AlertmanagerURL), OwnStack: c.OwnStack,
+	}
+	if c.PrometheusBin != "" {
+		s.Self, s.SelfPath = base.Host, base.Path
+		if host, port, err := net.SplitHostPort(base.Host); err == nil && host == "" {
+			s.Self = net.JoinHostPort("127.0.0.1", port)
+		}
+	}
+	return s
+}
+
+func (c Config) output() io.Writer {
+	if c.PrometheusOutput != nil {
+		return c.PrometheusOutput
+	}
+	return os.Stderr
+}
+
+// list takes "a, b" apart.
+func list(text string) []string {
+	var out []string
+	for part := range strings.SplitSeq(text, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			out = append(out, part)
+		}
+	}
+	return out
+}
+
+type metrics struct {
+	reloads *registry.CounterVec
+	starts  registry.Counter
+}
+
+func newMetrics(reg registry.Registerer) metrics {
+	m := metrics{
+		reloads: registry.NewCounterVec(registry.CounterOpts{
+			Namespace: "waggle", Subsystem: Component, Name: "reloads_total",
+			Help: "Reloads of Prometheus by result (ok, refused, failed).",
+		}, []string{"result"}),
+		starts: registry.NewCounter(registry.CounterOpts{
+			Namespace: "waggle", Subsystem: Component, Name: "prometheus_starts_total",
+			Help: "Starts of our own Prometheus.",
+		}),
+	}
+	reg.MustRegister(m.reloads, m.starts)
+	return m
+}

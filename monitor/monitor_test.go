@@ -1,0 +1,524 @@
+package monitor_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	registry "github.com/prometheus/client_golang/prometheus"
+	"github.com/wagglehq/waggle/monitor"
+	"github.com/wagglehq/waggle/monitor/internal/prometheus"
+	"github.com/wagglehq/waggle/pkg/app"
+	"github.com/wagglehq/waggle/pkg/bus"
+	"github.com/wagglehq/waggle/pkg/bustest"
+	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/tooltest"
+)
+
+// keys are the secrets of the two components that take part.
+var keys = map[string]string{"listener": "the listener's secret", "monitor": "the monitor's secret"}
+
+// stage is a bus, a listener whose swarm the test decides, and a monitor with its Prometheus.
+type stage struct {
+	t        *testing.T
+	nats     *bustest.Server
+	listener *bus.Bus
+	writer   *bus.CatalogWriter
+	swarm    catalog.Snapshot
+	config   monitor.Config
+	admin    string
+	stop     func()
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	var lc net.ListenConfig
+	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ln.Close() }()
+	return ln.Addr().String()
+}
+
+func newStage(t *testing.T) *stage {
+	t.Helper()
+	s := &stage{t: t, nats: bustest.StartWithKeys(t, keys), admin: freeAddress(t)}
+	s.listener = s.nats.Prepared()
+	s.writer = s.listener.CatalogWriter(func() {})
+	bustest.Run(t, s.writer.Run)
+	s.swarm = catalog.Snapshot{
+		Services: map[string]catalog.Service{}, Tasks: map[string][]catalog.Task{},
+		Nodes: map[string]catalog.Node{"n1": {ID: "n1", Hostname: "one", Role: "manager"}},
+	}
+	s.config = monitor.Config{
+		NATSURL: s.nats.URL(), NATSKey: app.Secret(keys["monitor"]), Instance: "test", Network: "waggle", DataDir: t.TempDir(),
+		PrometheusBin: tooltest.Path(t, "prometheus"), PromtoolBin: tooltest.Path(t, "promtool"),
+		PrometheusURL: "http://" + freeAddress(t), PrometheusListen: freeAddress(t),
+		ScrapeInterval: time.Second, ScrapeTimeout: time.Second, EvaluationInterval: time.Second, Retention: time.Hour,
+		PrometheusOutput: io.Discard,
+	}
+	return s
+}
+
+// start runs the monitor.
+func (s *stage) start() {
+	s.t.Helper()
+	sh := app.Shell{Name: "monitor", Version: "test", Admin: s.admin, Log: slog.New(slog.DiscardHandler), Registry: registry.NewRegistry()}
+	s.stop = bustest.Run(s.t, func(ctx context.Context) error { return monitor.Run(ctx, s.config, sh) })
+}
+
+// service puts a service into the swarm that has one task at an address, and these labels.
+func (s *stage) service(name, address string, labels ...string) {
+	svc := catalog.Service{
+		ID: "id" + name, Name: name, Mode: catalog.Replicated, Replicas: 1, Networks: []string{"waggle"},
+		CreatedAt: time.Unix(int64(len(s.swarm.Services)), 0).UTC(), Labels: map[string]string{catalog.Notify: "true"},
+	}
+	if old, ok := s.swarm.Services[svc.ID]; ok {
+		svc.CreatedAt = old.CreatedAt
+	}
+	for _, l := range labels {
+		key, text, _ := strings.Cut(l, "=")
+		svc.Labels[catalog.Prefix+key] = text
+	}
+	s.swarm.Services[svc.ID] = svc
+	s.swarm.Tasks[svc.ID] = []catalog.Task{{
+		ID: "t1", Slot: 1, Node: "n1", State: "running", Desired: "running", Addresses: map[string][]string{"waggle": {address}},
+	}}
+}
+
+func (s *stage) remove(name string) {
+	delete(s.swarm.Services, "id"+name)
+	delete(s.swarm.Tasks, "id"+name)
+}
+
+// publish brings the swarm to the bus.
+func (s *stage) publish() {
+	s.t.Helper()
+	entries, large, err := catalog.EncodeAll(s.swarm)
+	if err != nil || len(large) > 0 {
+		s.t.Fatal(err, large)
+	}
+	bustest.Eventually(s.t, "the swarm is published", func() error {
+		_, err := s.writer.Write(s.t.Context(), entries, nil)
+		return err
+	})
+}
+
+// get reads JSON from Prometheus as others see it, or from the admin port.
+func (s *stage) get(url string, into any) error {
+	ctx, cancel := context.WithTimeout(s.t.Context(), 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = res.Body.Close() }()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		return err
+	}
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %d %s", url, res.StatusCode, body)
+	}
+	if text, ok := into.(*string); ok {
+		*text = string(body)
+		return nil
+	}
+	return json.Unmarshal(body, into)
+}
+
+// shows tells what Prometheus shows: "JOB ADDRESS PATH" of targets and "NAME=QUERY" of rules.
+func (s *stage) shows() (string, error) {
+	var targets struct {
+		Data struct {
+			ActiveTargets []struct {
+				Labels    map[string]string
+				ScrapeURL string
+				Pool      string `json:"scrapePool"`
+			}
+		}
+	}
+	var rules struct {
+		Data struct {
+			Groups []struct {
+				Rules []struct{ Name, Query string }
+			}
+		}
+	}
+	base := "http://" + s.config.PrometheusListen
+	if err := errors.Join(s.get(base+"/api/v1/targets", &targets), s.get(base+"/api/v1/rules", &rules)); err != nil {
+		return "", err
+	}
+	var out []string
+	for _, t := range targets.Data.ActiveTargets {
+		if t.Pool == prometheus.Pool {
+			out = append(out, t.Labels["job"]+" "+strings.TrimPrefix(t.ScrapeURL, "http://"))
+		}
+	}
+	for _, g := range rules.Data.Groups {
+		for _, r := range g.Rules {
+			out = append(out, r.Name+"="+r.Query)
+		}
+	}
+	slices.Sort(out)
+	return strings.Join(out, "; "), nil
+}
+
+func (s *stage) eventuallyShows(what, want string) {
+	s.t.Helper()
+	bustest.Eventually(s.t, what, func() error {
+		got, err := s.shows()
+		if err == nil && got != want {
+			err = fmt.Errorf("Prometheus shows %q, want %q", got, want)
+		}
+		return err
+	})
+}
+
+// status waits for a service's state on the bus.
+func (s *stage) status(name string, state bus.State) bus.Status {
+	s.t.Helper()
+	var st bus.Status
+	bustest.Eventually(s.t, name+" is "+string(state), func() error {
+		b, _, err := s.listener.Bucket(bus.StatusBucket).Get(s.t.Context(), "monitor.id"+name)
+		if err != nil {
+			return err
+		}
+		if err := json.Unmarshal(b, &st); err != nil {
+			return err
+		}
+		if st.State != state {
+			return fmt.Errorf("%+v", st)
+		}
+		return nil
+	})
+	return st
+}
+
+// counter reads a metric's value from the admin port, 0 if it is not there.
+func (s *stage) counter(name string) float64 {
+	s.t.Helper()
+	var text string
+	if err := s.get("http://"+s.admin+"/metrics", &text); err != nil {
+		s.t.Fatal(err)
+	}
+	var v float64
+	for line := range strings.Lines(text) {
+		if rest, ok := strings.CutPrefix(line, name+" "); ok {
+			if _, err := fmt.Sscan(rest, &v); err != nil {
+				s.t.Fatal(err)
+			}
+		}
+	}
+	return v
+}
+
+func TestFromLabelsToPrometheus(t *testing.T) {
+	t.Parallel()
+	var hits atomic.Int64
+	exporter := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/m" {
+			hits.Add(1)
+		}
+		_, _ = io.WriteString(w, "x 1\n")
+	}))
+	defer exporter.Close()
+	_, port, err := net.SplitHostPort(exporter.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newStage(t)
+	s.start()
+
+	// Labels become targets and rules, and the status says so.
+	web := []string{"scrapePort=" + port, "metricsPath=/m", "scrapeInterval=200ms", "alertName=slow", "alertIf=up > 3"}
+	s.service("shop_web", "127.0.0.1", web...)
+	s.service("db", "127.0.0.2", "alertName.1=a", "alertIf.1=up > 1", "alertName.3=b", "alertIf.3=up > 2")
+	s.publish()
+	target := "shop_web 127.0.0.1:" + port + "/m"
+	s.eventuallyShows("targets and rules are there", "db_a=up > 1; db_b=up > 2; "+target+"; shop_web_slow=up > 3")
+	s.status("shop_web", bus.StateApplied)
+	s.status("db", bus.StateApplied)
+	bustest.Eventually(t, "the target is scraped", func() error {
+		if hits.Load() < 3 {
+			return errors.New("too few scrapes")
+		}
+		return nil
+	})
+	var health map[string]string
+	bustest.Eventually(t, "it is healthy", func() error { return s.get("http://"+s.admin+"/healthz", &health) })
+	reloads := s.counter(`waggle_monitor_reloads_total{result="ok"}`)
+
+	// A new task is a target without a reload.
+	s.swarm.Tasks["idshop_web"][0].Addresses = map[string][]string{"waggle": {"127.0.0.9"}}
+	s.publish()
+	moved := "shop_web 127.0.0.9:" + port + "/m"
+	s.eventuallyShows("the target moves", "db_a=up > 1; db_b=up > 2; "+moved+"; shop_web_slow=up > 3")
+	if n := s.counter(`waggle_monitor_reloads_total{result="ok"}`); n != reloads {
+		t.Errorf("%g reloads, want %g", n, reloads)
+	}
+
+	// One bad alert is refused by name, all others load, and it stays as it was.
+	s.service("db", "127.0.0.2", "alertName.1=a", "alertIf.1=@nope:1", "alertName.3=b", "alertIf.3=up > 22")
+	s.service("new", "127.0.0.3", "alertName=n", "alertIf=up > 5")
+	s.publish()
+	all := "db_a=up > 1; db_b=up > 22; new_n=up > 5; " + moved + "; shop_web_slow=up > 3"
+	s.eventuallyShows("one is kept, the others change", all)
+	if st := s.status("db", bus.StateDegraded); st.Label != "com.df.alertIf.1" || !strings.Contains(st.Reason, "@nope:1") {
+		t.Error(st)
+	}
+	var one struct {
+		State, Reason string
+		Alerts        []struct{ Name string }
+	}
+	if err := s.get("http://"+s.admin+"/v1/services/db", &one); err != nil || one.State != "degraded" || !strings.Contains(one.Reason, "alert 1 stays as it was last accepted") || len(one.Alerts) != 2 {
+		t.Error(one, err)
+	}
+
+	s.announced()
+
+	// The bus loses its store, and what was accepted with it: nothing is removed.
+	s.nats.Stop()
+	const passes = `waggle_monitor_passes_total{loop="prometheus",result="ok"}`
+	passed := s.counter(passes)
+	s.nats.LoseStore()
+	s.nats.StartAgain()
+	bustest.Eventually(t, "the buckets are there again", func() error { return s.listener.Prepare(t.Context(), 1) })
+	bustest.Eventually(t, "the monitor has looked at the empty bus", func() error {
+		if s.counter(passes) <= passed {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	if got, err := s.shows(); err != nil || got != all {
+		t.Fatal(got, err)
+	}
+	s.service("late", "127.0.0.4", "alertName=l", "alertIf=up > 6")
+	s.publish()
+	s.eventuallyShows("only what is new is added", strings.Replace(all, "; new_n", "; late_l=up > 6; new_n", 1))
+	s.status("db", bus.StateDegraded)
+
+	// Services, labels and opt-in go, and all that came with them.
+	s.remove("new")
+	s.service("shop_web", "127.0.0.9", "alertName=slow", "alertIf=up > 3")
+	s.service("db", "127.0.0.2", "notify=false", "alertName.1=a", "alertIf.1=up > 1")
+	s.remove("late")
+	s.publish()
+	s.eventuallyShows("only one alert is left", "shop_web_slow=up > 3")
+
+	// A Prometheus that others reach cannot be changed by them.
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.config.PrometheusListen+"/-/quit", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	if res.StatusCode != http.StatusForbidden {
+		t.Error(res.Status)
+	}
+}
+
+// announced waits until the monitor says on the bus what it has applied.
+func (s *stage) announced() {
+	s.t.Helper()
+	bustest.Eventually(s.t, "the instance is announced", func() error {
+		b, _, err := s.listener.Bucket(bus.StatusBucket).Get(s.t.Context(), "instance.monitor.test")
+		if err != nil {
+			return err
+		}
+		var i bus.Instance
+		if err := json.Unmarshal(b, &i); err != nil {
+			return err
+		}
+		if i.Version != "test" || i.Hash == "" || i.Revision.Sequence == 0 {
+			return fmt.Errorf("%+v", i)
+		}
+		return nil
+	})
+}
+
+func TestARestartServesTheLastGoodWithoutABus(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.start()
+	s.service("web", "127.0.0.1", "scrapePort=9", "metricsPath=/m", "scrapeTimeout=500ms", "alertName=a", "alertIf=up > 1", "alertFor=90s", "alertPersistent=true")
+	s.publish()
+	const all = "web 127.0.0.1:9/m; web_a=up > 1"
+	s.eventuallyShows("it is there", all)
+	s.status("web", bus.StateApplied)
+	s.stop()
+	s.nats.Stop()
+	s.config.PrometheusURL, s.config.PrometheusListen = "http://"+freeAddress(t), freeAddress(t)
+	s.start()
+	s.eventuallyShows("it is there without a bus", all)
+	var errText map[string]string
+	if err := s.get("http://"+s.admin+"/v1/services", &errText); err == nil || !strings.Contains(err.Error(), "last good") {
+		t.Error(err)
+	}
+	s.nats.StartAgain()
+	s.service("web", "127.0.0.1", "scrapePort=9", "metricsPath=/m", "alertName=a", "alertIf=up > 2")
+	s.publish()
+	s.eventuallyShows("it follows again", "web 127.0.0.1:9/m; web_a=up > 2")
+}
+
+func TestAStormOfUpdatesEndsRightAndCostsFewReloads(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.start()
+	s.service("web", "127.0.0.1", "alertName=a", "alertIf=up > 0")
+	s.publish()
+	s.eventuallyShows("it is there", "web_a=up > 0")
+	before := s.counter(`waggle_monitor_reloads_total{result="ok"}`)
+	const updates = 40
+	for i := range updates {
+		s.service("web", "127.0.0.1", "alertName=a", fmt.Sprintf("alertIf=up > %d", i+1))
+		s.publish()
+	}
+	s.eventuallyShows("the last one wins", "web_a=up > 40")
+	if n := s.counter(`waggle_monitor_reloads_total{result="ok"}`) - before; n < 1 || n > updates/2 {
+		t.Errorf("%g reloads for %d updates", n, updates)
+	}
+}
+
+func TestAPrometheusThatIsNotOurs(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	theirs := freeAddress(t)
+	s.config.PrometheusURL, s.config.PrometheusListen, s.config.PrometheusBin = "http://"+theirs, theirs, ""
+	s.start()
+	var text string
+	bustest.Eventually(t, "the files are there", func() error { return s.get("http://"+s.admin+"/metrics", &text) })
+	p := &prometheus.Process{
+		Bin: tooltest.Path(t, "prometheus"), Dir: s.config.DataDir + "/prometheus", Storage: t.TempDir(), Listen: theirs,
+		Retention: time.Hour, Output: io.Discard, Log: slog.New(slog.DiscardHandler),
+	}
+	bustest.Run(t, p.Run)
+	s.service("web", "127.0.0.1", "scrapePort=9", "alertName=a", "alertIf=up > 1")
+	s.publish()
+	s.eventuallyShows("their Prometheus shows it", "web 127.0.0.1:9/metrics; web_a=up > 1")
+	s.status("web", bus.StateApplied)
+}
+
+func TestWhyIsMyServiceNotScraped(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.start()
+	s.service("good", "127.0.0.1", "scrapePort=9")
+	s.service("off", "127.0.0.1", "scrapePort=9", "notify=false")
+	s.service("silent", "127.0.0.1")
+	s.service("elsewhere", "127.0.0.1", "scrapePort=9")
+	svc := s.swarm.Services["idelsewhere"]
+	svc.Networks = []string{"back"}
+	s.swarm.Services["idelsewhere"] = svc
+	s.service("boxed", "127.0.0.1")
+	svc = s.swarm.Services["idboxed"]
+	svc.ContainerLabels = map[string]string{"com.df.scrapePort": "80"}
+	s.swarm.Services["idboxed"] = svc
+	s.service("asleep", "127.0.0.1", "scrapePort=9")
+	s.swarm.Tasks["idasleep"] = []catalog.Task{}
+	s.publish()
+	s.status("good", bus.StateApplied)
+	for name, want := range map[string]string{
+		"good":      `"state": "applied"`,
+		"off":       "com.df.notify=true",
+		"silent":    "no label asks",
+		"elsewhere": "networks: [waggle]",
+		"boxed":     "deploy.labels",
+		"asleep":    "nothing to scrape",
+	} {
+		var text string
+		if err := s.get("http://"+s.admin+"/v1/services/"+name, &text); err != nil || !strings.Contains(text, want) {
+			t.Errorf("%s: %v %s", name, err, text)
+		}
+	}
+	var text string
+	if err := s.get("http://"+s.admin+"/v1/services/nobody", &text); err == nil || !strings.Contains(err.Error(), "404") {
+		t.Error(err)
+	}
+	bustest.Eventually(t, "the target's own error is told", func() error {
+		if err := s.get("http://"+s.admin+"/v1/services/good", &text); err != nil {
+			return err
+		}
+		if !strings.Contains(text, `"health": "down"`) || !strings.Contains(text, "connection refused") {
+			return errors.New(text)
+		}
+		return nil
+	})
+	var targets []struct {
+		Targets []string
+		Labels  map[string]string
+	}
+	if err := s.get("http://"+s.admin+"/v1/targets", &targets); err != nil || len(targets) != 1 || targets[0].Targets[0] != "127.0.0.1:9" || targets[0].Labels["job"] != "good" {
+		t.Error(targets, err)
+	}
+	var all struct {
+		Hash     string
+		Services []struct{ Service, State string }
+	}
+	if err := s.get("http://"+s.admin+"/v1/services", &all); err != nil || len(all.Services) != 3 || all.Hash == "" {
+		t.Error(all, err)
+	}
+}
+
+func TestBadSettingsAreNamed(t *testing.T) {
+	for want, change := range map[string]func(*monitor.Config){
+		"prometheus-url":   func(c *monitor.Config) { c.PrometheusURL = "9090" },
+		"external-url":     func(c *monitor.Config) { c.ExternalURL = "/monitor" },
+		"alertmanager-url": func(c *monitor.Config) { c.AlertmanagerURL = "am:9093" },
+		"promtool":         func(c *monitor.Config) { c.PromtoolBin = "/nowhere/promtool" },
+		"scrape-interval":  func(c *monitor.Config) { c.ScrapeInterval = 0 },
+		"network":          func(c *monitor.Config) { c.Network = " , " },
+	} {
+		c := monitor.Config{
+			DataDir: t.TempDir(), PrometheusBin: "prometheus", PrometheusURL: "http://127.0.0.1:1", Network: "waggle", PromtoolBin: tooltest.Path(t, "promtool"),
+			ScrapeInterval: time.Second, ScrapeTimeout: time.Second, EvaluationInterval: time.Second, Retention: time.Hour,
+		}
+		change(&c)
+		sh := app.Shell{Log: slog.New(slog.DiscardHandler), Registry: registry.NewRegistry(), Admin: "127.0.0.1:0"}
+		if err := monitor.Run(t.Context(), c, sh); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
+}
+
+func TestEveryLabelAndFlagIsDescribed(t *testing.T) {
+	names := map[string]bool{}
+	for _, l := range monitor.Labels() {
+		if l.Name == "" || l.Kind == "" || l.Default == "" || l.Doc == "" || names[l.Name] {
+			t.Errorf("%+v", l)
+		}
+		names[l.Name] = true
+	}
+	want := []string{"alertAnnotations", "alertFor", "alertIf", "alertLabels", "alertName", "alertPersistent", "metricsPath", "scrapeInterval", "scrapePort", "scrapeTimeout", "scrapeType"}
+	if got := slices.Sorted(maps.Keys(names)); !slices.Equal(got, want) {
+		t.Error(got)
+	}
+	fs := flag.NewFlagSet("monitor", flag.ContinueOnError)
+	monitor.Service(fs)
+	fs.VisitAll(func(f *flag.Flag) {
+		if f.Usage == "" {
+			t.Error(f.Name)
+		}
+	})
+}
