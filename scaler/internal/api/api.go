@@ -1,0 +1,313 @@
+// Package api is the scaler's HTTP interface: Alertmanager's webhook, requests by
+// hand in the form of Docker Flow's scaler, and what was decided.
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/wagglehq/waggle/pkg/app"
+	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/label"
+	"github.com/wagglehq/waggle/scaler/internal/decide"
+	"github.com/wagglehq/waggle/scaler/internal/engine"
+	"github.com/wagglehq/waggle/scaler/internal/policy"
+	"github.com/wagglehq/waggle/scaler/internal/signal"
+	"github.com/wagglehq/waggle/scaler/internal/store"
+	"github.com/wagglehq/waggle/scaler/internal/webhook"
+)
+
+// API holds what the handlers need.
+type API struct {
+	Token    app.Secret
+	Snapshot func() (catalog.Snapshot, bool)
+	Store    *store.Store
+	Engine   *engine.Engine
+	Defaults policy.Defaults
+	Now      func() time.Time
+	Log      *slog.Logger
+	// Patience is how long a request by hand waits for its decision.
+	Patience time.Duration
+}
+
+// answer is Docker Flow's form of an answer, with the decision added.
+type answer struct {
+	Status   string           `json:"status"`
+	Message  string           `json:"message"`
+	Decision *decide.Decision `json:"decision,omitempty"`
+	// Request is the ID of a request by hand; the same ID again gets the same answer.
+	Request string `json:"request,omitempty"`
+}
+
+// Routes adds the interface to a router.
+func (a *API) Routes(r chi.Router) {
+	r.Route("/v1", func(r chi.Router) {
+		r.Get("/ping", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
+		r.Get("/decisions", a.decisions)
+		r.Get("/services", a.services)
+		r.Get("/services/{name}", a.service)
+		r.Group(func(r chi.Router) {
+			r.Use(app.RequireToken(a.Token))
+			r.Post("/alerts", a.alerts)
+			r.Post("/scale-service", a.scaleService)
+			for _, path := range []string{"/scale-nodes", "/reschedule-services", "/reschedule-service"} {
+				r.Post(path, func(w http.ResponseWriter, _ *http.Request) {
+					nok(w, http.StatusNotFound, strings.TrimPrefix(path, "/")+" is not supported: only services are scaled")
+				})
+			}
+		})
+	})
+}
+
+func ok(w http.ResponseWriter, message string) {
+	app.WriteJSON(w, http.StatusOK, answer{Status: "OK", Message: message})
+}
+
+func nok(w http.ResponseWriter, status int, message string) {
+	app.WriteJSON(w, status, answer{Status: "NOK", Message: message})
+}
+
+// alerts takes Alertmanager's webhook only.
+func (a *API) alerts(w http.ResponseWriter, r *http.Request) { a.take(w, r, false) }
+
+// scaleService takes Alertmanager's webhook and requests by hand.
+func (a *API) scaleService(w http.ResponseWriter, r *http.Request) { a.take(w, r, true) }
+
+func (a *API) take(w http.ResponseWriter, r *http.Request, byHand bool) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, app.MaxBody))
+	if err != nil {
+		nok(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("%v: %v", webhook.ErrBody, err))
+		return
+	}
+	asked, err := webhook.Parse(body, r.URL.Query())
+	if err == nil && asked.ByHand && !byHand {
+		err = fmt.Errorf("%w: alerts and status are missing; requests by hand go to /v1/scale-service", webhook.ErrBody)
+	}
+	if err != nil {
+		nok(w, http.StatusBadRequest, a.misread(&webhook.Fault{Service: webhook.BadRequest, Err: err}))
+		return
+	}
+	if asked.ByHand {
+		a.takeRequest(w, r, asked)
+		return
+	}
+	a.takeAlerts(w, r, asked)
+}
+
+// takeAlerts makes the signals what the delivery says. It fails only if nothing
+// of the delivery could be taken: Alertmanager delivers again what failed with
+// 5xx, and logs what failed with 4xx.
+func (a *API) takeAlerts(w http.ResponseWriter, r *http.Request, asked webhook.Request) {
+	snapshot, complete := a.Snapshot()
+	if !complete {
+		nok(w, http.StatusServiceUnavailable, engine.ErrNotReady.Error())
+		return
+	}
+	var texts []string
+	status, taken := 0, false
+	for _, f := range asked.Faults {
+		texts = append(texts, a.misread(f))
+		status = max(status, code(f))
+	}
+	for _, ask := range asked.Asks {
+		svc, err := a.find(snapshot, ask.Service)
+		if err != nil && len(ask.Firing) > 0 {
+			texts = append(texts, a.refuse(svc, ask, err))
+			status = max(status, code(err))
+			continue
+		}
+		if errors.Is(err, policy.ErrUnknown) || errors.Is(err, policy.ErrAmbiguous) {
+			// What has ended ends also for a service that was removed meanwhile.
+			taken = true
+			texts = append(texts, label.Show(ask.Service, false)+": nothing to end")
+			continue
+		}
+		sig, err := a.Store.Take(r.Context(), signal.News{
+			ServiceID: svc.ID, Service: svc.Name, Direction: ask.Direction,
+			Firing: ask.Firing, Resolved: ask.Resolved, AllResolved: ask.AllResolved,
+		}, a.Now())
+		if err != nil {
+			a.Log.Warn("signal not stored", "swarm_service", svc.Name, "error", err)
+			nok(w, http.StatusServiceUnavailable, fmt.Sprintf("%s: the signal could not be stored: %v", svc.Name, err))
+			return
+		}
+		taken = true
+		texts = append(texts, fmt.Sprintf("%s: %d alerts ask for %s", svc.Name, len(sig.Alerts), ask.Direction))
+	}
+	if !taken {
+		nok(w, status, strings.Join(texts, "; "))
+		return
+	}
+	ok(w, strings.Join(texts, "; "))
+}
+
+// takeRequest puts a request by hand and waits for its decision.
+func (a *API) takeRequest(w http.ResponseWriter, r *http.Request, asked webhook.Request) {
+	for _, f := range asked.Faults {
+		nok(w, code(f), a.misread(f))
+		return
+	}
+	snapshot, complete := a.Snapshot()
+	if !complete {
+		nok(w, http.StatusServiceUnavailable, engine.ErrNotReady.Error())
+		return
+	}
+	ask := asked.Asks[0]
+	svc, err := a.find(snapshot, ask.Service)
+	if err != nil {
+		nok(w, code(err), a.refuse(svc, ask, err))
+		return
+	}
+	id := requestID(r)
+	if len(id) > 128 {
+		nok(w, http.StatusBadRequest, "the ID of a request may have 128 characters")
+		return
+	}
+	request, err := a.Store.Ask(r.Context(), signal.Request{
+		ID: id, ServiceID: svc.ID, Service: svc.Name, Direction: ask.Direction, By: ask.By, ReceivedAt: a.Now(),
+	})
+	switch {
+	case errors.Is(err, store.ErrDuplicate):
+		nok(w, http.StatusConflict, err.Error())
+		return
+	case err != nil:
+		a.Log.Warn("request not stored", "swarm_service", svc.Name, "error", err)
+		nok(w, http.StatusServiceUnavailable, fmt.Sprintf("%s: the request could not be stored: %v", svc.Name, err))
+		return
+	}
+	a.awaitAnswer(w, r, request)
+}
+
+func (a *API) awaitAnswer(w http.ResponseWriter, r *http.Request, request signal.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), a.Patience)
+	defer cancel()
+	data, err := a.Store.Wait(ctx, request.ServiceID, request.ID)
+	if err != nil {
+		nok(w, http.StatusServiceUnavailable, fmt.Sprintf("%s: whether the request was granted is not known yet: %v; see /v1/decisions", request.Service, err))
+		return
+	}
+	if data == nil {
+		nok(w, http.StatusGatewayTimeout, fmt.Sprintf("%s: the request expired after %s without a decision; nothing was scaled", request.Service, a.Patience))
+		return
+	}
+	var d decide.Decision
+	if err := json.Unmarshal(data, &d); err != nil {
+		nok(w, http.StatusInternalServerError, fmt.Sprintf("answer: %v", err))
+		return
+	}
+	message := d.Message
+	if d.DryRun && d.Action == decide.Scaled {
+		message += " (dry run: nothing was changed)"
+	}
+	app.WriteJSON(w, http.StatusOK, answer{Status: "OK", Message: message, Decision: &d, Request: request.ID})
+}
+
+// requestID returns the ID that a client gave, so that it may ask again without
+// being granted twice, or a new one.
+func requestID(r *http.Request) string {
+	if id := r.Header.Get("Idempotency-Key"); id != "" {
+		return id
+	}
+	if id := r.URL.Query().Get("id"); id != "" {
+		return id
+	}
+	return rand.Text()
+}
+
+// find returns the service that a request names. The error is that of
+// policy.Find, with no service but the name, or that of policy.FromService.
+func (a *API) find(snapshot catalog.Snapshot, name string) (catalog.Service, error) {
+	svc, err := policy.Find(snapshot, name)
+	if err != nil {
+		return catalog.Service{Name: label.Show(name, false)}, err
+	}
+	_, err = policy.FromService(svc, a.Defaults)
+	return svc, err
+}
+
+// refuse records that a service is not scaled and returns the text for whoever asked.
+func (a *API) refuse(svc catalog.Service, ask webhook.Ask, err error) string {
+	d := decide.Refuse(svc.ID, svc.Name, decide.Asked{Direction: ask.Direction}, policy.Why(err), a.Now())
+	a.Engine.Refuse(d)
+	return d.Message
+}
+
+// misread records that a request was not understood and returns the text for whoever asked.
+func (a *API) misread(f *webhook.Fault) string {
+	d := decide.Refuse("", label.Show(f.Service, false), decide.Asked{Direction: f.Direction}, f.Error(), a.Now())
+	d.Message = d.Reason
+	a.Engine.Refuse(d)
+	return d.Message
+}
+
+// code is the answer to what was refused. It is never 5xx, so that Alertmanager
+// does not deliver again what cannot be granted.
+func code(err error) int {
+	switch {
+	case errors.Is(err, policy.ErrUnknown), errors.Is(err, webhook.ErrNodes):
+		return http.StatusNotFound
+	case errors.Is(err, policy.ErrAmbiguous), errors.Is(err, policy.ErrGlobal), errors.Is(err, policy.ErrJob):
+		return http.StatusConflict
+	case errors.Is(err, policy.ErrNotAsked), errors.Is(err, policy.ErrNotNotified):
+		return http.StatusForbidden
+	case label.First(err) != nil:
+		return http.StatusUnprocessableEntity
+	}
+	return http.StatusBadRequest
+}
+
+const (
+	defaultLimit = 100
+	maxLimit     = 1000
+)
+
+func (a *API) decisions(w http.ResponseWriter, r *http.Request) {
+	limit := defaultLimit
+	if text := r.URL.Query().Get("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > maxLimit {
+			app.WriteError(w, http.StatusBadRequest, fmt.Errorf("limit=%q: want a whole number from 1 to %d", label.Show(text, false), maxLimit))
+			return
+		}
+		limit = n
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
+	defer cancel()
+	all, err := a.Engine.Decisions(ctx, r.URL.Query().Get("service"), limit)
+	if err != nil {
+		app.WriteError(w, http.StatusServiceUnavailable, err)
+		return
+	}
+	app.WriteJSON(w, http.StatusOK, all)
+}
+
+func (a *API) services(w http.ResponseWriter, _ *http.Request) {
+	all, err := a.Engine.Views()
+	if err != nil {
+		app.WriteError(w, http.StatusServiceUnavailable, err)
+		return
+	}
+	app.WriteJSON(w, http.StatusOK, all)
+}
+
+func (a *API) service(w http.ResponseWriter, r *http.Request) {
+	view, err := a.Engine.ViewOf(chi.URLParam(r, "name"))
+	switch {
+	case errors.Is(err, engine.ErrNotReady):
+		app.WriteError(w, http.StatusServiceUnavailable, err)
+	case err != nil:
+		app.WriteError(w, code(err), fmt.Errorf("%s %w", label.Show(chi.URLParam(r, "name"), false), err))
+	default:
+		app.WriteJSON(w, http.StatusOK, view)
+	}
+}

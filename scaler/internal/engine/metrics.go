@@ -1,0 +1,48 @@
+package engine
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/wagglehq/waggle/scaler/internal/decide"
+	"github.com/wagglehq/waggle/scaler/internal/signal"
+	"github.com/wagglehq/waggle/scaler/internal/store"
+)
+
+type metrics struct {
+	decisions *prometheus.CounterVec
+	signals   *prometheus.GaugeVec
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	m := &metrics{
+		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "waggle", Subsystem: "scaler", Name: "decisions_total",
+			Help: "Decisions by direction (up, down) and action (scaled, held, refused); a repeated hold counts once.",
+		}, []string{"direction", "action"}),
+		signals: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: "waggle", Subsystem: "scaler", Name: "signals",
+			Help: "Services for which an alert asks for a direction at present.",
+		}, []string{"direction"}),
+	}
+	reg.MustRegister(m.decisions, m.signals)
+	for _, d := range []signal.Direction{signal.Up, signal.Down} {
+		m.signals.WithLabelValues(string(d))
+		for _, a := range []decide.Action{decide.Scaled, decide.Held, decide.Refused} {
+			m.decisions.WithLabelValues(string(d), string(a))
+		}
+	}
+	return m
+}
+
+func (m *metrics) asked(a store.Asked) {
+	count := map[signal.Direction]float64{}
+	for _, s := range a.Signals {
+		count[s.Direction]++
+	}
+	for _, d := range []signal.Direction{signal.Up, signal.Down} {
+		m.signals.WithLabelValues(string(d)).Set(count[d])
+	}
+}
+
+func (m *metrics) decided(d decide.Decision) {
+	m.decisions.WithLabelValues(string(d.Direction), string(d.Action)).Inc()
+}

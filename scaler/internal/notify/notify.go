@@ -1,0 +1,186 @@
+// Package notify tells Alertmanager what the scaler decided, as alerts that
+// people can be told of.
+package notify
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/wagglehq/waggle/scaler/internal/decide"
+	"github.com/wagglehq/waggle/scaler/internal/signal"
+	"github.com/wagglehq/waggle/scaler/internal/webhook"
+)
+
+// Options say where to and what of.
+type Options struct {
+	// URL is Alertmanager's, with its path prefix if it has one; empty: nothing is told.
+	URL string
+	// Lifetime is how long an alert lasts after its decision.
+	Lifetime time.Duration
+	// AtMin and AtMax tell also of requests that changed nothing because the bound was reached.
+	AtMin, AtMax bool
+	Log          *slog.Logger
+	Registry     prometheus.Registerer
+}
+
+const (
+	// queued bounds the decisions that wait for Alertmanager.
+	queued = 100
+	// timeout bounds one delivery, attempts how often it is tried.
+	timeout  = 5 * time.Second
+	attempts = 3
+	// pause lies between two attempts.
+	pause = time.Second
+)
+
+// Notifier sends decisions in the background, so that nothing waits for Alertmanager.
+type Notifier struct {
+	opts   Options
+	target string
+	queue  chan decide.Decision
+	sent   *prometheus.CounterVec
+}
+
+// New returns a Notifier. The error is that of a wrong URL.
+func New(o Options) (*Notifier, error) {
+	n := &Notifier{opts: o, queue: make(chan decide.Decision, queued), sent: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "waggle", Subsystem: "scaler", Name: "notifications_total",
+		Help: "Decisions told to Alertmanager by result (sent, failed, dropped).",
+	}, []string{"result"})}
+	if o.Registry != nil {
+		o.Registry.MustRegister(n.sent)
+	}
+	for _, result := range []string{"sent", "failed", "dropped"} {
+		n.sent.WithLabelValues(result)
+	}
+	if o.URL == "" {
+		return n, nil
+	}
+	u, err := url.Parse(o.URL)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return nil, errors.New("alertmanager-url: want http://HOST:PORT")
+	}
+	n.target = strings.TrimSuffix(o.URL, "/") + "/api/v2/alerts"
+	return n, nil
+}
+
+// Tell queues a decision if it is one to tell of. It never blocks.
+func (n *Notifier) Tell(d decide.Decision) {
+	if n.target == "" || !n.wanted(d) {
+		return
+	}
+	select {
+	case n.queue <- d:
+	default:
+		n.sent.WithLabelValues("dropped").Inc()
+	}
+}
+
+func (n *Notifier) wanted(d decide.Decision) bool {
+	switch {
+	case d.Action == decide.Held:
+		return false
+	case d.AtBound && d.Direction == signal.Up:
+		return n.opts.AtMax
+	case d.AtBound:
+		return n.opts.AtMin
+	}
+	return true
+}
+
+// Run sends until the context ends; what is queued then is dropped.
+func (n *Notifier) Run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case d := <-n.queue:
+			n.deliver(ctx, d)
+		}
+	}
+}
+
+func (n *Notifier) deliver(ctx context.Context, d decide.Decision) {
+	var err error
+	for i := range attempts {
+		if i > 0 {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(pause):
+			}
+		}
+		if err = n.send(ctx, d); err == nil {
+			n.sent.WithLabelValues("sent").Inc()
+			return
+		}
+	}
+	n.sent.WithLabelValues("failed").Inc()
+	n.opts.Log.Warn("Alertmanager was not told", "swarm_service", d.Service, "decision", d.Message, "error", err)
+}
+
+// alert is one alert of Alertmanager's API v2.
+type alert struct {
+	Labels      map[string]string `json:"labels"`
+	Annotations map[string]string `json:"annotations"`
+	StartsAt    time.Time         `json:"startsAt"`
+	EndsAt      time.Time         `json:"endsAt"`
+}
+
+// toAlert is the alert about a decision. Names and texts are those of Docker Flow's scaler.
+func toAlert(d decide.Decision, lifetime time.Duration) alert {
+	status, request := "success", fmt.Sprintf("Scale service %s: %s", d.Direction, d.Service)
+	if d.Action == decide.Refused && !d.AtBound {
+		status = "error"
+	}
+	if d.Service == webhook.BadRequest {
+		request = "Incorrect request"
+	}
+	summary := d.Message
+	if d.DryRun {
+		summary += " (dry run)"
+	}
+	return alert{
+		Labels:      map[string]string{"alertname": "scale_service", "service": d.Service, "status": status},
+		Annotations: map[string]string{"request": request, "summary": summary},
+		StartsAt:    d.Time.UTC(),
+		EndsAt:      d.Time.UTC().Add(lifetime),
+	}
+}
+
+func (n *Notifier) send(ctx context.Context, d decide.Decision) error {
+	body, err := json.Marshal([]alert{toAlert(d, n.opts.Lifetime)})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, n.target, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = res.Body.Close() }()
+	answer, err := io.ReadAll(io.LimitReader(res.Body, 1024))
+	if err != nil {
+		return err
+	}
+	if res.StatusCode/100 != 2 {
+		return fmt.Errorf("%s: %s", res.Status, bytes.TrimSpace(answer))
+	}
+	return nil
+}

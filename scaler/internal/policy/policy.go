@@ -1,0 +1,277 @@
+// Package policy turns the labels of a service into the rules by which it is
+// scaled. It is pure: values in, values out.
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/label"
+)
+
+// Most is the greatest number that a bound, step or request may name.
+const Most = 10000
+
+// MaxCooldown is the longest cooldown.
+const MaxCooldown = 24 * time.Hour
+
+// Policy says within which bounds, by which steps and how often one service is scaled.
+type Policy struct {
+	ServiceID    string        `json:"serviceId"`
+	Service      string        `json:"service"`
+	Min          uint64        `json:"min"`
+	Max          uint64        `json:"max"`
+	UpBy         uint64        `json:"upBy"`
+	DownBy       uint64        `json:"downBy"`
+	CooldownUp   time.Duration `json:"cooldownUp"`
+	CooldownDown time.Duration `json:"cooldownDown"`
+	// Patience is how long a step may take to have all its tasks running before
+	// the next one no longer waits for it.
+	Patience time.Duration `json:"patience"`
+}
+
+// Defaults hold where a service has no label.
+type Defaults struct {
+	Min, Max, UpBy, DownBy   int
+	CooldownUp, CooldownDown time.Duration
+	Patience                 time.Duration
+}
+
+// Standard returns the defaults that hold when the operator sets none.
+func Standard() Defaults {
+	return Defaults{
+		Min: 1, Max: 5, UpBy: 1, DownBy: 1,
+		CooldownUp: 30 * time.Second, CooldownDown: 120 * time.Second, Patience: 5 * time.Minute,
+	}
+}
+
+// Check returns what is wrong with an operator's defaults, or nil.
+func (d Defaults) Check() error {
+	var errs []error
+	between := func(name string, n, least int) {
+		if n < least || n > Most {
+			errs = append(errs, fmt.Errorf("%s=%d: want a whole number from %d to %d", name, n, least, Most))
+		}
+	}
+	between("default-min", d.Min, 0)
+	between("default-max", d.Max, 1)
+	between("default-up-by", d.UpBy, 1)
+	between("default-down-by", d.DownBy, 1)
+	if d.Min > d.Max {
+		errs = append(errs, fmt.Errorf("default-min=%d: want at most default-max, which is %d", d.Min, d.Max))
+	}
+	for name, t := range map[string]time.Duration{
+		"default-cooldown-up": d.CooldownUp, "default-cooldown-down": d.CooldownDown, "patience": d.Patience,
+	} {
+		if t < 0 || t > MaxCooldown {
+			errs = append(errs, fmt.Errorf("%s=%s: want a time from 0s to %s", name, t, MaxCooldown))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Why a service has no policy although its labels are free of faults.
+var (
+	// ErrNotAsked says that no label asks for scaling.
+	ErrNotAsked = errors.New("has neither com.df.scaleMin nor com.df.scaleMax")
+	// ErrNotNotified says that the service has not opted in.
+	ErrNotNotified = errors.New("has not opted in: com.df.notify is not true")
+	// ErrGlobal says that Swarm runs the service once on every node. The text is Docker Flow's.
+	ErrGlobal = errors.New("is a global service (can not be scaled)")
+	// ErrJob says that the service runs to its end.
+	ErrJob = errors.New("is a job (can not be scaled)")
+)
+
+// FromService reads the policy of a service. The error is one of those above,
+// or label.Faults that name every label at fault.
+func FromService(s catalog.Service, d Defaults) (Policy, error) {
+	r := label.NewReader(catalog.Prefix, s.Labels, Labels(), "")
+	g := r.Service()
+	switch {
+	case s.Mode == catalog.Global:
+		return Policy{}, ErrGlobal
+	case s.Mode != catalog.Replicated:
+		return Policy{}, ErrJob
+	case !s.OptedIn():
+		return Policy{}, ErrNotNotified
+	case !g.Has(scaleMin) && !g.Has(scaleMax):
+		return Policy{}, ErrNotAsked
+	}
+	least, most := g.Int(scaleMin, d.Min, 0, Most), g.Int(scaleMax, d.Max, 1, Most)
+	p := Policy{
+		ServiceID: s.ID, Service: s.Name,
+		Min: uint64(least), Max: uint64(most),
+		UpBy:         uint64(g.Int(scaleUpBy, d.UpBy, 1, Most)),
+		DownBy:       uint64(g.Int(scaleDownBy, d.DownBy, 1, Most)),
+		CooldownUp:   g.Seconds(scaleCooldownUp, d.CooldownUp, 0, MaxCooldown),
+		CooldownDown: g.Seconds(scaleCooldownDown, d.CooldownDown, 0, MaxCooldown),
+		Patience:     d.Patience,
+	}
+	switch {
+	case r.Err() != nil || least <= most:
+	case g.Has(scaleMin) && g.Has(scaleMax):
+		g.Reject(scaleMin, fmt.Sprintf("at most %s%s, which is %d", catalog.Prefix, scaleMax, most))
+	case g.Has(scaleMin):
+		g.Reject(scaleMin, fmt.Sprintf("at most %d, the default of %s%s; or that label too", most, catalog.Prefix, scaleMax))
+	default:
+		g.Reject(scaleMax, fmt.Sprintf("at least %d, the default of %s%s; or that label too", least, catalog.Prefix, scaleMin))
+	}
+	if err := r.Err(); err != nil {
+		return Policy{}, err
+	}
+	return p, nil
+}
+
+// Why words an error of FromService so that it stands behind the name of the service.
+func Why(err error) string {
+	if label.First(err) != nil {
+		return "is not scaled, for a label is at fault: " + err.Error()
+	}
+	return err.Error()
+}
+
+// State is what becomes of a service's wish to be scaled; the words are those
+// of the statuses on the bus.
+type State string
+
+// The states of a service.
+const (
+	Applied  State = "applied"
+	Degraded State = "degraded"
+	Rejected State = "rejected"
+	Ignored  State = "ignored"
+)
+
+// Outcome is what becomes of one service, and why.
+type Outcome struct {
+	Service catalog.Service
+	State   State
+	// Reason is for a person to read, empty when all is well.
+	Reason string
+	// Label is the full name of the label at fault, if one is.
+	Label string
+	// Hint says what to do.
+	Hint string
+	// Policy holds when the state is Applied or Degraded.
+	Policy Policy
+}
+
+// Explain says what becomes of a service whose tasks are these; nil means that
+// its tasks are not known.
+func Explain(s catalog.Service, tasks []catalog.Task, d Defaults) Outcome {
+	o := Outcome{Service: s}
+	p, err := FromService(s, d)
+	if err != nil {
+		o.refuse(err)
+		return o
+	}
+	o.Policy, o.State = p, Applied
+	running := 0
+	for _, t := range tasks {
+		if t.Running() {
+			running++
+		}
+	}
+	switch {
+	case s.Replicas < p.Min:
+		o.State = Degraded
+		o.Reason = fmt.Sprintf("asks for %d replicas, below scaleMin %d", s.Replicas, p.Min)
+		o.Hint = "the next request up raises it to scaleMin; nothing does so without a request"
+	case s.Replicas > p.Max:
+		o.State = Degraded
+		o.Reason = fmt.Sprintf("asks for %d replicas, above scaleMax %d", s.Replicas, p.Max)
+		o.Hint = "the next request down lowers it to scaleMax; nothing does so without a request"
+	case s.Replicas > 0 && running == 0 && tasks != nil:
+		o.State = Degraded
+		o.Reason = fmt.Sprintf("none of its %d tasks runs", s.Replicas)
+		o.Hint = "it is not scaled until at least one runs; see docker service ps " + s.Name
+	}
+	return o
+}
+
+func (o *Outcome) refuse(err error) {
+	o.State, o.Reason = Rejected, err.Error()
+	wants := Wants(o.Service.Labels)
+	switch {
+	case errors.Is(err, ErrNotAsked):
+		o.State = Ignored
+		o.Hint = "set com.df.scaleMin or com.df.scaleMax on the service"
+	case errors.Is(err, ErrNotNotified):
+		o.State = Ignored
+		o.Hint = "set com.df.notify=true on the service"
+	case errors.Is(err, ErrGlobal), errors.Is(err, ErrJob):
+		// Nobody asked, so nothing is refused.
+		if !wants || !o.Service.OptedIn() {
+			o.State = Ignored
+		}
+		o.Hint = "only a service with mode replicated is scaled"
+	}
+	if fault := label.First(err); fault != nil {
+		o.Label, o.Hint = fault.Label, "want "+fault.Want
+	}
+	if !wants && Wants(o.Service.ContainerLabels) {
+		o.State = Ignored
+		o.Reason = "its scale labels stand on the container, where they have no effect"
+		o.Hint = "move them from labels to deploy.labels in the stack file"
+	}
+}
+
+// Wants reports whether any label of the scaler is among labels, rightly written or not.
+func Wants(labels map[string]string) bool {
+	for _, spec := range Labels() {
+		if _, ok := labels[catalog.Prefix+spec.Name]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+// All explains every service of a snapshot that has labels of the scaler, on
+// the service or on its containers, oldest first.
+func All(s catalog.Snapshot, d Defaults) []Outcome {
+	var out []Outcome
+	for _, svc := range s.Sorted() {
+		if Wants(svc.Labels) || Wants(svc.ContainerLabels) {
+			out = append(out, Explain(svc, s.Tasks[svc.ID], d))
+		}
+	}
+	return out
+}
+
+// How a service was not found.
+var (
+	ErrUnknown   = errors.New("is not a service of this swarm")
+	ErrAmbiguous = errors.New("is what several services are called; use a full name")
+)
+
+// Find finds the service that a request names: by its full name, by its ID, or
+// by what it is called (com.df.shortName). The errors are ErrUnknown and
+// ErrAmbiguous; as those above they are made to stand behind a name.
+func Find(s catalog.Snapshot, name string) (catalog.Service, error) {
+	if svc, ok := s.ByName(name); ok {
+		return svc, nil
+	}
+	if svc, ok := s.Services[name]; ok {
+		return svc, nil
+	}
+	var found []catalog.Service
+	for _, svc := range s.Sorted() {
+		if svc.CalledName() == name {
+			found = append(found, svc)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return catalog.Service{}, ErrUnknown
+	case 1:
+		return found[0], nil
+	}
+	names := make([]string, len(found))
+	for i, svc := range found {
+		names[i] = svc.Name
+	}
+	return catalog.Service{}, fmt.Errorf("%w: %s", ErrAmbiguous, strings.Join(names, ", "))
+}

@@ -1,0 +1,176 @@
+// Package signal holds what alerts and persons ask of the scaler, as values. It is pure.
+//
+// An alert is state: it stands until it is resolved or not heard of again for
+// the time to live. So it does not matter how often it is delivered.
+package signal
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Direction is where a scaling leads.
+type Direction string
+
+// The directions.
+const (
+	Up   Direction = "up"
+	Down Direction = "down"
+)
+
+// Alert is one firing alert.
+type Alert struct {
+	Fingerprint string    `json:"fingerprint"`
+	Name        string    `json:"name,omitempty"`
+	StartsAt    time.Time `json:"startsAt"`
+	// By is the step that the alert asks for; 0 is that of the policy.
+	By uint64 `json:"by,omitempty"`
+	// ReceivedAt is when it was last heard of.
+	ReceivedAt time.Time `json:"receivedAt"`
+}
+
+// Signal is what alerts ask of one service in one direction.
+type Signal struct {
+	ServiceID string    `json:"serviceId"`
+	Service   string    `json:"service"`
+	Direction Direction `json:"direction"`
+	// By is the greatest step that an alert asks for; 0 is that of the policy.
+	By uint64 `json:"by,omitempty"`
+	// Alerts are those that fire, by fingerprint.
+	Alerts     []Alert   `json:"alerts"`
+	ReceivedAt time.Time `json:"receivedAt"`
+}
+
+// Stands reports whether an alert of the signal is still in force.
+func (s Signal) Stands() bool { return len(s.Alerts) > 0 }
+
+// Fingerprints returns those of the alerts, sorted.
+func (s Signal) Fingerprints() []string {
+	out := make([]string, len(s.Alerts))
+	for i, a := range s.Alerts {
+		out[i] = a.Fingerprint
+	}
+	return out
+}
+
+// Alive returns the signal with the alerts that were heard of less than ttl ago.
+func (s Signal) Alive(now time.Time, ttl time.Duration) Signal {
+	alive := make([]Alert, 0, len(s.Alerts))
+	s.By = 0
+	for _, a := range s.Alerts {
+		if now.Sub(a.ReceivedAt) < ttl {
+			alive = append(alive, a)
+			s.By = max(s.By, a.By)
+		}
+	}
+	s.Alerts = alive
+	return s
+}
+
+// News is what one delivery says about one service and direction.
+type News struct {
+	ServiceID string
+	Service   string
+	Direction Direction
+	// Firing are the alerts that fire; Resolved the fingerprints of those that no longer do.
+	Firing   []Alert
+	Resolved []string
+	// AllResolved says that nothing fires any more, whatever was known.
+	AllResolved bool
+}
+
+// Take returns the signal after the news. A service created anew under an old
+// name begins without the alerts of its predecessor.
+func Take(old Signal, n News, now time.Time, ttl time.Duration) Signal {
+	if old.ServiceID != n.ServiceID || n.AllResolved {
+		old = Signal{}
+	}
+	alerts := map[string]Alert{}
+	for _, a := range old.Alerts {
+		alerts[a.Fingerprint] = a
+	}
+	for _, fingerprint := range n.Resolved {
+		delete(alerts, fingerprint)
+	}
+	for _, a := range n.Firing {
+		a.ReceivedAt = now
+		alerts[a.Fingerprint] = a
+	}
+	s := Signal{ServiceID: n.ServiceID, Service: n.Service, Direction: n.Direction, ReceivedAt: now}
+	for _, a := range alerts {
+		s.Alerts = append(s.Alerts, a)
+	}
+	slices.SortFunc(s.Alerts, func(a, b Alert) int { return strings.Compare(a.Fingerprint, b.Fingerprint) })
+	return s.Alive(now, ttl)
+}
+
+// Patience is how long a request by hand waits for its decision.
+const Patience = 30 * time.Second
+
+// Request is what a person asks for once.
+type Request struct {
+	ID        string    `json:"id"`
+	ServiceID string    `json:"serviceId"`
+	Service   string    `json:"service"`
+	Direction Direction `json:"direction"`
+	// By is the step asked for; 0 is that of the policy.
+	By         uint64    `json:"by,omitempty"`
+	ReceivedAt time.Time `json:"receivedAt"`
+	// Answer is the decision, once there is one, as JSON for whoever asked.
+	Answer []byte `json:"answer,omitempty"`
+}
+
+// Open reports whether the request still waits for its decision.
+func (r Request) Open(now time.Time) bool {
+	return len(r.Answer) == 0 && now.Sub(r.ReceivedAt) < Patience
+}
+
+// Same reports whether two requests ask for the same.
+func (r Request) Same(other Request) bool {
+	return r.ServiceID == other.ServiceID && r.Direction == other.Direction && r.By == other.By
+}
+
+// Earlier orders requests by time, then by ID.
+func Earlier(a, b Request) int {
+	return cmp.Or(a.ReceivedAt.Compare(b.ReceivedAt), strings.Compare(a.ID, b.ID))
+}
+
+// Step is a scaling of one service. It is written before the scaling is done, so
+// that a crash in between cannot lead to a second one: it took place if the
+// service is no longer at Version.
+type Step struct {
+	ServiceID string    `json:"serviceId"`
+	Service   string    `json:"service"`
+	Direction Direction `json:"direction"`
+	From      uint64    `json:"from"`
+	To        uint64    `json:"to"`
+	// Version is that of the service before the step.
+	Version uint64    `json:"version"`
+	Time    time.Time `json:"time"`
+	// Request is the ID of the request by hand that it answers, if any.
+	Request  string `json:"request,omitempty"`
+	Instance string `json:"instance,omitempty"`
+	// Before is the step before, which still counts if this one did not take place.
+	Before *Step `json:"before,omitempty"`
+}
+
+// Done returns the last step that took place, if the service is now at version;
+// nil if there was none.
+func (s *Step) Done(version uint64) *Step {
+	for s != nil && s.Version == version {
+		s = s.Before
+	}
+	return s
+}
+
+// Alone returns the step without those before it.
+func (s *Step) Alone() *Step {
+	if s == nil {
+		return nil
+	}
+	alone := *s
+	alone.Before = nil
+	return &alone
+}

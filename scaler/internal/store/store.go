@@ -1,0 +1,325 @@
+// Package store keeps signals, requests by hand and the last step of every
+// service in the bus's bucket of signals, so that they outlive the process and
+// are the same for every instance.
+//
+// The keys are <service>.<direction> for what alerts ask, _request.<id> for a
+// request by hand, _step.<service id> for the last step. No service can be
+// called _request or _step, because names in Swarm begin with a letter or digit.
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/wagglehq/waggle/pkg/bus"
+	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/scaler/internal/signal"
+)
+
+const (
+	requestPrefix = "_request."
+	stepPrefix    = "_step."
+
+	// answeredTTL is how long an answered request is remembered, to answer a repetition alike.
+	answeredTTL = 10 * time.Minute
+	// pendingTTL is longer than signal.Patience, so that whoever asked still
+	// finds the request when it gives up.
+	pendingTTL = 2 * signal.Patience
+	// stepTTL is longer than the longest cooldown.
+	stepTTL = 48 * time.Hour
+	// attempts bounds how often a write is tried again because another instance was faster.
+	attempts = 10
+)
+
+// MinTTL is the shortest time to live that the bus can keep.
+const MinTTL = time.Second
+
+// Errors of the store.
+var (
+	// ErrConflict says that another instance wrote meanwhile.
+	ErrConflict = errors.New("store: written by another instance meanwhile")
+	// ErrUnderWay says that a request was claimed, but has no answer yet.
+	ErrUnderWay = errors.New("a step was claimed and not yet confirmed")
+	// ErrDuplicate says that the ID of a request was used for another one.
+	ErrDuplicate = errors.New("the ID was used for another request already")
+)
+
+// Store is the bucket of signals.
+type Store struct {
+	ttl    time.Duration
+	bucket *bus.Bucket
+	mirror *bus.Mirror
+
+	// mu guards changed, which the mirror's goroutine and those who wait share.
+	mu      sync.Mutex
+	changed chan struct{}
+}
+
+// New returns the store on a bus. A signal that is not heard of for ttl is
+// forgotten. poke is called after every change.
+func New(b *bus.Bus, ttl time.Duration, poke func()) *Store {
+	s := &Store{ttl: ttl, bucket: b.Bucket(bus.SignalsBucket), changed: make(chan struct{})}
+	s.mirror = s.bucket.Mirror(">", func() {
+		s.wake()
+		poke()
+	})
+	return s
+}
+
+// Run follows the bucket until the context ends.
+func (s *Store) Run(ctx context.Context) error { return s.mirror.Run(ctx) }
+
+func (s *Store) wake() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// Asked is everything that is asked for at one moment.
+type Asked struct {
+	// Signals are those that stand, by service name, then direction: down before up.
+	Signals []signal.Signal
+	// Requests are those that wait for their decision, oldest first.
+	Requests []signal.Request
+}
+
+// Asked returns what is asked for now. It is false until the bucket has been
+// read whole. Entries that cannot be read are passed over.
+func (s *Store) Asked(now time.Time) (Asked, bool) {
+	values, ok := s.mirror.Values()
+	if !ok {
+		return Asked{}, false
+	}
+	var out Asked
+	for key, v := range values {
+		switch {
+		case strings.HasPrefix(key, stepPrefix):
+		case strings.HasPrefix(key, requestPrefix):
+			var r signal.Request
+			if json.Unmarshal(v.Data, &r) == nil && r.Open(now) {
+				out.Requests = append(out.Requests, r)
+			}
+		default:
+			var sig signal.Signal
+			if json.Unmarshal(v.Data, &sig) != nil {
+				continue
+			}
+			if sig = sig.Alive(now, s.ttl); sig.Stands() {
+				out.Signals = append(out.Signals, sig)
+			}
+		}
+	}
+	slices.SortFunc(out.Requests, signal.Earlier)
+	slices.SortFunc(out.Signals, func(a, b signal.Signal) int {
+		if c := strings.Compare(a.Service, b.Service); c != 0 {
+			return c
+		}
+		return strings.Compare(string(a.Direction), string(b.Direction))
+	})
+	return out, true
+}
+
+func signalKey(service string, d signal.Direction) string {
+	return bus.Token(service) + "." + string(d)
+}
+
+// Take brings news of alerts to the bucket and returns the signal as it is then.
+func (s *Store) Take(ctx context.Context, n signal.News, now time.Time) (signal.Signal, error) {
+	key := signalKey(n.Service, n.Direction)
+	for range attempts {
+		var old signal.Signal
+		data, revision, err := s.bucket.Get(ctx, key)
+		known := err == nil
+		switch {
+		case errors.Is(err, bus.ErrNotFound):
+		case err != nil:
+			return signal.Signal{}, err
+		default:
+			// A value of an unknown form is written anew.
+			_ = json.Unmarshal(data, &old)
+		}
+		sig := signal.Take(old, n, now, s.ttl)
+		if !sig.Stands() && !known {
+			return sig, nil
+		}
+		if sig.Stands() {
+			err = s.put(ctx, key, sig, revision, s.ttl)
+		} else {
+			err = conflict(s.bucket.Delete(ctx, key, bus.IfRevision(revision)))
+		}
+		if !errors.Is(err, ErrConflict) {
+			return sig, err
+		}
+	}
+	return signal.Signal{}, fmt.Errorf("%s: %w", key, ErrConflict)
+}
+
+// Ask puts a request by hand. If one with that ID is there already and asks for
+// the same, that one is returned; otherwise the error is ErrDuplicate.
+func (s *Store) Ask(ctx context.Context, r signal.Request) (signal.Request, error) {
+	key := requestPrefix + bus.Token(r.ID)
+	for range attempts {
+		old, revision, err := s.request(ctx, key)
+		switch {
+		case err == nil && !old.Same(r):
+			return old, ErrDuplicate
+		case err == nil:
+			return old, nil
+		case !errors.Is(err, bus.ErrNotFound):
+			return r, err
+		}
+		if err := s.put(ctx, key, r, revision, pendingTTL); !errors.Is(err, ErrConflict) {
+			return r, err
+		}
+	}
+	return r, fmt.Errorf("%s: %w", key, ErrConflict)
+}
+
+func (s *Store) request(ctx context.Context, key string) (signal.Request, uint64, error) {
+	data, revision, err := s.bucket.Get(ctx, key)
+	if err != nil {
+		return signal.Request{}, revision, err
+	}
+	var r signal.Request
+	if err := json.Unmarshal(data, &r); err != nil {
+		return r, revision, fmt.Errorf("store: %s: %w", key, err)
+	}
+	return r, revision, nil
+}
+
+// Pending reports whether a request was neither answered nor withdrawn.
+func (s *Store) Pending(ctx context.Context, id string) (bool, error) {
+	r, _, err := s.request(ctx, requestPrefix+bus.Token(id))
+	if errors.Is(err, bus.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && len(r.Answer) == 0, err
+}
+
+// Answer puts the answer to a request, unless it has one already.
+func (s *Store) Answer(ctx context.Context, id string, answer []byte) error {
+	key := requestPrefix + bus.Token(id)
+	r, revision, err := s.request(ctx, key)
+	if err != nil || len(r.Answer) > 0 {
+		return err
+	}
+	r.Answer = answer
+	if err := s.put(ctx, key, r, revision, answeredTTL); !errors.Is(err, ErrConflict) {
+		return err
+	}
+	return nil // it was answered or withdrawn by somebody else
+}
+
+// Wait waits for the answer to a request, until the context ends. A request that
+// has none by then is withdrawn, so that it is not granted later; the answer is
+// nil then. The error is ErrUnderWay if it is being granted at that very moment.
+func (s *Store) Wait(ctx context.Context, serviceID, id string) ([]byte, error) {
+	key := requestPrefix + bus.Token(id)
+	for {
+		s.mu.Lock()
+		changed := s.changed
+		s.mu.Unlock()
+		if v, ok := s.mirror.Value(key); ok {
+			var r signal.Request
+			if json.Unmarshal(v.Data, &r) == nil && len(r.Answer) > 0 {
+				return r.Answer, nil
+			}
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return s.withdraw(context.WithoutCancel(ctx), serviceID, id)
+		}
+	}
+}
+
+func (s *Store) withdraw(ctx context.Context, serviceID, id string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	key := requestPrefix + bus.Token(id)
+	for range attempts {
+		r, revision, err := s.request(ctx, key)
+		if err == nil && len(r.Answer) > 0 {
+			return r.Answer, nil
+		}
+		if err == nil {
+			err = conflict(s.bucket.Delete(ctx, key, bus.IfRevision(revision)))
+		}
+		if errors.Is(err, ErrConflict) {
+			continue
+		}
+		if err != nil && !errors.Is(err, bus.ErrNotFound) {
+			return nil, err
+		}
+		step, _, err := s.Step(ctx, serviceID)
+		if err == nil && step != nil && step.Request == id {
+			err = ErrUnderWay
+		}
+		return nil, err
+	}
+	return nil, fmt.Errorf("%s: %w", key, ErrConflict)
+}
+
+// Step reads the last step of a service from the bus itself, and its revision
+// for Claim. The step is nil if there was none.
+func (s *Store) Step(ctx context.Context, serviceID string) (*signal.Step, uint64, error) {
+	data, revision, err := s.bucket.Get(ctx, stepPrefix+bus.Token(serviceID))
+	switch {
+	case errors.Is(err, bus.ErrNotFound):
+		return nil, revision, nil
+	case err != nil:
+		return nil, 0, err
+	}
+	var step signal.Step
+	if err := json.Unmarshal(data, &step); err != nil {
+		return nil, 0, fmt.Errorf("store: step of %s: %w", serviceID, err)
+	}
+	return &step, revision, nil
+}
+
+// KnownStep returns the last step of a service as far as it has been heard of.
+func (s *Store) KnownStep(serviceID string) *signal.Step {
+	v, ok := s.mirror.Value(stepPrefix + bus.Token(serviceID))
+	if !ok {
+		return nil
+	}
+	var step signal.Step
+	if json.Unmarshal(v.Data, &step) != nil {
+		return nil
+	}
+	return &step
+}
+
+// Claim writes a step that is about to be done, if the last one is still at
+// revision; otherwise the error is ErrConflict. It returns the new revision.
+func (s *Store) Claim(ctx context.Context, step signal.Step, revision uint64) (uint64, error) {
+	value, err := catalog.Encode(step)
+	if err != nil {
+		return 0, err
+	}
+	revision, err = s.bucket.Put(ctx, stepPrefix+bus.Token(step.ServiceID), value, bus.IfRevision(revision), bus.WithTTL(stepTTL))
+	return revision, conflict(err)
+}
+
+func (s *Store) put(ctx context.Context, key string, v any, revision uint64, ttl time.Duration) error {
+	value, err := catalog.Encode(v)
+	if err != nil {
+		return err
+	}
+	_, err = s.bucket.Put(ctx, key, value, bus.IfRevision(revision), bus.WithTTL(ttl))
+	return conflict(err)
+}
+
+func conflict(err error) error {
+	if errors.Is(err, bus.ErrConflict) {
+		return errors.Join(ErrConflict, err)
+	}
+	return err
+}

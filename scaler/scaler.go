@@ -1,0 +1,210 @@
+// Package scaler scales services within the bounds that their labels name, when
+// an alert or a person asks for it.
+package scaler
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/wagglehq/waggle/pkg/app"
+	"github.com/wagglehq/waggle/pkg/bus"
+	"github.com/wagglehq/waggle/pkg/docker"
+	"github.com/wagglehq/waggle/pkg/label"
+	"github.com/wagglehq/waggle/pkg/reconcile"
+	"github.com/wagglehq/waggle/scaler/internal/api"
+	"github.com/wagglehq/waggle/scaler/internal/engine"
+	"github.com/wagglehq/waggle/scaler/internal/notify"
+	"github.com/wagglehq/waggle/scaler/internal/policy"
+	"github.com/wagglehq/waggle/scaler/internal/signal"
+	"github.com/wagglehq/waggle/scaler/internal/store"
+	"github.com/wagglehq/waggle/scaler/internal/swarm"
+	"golang.org/x/sync/errgroup"
+)
+
+// Config is everything an operator sets.
+type Config struct {
+	// NATSURL names the servers of the bus, NATSKey is the scaler's secret there.
+	NATSURL string
+	NATSKey app.Secret
+	// DockerHost is the API of a manager.
+	DockerHost string
+	// Token must be sent by whoever asks for a scaling.
+	Token app.Secret
+	// SignalTTL is how long an alert stands that is not heard of again: two
+	// repeat intervals of Alertmanager.
+	SignalTTL time.Duration
+	// DefaultMin to Patience hold where a service has no label.
+	DefaultMin, DefaultMax       int
+	DefaultUpBy, DefaultDownBy   int
+	DefaultCooldownUp            time.Duration
+	DefaultCooldownDown          time.Duration
+	Patience                     time.Duration
+	DryRun                       bool
+	AlertmanagerURL              string
+	AlertLifetime                time.Duration
+	AlertScaleMin, AlertScaleMax bool
+	Instance                     string
+	// RequestPatience is how long a request by hand waits for its decision; 0 is 30 s.
+	RequestPatience time.Duration
+}
+
+// Labels describes the labels that the scaler reads.
+func Labels() []label.Spec { return policy.Labels() }
+
+// Service declares the flags and returns what runs until the context ends.
+func Service(fs *flag.FlagSet) func(context.Context, app.Shell) error {
+	var c Config
+	declare(fs, &c)
+	return func(ctx context.Context, sh app.Shell) error { return Run(ctx, c, sh) }
+}
+
+func declare(fs *flag.FlagSet, c *Config) {
+	d := policy.Standard()
+	fs.StringVar(&c.NATSURL, "nats-url", "nats://waggle_listener:4222", "servers of the bus, separated by commas")
+	fs.Var(&c.NATSKey, "nats-key", "secret of the scaler on the bus")
+	fs.StringVar(&c.DockerHost, "docker-host", docker.DefaultHost, "Docker API of a manager")
+	fs.Var(&c.Token, "token", "bearer token that whoever asks for a scaling must send; without one nothing can be asked")
+	fs.DurationVar(&c.SignalTTL, "signal-ttl", 2*time.Minute, "how long an alert stands that is not heard of again: two repeat intervals of Alertmanager")
+	fs.IntVar(&c.DefaultMin, "default-min", d.Min, "least number of replicas of a service without com.df.scaleMin")
+	fs.IntVar(&c.DefaultMax, "default-max", d.Max, "greatest number of replicas of a service without com.df.scaleMax")
+	fs.IntVar(&c.DefaultUpBy, "default-up-by", d.UpBy, "step up of a service without com.df.scaleUpBy")
+	fs.IntVar(&c.DefaultDownBy, "default-down-by", d.DownBy, "step down of a service without com.df.scaleDownBy")
+	fs.DurationVar(&c.DefaultCooldownUp, "default-cooldown-up", d.CooldownUp, "cooldown before a step up of a service without com.df.scaleCooldownUp")
+	fs.DurationVar(&c.DefaultCooldownDown, "default-cooldown-down", d.CooldownDown, "cooldown before a step down of a service without com.df.scaleCooldownDown")
+	fs.DurationVar(&c.Patience, "patience", d.Patience, "how long the tasks of a step may take to run before the next step no longer waits for them")
+	fs.BoolVar(&c.DryRun, "dry-run", false, "decide and tell, but change nothing")
+	fs.StringVar(&c.AlertmanagerURL, "alertmanager-url", "", "Alertmanager that is told of decisions, by alerts named scale_service; empty: none is")
+	fs.DurationVar(&c.AlertLifetime, "alert-timeout", 10*time.Second, "how long such an alert lasts")
+	fs.BoolVar(&c.AlertScaleMin, "alert-scale-min", false, "tell also of a request down at the least number of replicas")
+	fs.BoolVar(&c.AlertScaleMax, "alert-scale-max", true, "tell also of a request up at the greatest number of replicas")
+	fs.StringVar(&c.Instance, "instance", "", "name of this instance in decisions; empty: the host name")
+}
+
+func (c Config) defaults() policy.Defaults {
+	return policy.Defaults{
+		Min: c.DefaultMin, Max: c.DefaultMax, UpBy: c.DefaultUpBy, DownBy: c.DefaultDownBy,
+		CooldownUp: c.DefaultCooldownUp, CooldownDown: c.DefaultCooldownDown, Patience: c.Patience,
+	}
+}
+
+func (c Config) check() error {
+	errs := []error{c.defaults().Check()}
+	if c.SignalTTL < store.MinTTL {
+		errs = append(errs, fmt.Errorf("signal-ttl=%s: want at least %s", c.SignalTTL, store.MinTTL))
+	}
+	if c.AlertLifetime <= 0 {
+		errs = append(errs, fmt.Errorf("alert-timeout=%s: want more than 0s", c.AlertLifetime))
+	}
+	return errors.Join(errs...)
+}
+
+// Run runs the scaler until the context ends. It returns an error at once for a
+// wrong Config or a taken port; the bus and Docker need not be there yet.
+func Run(ctx context.Context, c Config, sh app.Shell) error {
+	client, err := docker.Connect(c.DockerHost, docker.AllowScale, sh.Log)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	return run(ctx, c, sh, swarm.New(client))
+}
+
+func run(ctx context.Context, c Config, sh app.Shell, sw engine.Swarm) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	if c.Instance == "" {
+		name, err := os.Hostname()
+		if err != nil {
+			return fmt.Errorf("instance: %w", err)
+		}
+		c.Instance = name
+	}
+	b, err := bus.Connect(bus.Options{URL: c.NATSURL, Component: "scaler", Key: string(c.NATSKey), Log: sh.Log})
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	notifier, err := notify.New(notify.Options{
+		URL: c.AlertmanagerURL, Lifetime: c.AlertLifetime, AtMin: c.AlertScaleMin, AtMax: c.AlertScaleMax, Log: sh.Log, Registry: sh.Registry,
+	})
+	if err != nil {
+		return err
+	}
+
+	// The loop exists only after what pokes it.
+	var loop atomic.Pointer[reconcile.Loop]
+	poke := func() {
+		if l := loop.Load(); l != nil {
+			l.Poke()
+		}
+	}
+	due := time.AfterFunc(time.Hour, poke)
+	defer due.Stop()
+	catalog := b.Catalog(poke)
+	statuses := b.Statuses(poke)
+	signals := store.New(b, c.SignalTTL, poke)
+	e := engine.New(engine.Options{
+		Bus: b, Catalog: catalog, Statuses: statuses, Store: signals, Swarm: sw, Notify: notifier.Tell, Poke: poke,
+		Defaults: c.defaults(), DryRun: c.DryRun, Instance: c.Instance, Now: time.Now, Log: sh.Log, Registry: sh.Registry,
+	})
+	loop.Store(reconcile.New(reconcile.Options{
+		Component: "scaler", Name: "decisions", Pause: 50 * time.Millisecond, Log: sh.Log, Registry: sh.Registry,
+	}, func(ctx context.Context) error {
+		next, err := e.Pass(ctx)
+		loop.Load().Applied(e.Policies())
+		if !next.IsZero() {
+			due.Reset(max(time.Until(next), 0))
+		}
+		return err
+	}))
+
+	started := time.Now()
+	router := app.Router(sh, func() error {
+		if !e.Passed() && time.Since(started) < 20*time.Second {
+			return errors.New("the catalog has not been read yet")
+		}
+		return nil
+	})
+	(&api.API{
+		Token: c.Token, Snapshot: catalog.Snapshot, Store: signals, Engine: e, Defaults: c.defaults(), Now: time.Now, Log: sh.Log,
+		Patience: cmp.Or(c.RequestPatience, signal.Patience),
+	}).Routes(router)
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return catalog.Run(ctx) })
+	g.Go(func() error { return statuses.Run(ctx) })
+	g.Go(func() error { return signals.Run(ctx) })
+	g.Go(func() error { return notifier.Run(ctx) })
+	g.Go(func() error { return loop.Load().Run(ctx) })
+	g.Go(func() error { return announce(ctx, b, c.Instance, sh, catalog, e) })
+	g.Go(func() error { return app.Serve(ctx, sh.Admin, router, sh.Log) })
+	return g.Wait()
+}
+
+// announceEvery is how often an instance says that it is there.
+const announceEvery = 10 * time.Second
+
+func announce(ctx context.Context, b *bus.Bus, instance string, sh app.Shell, catalog *bus.Catalog, e *engine.Engine) error {
+	tick := time.NewTicker(announceEvery)
+	defer tick.Stop()
+	for {
+		if snapshot, ok := catalog.Snapshot(); ok {
+			hash, _, _ := e.Policies()
+			if err := b.Announce(ctx, bus.Instance{Instance: instance, Revision: snapshot.Revision, Hash: hash, Version: sh.Version}); err != nil {
+				sh.Log.Debug("not announced", "error", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
