@@ -1,0 +1,501 @@
+package acceptance
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/net/websocket"
+
+	"github.com/wagglehq/waggle/pkg/bus"
+)
+
+// bystander is a service that is changed only to see what others notice.
+const bystander = "bystander"
+
+// outcome judges what the proxy says of a service that was deployed: nil when it is
+// as it must be, a finalError when it never will be.
+type outcome func(w *world, d deployment, s bus.Status, since time.Duration) error
+
+// inForce wants the labels to be applied.
+func inForce(w *world, d deployment, s bus.Status, since time.Duration) error {
+	if s.State == bus.StateRejected {
+		return &finalError{fmt.Errorf("%s is rejected: %s", d.name, s.Reason)}
+	}
+	return settled(w, d, s, since)
+}
+
+// refused wants them to be rejected, with a reason.
+func refused(_ *world, d deployment, s bus.Status, _ time.Duration) error {
+	if s.State != bus.StateRejected || s.Service != d.name || s.Reason == "" {
+		return fmt.Errorf("%s is %s (reason %q), want it to be rejected for a reason", s.Service, s.State, s.Reason)
+	}
+	return nil
+}
+
+// settled wants a verdict, whichever it is.
+func settled(w *world, d deployment, s bus.Status, since time.Duration) error {
+	switch s.State {
+	case bus.StateApplied, bus.StateIgnored, bus.StateRejected:
+		return nil
+	case bus.StateDegraded:
+		if since < knownTask && w.hasTask(d) {
+			return fmt.Errorf("%s is degraded although the DNS knows a task: %s", d.name, s.Reason)
+		}
+		return nil
+	}
+	return fmt.Errorf("%s is %s: %s", d.name, s.State, s.Reason)
+}
+
+// hasTask reports whether the DNS knows where requests for the service are to go.
+func (w *world) hasTask(d deployment) bool {
+	host := d.name
+	for label, value := range d.labels {
+		if strings.HasPrefix(label, "outboundHostname") {
+			host = value
+		}
+	}
+	return len(w.names.lookup(host)) > 0
+}
+
+// deploy gives a service its labels and waits for the outcome.
+func deploy(name string, labels map[string]string, want outcome) attempt {
+	return func(ctx context.Context, w *world) error { return w.deploy(ctx, deployment{name, labels}, want) }
+}
+
+func (w *world) deploy(ctx context.Context, d deployment, want outcome) error {
+	w.swarm.deploy(d)
+	return w.publish(ctx, func(st apiState, since time.Duration) error {
+		i := slices.IndexFunc(st.Services, func(s bus.Status) bool { return s.Service == d.name })
+		if i < 0 {
+			// A service that is not the proxy's business has no entry.
+			return want(w, d, bus.Status{Service: d.name, State: bus.StateIgnored}, since)
+		}
+		return want(w, d, st.Services[i], since)
+	})
+}
+
+// remove takes a service away and waits until the proxy knows.
+func remove(name string) attempt {
+	return func(ctx context.Context, w *world) error { return w.remove(ctx, name) }
+}
+
+func (w *world) remove(ctx context.Context, name string) error {
+	w.swarm.remove(name)
+	return w.publish(ctx, func(st apiState, _ time.Duration) error {
+		if slices.ContainsFunc(st.Services, func(s bus.Status) bool { return s.Service == name }) {
+			return fmt.Errorf("the proxy still has %s", name)
+		}
+		return nil
+	})
+}
+
+// publish writes the catalog and waits until the proxy has taken it in and the
+// check of what it says finds nothing wrong.
+func (w *world) publish(ctx context.Context, check func(apiState, time.Duration) error) error {
+	revision, err := w.swarm.write(ctx)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	return w.poll(ctx, stepLimit, func(ctx context.Context) error {
+		st, err := w.state(ctx)
+		if err == nil {
+			err = st.reached(revision)
+		}
+		if err != nil {
+			return err
+		}
+		return check(st, time.Since(began))
+	})
+}
+
+// knowHosts changes what the DNS knows.
+func knowHosts(text string) attempt {
+	return func(_ context.Context, w *world) error { return w.names.know(text) }
+}
+
+// greetings connects nine times, and all must be greeted by those wanted, and each
+// of those must have greeted.
+func greetings(port int, ids []string) attempt {
+	return func(ctx context.Context, _ *world) error {
+		seen := map[string]bool{}
+		for range 9 {
+			got, err := greeting(ctx, port)
+			if err != nil {
+				return err
+			}
+			i := slices.Index(ids, got)
+			if i < 0 {
+				i = slices.IndexFunc(ids, func(want string) bool { return is(got, want) })
+			}
+			if i < 0 {
+				return fmt.Errorf("port %d greets with %q, want %s", port, got, strings.Join(ids, ", "))
+			}
+			seen[ids[i]] = true
+		}
+		if len(seen) != len(ids) {
+			return fmt.Errorf("port %d greets with %s alone, want %s", port, strings.Join(slices.Sorted(maps.Keys(seen)), ", "), strings.Join(ids, ", "))
+		}
+		return nil
+	}
+}
+
+func greeting(ctx context.Context, port int) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	if err := conn.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		return "", err
+	}
+	line, err := bufio.NewReader(io.LimitReader(conn, 1024)).ReadString('\n')
+	if err != nil {
+		return "", fmt.Errorf("port %d: no greeting: %w", port, err)
+	}
+	return strings.TrimSpace(line), nil
+}
+
+// fetch makes a plain request that must reach an upstream.
+func (w *world) fetch(ctx context.Context, r request) (response, error) {
+	if err := r.complete(); err != nil {
+		return response{}, err
+	}
+	got, err := r.send(ctx, w.files)
+	if err == nil && (got.status != http.StatusOK || got.seen == nil) {
+		err = fmt.Errorf("%s: status %d, want 200 from an upstream", r.Path, got.status)
+	}
+	return got, err
+}
+
+// sticky wants requests without the cookie to reach both tasks, and requests with the
+// cookie of a task to reach that task alone.
+func sticky(path, cookie string) attempt {
+	return func(ctx context.Context, w *world) error {
+		cookies := map[string]string{} // by upstream
+		for range 12 {
+			got, err := w.fetch(ctx, request{Path: path})
+			if err != nil {
+				return err
+			}
+			value := ""
+			for _, c := range (&http.Response{Header: got.header}).Cookies() {
+				if c.Name == cookie {
+					value = c.Value
+				}
+			}
+			if value == "" {
+				return fmt.Errorf("no cookie %s is set", cookie)
+			}
+			cookies[got.seen.Service] = value
+		}
+		if want := []string{"at1", "at2"}; !slices.Equal(slices.Sorted(maps.Keys(cookies)), want) {
+			return fmt.Errorf("without the cookie %s are reached, want %s", slices.Sorted(maps.Keys(cookies)), want)
+		}
+		for task, value := range cookies {
+			for range 6 {
+				got, err := w.fetch(ctx, request{Path: path, Headers: map[string]string{"Cookie": cookie + "=" + value}})
+				if err != nil {
+					return err
+				}
+				if got.seen.Service != task {
+					return fmt.Errorf("with the cookie of %s, %s is reached", task, got.seen.Service)
+				}
+			}
+		}
+		return nil
+	}
+}
+
+// proxyProtocol sends a PROXY protocol header before the request.
+func proxyProtocol(path, ip string) attempt {
+	return func(ctx context.Context, w *world) error {
+		addr, err := netip.ParseAddr(ip)
+		if err != nil {
+			return err
+		}
+		before := fmt.Sprintf("PROXY TCP4 %s 127.0.0.1 40000 80\r\n", addr)
+		if addr.Is6() {
+			before = fmt.Sprintf("PROXY TCP6 %s ::1 40000 80\r\n", addr)
+		}
+		got, err := w.fetch(ctx, request{Path: path, before: before})
+		if err != nil {
+			return err
+		}
+		if saw := got.seen.Headers["X-Forwarded-For"]; saw != ip {
+			return fmt.Errorf("the upstream saw X-Forwarded-For %q, want %q", saw, ip)
+		}
+		return nil
+	}
+}
+
+// silence is how long a WebSocket says nothing.
+const silence = 4 * time.Second
+
+// webSocket keeps a connection over silence and a change of another service.
+func webSocket(path string) attempt {
+	return func(ctx context.Context, w *world) error {
+		c, err := websocket.NewConfig("ws://localhost"+path, "http://localhost")
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(ctx, requestLimit)
+		defer cancel()
+		var d net.Dialer
+		conn, err := d.DialContext(ctx, "tcp", "127.0.0.1:80")
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		if err := conn.SetDeadline(time.Now().Add(requestLimit)); err != nil {
+			return err
+		}
+		ws, err := websocket.NewClient(c, conn)
+		if err != nil {
+			return fmt.Errorf("upgrade: %w", err)
+		}
+		if err := echoes(ws, "before"); err != nil {
+			return fmt.Errorf("after the upgrade: %w", err)
+		}
+		if err := w.disturb(ctx, bystander); err != nil {
+			return err
+		}
+		if err := wait(ctx, silence); err != nil {
+			return err
+		}
+		if err := echoes(ws, "after"); err != nil {
+			return fmt.Errorf("after a change of another service and %v of silence: %w", silence, err)
+		}
+		return nil
+	}
+}
+
+func echoes(ws *websocket.Conn, text string) error {
+	if err := websocket.Message.Send(ws, text); err != nil {
+		return err
+	}
+	var got string
+	if err := websocket.Message.Receive(ws, &got); err != nil {
+		return err
+	}
+	if got != text {
+		return fmt.Errorf("%q came back, want %q", got, text)
+	}
+	return nil
+}
+
+// inFlight makes a slow request, changes another service while the upstream works
+// on it, and wants the answer whole.
+func inFlight(path, name string) attempt {
+	return func(ctx context.Context, w *world) error {
+		before := w.behind.slow.Load()
+		answered := make(chan error, 1)
+		go func() {
+			_, err := w.fetch(ctx, request{Path: path})
+			answered <- err
+		}()
+		if err := w.poll(ctx, stepLimit, func(context.Context) error {
+			select {
+			case err := <-answered:
+				return &finalError{errors.Join(fmt.Errorf("%s was over before anything changed", path), err)}
+			default:
+			}
+			if w.behind.slow.Load() == before {
+				return fmt.Errorf("%s has not reached an upstream", path)
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+		former, existed := w.swarm.labels(name)
+		if err := w.disturb(ctx, name); err != nil {
+			return err
+		}
+		if err := <-answered; err != nil {
+			return fmt.Errorf("while %s changed: %w", name, err)
+		}
+		if existed {
+			return w.deploy(ctx, deployment{name, former}, settled)
+		}
+		return w.remove(ctx, name)
+	}
+}
+
+// disturb changes a service: it gets one more path, or it is created.
+func (w *world) disturb(ctx context.Context, name string) error {
+	w.made++
+	path := fmt.Sprintf("/disturbed-%d", w.made)
+	labels, existed := w.swarm.labels(name)
+	if !existed {
+		labels["port"] = "8080"
+	}
+	if had := labels["servicePath"]; had != "" {
+		separator := w.script.env["SEPARATOR"]
+		if separator == "" {
+			separator = ","
+		}
+		path = had + separator + path
+	}
+	labels["servicePath"] = path
+	return w.deploy(ctx, deployment{name, labels}, settled)
+}
+
+// putFile uploads one of the test's own certificates.
+func putFile(name, file string, want int) attempt {
+	return func(ctx context.Context, w *world) error {
+		content, ok := w.files[strings.TrimPrefix(file, "@")]
+		if !ok {
+			return fmt.Errorf("the test makes no file %q", file)
+		}
+		status, body, err := w.put(ctx, name, content)
+		if err == nil && status != want {
+			err = fmt.Errorf("the upload is answered %d, want %d: %s", status, want, body)
+		}
+		return err
+	}
+}
+
+// putText uploads what is no certificate.
+func putText(name, text string) attempt {
+	return func(ctx context.Context, w *world) error {
+		status, body, err := w.put(ctx, name, []byte(text))
+		if err == nil && (status < 400 || status > 499) {
+			err = fmt.Errorf("the upload of what is no certificate is answered %d, want 4xx: %s", status, body)
+		}
+		if err == nil && (status == http.StatusUnauthorized || status == http.StatusNotFound || status == http.StatusMethodNotAllowed) {
+			err = fmt.Errorf("the upload is answered %d, which says nothing of its content: %s", status, body)
+		}
+		return err
+	}
+}
+
+// put is the original's way to bring a certificate.
+func (w *world) put(ctx context.Context, name string, content []byte) (status int, body []byte, err error) {
+	status, body, err = w.ask(ctx, http.MethodPut, "/v1/docker-flow-proxy/cert?certName="+url.QueryEscape(name), content)
+	return status, bytes.TrimSpace(body), err
+}
+
+// configLacks wants a text to be neither in the files of the configuration nor in
+// what HAProxy says it runs. The file may follow what runs a little later.
+func configLacks(text string) attempt {
+	return func(ctx context.Context, w *world) error {
+		return w.poll(ctx, stepLimit, func(ctx context.Context) error {
+			files := 0
+			err := filepath.WalkDir(filepath.Join(dataDir, "haproxy"), func(path string, d fs.DirEntry, err error) error {
+				if err != nil || d.IsDir() {
+					return err
+				}
+				content, err := os.ReadFile(path)
+				if errors.Is(err, fs.ErrNotExist) {
+					return nil // it was replaced at this moment
+				}
+				files++
+				if err == nil && bytes.Contains(content, []byte(text)) {
+					err = fmt.Errorf("%s contains %q", filepath.Base(path), text)
+				}
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			if files == 0 {
+				return errors.New("there is no configuration")
+			}
+			runs, err := running(ctx)
+			if err == nil && strings.Contains(runs, text) {
+				err = fmt.Errorf("HAProxy runs something with %q", text)
+			}
+			return err
+		})
+	}
+}
+
+// running is what HAProxy says of its backends and servers.
+func running(ctx context.Context) (string, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", hall+"/waggle/haproxy.sock")
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		return "", err
+	}
+	if _, err := io.WriteString(conn, "show backend; show servers state\n"); err != nil {
+		return "", err
+	}
+	text, err := io.ReadAll(conn)
+	if err == nil && !bytes.Contains(text, []byte("srv_addr")) {
+		err = fmt.Errorf("HAProxy answers %q", text)
+	}
+	return string(text), err
+}
+
+// killHAProxy kills all processes of HAProxy at once, and returns when they are dead.
+// No others than those of the case can be seen.
+func killHAProxy(ctx context.Context, w *world) error {
+	pids, err := haproxies()
+	if err != nil {
+		return err
+	}
+	if len(pids) < 2 {
+		return fmt.Errorf("%d processes of HAProxy were found, want a master and its worker", len(pids))
+	}
+	for _, pid := range pids {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return err
+		}
+	}
+	return w.poll(ctx, stepLimit, func(context.Context) error {
+		now, err := haproxies()
+		if err == nil && slices.ContainsFunc(now, func(pid int) bool { return slices.Contains(pids, pid) }) {
+			err = errors.New("a process of HAProxy does not end")
+		}
+		return err
+	})
+}
+
+// haproxies returns the processes of HAProxy that are not dead.
+func haproxies() ([]int, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, err
+	}
+	var pids []int
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		line, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
+		if err != nil {
+			continue // it has ended
+		}
+		// The program may stand behind the loader that starts it.
+		argv := strings.Split(string(line), "\x00")
+		if slices.Contains(argv, "-W") && slices.ContainsFunc(argv, func(a string) bool { return filepath.Base(a) == "haproxy" }) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}

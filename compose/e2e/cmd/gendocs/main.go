@@ -1,0 +1,71 @@
+// Command gendocs writes what is generated from the code: docs/labels.md,
+// docs/metrics.md, docs/settings.md and the listener's list of known labels. It
+// runs at the root of the repository, as 'make docs' does.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+
+	"github.com/wagglehq/waggle/compose/e2e/docs"
+	"github.com/wagglehq/waggle/listener"
+	"github.com/wagglehq/waggle/monitor"
+	"github.com/wagglehq/waggle/pkg/app"
+	"github.com/wagglehq/waggle/pkg/atomicfile"
+	"github.com/wagglehq/waggle/proxy"
+	"github.com/wagglehq/waggle/scaler"
+)
+
+func main() {
+	if err := write("."); err != nil {
+		fmt.Fprintf(os.Stderr, "gendocs: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+func components() []docs.Component {
+	declare := func(s func(*flag.FlagSet) func(context.Context, app.Shell) error) func(*flag.FlagSet) {
+		return func(fs *flag.FlagSet) { s(fs) }
+	}
+	return []docs.Component{
+		{Name: "listener", Title: "All components", Labels: listener.Labels(), Flags: declare(listener.Service)},
+		{Name: "proxy", Title: "Routes (proxy)", Labels: proxy.Labels(), Refused: proxy.Unsupported(), Flags: new(proxy.Config).Flags},
+		{Name: "monitor", Title: "Scraping and alerts (monitor)", Labels: monitor.Labels(), Flags: declare(monitor.Service)},
+		{Name: "scaler", Title: "Scaling (scaler)", Labels: scaler.Labels(), Flags: declare(scaler.Service)},
+	}
+}
+
+// write generates everything and then writes what differs. If anything fails before
+// that, nothing is written.
+func write(root string) error {
+	all := components()
+	names := make([]string, len(all))
+	for i, c := range all {
+		names[i] = c.Name
+	}
+	metrics, err := docs.Metrics(os.DirFS(root), names, append(names, "pkg")...)
+	if err != nil {
+		return err
+	}
+	labels, err := docs.LabelsPage(all)
+	if err != nil {
+		return err
+	}
+	known, err := docs.Known(all)
+	if err != nil {
+		return err
+	}
+	for path, content := range map[string][]byte{
+		"docs/labels.md":                     labels,
+		"docs/metrics.md":                    docs.MetricsPage(all, metrics),
+		"docs/settings.md":                   docs.SettingsPage(all),
+		"listener/internal/known/labels.txt": known,
+	} {
+		if _, err := atomicfile.Write(root+"/"+path, content, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}

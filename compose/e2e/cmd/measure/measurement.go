@@ -1,0 +1,458 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/wagglehq/waggle/compose/e2e/lab"
+	"github.com/wagglehq/waggle/compose/e2e/load"
+	"github.com/wagglehq/waggle/compose/e2e/stack"
+)
+
+// fewOthers is how many other services are there from the start.
+const fewOthers = 7
+
+// measurement is a deployed Waggle and what to do with it.
+type measurement struct {
+	*stack.Stack
+	out, log               io.Writer
+	runs, services, others int
+}
+
+// fill makes other services until there are so many, each with one task and a route.
+func (m *measurement) fill(ctx context.Context, have, want int) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	defer cancel()
+	began := time.Now()
+	names := make(chan string)
+	var wait sync.WaitGroup
+	errs := make(chan error, want)
+	for range 4 {
+		wait.Go(func() {
+			for name := range names {
+				errs <- m.Create(ctx, stack.Demo{Name: name, Replicas: 1, Unchecked: true, Labels: stack.Labels("/" + name)})
+			}
+		})
+	}
+	for i := have; i < want; i++ {
+		names <- fmt.Sprintf("other%d", i)
+	}
+	close(names)
+	wait.Wait()
+	close(errs)
+	for err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	for i := have; i < want; i++ {
+		if _, err := m.Since(ctx, stack.Manager, fmt.Sprintf("/other%d", i), stack.Answered); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(m.log, "measure: %d other services are answered after %v\n", want, time.Since(began).Round(time.Millisecond))
+	return m.quiet(ctx)
+}
+
+// quiet waits until the machine does little, for at most a minute.
+func (m *measurement) quiet(ctx context.Context) error {
+	for range 30 {
+		busy, err := stack.Busy(func() error { return pause(ctx, 2*time.Second) })
+		if err != nil {
+			return err
+		}
+		if busy < 35 {
+			return nil
+		}
+	}
+	fmt.Fprintln(m.log, "measure: the machine does not become quiet")
+	return nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// row prints a line of a table.
+func (m *measurement) row(cells ...any) {
+	texts := make([]string, len(cells))
+	for i, c := range cells {
+		switch c := c.(type) {
+		case time.Duration:
+			texts[i] = fmt.Sprintf("%.0f ms", float64(c.Microseconds())/1000)
+		case []time.Duration:
+			texts[i] = fmt.Sprintf("%.0f ms", float64(median(c).Microseconds())/1000)
+		default:
+			texts[i] = fmt.Sprint(c)
+		}
+	}
+	fmt.Fprintf(m.out, "| %s |\n", strings.Join(texts, " | "))
+}
+
+func (m *measurement) table(title string, columns ...string) {
+	fmt.Fprintf(m.out, "\n%s\n\n| %s |\n|%s\n", title, strings.Join(columns, " | "), strings.Repeat(" --- |", len(columns)))
+}
+
+func median[T cmp.Ordered](all []T) T {
+	sorted := slices.Sorted(slices.Values(all))
+	return sorted[(len(sorted)-1)/2]
+}
+
+// sample is what one run gave.
+type sample struct {
+	median, worst time.Duration
+	slow, busy    int
+}
+
+// sampled measures several runs, each of as many services as are asked for. one
+// measures one service and returns a time for each of the rows that it fills.
+func (m *measurement) sampled(ctx context.Context, rows int, one func(ctx context.Context, name string) ([]time.Duration, error)) ([][]sample, error) {
+	out := make([][]sample, rows)
+	for run := range m.runs {
+		if err := m.quiet(ctx); err != nil {
+			return nil, err
+		}
+		times := make([][]time.Duration, rows)
+		slow := m.Slow()
+		busy, err := stack.Busy(func() error {
+			for i := range m.services {
+				limited, cancel := context.WithTimeout(ctx, time.Minute)
+				took, err := one(limited, fmt.Sprintf("measured%d-%d", run, i))
+				cancel()
+				if err != nil {
+					return err
+				}
+				for row, d := range took {
+					times[row] = append(times[row], d)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		for row := range out {
+			out[row] = append(out[row], sample{median(times[row]), slices.Max(times[row]), m.Slow() - slow, busy})
+		}
+	}
+	return out, nil
+}
+
+// show prints a row of samples: the median of the runs' medians, the worst of all.
+func (m *measurement) show(what, where string, samples []sample) {
+	var medians []time.Duration
+	var worst []time.Duration
+	var each, slow, busy []string
+	for _, s := range samples {
+		medians, worst = append(medians, s.median), append(worst, s.worst)
+		each = append(each, fmt.Sprintf("%.0f/%.0f", float64(s.median.Microseconds())/1000, float64(s.worst.Microseconds())/1000))
+		slow = append(slow, fmt.Sprint(s.slow))
+		busy = append(busy, fmt.Sprintf("%d %%", s.busy))
+	}
+	m.row(what, where, median(medians), slices.Max(worst), strings.Join(each, ", "), strings.Join(slow, ", "), strings.Join(busy, ", "))
+}
+
+// latency measures how long the manager's proxy takes to follow the swarm.
+func (m *measurement) latency(ctx context.Context, where string) error {
+	m.table(fmt.Sprintf("Latency with %s, %d runs of %d services one after another, polled every 5 ms", where, m.runs, m.services),
+		"from -> to", "with", "median", "worst", "each run, median/worst in ms", "requests over 250 ms in the run", "machine busy")
+	for _, node := range []string{stack.Manager, stack.Worker} {
+		place := "proxy and task on one node"
+		if node != stack.Manager {
+			place = "proxy and task on different nodes"
+		}
+		samples, err := m.sampled(ctx, 4, func(ctx context.Context, name string) ([]time.Duration, error) {
+			appeared, err := m.Appear(ctx, stack.Demo{Name: name, Replicas: 1, Unchecked: true, Node: node, Labels: stack.Labels("/" + name)})
+			if err != nil {
+				return nil, err
+			}
+			// Each by itself, as if nothing had just happened.
+			if err := pause(ctx, 300*time.Millisecond); err != nil {
+				return nil, err
+			}
+			moved, left, err := m.Move(ctx, name, "/"+name, "/moved-"+name)
+			if err != nil {
+				return nil, err
+			}
+			if err := pause(ctx, 300*time.Millisecond); err != nil {
+				return nil, err
+			}
+			gone, err := m.Vanish(ctx, name, "/moved-"+name)
+			return []time.Duration{appeared, moved, left, gone}, err
+		})
+		if err != nil {
+			return err
+		}
+		for row, what := range []string{"task running -> first answer", "label changed -> new path answers", "label changed -> old path gone", "service removed -> path gone"} {
+			m.show(what, place, samples[row])
+		}
+	}
+	return nil
+}
+
+// loadTable begins a table of what became of requests.
+func (m *measurement) loadTable(title string) {
+	m.table(title, "what", "connections", "requests", "failed", "of these", "reloads", "p50", "p99", "worst", "machine busy")
+}
+
+// loaded sends 500 requests per second on 20 connections to the manager's proxy while
+// f runs, and for a second before and after, and prints a row.
+func (m *measurement) loaded(ctx context.Context, what, path string, keepAlive bool, f func(context.Context) error) error {
+	if err := m.quiet(ctx); err != nil {
+		return err
+	}
+	before, err := m.Reloads(ctx)
+	if err != nil {
+		return err
+	}
+	sending, stop := context.WithCancel(ctx)
+	defer stop()
+	var sent atomic.Int64
+	var report load.Report
+	done := make(chan error, 1)
+	busy, err := stack.Busy(func() error {
+		go func() {
+			var err error
+			report, err = load.Run(sending, load.Config{
+				URL: "http://" + m.Addr(stack.Manager) + path, Rate: 500, Connections: 20, KeepAlive: keepAlive, Duration: 10 * time.Minute, Timeout: 10 * time.Second,
+				Every: 50 * time.Millisecond, Progress: func(r load.Report) { sent.Add(int64(r.Requests)) },
+			})
+			done <- err
+		}()
+		flow := func() error {
+			from := sent.Load()
+			limited, cancel := context.WithTimeout(ctx, 30*time.Second)
+			defer cancel()
+			return lab.Poll(limited, "requests", func() error {
+				if sent.Load() < from+500 {
+					return errors.New("too few")
+				}
+				return nil
+			})
+		}
+		err := flow()
+		if err == nil {
+			err = f(ctx)
+		}
+		if err == nil {
+			err = flow()
+		}
+		stop()
+		return errors.Join(err, <-done)
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	// A controller that was started anew counts from zero.
+	after, err := m.Reloads(ctx)
+	reloads := fmt.Sprint(after - before)
+	if after < before || err != nil {
+		reloads = "counter began anew"
+	}
+	connections := "kept alive"
+	if !keepAlive {
+		connections = "one each"
+	}
+	var kinds []string
+	for _, k := range load.Kinds() {
+		if n := report.Kinds[k]; n > 0 {
+			kinds = append(kinds, fmt.Sprintf("%d %s", n, k))
+		}
+	}
+	m.row(what, connections, report.Requests, report.Failed, strings.Join(kinds, ", "), reloads,
+		fmt.Sprintf("%.1f ms", report.P50), fmt.Sprintf("%.1f ms", report.P99), fmt.Sprintf("%.1f ms", report.Max), fmt.Sprintf("%d %%", busy))
+	return nil
+}
+
+// both measures with connections that are kept alive, and with one per request.
+func (m *measurement) both(ctx context.Context, what, path string, f func(context.Context) error) error {
+	for _, keepAlive := range []bool{true, false} {
+		if err := m.loaded(ctx, what, path, keepAlive, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// steady makes a service that is asked while others change, and removes it at the end.
+func (m *measurement) with(ctx context.Context, d stack.Demo, f func() error) error {
+	if err := m.Create(ctx, d); err != nil {
+		return err
+	}
+	_, err := m.Running(ctx, d.Name, int(d.Replicas))
+	if err == nil {
+		_, err = m.Since(ctx, stack.Manager, d.Labels["com.df.servicePath"], stack.Answered)
+	}
+	if err == nil {
+		err = f()
+	}
+	return errors.Join(err, m.Remove(ctx, d.Name))
+}
+
+// changes are 50 of other services.
+func (m *measurement) changes(ctx context.Context) error {
+	m.loadTable("500 requests/s on 20 connections while other services change 50 times, 5 per second")
+	return m.with(ctx, stack.Demo{Name: "steady", Replicas: 1, Labels: stack.Labels("/steady")}, func() error {
+		n := 0
+		for _, kind := range []struct {
+			what   string
+			change func(context.Context, string) error
+		}{
+			{"paths", func(ctx context.Context, name string) error {
+				return m.Relabel(ctx, name, stack.Labels(fmt.Sprintf("/path%d", n)))
+			}},
+			{"domains", func(ctx context.Context, name string) error {
+				return m.Relabel(ctx, name, stack.Labels("/", "serviceDomain", fmt.Sprintf("d%d.acme.com,*.d%d.acme.com", n, n)))
+			}},
+			{"replicas", func(ctx context.Context, name string) error { return m.Scale(ctx, name, uint64(1+n/fewOthers%2)) }},
+		} {
+			err := m.both(ctx, kind.what, "/steady", func(ctx context.Context) error {
+				for range 50 {
+					n++
+					if err := kind.change(ctx, fmt.Sprintf("other%d", n%fewOthers)); err != nil {
+						return err
+					}
+					if err := pause(ctx, 200*time.Millisecond); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// updates are those of the service that is asked.
+func (m *measurement) updates(ctx context.Context) error {
+	m.loadTable("500 requests/s on 20 connections while the target itself is replaced or scaled")
+	for _, d := range []stack.Demo{
+		{Name: "first", Replicas: 1, Order: "start-first"},
+		{Name: "second", Replicas: 2, Order: "stop-first"},
+	} {
+		d.Labels = stack.Labels("/" + d.Name)
+		if err := m.with(ctx, d, func() error {
+			return m.both(ctx, fmt.Sprintf("update --force, %s, replicas: %d", d.Order, d.Replicas), "/"+d.Name, func(ctx context.Context) error { return m.Force(ctx, d.Name) })
+		}); err != nil {
+			return err
+		}
+	}
+	return m.with(ctx, stack.Demo{Name: "breathes", Replicas: 1, Labels: stack.Labels("/breathes")}, func() error {
+		return m.both(ctx, "scale 1 -> 5 -> 1", "/breathes", func(ctx context.Context) error {
+			return errors.Join(m.Resize(ctx, "breathes", 5), m.Resize(ctx, "breathes", 1))
+		})
+	})
+}
+
+// catch is what becomes of changes while somebody is away.
+func (m *measurement) catch(ctx context.Context) error {
+	m.table(fmt.Sprintf("One service created, one relabelled, one removed while somebody is away, %d times", m.runs),
+		"away", "all three right after its return, median", "worst", "machine busy")
+	for i, part := range stack.Parts() {
+		var times []time.Duration
+		busy, err := stack.Busy(func() error {
+			for run := range m.runs {
+				c := stack.Catch{Part: part, Suffix: fmt.Sprintf("%d-%d", i, run)}
+				if err := m.PrepareCatch(ctx, c); err != nil {
+					return err
+				}
+				took, err := m.CatchUp(ctx, c)
+				if err = errors.Join(err, m.EndCatch(ctx, c)); err != nil {
+					return err
+				}
+				times = append(times, took)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		m.row(part, times, slices.Max(times), fmt.Sprintf("%d %%", busy))
+	}
+	return nil
+}
+
+// again returns when everything works again after a trouble that just began: a
+// label changes, and the new path answers.
+func (m *measurement) again(ctx context.Context, to string) (time.Duration, error) {
+	began := time.Now()
+	if err := m.Relabel(ctx, "probe", stack.Labels(to)); err != nil {
+		return 0, err
+	}
+	at, err := m.Since(ctx, stack.Manager, to, stack.Answered)
+	return at.Sub(began), err
+}
+
+// kills sends SIGKILL to each part while requests flow.
+func (m *measurement) kills(ctx context.Context) error {
+	m.loadTable("500 requests/s on 20 connections while a process gets SIGKILL; a label changed at once after it")
+	demos := stack.Demo{Name: "probe", Replicas: 1, Labels: stack.Labels("/probe")}
+	var lines []string
+	err := m.with(ctx, stack.Demo{Name: "steady", Replicas: 1, Labels: stack.Labels("/steady")}, func() error {
+		return m.with(ctx, demos, func() error {
+			n := 0
+			trouble := func(what string, f func(context.Context) (string, error)) error {
+				return m.both(ctx, what, "/steady", func(ctx context.Context) error {
+					n++
+					note, err := f(ctx)
+					if err != nil {
+						return err
+					}
+					took, err := m.again(ctx, fmt.Sprintf("/probe%d", n))
+					if err == nil {
+						err = m.Ready(ctx)
+					}
+					lines = append(lines, fmt.Sprintf("- %s: %sthe new path answered after %d ms", what, note, took.Milliseconds()))
+					return err
+				})
+			}
+			for _, k := range stack.Kills() {
+				if err := trouble(k.Name, func(ctx context.Context) (string, error) {
+					if k.Outage == 0 {
+						return "", m.Kill(ctx, k)
+					}
+					took, err := m.Outage(ctx, k)
+					return fmt.Sprintf("listening again after %d ms; ", took.Milliseconds()), err
+				}); err != nil {
+					return err
+				}
+			}
+			return trouble("listener down, its store lost", func(ctx context.Context) (string, error) {
+				return "", m.LoseStore(ctx, func() error { return nil })
+			})
+		})
+	})
+	fmt.Fprintf(m.out, "\n%s\n", strings.Join(lines, "\n"))
+	return err
+}
+
+// own are updates of Waggle's services.
+func (m *measurement) own(ctx context.Context) error {
+	m.loadTable("500 requests/s on 20 connections to one node while a service of Waggle gets update --force")
+	return m.with(ctx, stack.Demo{Name: "steady", Replicas: 1, Labels: stack.Labels("/steady")}, func() error {
+		for _, service := range []string{"listener", "monitor", "scaler", "alertmanager", "proxy"} {
+			if err := m.both(ctx, service, "/steady", func(ctx context.Context) error { return m.Force(ctx, "waggle_"+service) }); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

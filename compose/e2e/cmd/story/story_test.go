@@ -1,0 +1,107 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestObjectsAreFoundAtAnyDepth(t *testing.T) {
+	found, err := objects([]byte(`{"a":[{"component":"proxy","state":"applied"},{"state":"x"}],"b":{"c":{"component":"monitor","state":"rejected","more":{"component":"z"}}}}`), "component", "state")
+	if err != nil || len(found) != 2 {
+		t.Fatalf("found %v, %v", found, err)
+	}
+	if _, err := objects([]byte("no JSON"), "a"); err == nil {
+		t.Error("what is no JSON is accepted")
+	}
+}
+
+func TestAnswersAreToldAgainstTheTask(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		42 * time.Millisecond:  "42 ms after the task ran",
+		-30 * time.Millisecond: "30 ms before Swarm has noted that the task runs",
+	} {
+		if got := after(d); got != want {
+			t.Errorf("%v is told as %q", d, got)
+		}
+	}
+	if got := shorten("a\n  b  "+strings.Repeat("c", 20), 6); got != "a b cc..." {
+		t.Errorf("shortened to %q", got)
+	}
+}
+
+func TestPollSaysWhatWasMissing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began, turns := time.Now(), 0
+		err := poll(t.Context(), time.Second, 100*time.Millisecond, "rain", func(context.Context) error {
+			turns++
+			return errors.New("only clouds")
+		})
+		if err == nil || err.Error() != "waited 1s in vain for rain: only clouds" || time.Since(began) != time.Second || turns < 9 {
+			t.Errorf("after %v and %d turns: %v", time.Since(began), turns, err)
+		}
+		if err := poll(t.Context(), time.Second, time.Millisecond, "sun", func(context.Context) error { return nil }); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// lookAt makes a story whose part at every port is this handler.
+func lookAt(t *testing.T, pages map[string]string) (*story, string) {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		page, ok := pages[r.URL.Path]
+		if !ok {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = w.Write([]byte(page))
+	}))
+	t.Cleanup(s.Close)
+	host, port, err := net.SplitHostPort(s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &story{host: host, out: &bytes.Buffer{}, began: time.Now()}, port
+}
+
+func TestPagesThatAreMissingAreErrors(t *testing.T) {
+	s, port := lookAt(t, map[string]string{"/healthz": "healthy"})
+	if body, err := s.get(t.Context(), port, "/healthz"); err != nil || string(body) != "healthy" {
+		t.Errorf("%q, %v", body, err)
+	}
+	if _, err := s.get(t.Context(), port, "/other"); err == nil || !strings.Contains(err.Error(), "404") {
+		t.Errorf("a missing page: %v", err)
+	}
+}
+
+func TestSamplesOfAMetric(t *testing.T) {
+	got := samples("# HELP a_total x\na_total{r=\"b\"} 2\na_total{r=\"a\"} 1\na_total_more 7\nb 3\n", "a_total")
+	if want := "a_total{r=\"a\"} 1\na_total{r=\"b\"} 2"; got != want {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestAFailedCommandTellsItsWords(t *testing.T) {
+	dir := t.TempDir()
+	script := "#!/bin/sh\n[ \"$1\" = good ] && echo fine && exit\necho 'Error: no such service' >&2\nexit 1\n"
+	if err := os.WriteFile(filepath.Join(dir, "docker"), []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+	if out, err := docker(t.Context(), "good"); err != nil || out != "fine" {
+		t.Errorf("%q, %v", out, err)
+	}
+	if _, err := docker(t.Context(), "service", "rm", "x"); err == nil || !strings.Contains(err.Error(), "docker service rm x: exit status 1: Error: no such service") {
+		t.Errorf("it says %v", err)
+	}
+}

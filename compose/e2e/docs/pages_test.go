@@ -1,0 +1,319 @@
+package docs
+
+import (
+	"bytes"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// pages are all pages for people, by path.
+func pages(t *testing.T) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/adr/*.md", "*/README.md"} {
+		found, err := filepath.Glob(root + "/" + pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range found {
+			out[strings.TrimPrefix(name, root+"/")] = text(t, strings.TrimPrefix(name, root+"/"))
+		}
+	}
+	for _, name := range []string{"README.md", "CONTRIBUTING.md", "docs/getting-started.md", "docs/operations.md", "docs/adr/0001-state-not-events.md"} {
+		if out[name] == "" {
+			t.Fatalf("%s is missing or empty", name)
+		}
+	}
+	return out
+}
+
+func text(t *testing.T, name string) string {
+	t.Helper()
+	content, err := os.ReadFile(root + "/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+func TestCommandsOfAPage(t *testing.T) {
+	page := "Text.\n```sh\nmake a\n# why\nmake b \\\n  C=1\n```\n1. More:\n\n   ```sh\n   make c\n   ```\n```yaml\nmake: no\n```\n"
+	if got, want := strings.Join(Commands(page), ";"), "make a;make b   C=1;make c"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if prose := WithoutBlocks(page); strings.Contains(prose, "make") || !strings.Contains(prose, "1. More:") {
+		t.Errorf("the prose is %q", prose)
+	}
+	if got := strings.Join(Links("[a](b.md) and [c](d.md#e), ![f](g.png \"h\")"), ";"); got != "b.md;d.md;g.png" {
+		t.Errorf("links are %q", got)
+	}
+}
+
+// rule is one form of command that a page may show.
+type rule struct {
+	form *regexp.Regexp
+	// by is what runs such a command: a Makefile that has the target, a script or
+	// a test in which the text stands.
+	by func(m []string) (file, has string)
+	// check returns what is wrong with the command, beyond its form.
+	check func(t *testing.T, page string, m []string) string
+}
+
+const assignments = `((?:[A-Z_]+=(?:"[^"]*"|\$\([^)]*\)|\S+) )*)`
+
+func rules() []rule {
+	in := func(file, has string) func([]string) (string, string) {
+		return func([]string) (string, string) { return file, has }
+	}
+	form := func(pattern string) *regexp.Regexp { return regexp.MustCompile("^" + pattern + "$") }
+	fine := func(*testing.T, string, []string) string { return "" }
+	return []rule{
+		{form(assignments + `make ([a-z-]+)((?: [A-Z_]+=(?:"[^"]*"|\S+))*)`),
+			func(m []string) (string, string) { return "Makefile", "\n" + m[2] + ": " },
+			func(t *testing.T, _ string, m []string) string { return variables(t, m[1]+m[3]) }},
+		{form(assignments + `compose/deploy((?: -c \S+| --with-registry-auth)*)`), in("compose/demo/demo.sh", "/../deploy"),
+			func(t *testing.T, page string, m []string) string {
+				for _, file := range regexp.MustCompile(`-c (\S+)`).FindAllStringSubmatch(m[2], -1) {
+					if !strings.Contains(page, "\n# "+file[1]+"\n") {
+						return "the page has no block that begins with # " + file[1]
+					}
+				}
+				return variables(t, m[1])
+			}},
+		{form(`eval "\$\(compose/init (--env)\)"`), in("compose/deploy", "--env"), fine},
+		{form(`docker stack deploy -c (compose/stack.yml) --with-registry-auth (waggle)`), in("compose/deploy", "docker stack deploy -c"), fine},
+		{form(`export ((?:[A-Z_]+=\S+ ?)+)`), in("compose/images/images.sh", "WAGGLE_TAG"),
+			func(t *testing.T, _ string, m []string) string { return variables(t, m[1]) }},
+		{form(`docker push \S+/waggle/([a-z]+):\S+`), in("compose/images/images.sh", "docker build"),
+			func(t *testing.T, _ string, m []string) string {
+				if _, err := os.Stat(root + "/" + m[1] + "/Dockerfile"); err != nil {
+					return "no such image"
+				}
+				return ""
+			}},
+		// What a component answers is proved by its own tests; here, that it is asked for
+		// what it has, at the port at which the demo publishes it.
+		{form(`curl (?:-X (POST) -H "Authorization: Bearer \$WAGGLE_TOKEN" )?'?http://localhost(?::(\d+))?(/[a-z0-9_/-]*)(?:\?[a-z0-9_=&]*)?'?`),
+			in("compose/e2e/cmd/story/story.go", "curl http://"), endpoint},
+		{form(`docker service (create) --name ([a-z]+) --network waggle --endpoint-mode dnsrr(?: --label com\.df\.\S+)+ waggle/demo:dev`), in("compose/e2e/cmd/story/story.go", `"--label"`), fine},
+		{form(`docker service (update --label-add com\.df\.\S+|rm) hello`), in("compose/e2e/cmd/story/story.go", `"--label-add"`), fine},
+		{form(`docker service (?:update --publish-(?:add published=80\d\d,target=8080,mode=host|rm 8080)|scale|logs --tail \d+) waggle_([a-z]+)(?:=[01])?`), in("compose/stack.yml", "endpoint_mode: dnsrr"), stackService},
+		{form(`docker volume inspect waggle_([a-z]+)`), in("compose/stack.yml", "\nvolumes:\n"), stackService},
+		{form(`cd ([a-z]+) && go test (?:-race |-run (\w+) )?(\./[a-z/]+/)( -update)?`), in("CONTRIBUTING.md", "go test"), goTest},
+	}
+}
+
+// variables returns the first variable that nothing reads.
+func variables(t *testing.T, words string) string {
+	read := ""
+	for _, name := range []string{"Makefile", "compose/stack.yml", "compose/init", "compose/deploy", "compose/images/images.sh"} {
+		read += text(t, name)
+	}
+	for _, m := range regexp.MustCompile(`([A-Z_]+)=`).FindAllStringSubmatch(words, -1) {
+		if !regexp.MustCompile(`\b` + m[1] + `\b`).MatchString(read) {
+			return "nothing reads " + m[1]
+		}
+	}
+	return ""
+}
+
+// endpoint checks a request to one of our own ports against the stack file and the routes in the code.
+func endpoint(t *testing.T, _ string, m []string) string {
+	method, port, where := "Get", m[2], m[3]
+	if m[1] == "POST" {
+		method = "Post"
+	}
+	if port == "" {
+		return "" // through the proxy, to a service of the page's own
+	}
+	service := regexp.MustCompile(`(?s)\n  ([a-z]+):\n(?:    [^\n]*\n)*?[^\n]*target: 8080, published: ` + port + `,`).FindStringSubmatch(text(t, "compose/demo.yml"))
+	if service == nil {
+		return "the demo publishes no port " + port
+	}
+	code := text(t, service[1]+"/internal/api/api.go")
+	for _, route := range regexp.MustCompile(`r\.`+method+`\("([^"]+)"`).FindAllStringSubmatch(code, -1) {
+		pattern := "/v1/" + strings.TrimPrefix(strings.TrimPrefix(route[1], "/v1"), "/")
+		if ok, _ := path.Match(strings.ReplaceAll(pattern, "{name}", "*"), where); ok {
+			return ""
+		}
+	}
+	return service[1] + " has no such path"
+}
+
+func stackService(t *testing.T, _ string, m []string) string {
+	if !strings.Contains(text(t, "compose/stack.yml"), "\n  "+m[1]+":\n") {
+		return "the stack has no " + m[1]
+	}
+	return ""
+}
+
+func goTest(t *testing.T, _ string, m []string) string {
+	var code []byte
+	found, err := filepath.Glob(root + "/" + m[1] + "/" + m[3] + "*_test.go")
+	if err != nil || len(found) == 0 {
+		return "no tests there"
+	}
+	for _, name := range found {
+		code = append(code, text(t, strings.TrimPrefix(name, root+"/"))...)
+	}
+	if m[2] != "" && !bytes.Contains(code, []byte("func "+m[2]+"(")) {
+		return "no such test"
+	}
+	if m[4] != "" && !bytes.Contains(code, []byte(`flag.Bool("update"`)) {
+		return "its tests know no -update"
+	}
+	return ""
+}
+
+// Every command on a page is one that we know, with what runs it.
+func TestCommandsOnThePagesAreKnown(t *testing.T) {
+	seen := 0
+	for name, page := range pages(t) {
+	commands:
+		for _, command := range Commands(page) {
+			seen++
+			for _, r := range rules() {
+				m := r.form.FindStringSubmatch(command)
+				if m == nil {
+					continue
+				}
+				if file, has := r.by(m); !strings.Contains(text(t, file), has) {
+					t.Errorf("%s: %s: %s has no %q", name, command, file, has)
+				}
+				if wrong := r.check(t, page, m); wrong != "" {
+					t.Errorf("%s: %s: %s", name, command, wrong)
+				}
+				continue commands
+			}
+			t.Errorf("%s: %s: no rule knows this command", name, command)
+		}
+	}
+	if seen < 30 {
+		t.Errorf("only %d commands were found", seen)
+	}
+	for _, script := range []string{"compose/init", "compose/deploy", ".ci/run"} {
+		if info, err := os.Stat(root + "/" + script); err != nil || info.Mode()&0o111 == 0 {
+			t.Errorf("%s cannot be called: %v", script, err)
+		}
+	}
+}
+
+func TestCommandsThatAreWrongAreFound(t *testing.T) {
+	for command, want := range map[string]string{
+		"curl http://localhost:8081/v1/nonsense":                  "listener has no such path",
+		"curl http://localhost:9999/v1/services":                  "the demo publishes no port 9999",
+		"docker volume inspect waggle_nonsense":                   "the stack has no nonsense",
+		"WAGGLE_NONSENSE=1 compose/deploy":                        "nothing reads WAGGLE_NONSENSE",
+		"compose/deploy -c nonsense.yml":                          "the page has no block that begins with # nonsense.yml",
+		"cd proxy && go test -run TestNonsense ./internal/route/": "no such test",
+	} {
+		for _, r := range rules() {
+			if m := r.form.FindStringSubmatch(command); m != nil {
+				if got := r.check(t, "", m); got != want {
+					t.Errorf("%s: %q, want %q", command, got, want)
+				}
+			}
+		}
+	}
+}
+
+func TestLinksLeadSomewhere(t *testing.T) {
+	for name, page := range pages(t) {
+		for _, link := range Links(page) {
+			if strings.Contains(link, "://") {
+				continue
+			}
+			if _, err := os.Stat(path.Join(root, path.Dir(name), link)); err != nil {
+				t.Errorf("%s leads to %s, which is not there", name, link)
+			}
+		}
+	}
+}
+
+func TestLabelsOnThePagesAreKnown(t *testing.T) {
+	known := map[string]bool{"cron": true, "letsencrypt": true, "x": true}
+	for line := range strings.Lines(text(t, "listener/internal/known/labels.txt")) {
+		if words := strings.Fields(line); len(words) > 0 && words[0] != "#" {
+			known[words[0]] = true
+		}
+	}
+	for name, page := range pages(t) {
+		for _, m := range regexp.MustCompile(`com\.df\.([A-Za-z]+)`).FindAllStringSubmatch(page, -1) {
+			if !known[m[1]] {
+				t.Errorf("%s names the label com.df.%s, which nobody knows", name, m[1])
+			}
+		}
+	}
+}
+
+// Variables on the pages that tell what to do are settings, or those of a script.
+func TestVariablesOnThePagesAreRead(t *testing.T) {
+	all := pages(t)
+	told := all["README.md"] + all["docs/getting-started.md"] + all["docs/operations.md"] + all["CONTRIBUTING.md"]
+	// On the page of migration only the right column is ours.
+	for line := range strings.Lines(all["docs/migrating.md"]) {
+		if cells := strings.Split(line, "|"); len(cells) == 4 {
+			told += cells[2] + "\n"
+		}
+	}
+	for _, m := range regexp.MustCompile("`([A-Z][A-Z0-9]*_[A-Z0-9_]+)(?:=[^`]*)?`").FindAllStringSubmatch(told, -1) {
+		if !strings.Contains(all["docs/settings.md"], "`"+m[1]+"`") && variables(t, m[1]+"=") != "" {
+			t.Errorf("nothing reads %s", m[1])
+		}
+	}
+}
+
+func TestLogLinesOnThePagesAreLogged(t *testing.T) {
+	_, table, _ := strings.Cut(text(t, "docs/operations.md"), "## Log lines")
+	table, _, _ = strings.Cut(table, "\n## ")
+	lines := regexp.MustCompile("(?m)^\\| `([^`]+)` \\|").FindAllStringSubmatch(table, -1)
+	if len(lines) < 10 {
+		t.Fatalf("only %d lines were found", len(lines))
+	}
+	var code []byte
+	for _, folder := range []string{"listener", "proxy", "monitor", "scaler", "pkg"} {
+		if err := filepath.WalkDir(root+"/"+folder, func(name string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+				return err
+			}
+			content, err := os.ReadFile(name)
+			code = append(code, content...)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, m := range lines {
+		if !bytes.Contains(code, []byte(`"`+m[1]+`"`)) {
+			t.Errorf("nobody logs %q", m[1])
+		}
+	}
+}
+
+func TestDecisionsAreNumberedWithoutGaps(t *testing.T) {
+	found, err := filepath.Glob(root + "/docs/adr/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(found)
+	for i, name := range found {
+		base := filepath.Base(name)
+		number := strings.TrimLeft(base[:4], "0")
+		title, _, _ := strings.Cut(text(t, "docs/adr/"+base), "\n")
+		if want := i + 1; len(number) == 0 || !strings.HasPrefix(title, "# "+number+". ") || base[4] != '-' || number != strconv.Itoa(want) {
+			t.Errorf("%s with the title %q: want number %d in both", base, title, want)
+		}
+		for _, heading := range []string{"\n## Context\n", "\n## Decision\n", "\n## Consequences\n"} {
+			if !strings.Contains(text(t, "docs/adr/"+base), heading) {
+				t.Errorf("%s has no part %s", base, strings.TrimSpace(heading))
+			}
+		}
+	}
+}

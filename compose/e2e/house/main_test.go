@@ -1,0 +1,80 @@
+package house
+
+import (
+	"context"
+	"flag"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/wagglehq/waggle/pkg/app"
+	"github.com/wagglehq/waggle/proxy"
+)
+
+// role makes the test's program play another part: process 1 of the proxy's
+// container takes in every child's end, so it cannot be the test itself, and the
+// controller that it keeps running is in the test.
+const role = "WAGGLE_HOUSE_ROLE"
+
+func TestMain(m *testing.M) {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	switch os.Getenv(role) {
+	case "supervisor":
+		os.Exit(supervise(ctx))
+	case "absent controller":
+		<-ctx.Done()
+	default:
+		os.Exit(m.Run())
+	}
+}
+
+func supervise(ctx context.Context) int {
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	var c proxy.Config
+	fs := flag.NewFlagSet("proxy", flag.ContinueOnError)
+	c.Flags(fs)
+	if err := fs.Parse(os.Args[1:]); err != nil {
+		log.Error("flags", "error", err)
+		return 2
+	}
+	// /proc/self/exe would be the name of the program that the supervisor starts.
+	self, err := os.Executable()
+	if err == nil {
+		err = os.Setenv(role, "absent controller")
+	}
+	if err == nil {
+		err = proxy.Supervise(ctx, c, []string{self}, app.Shell{Log: log, Registry: prometheus.NewRegistry()})
+	}
+	if err != nil {
+		log.Error("supervisor", "error", err)
+		return 1
+	}
+	return 0
+}
+
+// startHAProxy starts the supervisor, which starts HAProxy.
+func (h *house) startHAProxy() {
+	h.t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	cmd := exec.Command(self, h.flags("proxy")...) //nolint:noctx // The clean-up ends it.
+	cmd.Env = append(os.Environ(), role+"=supervisor")
+	h.process(cmd)
+	h.t.Cleanup(func() {
+		// It ends HAProxy, which is in a group of its own.
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_, _ = cmd.Process.Wait()
+	})
+	h.eventually("HAProxy listens", func() error {
+		_, err := os.Stat(filepath.Join(h.dir, "run", "haproxy.sock"))
+		return err
+	})
+}

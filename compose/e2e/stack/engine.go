@@ -1,0 +1,140 @@
+package stack
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// object is a JSON object.
+type object = map[string]any
+
+// Engine speaks to the Docker API. The docker command would add its own start to
+// what is measured, and pkg/docker may change nothing but replicas.
+type Engine struct{ client *http.Client }
+
+func newEngine(host string) *Engine {
+	path := strings.TrimPrefix(host, "unix://")
+	var d net.Dialer
+	return &Engine{&http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return d.DialContext(ctx, "unix", path) },
+	}}}
+}
+
+func (e *Engine) call(ctx context.Context, method, path string, body, v any) error {
+	var text []byte
+	if body != nil {
+		var err error
+		if text, err = json.Marshal(body); err != nil {
+			return err
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://engine/v1.41"+path, bytes.NewReader(text))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := e.client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(res.Body)
+	if err == nil && res.StatusCode >= http.StatusBadRequest {
+		err = fmt.Errorf("%s %s: %s: %s", method, path, res.Status, bytes.TrimSpace(answer))
+	}
+	if err == nil && v != nil {
+		err = json.Unmarshal(answer, v)
+	}
+	return err
+}
+
+func (e *Engine) post(ctx context.Context, path string, body, v any) error {
+	return e.call(ctx, http.MethodPost, path, body, v)
+}
+
+// Update changes a service's specification. Swarm itself writes to a service
+// while it moves, so a version that is out of date is read again.
+func (e *Engine) Update(ctx context.Context, name string, change func(spec map[string]any)) error {
+	for {
+		var service struct {
+			ID      string
+			Version struct{ Index uint64 }
+			Spec    map[string]any
+		}
+		if err := e.call(ctx, http.MethodGet, "/services/"+name, nil, &service); err != nil {
+			return err
+		}
+		change(service.Spec)
+		err := e.post(ctx, fmt.Sprintf("/services/%s/update?version=%d", service.ID, service.Version.Index), service.Spec, nil)
+		if err == nil || !strings.Contains(err.Error(), "out of sequence") {
+			return err
+		}
+	}
+}
+
+// Remove removes a service.
+func (e *Engine) Remove(ctx context.Context, name string) error {
+	return e.call(ctx, http.MethodDelete, "/services/"+name, nil, nil)
+}
+
+// Task is a task that is meant to run.
+type Task struct {
+	ID, NodeID   string
+	Slot         int
+	DesiredState string
+	Status       struct {
+		State     string
+		Timestamp time.Time
+	}
+}
+
+// Tasks returns the tasks of a service that are meant to run.
+func (e *Engine) Tasks(ctx context.Context, service string) ([]Task, error) {
+	filters, err := json.Marshal(map[string][]string{"service": {service}, "desired-state": {"running"}})
+	if err != nil {
+		return nil, err
+	}
+	var out []Task
+	err = e.call(ctx, http.MethodGet, "/tasks?filters="+url.QueryEscape(string(filters)), nil, &out)
+	return out, err
+}
+
+// Running waits until a service has so many running tasks and no others, and
+// returns when the last of them began to run, by the node's own word.
+func (e *Engine) Running(ctx context.Context, service string, want int) (time.Time, error) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		tasks, err := e.Tasks(ctx, service)
+		if err != nil {
+			return time.Time{}, err
+		}
+		var last time.Time
+		running := 0
+		for _, t := range tasks {
+			if t.Status.State == "running" {
+				running++
+				if t.Status.Timestamp.After(last) {
+					last = t.Status.Timestamp
+				}
+			}
+		}
+		if running == want && len(tasks) == want {
+			return last, nil
+		}
+		select {
+		case <-ctx.Done():
+			return time.Time{}, errors.Join(fmt.Errorf("%s: %d of %d tasks run: %+v", service, running, want, tasks), ctx.Err())
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,435 @@
+// Package stack deploys Waggle in a swarm of its own, as a user does, and lets
+// tests and measurements change services there and watch what comes of it.
+package stack
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/wagglehq/waggle/compose/e2e/lab"
+)
+
+// Manager and Worker are the two nodes.
+const (
+	Manager = "m1"
+	Worker  = "w1"
+)
+
+// Options say what to deploy.
+type Options struct {
+	// Images and Tag are those of 'make images'; waggle and dev if empty.
+	Images, Tag string
+	// Log receives one line per step, and may be nil.
+	Log io.Writer
+}
+
+// Stack is a deployed Waggle.
+type Stack struct {
+	*Engine
+	lab   *lab.Lab
+	token string
+	demo  string
+	// http asks ports of the nodes, each time on a new connection.
+	http *http.Client
+	slow atomic.Int64
+}
+
+// Deploy starts a swarm of a manager and a worker, and Waggle in it. When it
+// returns every task is healthy. On an error nothing is left behind.
+func Deploy(ctx context.Context, o Options) (*Stack, error) {
+	o.Images, o.Tag = cmp.Or(o.Images, "waggle"), cmp.Or(o.Tag, "dev")
+	if o.Log == nil {
+		o.Log = io.Discard
+	}
+	root, err := root()
+	if err != nil {
+		return nil, err
+	}
+	var images []string
+	for _, name := range []string{"listener", "proxy", "monitor", "scaler", "alertmanager", "demo"} {
+		images = append(images, fmt.Sprintf("%s/%s:%s", o.Images, name, o.Tag))
+	}
+	if err := present(ctx, images); err != nil {
+		return nil, err
+	}
+	l, err := lab.Start(ctx, lab.Options{Workers: 1, Images: images, Log: o.Log})
+	if err != nil {
+		return nil, err
+	}
+	manager := l.Node(Manager)
+	s := &Stack{
+		lab: l, token: rand.Text(), Engine: newEngine(manager.Host()), demo: images[len(images)-1],
+		http: &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DialContext: l.DialContext, DisableKeepAlives: true}},
+	}
+	deploy := exec.CommandContext(ctx, filepath.Join(root, "compose", "deploy"), "--resolve-image", "never")
+	deploy.Env = append(os.Environ(), "DOCKER_HOST="+manager.Host(), "WAGGLE_IMAGES="+o.Images, "WAGGLE_TAG="+o.Tag,
+		"ALERTMANAGER_IMAGE="+images[4], "WAGGLE_INIT_FLAGS=--skip-ports", "WAGGLE_TOKEN="+s.token)
+	if out, err := deploy.CombinedOutput(); err != nil {
+		return nil, errors.Join(fmt.Errorf("compose/deploy: %w:\n%s", err, out), s.Close())
+	}
+	if err := s.Ready(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// root finds the repository from within it.
+func root() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "compose", "stack.yml")); err == nil {
+			return dir, nil
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return "", errors.New("stack: this is not run inside the repository")
+		}
+		dir = parent
+	}
+}
+
+// present says which images 'make images' has still to build.
+func present(ctx context.Context, images []string) error {
+	var absent []string
+	for _, image := range images {
+		if err := exec.CommandContext(ctx, "docker", "image", "inspect", image).Run(); err != nil {
+			absent = append(absent, image)
+		}
+	}
+	if len(absent) > 0 {
+		return fmt.Errorf("stack: the machine's engine has no %s: run 'make images' first", strings.Join(absent, ", "))
+	}
+	return nil
+}
+
+// Close removes everything.
+func (s *Stack) Close() error { return s.lab.Close() }
+
+// Ready waits until every service of Waggle has its tasks.
+func (s *Stack) Ready(ctx context.Context) error {
+	return lab.Poll(ctx, "all tasks of Waggle", func() error {
+		out, err := s.Docker(ctx, "service", "ls", "--filter", "label=com.docker.stack.namespace=waggle", "--format", "{{.Name}} {{.Replicas}}")
+		if err != nil {
+			return err
+		}
+		lines := strings.Fields(out)
+		for i := 1; i < len(lines); i += 2 {
+			if have, want, _ := strings.Cut(lines[i], "/"); have != want || want == "0" {
+				return errors.New(strings.ReplaceAll(out, "\n", ", "))
+			}
+		}
+		if len(lines) != 10 {
+			return errors.New(strings.ReplaceAll(out, "\n", ", "))
+		}
+		return nil
+	})
+}
+
+// Docker runs the docker command on the manager.
+func (s *Stack) Docker(ctx context.Context, args ...string) (string, error) {
+	return s.lab.Node(Manager).Docker(ctx, args...)
+}
+
+// Hosts are the addresses of the engines for a Docker client.
+func (s *Stack) Hosts() []string {
+	return []string{s.lab.Node(Manager).Host(), s.lab.Node(Worker).Host()}
+}
+
+// Logs returns the end of what a service of Waggle said.
+func (s *Stack) Logs(ctx context.Context, service string) string {
+	out, err := exec.CommandContext(ctx, "docker", "-H", s.lab.Node(Manager).Host(), "service", "logs", "--raw", "--tail", "60", service).CombinedOutput()
+	if err != nil {
+		return fmt.Sprintf("%s%v", out, err)
+	}
+	return string(out)
+}
+
+// Addr is the address of a node, at whose port 80 a proxy answers.
+func (s *Stack) Addr(node string) string { return s.lab.Node(node).Addr() }
+
+// Demo is a service that answers with its name, as fast as it is asked.
+type Demo struct {
+	Name     string
+	Labels   map[string]string
+	Replicas uint64
+	// Node is where its tasks must run, anywhere if empty.
+	Node string
+	// Order is that of an update, "stop-first" if empty.
+	Order string
+	// Unchecked leaves the image's health check out, so that a task runs as soon as
+	// its process does.
+	Unchecked bool
+	// Args are those of the demo application.
+	Args []string
+}
+
+// Labels ask for a route to the demo application.
+func Labels(path string, more ...string) map[string]string {
+	out := map[string]string{"com.df.notify": "true", "com.df.servicePath": path, "com.df.port": "8080"}
+	for i := 0; i < len(more); i += 2 {
+		out["com.df."+more[i]] = more[i+1]
+	}
+	return out
+}
+
+// Create creates a service of the demo application.
+func (s *Stack) Create(ctx context.Context, d Demo) error {
+	if d.Args == nil {
+		d.Args = []string{"-concurrency", "100", "-service-time", "1ms"}
+	}
+	container := object{"Image": s.demo, "Args": d.Args}
+	if d.Unchecked {
+		container["Healthcheck"] = object{"Test": []string{"NONE"}}
+	}
+	var constraints []string
+	if d.Node != "" {
+		constraints = []string{"node.hostname==" + d.Node}
+	}
+	return s.post(ctx, "/services/create", object{
+		"Name": d.Name, "Labels": d.Labels,
+		"TaskTemplate": object{
+			"ContainerSpec": container, "Placement": object{"Constraints": constraints},
+			"Networks":      []object{{"Target": "waggle"}},
+			"RestartPolicy": object{"Condition": "any", "Delay": 500 * time.Millisecond},
+		},
+		"Mode":         object{"Replicated": object{"Replicas": d.Replicas}},
+		"UpdateConfig": object{"Parallelism": 1, "Order": cmp.Or(d.Order, "stop-first")},
+		"EndpointSpec": object{"Mode": "dnsrr"},
+	}, nil)
+}
+
+// Relabel replaces the labels of a service, and Scale its number of replicas.
+func (s *Stack) Relabel(ctx context.Context, name string, labels map[string]string) error {
+	return s.Update(ctx, name, func(spec map[string]any) { spec["Labels"] = labels })
+}
+
+// Scale asks for another number of replicas.
+func (s *Stack) Scale(ctx context.Context, name string, replicas uint64) error {
+	return s.Update(ctx, name, func(spec map[string]any) { spec["Mode"] = object{"Replicated": object{"Replicas": replicas}} })
+}
+
+// Get asks a node's proxy, on a new connection, and returns status and body.
+func (s *Stack) Get(ctx context.Context, node, path string) (int, string, error) {
+	return ask(ctx, s.http, http.MethodGet, "http://"+node+path, "")
+}
+
+func ask(ctx context.Context, client *http.Client, method, url, token string) (int, string, error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, nil)
+	if err != nil {
+		return 0, "", err
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	return res.StatusCode, strings.TrimSpace(string(body)), err
+}
+
+// Answer returns the name of the replica that answers at a path, an error if none does.
+func (s *Stack) Answer(ctx context.Context, node, path string) (string, error) {
+	status, body, err := s.Get(ctx, node, path)
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("%d %s", status, body)
+	}
+	// "hello from NAME at PATH, ..."
+	fields := strings.Fields(body)
+	if err == nil && len(fields) < 3 {
+		err = fmt.Errorf("answered with %q", body)
+	}
+	if err != nil {
+		return "", err
+	}
+	return fields[2], nil
+}
+
+// slow is how long a request of Since may take without being counted.
+const slow = 250 * time.Millisecond
+
+// Slow returns how many requests of Since took longer than 250 ms so far.
+func (s *Stack) Slow() int { return int(s.slow.Load()) }
+
+// Since sends a request to a node's proxy every 5 ms, each on a connection of its own
+// and whether or not those before are answered, and returns when an answer first
+// satisfied.
+func (s *Stack) Since(ctx context.Context, node, path string, satisfies func(status int) bool) (time.Time, error) {
+	asking, stop := context.WithCancel(ctx)
+	var wait sync.WaitGroup
+	defer wait.Wait()
+	defer stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	found := make(chan time.Time, 1)
+	var mu sync.Mutex // last is every request's
+	var last string
+	places := make(chan struct{}, 100)
+	for {
+		select {
+		case places <- struct{}{}:
+			wait.Go(func() {
+				defer func() { <-places }()
+				began := time.Now()
+				status, body, err := s.Get(asking, node, path)
+				now := time.Now()
+				if now.Sub(began) > slow {
+					s.slow.Add(1)
+				}
+				if err == nil && satisfies(status) {
+					select {
+					case found <- now:
+					default:
+					}
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				last = fmt.Sprintf("%d %q %v", status, body, err)
+			})
+		default:
+			// So many hang that one more tells nothing.
+		}
+		select {
+		case at := <-found:
+			return at, nil
+		case <-ctx.Done():
+			mu.Lock()
+			defer mu.Unlock()
+			return time.Time{}, fmt.Errorf("%s on %s: last answered with %s: %w", path, node, last, ctx.Err())
+		case <-tick.C:
+		}
+	}
+}
+
+// Answered and Gone are what Since waits for.
+func Answered(status int) bool { return status == http.StatusOK }
+
+// Gone says that no service is behind the path.
+func Gone(status int) bool {
+	return status == http.StatusServiceUnavailable || status == http.StatusNotFound
+}
+
+// Container returns the running container of a service's task on a node.
+func (s *Stack) Container(ctx context.Context, node, service string) (string, error) {
+	id, err := s.lab.Node(node).Docker(ctx, "ps", "-q", "--no-trunc", "--filter", "label=com.docker.swarm.service.name="+service, "--filter", "status=running")
+	if err == nil && (id == "" || strings.Contains(id, "\n")) {
+		err = fmt.Errorf("%s on %s: want one container, there are: %q", service, node, id)
+	}
+	return id, err
+}
+
+// Home returns the node on which the one task of a service runs.
+func (s *Stack) Home(ctx context.Context, service string) (string, error) {
+	for _, node := range []string{Manager, Worker} {
+		if _, err := s.Container(ctx, node, service); err == nil {
+			return node, nil
+		}
+	}
+	return "", fmt.Errorf("%s runs on no node", service)
+}
+
+// Inside asks a port of a task that is not published, and decodes its answer into
+// v, which may be a *string for the text.
+func (s *Stack) Inside(ctx context.Context, node, service string, port int, path string, v any) error {
+	return s.inside(ctx, node, service, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d%s", port, path), "", v)
+}
+
+func (s *Stack) inside(ctx context.Context, node, service, method, url, token string, v any) error {
+	container, err := s.Container(ctx, node, service)
+	if err != nil {
+		return err
+	}
+	dial, err := s.lab.Inside(ctx, node, container)
+	if err != nil {
+		return err
+	}
+	client := &http.Client{Timeout: 40 * time.Second, Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
+	status, body, err := ask(ctx, client, method, url, token)
+	switch {
+	case err != nil:
+		return err
+	case status != http.StatusOK:
+		return &StatusError{status, body}
+	}
+	if text, ok := v.(*string); ok {
+		*text = body
+		return nil
+	}
+	return json.Unmarshal([]byte(body), v)
+}
+
+// StatusError is an answer other than 200.
+type StatusError struct {
+	Status int
+	Body   string
+}
+
+// Error is the answer.
+func (e *StatusError) Error() string { return fmt.Sprintf("%d %s", e.Status, e.Body) }
+
+// AskScaler asks for a step by hand, with the token or without, and returns the answer.
+func (s *Stack) AskScaler(ctx context.Context, service, direction string, withToken bool) (string, error) {
+	node, err := s.Home(ctx, "waggle_scaler")
+	if err != nil {
+		return "", err
+	}
+	token := ""
+	if withToken {
+		token = s.token
+	}
+	var text string
+	err = s.inside(ctx, node, "waggle_scaler", http.MethodPost, "http://127.0.0.1:8080/v1/scale-service?service="+service+"&scale="+direction, token, &text)
+	return text, err
+}
+
+// Metric sums the samples of a metric of a service on a node.
+func (s *Stack) Metric(ctx context.Context, node, service, metric string) (float64, error) {
+	var text string
+	if err := s.Inside(ctx, node, service, 8080, "/metrics", &text); err != nil {
+		return 0, err
+	}
+	sum := 0.0
+	for line := range strings.Lines(text) {
+		name := line[:max(strings.IndexAny(line, "{ "), 0)]
+		if name != metric {
+			continue
+		}
+		var value float64
+		if _, err := fmt.Sscan(line[strings.LastIndexByte(strings.TrimSpace(line), ' ')+1:], &value); err != nil {
+			return 0, fmt.Errorf("%s: %w", strings.TrimSpace(line), err)
+		}
+		sum += value
+	}
+	return sum, nil
+}
+
+// Reloads returns how often the HAProxys of both nodes were reloaded.
+func (s *Stack) Reloads(ctx context.Context) (int, error) {
+	sum := 0.0
+	for _, node := range []string{Manager, Worker} {
+		n, err := s.Metric(ctx, node, "waggle_proxy", "waggle_proxy_reloads_total")
+		if err != nil {
+			return 0, err
+		}
+		sum += n
+	}
+	return int(sum), nil
+}
