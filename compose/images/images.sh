@@ -1,0 +1,123 @@
+#!/usr/bin/env bash
+# Builds the images: static binaries on this host, then one docker build each.
+#
+#   images.sh [NAME ...]     listener proxy monitor scaler demo alertmanager; all if none is named
+#
+# WAGGLE_IMAGES  the prefix of the names, waggle
+# WAGGLE_TAG     the tag, dev
+# WAGGLE_BASES   hub or local, to force where third-party images come from
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=compose/setup/common.sh
+. "$here/../setup/common.sh"
+cd "$here/../.."
+
+prefix=${WAGGLE_IMAGES:-waggle}
+tag=${WAGGLE_TAG:-dev}
+version=${WAGGLE_VERSION:-$(git describe --tags --always --dirty 2>/dev/null || echo unknown)}
+start=$EPOCHREALTIME
+
+names=("$@")
+[ "${#names[@]}" -gt 0 ] || names=(listener proxy monitor scaler demo alertmanager)
+
+# These are the defaults of the Dockerfiles too. Prometheus 3.5 is the line
+# with long support.
+declare -A hub=([proxy]=haproxy:3.4 [monitor]=prom/prometheus:v3.5.3 [alertmanager]=prom/alertmanager:v0.33.1)
+declare -A local=([proxy]=haproxy:3.4 [monitor]=prometheus:v3.5.3 [alertmanager]=alertmanager:v0.33.1)
+
+present() { docker image inspect "$1" >/dev/null 2>&1; }
+
+# hub_answers tries the smallest image there is; a machine without a way out
+# says so at once, and one behind a silent firewall after ten seconds.
+hub_answers() {
+  local had=1 answer=0
+  present hello-world && had=0
+  timeout 10 docker pull -q hello-world >/dev/null 2>&1 || answer=1
+  [ "$had" = 0 ] || docker rmi hello-world >/dev/null 2>&1 || true
+  return "$answer"
+}
+
+# source_of_bases decides between the official images and our equivalents, once
+# for all of them, and without asking the network when one kind is complete.
+source_of_bases() {
+  local name from=hub
+  for name in "${based[@]}"; do present "${hub[$name]}" || from=; done
+  if [ -z "$from" ]; then
+    from=local
+    for name in "${based[@]}"; do present "waggle-local/${local[$name]}" || from=; done
+  fi
+  if [ -z "$from" ]; then
+    if hub_answers; then from=hub; else from=local; fi
+  fi
+  echo "$from"
+}
+
+binary() {
+  local name=$1 module=$1
+  [ "$name" = demo ] && module=compose/e2e
+  mkdir -p "dist/$name/empty"
+  (cd "$module" && CGO_ENABLED=0 GOWORK=off go build -trimpath -ldflags "-s -w -X main.version=$version" \
+    -o "$OLDPWD/dist/$name/waggle-$name" "./cmd/$name") || die "$name does not build, see above"
+}
+
+image() {
+  local name=$1 args=() output
+  [ -n "${base[$name]:-}" ] && args=(--build-arg "BASE=${base[$name]}")
+  local dockerfile=$name/Dockerfile
+  [ "$name" = demo ] && dockerfile=compose/demo/Dockerfile
+  # The context is the one binary, so that little has to be sent and compared.
+  output=$(docker build -q -t "$prefix/$name:$tag" -f "$dockerfile" "${args[@]}" "dist/$name" 2>&1) ||
+    die "docker build of $name failed: $output"
+}
+
+docker version >/dev/null 2>&1 || die "no Docker engine answers; 'make setup' starts one"
+
+based=() built=()
+for name in "${names[@]}"; do
+  [ -n "${hub[$name]:-}" ] && based+=("$name")
+  [ "$name" = alertmanager ] || built+=("$name")
+done
+
+declare -A base=()
+jobs=()
+if [ "${#built[@]}" -gt 0 ]; then
+  (for name in "${built[@]}"; do binary "$name"; done) &
+  jobs+=($!)
+fi
+if [ "${#based[@]}" -gt 0 ]; then
+  from=${WAGGLE_BASES:-$(source_of_bases)}
+  wanted=()
+  for name in "${based[@]}"; do
+    case $from in
+      hub) base[$name]=${hub[$name]} wanted+=("${hub[$name]}") ;;
+      local) base[$name]=waggle-local/${local[$name]} wanted+=("${local[$name]}") ;;
+      *) die "WAGGLE_BASES is '$from'; it can be hub or local" ;;
+    esac
+  done
+  if [ "$from" = hub ]; then
+    for image in "${wanted[@]}"; do
+      present "$image" || timeout 600 docker pull -q "$image" || die "$image cannot be pulled; WAGGLE_BASES=local does without"
+    done
+  else
+    echo "images: no official images here; equivalents from the cached Debian root stand in: ${wanted[*]}"
+    as_root "$here/bases.sh" "$cache" "${wanted[@]}"
+  fi
+fi
+failed=0
+for job in "${jobs[@]}"; do wait "$job" || failed=1; done
+[ "$failed" = 0 ] || exit 1
+
+jobs=()
+for name in "${built[@]}"; do
+  image "$name" &
+  jobs+=($!)
+done
+for job in "${jobs[@]}"; do wait "$job" || failed=1; done
+[ "$failed" = 0 ] || exit 1
+# Alertmanager is taken as it is, under a name like the others.
+[[ " ${names[*]} " != *" alertmanager "* ]] || docker tag "${base[alertmanager]}" "$prefix/alertmanager:$tag"
+
+for name in "${names[@]}"; do
+  printf 'images: %s (%d MB)\n' "$prefix/$name:$tag" $(($(docker image inspect -f '{{.Size}}' "$prefix/$name:$tag") / 1000000))
+done
+echo "images: version $version, in $(since "$start")"
