@@ -1,0 +1,134 @@
+# All targets run from the root of the repository; 'make help' lists them.
+# Results of tools and downloads lie outside the tree, see compose/setup.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+WAGGLE_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/waggle
+export WAGGLE_CACHE
+# Found first, so that every target uses the pinned tools.
+export PATH := $(WAGGLE_CACHE)/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
+
+# The names of the images to build, all if empty.
+ONLY ?=
+# Further flags for the tests that need no swarm, such as -count=1 or -run X.
+UNIT_FLAGS ?=
+# Further flags for the tests on a real swarm.
+SWARM_FLAGS ?=
+# The file of cases for the proxy, and further flags such as -run ID,ID or -v.
+CASES ?= compose/e2e/acceptance/testdata/cases.json
+ACCEPTANCE_FLAGS ?=
+# Flags of the measurement, such as -runs 1 -only latency.
+MEASURE_FLAGS ?=
+FUZZTIME ?= 20s
+BENCHTIME ?= 1s
+
+timed := compose/check/timed.sh
+modules = $(shell go list -m -f '{{.Dir}}')
+# What needs a real swarm, or namespaces, stands in packages of its own, so that the
+# level of a test is seen from its place, and no test is left out by a forgotten tag.
+level4 := /compose/e2e/(lab|swarm|acceptance)(/|$$)
+
+.PHONY: help
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: setup
+setup: ## Install and prepare what building and testing need; it may be run again and again.
+	@$(timed) setup compose/setup/setup.sh
+
+.PHONY: images
+images: ## Build all images, or those named: make images ONLY="proxy demo".
+	@$(timed) images compose/images/images.sh $(ONLY)
+
+.PHONY: build
+build: ## Compile every package of the workspace.
+	@go build work
+
+.PHONY: check
+check: setup ## Run all checks that need no test to run (3 minutes at most).
+	@$(timed) check $(MAKE) -k fmt vet deps modules check-sleep check-shell check-docs lint
+
+.PHONY: fmt
+fmt: ## Fail if a file is not formatted by gofmt.
+	@$(timed) fmt bash -c 'files=$$(gofmt -l .); [ -z "$$files" ] || { echo "gofmt: run gofmt -w on:" $$files >&2; exit 1; }'
+
+.PHONY: vet
+vet: ## Run go vet over the workspace.
+	@$(timed) vet go vet work
+
+.PHONY: lint
+lint: ## Run golangci-lint over every module with the rules of .golangci.yml.
+	@$(timed) lint golangci-lint run $(addsuffix /...,$(modules))
+
+.PHONY: deps
+deps: ## Fail if a package imports what the directions of the house do not allow.
+	@$(timed) deps bash -o pipefail -c 'go list -json=ImportPath,Imports,TestImports,XTestImports work | go run ./compose/e2e/cmd/deps'
+
+.PHONY: modules
+modules: ## Fail if a module does not stand on its own, is untidy or out of step with the workspace.
+	@$(timed) modules compose/check/modules.sh
+
+.PHONY: check-sleep
+check-sleep: ## Fail if a test sleeps for real.
+	@$(timed) check-sleep compose/check/sleep.sh
+
+.PHONY: check-shell
+check-shell: ## Run shellcheck over all scripts.
+	@$(timed) check-shell bash -c 'git ls-files --cached --others --exclude-standard -z | xargs -0r grep -lIE "^#!/usr/bin/env bash|^# shellcheck shell=" | xargs -r shellcheck -x'
+
+.PHONY: check-docs
+check-docs: ## Fail if a generated page is out of date, or a page names what is not there.
+	@$(timed) check-docs compose/check/docs.sh
+
+.PHONY: test
+test: setup ## Run all tests: set-up, images, unit tests with the race detector, real swarm.
+	@$(MAKE) images
+	@$(MAKE) test-unit
+	@$(MAKE) test-swarm
+
+.PHONY: test-unit
+test-unit: ## Run the tests that need no swarm, with the race detector (needs setup).
+	@packages=$$(go list work | grep -vE '$(level4)'); \
+	$(timed) test-unit gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg -- -race -timeout 8m $(UNIT_FLAGS) $$packages
+
+.PHONY: test-swarm
+test-swarm: ## Run the tests on a real swarm of their own and the cases of the proxy, as root (needs setup and images).
+	@packages=$$(go list work | grep -E '$(level4)'); \
+	$(timed) test-swarm gotestsum --format standard-verbose -- -count=1 -p 1 -timeout 10m $(SWARM_FLAGS) $$packages
+
+.PHONY: acceptance
+acceptance: setup ## Run black-box cases of the proxy, as root: make acceptance CASES=file.
+	@$(timed) acceptance go run ./compose/e2e/cmd/acceptance $(ACCEPTANCE_FLAGS) "$(CASES)"
+
+.PHONY: measure
+measure: setup ## Measure latencies and lost requests on a swarm of its own (20 minutes; MEASURE_FLAGS, see -h).
+	@$(MAKE) images
+	@$(timed) measure go run ./compose/e2e/cmd/measure $(MEASURE_FLAGS)
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz test for FUZZTIME (20s).
+	@$(timed) fuzz compose/check/fuzz.sh $(FUZZTIME)
+
+.PHONY: bench
+bench: ## Run the benchmarks, each for BENCHTIME (1s).
+	@$(timed) bench go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $$(go list work | grep -vE '$(level4)')
+
+.PHONY: demo
+demo: setup ## Bring the demo up on this machine's engine.
+	@$(MAKE) images
+	@compose/demo/demo.sh up
+
+.PHONY: down
+down: ## Take the demo down.
+	@compose/demo/demo.sh down
+
+.PHONY: docs
+docs: ## Generate the pages of labels, metrics and settings, and the listener's list of labels.
+	@go run ./compose/e2e/cmd/gendocs
+
+.PHONY: clean
+clean: ## Remove what was built inside the tree; the cache of setup stays.
+	@rm -rf dist coverage
