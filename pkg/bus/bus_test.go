@@ -363,6 +363,19 @@ func TestLastMessagesOfAStream(t *testing.T) {
 	}
 }
 
+func TestReadingAgainAndAgainLeavesNoReaders(t *testing.T) {
+	b := bustest.Start(t).Prepared()
+	if err := b.Publish(t.Context(), bus.DecisionsStream, "web", []byte("one")); err != nil {
+		t.Fatal(err)
+	}
+	// The server admits about a thousand readers of one stream.
+	for i := range 1500 {
+		if got, err := b.Last(t.Context(), bus.DecisionsStream, 3); err != nil || len(got) != 1 {
+			t.Fatalf("reading number %d: %v, %v", i, got, err)
+		}
+	}
+}
+
 func TestToken(t *testing.T) {
 	for in, want := range map[string]string{"go-demo_main": "go-demo_main", "": "=", "a.b": "=YS5i", "a b": "=YSBi"} {
 		if got := bus.Token(in); got != want {

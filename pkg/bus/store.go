@@ -193,6 +193,9 @@ func (b *Bus) Publish(ctx context.Context, stream, tokens string, value []byte, 
 	return nil
 }
 
+// readerGone is when the server forgets a reader that could not be deleted.
+const readerGone = 10 * time.Second
+
 // Message is one message of a stream.
 type Message struct {
 	Subject string
@@ -214,12 +217,19 @@ func (b *Bus) Last(ctx context.Context, stream string, n int) ([]Message, error)
 	if info.LastSeq >= uint64(n) {
 		start = max(start, info.LastSeq-uint64(n)+1)
 	}
-	consumer, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: start,
+	consumer, err := s.CreateConsumer(ctx, jetstream.ConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: start, AckPolicy: jetstream.AckNonePolicy,
+		MemoryStorage: true, InactiveThreshold: readerGone,
 	})
 	if err != nil {
 		return nil, wrap("read", stream, "", err)
 	}
+	// A server admits a limited number of readers, so none waits to be forgotten.
+	defer func() {
+		if err := s.DeleteConsumer(context.WithoutCancel(ctx), consumer.CachedInfo().Name); err != nil {
+			b.log.Debug("a reader is left to expire", "stream", stream, "error", err)
+		}
+	}()
 	batch, err := consumer.Fetch(n, jetstream.FetchMaxWait(2*time.Second))
 	if err != nil {
 		return nil, wrap("read", stream, "", err)
