@@ -266,6 +266,10 @@ func TestPermissions(t *testing.T) {
 			_, err := proxy.Bucket(bus.SignalsBucket).Put(ctx, "x.up", []byte("{}"))
 			return err
 		},
+		"the scaler routes in the proxy's name": func(ctx context.Context) error {
+			_, err := scaler.Bucket(bus.ManualBucket).Put(ctx, "proxy.service.x", []byte("{}"))
+			return err
+		},
 		"the proxy speaks for the scaler": func(ctx context.Context) error {
 			_, err := proxy.Bucket(bus.StatusBucket).Put(ctx, "scaler.x", []byte("{}"))
 			return err

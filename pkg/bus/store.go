@@ -22,6 +22,9 @@ const (
 	StatusBucket = "status"
 	// SignalsBucket holds what alerts ask for, by service and direction.
 	SignalsBucket = "signals"
+	// ManualBucket holds what did not come by labels, by component: services of the
+	// older HTTP interfaces, certificates. Each component writes its own.
+	ManualBucket = "manual"
 )
 
 // The streams, to tail.
@@ -40,7 +43,7 @@ const markerTTL = 24 * time.Hour
 // settings up to date. replicas is the number of servers that keep each.
 func (b *Bus) Prepare(ctx context.Context, replicas int) error {
 	replicas = max(replicas, 1)
-	for _, bucket := range []string{CatalogBucket, AcceptedBucket, StatusBucket, SignalsBucket} {
+	for _, bucket := range []string{CatalogBucket, AcceptedBucket, StatusBucket, SignalsBucket, ManualBucket} {
 		if _, err := b.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
 			Bucket: bucket, History: 1, MaxValueSize: 512 << 10, MaxBytes: 64 << 20,
 			Replicas: replicas, LimitMarkerTTL: markerTTL,

@@ -98,6 +98,7 @@ func permissions(component string) *server.Permissions {
 		"$JS.API.DIRECT.GET.>",
 		"$JS.ACK.>", "$JS.FC.>",
 		"$KV.accepted." + component + ".>",
+		"$KV.manual." + component + ".>",
 		"$KV.status." + component + ".>",
 		"$KV.status.instance." + component + ".>",
 		"waggle.events." + component + ".>",
