@@ -126,11 +126,15 @@ type Renderer struct {
 	frame    string
 	// tables are those of which the frame was made, as far as it shows them.
 	tables   route.Tables
-	sections map[string]section
+	sections map[string]*section
 }
 
+// section is the text of a backend. from is where the backend stood when it was last
+// seen: what stands there is not changed by anybody, so that one look tells that it
+// is the same.
 type section struct {
 	of   route.Backend
+	from *route.Backend
 	text string
 }
 
@@ -140,7 +144,7 @@ func NewRenderer(s Settings) (*Renderer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Renderer{settings: s, frame: frame, sections: map[string]section{}}, nil
+	return &Renderer{settings: s, frame: frame, sections: map[string]*section{}}, nil
 }
 
 // Render returns the configuration of services. addresses returns the present ones
@@ -156,23 +160,24 @@ func (r *Renderer) Render(services []route.Service, tables route.Tables, address
 	f := File{Frame: r.frame, Maps: map[string][]route.Entry{
 		HostsMap: tables.Hosts, WildcardsMap: tables.Wildcards, PathsMap: tables.Paths, RedirectsMap: tables.Redirects,
 	}}
-	sections := make(map[string]section, len(r.sections))
+	sections := make(map[string]*section, len(r.sections))
 	for _, svc := range services {
-		for _, b := range svc.Backends {
+		for i, b := range svc.Backends {
 			s, ok := sections[b.Name] // there already for the other members of a group
 			if !ok {
 				s, ok = r.sections[b.Name]
-				ok = ok && reflect.DeepEqual(s.of, b)
+				ok = ok && (s.from == &svc.Backends[i] || reflect.DeepEqual(s.of, b))
 			}
 			if !ok {
 				text, err := renderBackend(b)
 				if err != nil {
 					return File{}, err
 				}
-				s = section{of: b, text: text}
+				s = &section{of: b, text: text}
 			}
+			s.from = &svc.Backends[i]
 			sections[b.Name] = s
-			out := Backend{Name: b.Name, Text: s.text, Plain: b.Handling.Plain() && b.Stream == nil}
+			out := Backend{Name: b.Name, Text: s.text, Plain: plainBackend(b)}
 			options := streamOptions(b.Stream, strings.Join(serverOptions(b.Handling, r.settings.SecretsDir), " "))
 			for _, a := range addresses(svc, b) {
 				server := Server{Name: ServerName(b, a), Addr: netip.AddrPortFrom(a, uint16(b.Port)), Options: options}
@@ -190,6 +195,9 @@ func (r *Renderer) Render(services []route.Service, tables route.Tables, address
 	f.Backends = join(f.Backends)
 	return f, nil
 }
+
+// plainBackend reports whether the section of a backend holds nothing but its name.
+func plainBackend(b route.Backend) bool { return b.Handling.Plain() && b.Stream == nil }
 
 // cookieValue stands for a task in a client's cookie without telling its address.
 func cookieValue(backend string, a netip.Addr) string {

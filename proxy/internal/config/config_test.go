@@ -296,39 +296,3 @@ func FuzzLabels(f *testing.F) {
 		}
 	})
 }
-
-func BenchmarkOneChangeOf1000(b *testing.B) {
-	var services []catalog.Service
-	for i := range 1000 {
-		services = append(services, catalog.Service{ID: fmt.Sprint(i), Name: fmt.Sprintf("s%d", i), CreatedAt: time.Unix(int64(i), 0), Labels: map[string]string{
-			catalog.Notify: "true", "com.df.servicePath": fmt.Sprintf("/p%d,/q%d", i, i), "com.df.port": "8080", "com.df.serviceDomain": fmt.Sprintf("h%d.acme.com", i%500),
-		}})
-	}
-	r, err := NewRenderer(settings("/x"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	servers := func(route.Service, route.Backend) []netip.Addr { return []netip.Addr{netip.MustParseAddr("10.0.0.2")} }
-	settler := route.NewSettler(route.Options{})
-	var accepted map[string]catalog.Service
-	var have File
-	pass := func() {
-		d := settler.Settle(services, accepted)
-		want, err := r.Render(d.Services, d.Tables, servers)
-		if err != nil {
-			b.Fatal(err)
-		}
-		Diff(have, want, Abilities{DynamicBackends: true})
-		accepted, have = d.Accepted, want
-	}
-	pass()
-	for i := 0; b.Loop(); i++ {
-		labels := map[string]string{}
-		for k, v := range services[500].Labels {
-			labels[k] = v
-		}
-		labels["com.df.servicePath"] = fmt.Sprintf("/moved%d", i)
-		services[500].Labels = labels
-		pass()
-	}
-}

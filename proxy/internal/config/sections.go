@@ -217,6 +217,10 @@ func untrusted(trusted []netip.Prefix) condition {
 // rules is part of what labels mean: redirects come before refusals, those
 // before what changes the request.
 func renderBackend(b route.Backend) (string, error) {
+	if plainBackend(b) {
+		// Most are, and the library takes its time.
+		return "backend " + b.Name + " from " + Defaults + "\n", nil
+	}
 	library.Lock()
 	defer library.Unlock()
 	w, err := newScratch()

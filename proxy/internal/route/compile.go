@@ -67,8 +67,9 @@ type Step struct {
 //  6. The older service comes first, then the smaller ID, then the smaller index.
 //
 // A default backend comes after all that.
-func compare(a, b leaf) int {
-	return cmp.Or(
+func compare(a, b *leaf) int {
+	// What decides nearly always comes by itself, because all arguments are evaluated.
+	if n := cmp.Or(
 		firstIf(!a.fallback, !b.fallback),
 		firstIf(wellKnown(a.path), wellKnown(b.path)),
 		firstIf(a.explicit() != "", b.explicit() != ""),
@@ -76,6 +77,10 @@ func compare(a, b leaf) int {
 		cmp.Compare(hostRank(b), hostRank(a)),
 		cmp.Compare(len(b.path), len(a.path)),
 		cmp.Compare(b.conditions(), a.conditions()),
+	); n != 0 {
+		return n
+	}
+	return cmp.Or(
 		catalog.Older(a.route.Service, b.route.Service),
 		cmp.Compare(a.route.Index, b.route.Index),
 		cmp.Compare(a.host, b.host),
@@ -94,13 +99,16 @@ func firstIf(a, b bool) int {
 	return 1
 }
 
-// leaf is one claim of one route.
+// leaf is one claim of one route, and what the compiler found out about it: whether a
+// request reaches it, or who takes its requests.
 type leaf struct {
 	claim
-	route *Route
+	route   *Route
+	reached bool
+	blocked string
 }
 
-func (l leaf) explicit() string {
+func (l *leaf) explicit() string {
 	if l.path == "/" {
 		return ""
 	}
@@ -108,11 +116,11 @@ func (l leaf) explicit() string {
 }
 
 // simple reports whether the look-ups alone decide about it.
-func (l leaf) simple() bool { return l.also == "" }
+func (l *leaf) simple() bool { return l.also == "" }
 
 // conditions is how many things besides host and path must hold; a path or host
 // that is matched in another way than usual is one.
-func (l leaf) conditions() int {
+func (l *leaf) conditions() int {
 	if l.fallback {
 		return 0
 	}
@@ -127,7 +135,7 @@ func (l leaf) conditions() int {
 }
 
 // steps are the conditions that remain when a look-up has found a path below node.
-func (l leaf) steps() []Condition {
+func (l *leaf) steps() []Condition {
 	out := slices.Clone(l.route.Conditions)
 	if m := l.route.pathMatch(); m != MatchPrefix {
 		out = append([]Condition{{Fetch: FetchPath, Match: m, Values: []string{l.path}}}, out...)
@@ -139,7 +147,7 @@ func (l leaf) steps() []Condition {
 }
 
 // node is the shortest prefix of the paths that it may fit.
-func (l leaf) node() string {
+func (l *leaf) node() string {
 	if l.fallback {
 		return "/"
 	}
@@ -156,7 +164,7 @@ func wellKnown(path string) bool {
 }
 
 // hostRank is greater for the more specific host.
-func hostRank(l leaf) int {
+func hostRank(l *leaf) int {
 	switch {
 	case l.host == "" || l.fallback:
 		return 0
@@ -168,7 +176,7 @@ func hostRank(l leaf) int {
 
 // pattern is the host by which a leaf is filed: one whose host the tables cannot
 // look up is filed under none and tried for every class.
-func (l leaf) pattern() string {
+func (l *leaf) pattern() string {
 	if l.route.HostMatch != "" || l.fallback {
 		return ""
 	}
@@ -178,36 +186,29 @@ func (l leaf) pattern() string {
 // class is the key under which the paths of a host pattern stand: "*.acme.com" is ".acme.com".
 func class(host string) string { return strings.TrimPrefix(host, "*") }
 
-// covers reports whether every host of a class fits a host pattern, or may fit.
-func covers(pattern, class string) bool {
-	switch {
-	case pattern == "":
-		return true
-	case strings.HasPrefix(pattern, "*"):
-		return strings.HasSuffix(class, pattern[1:])
-	}
-	return pattern == class
-}
-
 // Compile makes the tables of routes, whose claims are all different. The second result
 // names, by service ID, the claims that no request reaches, with the reason.
-func Compile(routes []Route) (Tables, map[string][]string) {
-	c := compiler{byHost: map[string][]leaf{}, chains: map[string]Chain{}, reached: map[leaf]bool{}, blocked: map[leaf]string{}}
-	for i := range routes {
-		for _, cl := range routes[i].claims() {
-			l := leaf{cl, &routes[i]}
+func Compile(routes []*Route) (Tables, map[string][]string) {
+	c := compiler{byHost: make(map[string][]*leaf, len(routes)), wildcards: map[string][]*leaf{}, chains: map[string]Chain{}}
+	for _, r := range routes {
+		leaves := make([]leaf, len(r.claimed))
+		for i, cl := range r.claimed {
+			l := &leaves[i]
+			l.claim, l.route = cl, r
 			c.byHost[l.pattern()] = append(c.byHost[l.pattern()], l)
 		}
 	}
-	for _, leaves := range c.byHost {
+	for host, leaves := range c.byHost {
 		slices.SortFunc(leaves, compare)
-	}
-	for host := range c.byHost {
 		if strings.HasPrefix(host, "*") {
-			c.wildcards = append(c.wildcards, host)
+			c.wildcards[class(host)] = leaves
 		}
 	}
-	slices.Sort(c.wildcards)
+	for _, l := range c.byHost[""] {
+		if l.route.HostMatch != "" && !l.fallback {
+			c.compared = append(c.compared, l)
+		}
+	}
 	// The class of no host comes first: others lead on to it.
 	none := c.class("", nil)
 	for _, host := range slices.Sorted(maps.Keys(c.byHost)) {
@@ -227,49 +228,69 @@ func Compile(routes []Route) (Tables, map[string][]string) {
 	slices.SortFunc(c.t.Wildcards, func(a, b Entry) int {
 		return cmp.Or(cmp.Compare(len(b.Key), len(a.Key)), byKey(a, b))
 	})
-	return c.t, shadows(c.blocked, c.reached)
+	return c.t, shadows(c.byHost)
 }
 
 type compiler struct {
-	byHost    map[string][]leaf
-	wildcards []string
-	t         Tables
-	chains    map[string]Chain
-	reached   map[leaf]bool
-	blocked   map[leaf]string
+	// byHost are the leaves by their patterns, each list in its order.
+	byHost map[string][]*leaf
+	// wildcards are those of them with a wildcard, by their classes.
+	wildcards map[string][]*leaf
+	// one is the level of one class after the other.
+	one level
+	// compared are those of no host whose host is a condition.
+	compared []*leaf
+	t        Tables
+	chains   map[string]Chain
 }
 
 // level is what requests of one class find.
 type level struct {
 	// taken are the leaves that the look-up alone finds, by their paths, where
 	// no other such leaf comes before.
-	taken map[string]leaf
+	taken map[string]*leaf
 	// conditional are the others, in their order.
-	conditional []leaf
+	conditional []*leaf
 	// nodes are the paths at which something is found.
 	nodes map[string]bool
+	// candidates are all leaves that a request of the class may find.
+	candidates []*leaf
+}
+
+// clear makes a level fit for another class.
+func (lv *level) clear() {
+	if lv.taken == nil {
+		lv.taken, lv.nodes = map[string]*leaf{}, map[string]bool{}
+	}
+	clear(lv.taken)
+	clear(lv.nodes)
+	lv.conditional, lv.candidates = lv.conditional[:0], lv.candidates[:0]
 }
 
 // class adds the entries of one host pattern. none is the level of no host, to
 // which a request comes that finds nothing here.
 func (c *compiler) class(host string, none *level) *level {
-	own := c.byHost[host]
 	name := class(host)
-	candidates := slices.Clone(own)
-	for _, w := range c.wildcards {
-		if w != host && covers(w, name) {
-			candidates = append(candidates, c.byHost[w]...)
+	lv := &c.one
+	if none == nil {
+		lv = &level{}
+	}
+	lv.clear()
+	candidates := append(lv.candidates, c.byHost[host]...)
+	for i, letter := range name {
+		if letter == '.' && (i > 0 || !strings.HasPrefix(host, "*")) {
+			candidates = append(candidates, c.wildcards[name[i:]]...)
 		}
 	}
 	if host != "" {
 		candidates = append(candidates, c.before(candidates)...)
 	}
 	slices.SortFunc(candidates, compare)
-	lv := &level{taken: map[string]leaf{}, nodes: map[string]bool{}}
+	lv.candidates = candidates
 	for _, l := range candidates {
 		if winner, ok := taker(lv.taken, l.node()); ok {
 			if l.pattern() == host {
-				c.blocked[l] = winner.route.Service.Name
+				l.blocked = winner.route.Service.Name
 			}
 			continue
 		}
@@ -288,7 +309,7 @@ func (c *compiler) class(host string, none *level) *level {
 			}
 		}
 	}
-	for _, node := range slices.Sorted(maps.Keys(lv.nodes)) {
+	for node := range lv.nodes { // the table is sorted at the end
 		if value := c.value(lv.at(node), none, node); value != "" {
 			c.t.Paths = append(c.t.Paths, Entry{Key: name + node, Value: value})
 		}
@@ -299,11 +320,17 @@ func (c *compiler) class(host string, none *level) *level {
 // before returns the leaves without a host that must be found by the first
 // look-up of a class, because they come before one with a host, or because their
 // host is a condition.
-func (c *compiler) before(candidates []leaf) []leaf {
+func (c *compiler) before(candidates []*leaf) []*leaf {
 	worst := slices.MaxFunc(candidates, compare)
-	var out []leaf
+	var out []*leaf
 	for _, l := range c.byHost[""] {
-		if compare(l, worst) < 0 || l.route.HostMatch != "" && !l.fallback {
+		if compare(l, worst) > 0 {
+			break // so are those behind it
+		}
+		out = append(out, l)
+	}
+	for _, l := range c.compared {
+		if compare(l, worst) > 0 {
 			out = append(out, l)
 		}
 	}
@@ -312,9 +339,9 @@ func (c *compiler) before(candidates []leaf) []leaf {
 
 // at returns what is tried for the paths that a look-up finds at a node, in
 // order: conditional leaves, and at the end the one that needs no condition.
-func (lv *level) at(node string) []leaf {
+func (lv *level) at(node string) []*leaf {
 	last, ok := taker(lv.taken, node)
-	var out []leaf
+	var out []*leaf
 	for _, l := range lv.conditional {
 		if ok && compare(last, l) < 0 {
 			break
@@ -330,7 +357,7 @@ func (lv *level) at(node string) []leaf {
 }
 
 // value is the entry of a node: a backend, or the chain of what is tried.
-func (c *compiler) value(leaves []leaf, none *level, node string) string {
+func (c *compiler) value(leaves []*leaf, none *level, node string) string {
 	if none != nil && len(leaves) > 0 && !leaves[len(leaves)-1].simple() {
 		for _, l := range none.at(node) {
 			if !slices.Contains(leaves, l) {
@@ -343,7 +370,7 @@ func (c *compiler) value(leaves []leaf, none *level, node string) string {
 		return ""
 	}
 	for _, l := range leaves {
-		c.reached[l] = true
+		l.reached = true
 	}
 	if leaves[0].simple() {
 		return leaves[0].route.Backend
@@ -372,21 +399,23 @@ func byKey(a, b Entry) int { return strings.Compare(a.Key, b.Key) }
 
 // taker returns the leaf that takes all requests of a path already: the one with
 // the longest path that is a prefix of it.
-func taker(taken map[string]leaf, path string) (leaf, bool) {
+func taker(taken map[string]*leaf, path string) (*leaf, bool) {
 	for n := len(path); n > 0; n-- {
 		if l, ok := taken[path[:n]]; ok {
 			return l, true
 		}
 	}
-	return leaf{}, false
+	return nil, false
 }
 
-func shadows(blocked map[leaf]string, reached map[leaf]bool) map[string][]string {
+func shadows(byHost map[string][]*leaf) map[string][]string {
 	out := map[string][]string{}
-	for l, by := range blocked {
-		if !reached[l] && !l.fallback {
-			id := l.route.Service.ID
-			out[id] = append(out[id], l.String()+" (all its requests go to "+by+")")
+	for _, leaves := range byHost {
+		for _, l := range leaves {
+			if l.blocked != "" && !l.reached && !l.fallback {
+				id := l.route.Service.ID
+				out[id] = append(out[id], l.String()+" (all its requests go to "+l.blocked+")")
+			}
 		}
 	}
 	for _, list := range out {

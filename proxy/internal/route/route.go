@@ -43,6 +43,8 @@ type Service struct {
 	// Redirects are hosts whose requests are sent on to another.
 	Redirects []Redirect
 	Streams   []Stream
+	// claimed are the claims of its routes and redirects.
+	claimed []claim
 }
 
 // Backend is where a route leads: the tasks of one service, at one port.
@@ -82,6 +84,8 @@ type Route struct {
 	// Order is the service's aclName, empty if it has none.
 	Order   string
 	Backend string
+	// claimed are its claims, kept because each pass needs them.
+	claimed []claim
 }
 
 // ErrNoRoute says that a service wants no route. That is not a fault: it may
@@ -133,8 +137,9 @@ func FromService(svc catalog.Service, o Options) (Service, error) {
 	claimed, streams := map[claim]int{}, newLedger()
 	for _, g := range groups {
 		d := destination(svc, g, o)
-		for _, rt := range d.Routes {
-			for _, c := range rt.claims() {
+		for i, rt := range d.Routes {
+			d.Routes[i].claimed = rt.claims()
+			for _, c := range d.Routes[i].claimed {
 				if first, ok := claimed[c]; ok {
 					g.Reject("servicePath", fmt.Sprintf("a path that is not already that of index %d", first))
 				}
@@ -156,6 +161,7 @@ func FromService(svc catalog.Service, o Options) (Service, error) {
 	if len(o.Networks) > 0 && !slices.ContainsFunc(o.Networks, func(n string) bool { return slices.Contains(svc.Networks, n) }) {
 		return Service{}, &NetworkError{Service: svc.Name, Networks: svc.Networks, Want: o.Networks}
 	}
+	out.claimed = out.claims()
 	return out, nil
 }
 
@@ -331,7 +337,7 @@ func (r Route) claims() []claim {
 func (s Service) claims() []claim {
 	var out []claim
 	for _, r := range s.Routes {
-		out = append(out, r.claims()...)
+		out = append(out, r.claimed...)
 	}
 	for _, r := range s.Redirects {
 		out = append(out, claim{host: r.From, redirect: true})

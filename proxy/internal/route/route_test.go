@@ -201,11 +201,11 @@ func TestTablesFollowTheOrder(t *testing.T) {
 }
 
 func first(services []Service, r Request) string {
-	var fits []leaf
+	var fits []*leaf
 	for _, s := range services {
 		for i := range s.Routes {
 			for _, c := range s.Routes[i].claims() {
-				if l := (leaf{c, &s.Routes[i]}); l.fits(r) {
+				if l := (&leaf{claim: c, route: &s.Routes[i]}); l.fits(r) {
 					fits = append(fits, l)
 				}
 			}
@@ -218,7 +218,7 @@ func first(services []Service, r Request) string {
 }
 
 // fits is the definition of what a claim means.
-func (l leaf) fits(r Request) bool {
+func (l *leaf) fits(r Request) bool {
 	if l.fallback {
 		return true
 	}

@@ -101,14 +101,19 @@ func (m *Settler) fromService(svc catalog.Service) (Service, error) {
 
 // Settle is the function of that name.
 func (m *Settler) Settle(services []catalog.Service, accepted map[string]catalog.Service) Desired {
-	s := settler{read: m.fromService, taken: map[claim]string{}, hosts: map[string]string{}, streams: newLedger(), d: Desired{Accepted: map[string]catalog.Service{}}}
+	n := len(services)
+	s := settler{
+		read: m.fromService, taken: make(map[claim]string, 2*n), hosts: make(map[string]string, n), redirects: map[string]string{}, streams: newLedger(),
+		d: Desired{Services: make([]Service, 0, n), Verdicts: make([]Verdict, 0, n), Accepted: make(map[string]catalog.Service, n)},
+	}
 	present := make(map[string]bool, len(services))
 	for _, svc := range services {
 		present[svc.ID] = true
 	}
 	maps.DeleteFunc(m.read, func(id string, _ reading) bool { return !present[id] })
 	maps.DeleteFunc(m.refused, func(id string, _ refusal) bool { return !present[id] })
-	ordered := slices.SortedFunc(slices.Values(services), catalog.Older)
+	ordered := slices.Clone(services)
+	slices.SortFunc(ordered, catalog.Older)
 	var changed []catalog.Service
 	for _, svc := range ordered {
 		if !svc.OptedIn() {
@@ -136,9 +141,11 @@ func (m *Settler) Settle(services []catalog.Service, accepted map[string]catalog
 		s.d.Verdicts = append(s.d.Verdicts, v)
 	}
 	slices.SortFunc(s.d.Services, func(a, b Service) int { return strings.Compare(a.Name, b.Name) })
-	var routes []Route
+	routes := make([]*Route, 0, n)
 	for _, svc := range s.d.Services {
-		routes = append(routes, svc.Routes...)
+		for i := range svc.Routes {
+			routes = append(routes, &svc.Routes[i])
+		}
 	}
 	var shadowed map[string][]string
 	s.d.Tables, shadowed = Compile(routes)
@@ -155,10 +162,11 @@ func (m *Settler) Settle(services []catalog.Service, accepted map[string]catalog
 type settler struct {
 	read  func(catalog.Service) (Service, error)
 	taken map[claim]string
-	// hosts are those that somebody routes, with one who does.
-	hosts   map[string]string
-	streams ledger
-	d       Desired
+	// hosts are those that somebody routes, with one who does; redirects those that
+	// are sent on, with who does that.
+	hosts, redirects map[string]string
+	streams          ledger
+	d                Desired
 }
 
 // admit puts the present labels of a service in force and says so.
@@ -176,7 +184,7 @@ func (s *settler) claimAll(svc catalog.Service) error {
 	if err != nil {
 		return err
 	}
-	claims := wants.claims()
+	claims := wants.claimed
 	for _, c := range claims {
 		if winner, ok := s.taken[c]; ok {
 			return &ConflictError{Service: svc.Name, Claim: c.String(), Winner: winner}
@@ -185,7 +193,7 @@ func (s *settler) claimAll(svc catalog.Service) error {
 		if winner, ok := s.hosts[c.host]; ok && c.redirect && winner != svc.Name {
 			return &ConflictError{Service: svc.Name, Claim: c.String(), Winner: winner}
 		}
-		if winner, ok := s.taken[claim{host: c.host, redirect: true}]; ok && c.host != "" && winner != svc.Name {
+		if winner, ok := s.redirects[c.host]; ok && winner != svc.Name {
 			return &ConflictError{Service: svc.Name, Claim: c.String(), Winner: winner}
 		}
 	}
@@ -195,7 +203,10 @@ func (s *settler) claimAll(svc catalog.Service) error {
 	s.streams.take(svc.Name, wants.Streams)
 	for _, c := range claims {
 		s.taken[c] = svc.Name
-		if c.host != "" && !c.redirect {
+		switch {
+		case c.redirect:
+			s.redirects[c.host] = svc.Name
+		case c.host != "":
 			s.hosts[c.host] = svc.Name
 		}
 	}
