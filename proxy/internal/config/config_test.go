@@ -29,10 +29,12 @@ func settings(dir string) Settings {
 	return Settings{Dir: dir, StatsSocket: filepath.Join(dir, "s.sock"), Binds: []Bind{{Port: 80}}, Statistics: Statistics{Port: 8404, URI: "/"}, Timeouts: DefaultTimeouts()}
 }
 
-// render renders services whose labels stand in a file, one per line as
-// "service label=text", each with the tasks 10.0.0.2 and 10.0.0.10.
-func render(t *testing.T, s Settings, text string) (File, []string) {
-	t.Helper()
+// readOptions are those with which the golden files are read.
+func readOptions() route.Options { return route.Options{Ports: []int{80, 8404}} }
+
+// readServices reads services whose labels stand in a file, one per line as
+// "service label=text"; the first is the oldest.
+func readServices(text string) []catalog.Service {
 	services := map[string]*catalog.Service{}
 	var order []*catalog.Service
 	for line := range strings.Lines(text) {
@@ -53,7 +55,13 @@ func render(t *testing.T, s Settings, text string) (File, []string) {
 	for _, svc := range order {
 		list = append(list, *svc)
 	}
-	d := route.Settle(list, nil, route.Options{Ports: []int{80, 8404}})
+	return list
+}
+
+// render renders the services of readServices, each with the tasks 10.0.0.2 and 10.0.0.10.
+func render(t *testing.T, s Settings, text string) (File, []string) {
+	t.Helper()
+	d := route.Settle(readServices(text), nil, readOptions())
 	r, err := NewRenderer(s)
 	if err != nil {
 		t.Fatal(err)

@@ -274,19 +274,19 @@ func format(text string) ([]Part, bool) {
 // before it the older reqPathSearch and reqPathReplace.
 func rewrites(g label.Group) []Rewrite {
 	var out []Rewrite
-	add := func(name string, r Rewrite) {
+	add := func(name, replaced string, r Rewrite) {
 		if !validRegexp(r.Search) {
 			g.RejectText(name, r.Search, "a regular expression of visible ASCII characters")
 			return
 		}
 		if r.Replace != "" && (!visible(r.Replace) || strings.ContainsAny(r.Replace, " ?#")) {
-			g.RejectText(name, r.Replace, `a path, with \1 for what the first group found`)
+			g.RejectText(replaced, r.Replace, `a path, with \1 for what the first group found`)
 			return
 		}
 		out = append(out, r)
 	}
 	if g.Has("reqPathSearch") {
-		add("reqPathSearch", Rewrite{Search: g.Text("reqPathSearch", ""), Replace: g.Text("reqPathReplace", "")})
+		add("reqPathSearch", "reqPathReplace", Rewrite{Search: g.Text("reqPathSearch", ""), Replace: g.Text("reqPathReplace", "")})
 	}
 	if g.Has("reqPathSearchReplace") {
 		for pair := range strings.SplitSeq(g.Text("reqPathSearchReplace", ""), ":") {
@@ -295,7 +295,7 @@ func rewrites(g label.Group) []Rewrite {
 				g.RejectText("reqPathSearchReplace", pair, "search,replace or search,replace,g, several joined by a colon")
 				continue
 			}
-			add("reqPathSearchReplace", Rewrite{Search: f[0], Replace: f[1], All: len(f) == 3})
+			add("reqPathSearchReplace", "reqPathSearchReplace", Rewrite{Search: f[0], Replace: f[1], All: len(f) == 3})
 		}
 	}
 	return out

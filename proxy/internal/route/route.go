@@ -130,7 +130,8 @@ func FromService(svc catalog.Service, o Options) (Service, error) {
 			}
 		}
 	}
-	if o.Instance != "" && !strings.EqualFold(o.Instance, all.Text("proxyInstanceName", "docker-flow")) {
+	all.Bool("checkResolvers", true) // it has no effect, but must be a word of its kind
+	if instance := all.Text("proxyInstanceName", "docker-flow"); o.Instance != "" && !strings.EqualFold(o.Instance, instance) {
 		return Service{}, fmt.Errorf("%w: com.df.proxyInstanceName is not %s", ErrNoRoute, o.Instance)
 	}
 	out := Service{ID: svc.ID, Name: svc.Name}
