@@ -22,6 +22,8 @@ CASES ?= compose/e2e/acceptance/testdata/cases.json
 ACCEPTANCE_FLAGS ?=
 # Flags of the measurement, such as -runs 1 -only latency.
 MEASURE_FLAGS ?=
+# Flags of the measurement of the proxy, such as -only throughput,cold.
+MEASURE_PROXY_FLAGS ?=
 FUZZTIME ?= 20s
 BENCHTIME ?= 1s
 
@@ -107,6 +109,12 @@ acceptance: setup ## Run black-box cases of the proxy, as root: make acceptance 
 measure: setup ## Measure latencies and lost requests on a swarm of its own (20 minutes; MEASURE_FLAGS, see -h).
 	@$(MAKE) images
 	@$(timed) measure go run ./compose/e2e/cmd/measure $(MEASURE_FLAGS)
+
+.PHONY: measure-proxy
+measure-proxy: setup ## Measure the proxy beside bare HAProxy, with many services and connections (20 minutes; MEASURE_PROXY_FLAGS, see -h).
+	@compose/setup/load.sh
+	@$(MAKE) images
+	@$(timed) measure-proxy go run ./compose/e2e/cmd/measureproxy $(MEASURE_PROXY_FLAGS)
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz test for FUZZTIME (20s).

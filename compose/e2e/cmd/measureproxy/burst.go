@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/wagglehq/waggle/compose/e2e/stack"
+)
+
+// bursts makes many services at once in a swarm, and changes the labels of all.
+func (m *measurement) bursts(ctx context.Context) (err error) {
+	s, err := stack.Deploy(ctx, stack.Options{Images: m.images, Tag: m.tag, Log: m.log})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	names := func(prefix string, n int) []string {
+		out := make([]string, n)
+		for i := range out {
+			out[i] = fmt.Sprintf("%s%d", prefix, i)
+		}
+		return out
+	}
+	create := func(ctx context.Context, name string) error {
+		return s.Create(ctx, stack.Demo{Name: name, Replicas: 1, Unchecked: true, Labels: stack.Labels("/" + name)})
+	}
+	others := names("other", m.others)
+	if err := at(others, 4, func(name string) error { return create(ctx, name) }); err != nil {
+		return err
+	}
+	for _, name := range others {
+		if _, err := s.Since(ctx, stack.Manager, "/"+name, stack.Answered); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(m.log, "measure-proxy: %d services are answered\n", m.others)
+	m.table(fmt.Sprintf("%d services at once beside %d others", m.burst, m.others), "what", "result", "goal", "")
+	engine, listener, err := m.engines(ctx, s)
+	if err != nil {
+		return err
+	}
+	m.row("engine of the manager while idle, of one core; the proxy has no access to it", fmt.Sprintf("%.1f %%", engine), "", "")
+	m.result("the listener's own processor time, of one core", listener, goal{1, false, "%.1f %%"})
+
+	before, err := s.Reloads(ctx)
+	if err != nil {
+		return err
+	}
+	fresh := names("fresh", m.burst)
+	took := make([]float64, m.burst)
+	routed := make(chan error, m.burst)
+	for i, name := range fresh {
+		go func() {
+			running, err := s.Running(ctx, name, 1)
+			if err != nil {
+				routed <- err
+				return
+			}
+			answered, err := first(ctx, s, "/"+name)
+			took[i] = max(0, answered.Sub(running).Seconds())
+			routed <- err
+		}()
+		if err := create(ctx, name); err != nil {
+			return err
+		}
+	}
+	for range fresh {
+		err = errors.Join(err, <-routed)
+	}
+	if err != nil {
+		return err
+	}
+	reloads, err := s.Reloads(ctx)
+	if err != nil {
+		return err
+	}
+	m.result("reloads while they were created", float64(reloads-before), goal{0, false, "%.0f"})
+	m.result("from the start of a task to its first answer, worst", 1000*slices.Max(took), goal{500, false, "%.0f ms"})
+	m.result("from the start of a task to its first answer, median", 1000*median(took), goal{100, false, "%.0f ms"})
+
+	if err := at(fresh, 4, func(name string) error { return s.Relabel(ctx, name, stack.Labels("/moved-"+name)) }); err != nil {
+		return err
+	}
+	called := time.Now()
+	last := called
+	var mu sync.Mutex // all look at last
+	if err := at(fresh, 8, func(name string) error {
+		answered, err := first(ctx, s, "/moved-"+name)
+		mu.Lock()
+		defer mu.Unlock()
+		if answered.After(last) {
+			last = answered
+		}
+		return err
+	}); err != nil {
+		return err
+	}
+	after, err := s.Reloads(ctx)
+	if err != nil {
+		return err
+	}
+	m.result("reloads while the labels of all changed", float64(after-reloads), goal{0, false, "%.0f"})
+	m.result("all new paths answer, from the last call", 1000*last.Sub(called).Seconds(), goal{200, false, "%.0f ms"})
+	return nil
+}
+
+// at does something with each name, so many at a time.
+func at(names []string, parallel int, do func(name string) error) error {
+	queue := make(chan string)
+	errs := make(chan error, len(names))
+	var wait sync.WaitGroup
+	for range parallel {
+		wait.Go(func() {
+			for name := range queue {
+				errs <- do(name)
+			}
+		})
+	}
+	for _, name := range names {
+		queue <- name
+	}
+	close(queue)
+	wait.Wait()
+	close(errs)
+	var all error
+	for err := range errs {
+		all = errors.Join(all, err)
+	}
+	return all
+}
+
+// first asks again and again, one request after the other, and returns when the first
+// good answer was there. It costs less than Since, which matters with many at once.
+func first(ctx context.Context, s *stack.Stack, path string) (time.Time, error) {
+	for {
+		status, _, err := s.Get(ctx, stack.Manager, path)
+		if err == nil && stack.Answered(status) {
+			return time.Now(), nil
+		}
+		if errPause := pause(ctx, 10*time.Millisecond); errPause != nil {
+			return time.Now(), errors.Join(err, errPause)
+		}
+	}
+}
+
+// engines returns what the manager's engine and the listener use while nothing happens,
+// in percent of one core.
+func (m *measurement) engines(ctx context.Context, s *stack.Stack) (engine, listener float64, err error) {
+	if err := pause(ctx, 5*time.Second); err != nil {
+		return 0, 0, err
+	}
+	read := func(word string) (time.Duration, error) {
+		all, err := family(1)
+		sum := time.Duration(0)
+		for _, p := range all {
+			if strings.Contains(p.command, word) {
+				sum += p.cpu
+			}
+		}
+		return sum, err
+	}
+	socket := "-H " + s.Hosts()[0]
+	words := []string{socket, "waggle-listener"}
+	var before, after [2]time.Duration
+	for i, word := range words {
+		if before[i], err = read(word); err != nil {
+			return 0, 0, err
+		}
+	}
+	began := time.Now()
+	if err := pause(ctx, m.idle); err != nil {
+		return 0, 0, err
+	}
+	share := 100 / time.Since(began).Seconds()
+	for i, word := range words {
+		if after[i], err = read(word); err != nil {
+			return 0, 0, err
+		}
+	}
+	return share * (after[0] - before[0]).Seconds(), share * (after[1] - before[1]).Seconds(), nil
+}
