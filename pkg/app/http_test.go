@@ -1,0 +1,41 @@
+package app
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+)
+
+func TestRequireToken(t *testing.T) {
+	bearer := func(text string) func(*http.Request) {
+		return func(r *http.Request) { r.Header.Set("Authorization", text) }
+	}
+	basic := func(user, password string) func(*http.Request) {
+		return func(r *http.Request) { r.SetBasicAuth(user, password) }
+	}
+	for _, c := range []struct {
+		name  string
+		token Secret
+		with  func(*http.Request)
+		want  int
+	}{
+		{"the token", "geheim", bearer("Bearer geheim"), http.StatusNoContent},
+		{"another token", "geheim", bearer("Bearer other"), http.StatusUnauthorized},
+		{"as the password of anybody", "geheim", basic("any", "geheim"), http.StatusNoContent},
+		{"as the user", "geheim", basic("geheim", ""), http.StatusUnauthorized},
+		{"nothing", "geheim", func(*http.Request) {}, http.StatusUnauthorized},
+		{"no scheme", "geheim", bearer("geheim"), http.StatusUnauthorized},
+		{"nothing where none is configured", "", bearer("Bearer "), http.StatusForbidden},
+		{"an empty password where none is configured", "", basic("any", ""), http.StatusForbidden},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := httptest.NewRequest(http.MethodPut, "/", nil)
+			c.with(r)
+			w := httptest.NewRecorder()
+			RequireToken(c.token)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })).ServeHTTP(w, r)
+			if w.Code != c.want {
+				t.Errorf("answered %d, want %d: %s", w.Code, c.want, w.Body)
+			}
+		})
+	}
+}
