@@ -92,6 +92,11 @@ func (c *Client) ShowStat(ctx context.Context) ([]Stat, error) {
 	return parseStat(text)
 }
 
+// ShowStatCSV returns the statistics as HAProxy writes them, in CSV with a heading.
+func (c *Client) ShowStatCSV(ctx context.Context) (string, error) {
+	return c.one(ctx, show("show stat"))
+}
+
 func parseStat(text string) ([]Stat, error) {
 	rows, err := csv.NewReader(strings.NewReader(strings.TrimPrefix(text, "# "))).ReadAll()
 	if err != nil {
