@@ -228,7 +228,7 @@ func MapText(entries []route.Entry) string {
 	return b.String()
 }
 
-// Hash names the configuration without its servers: replicas that agree on the
+// Hash names the configuration without its servers and places: replicas that agree on the
 // routes have the same, although each looks addresses up by itself.
 func (f File) Hash() string {
 	h := sha256.New()
@@ -238,7 +238,7 @@ func (f File) Hash() string {
 			_, _ = h.Write([]byte{0})
 		}
 	}
-	write(f.Frame)
+	write(shared(f.Frame))
 	for _, b := range f.Backends {
 		write(b.Name, b.Text)
 	}
