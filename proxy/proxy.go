@@ -16,7 +16,9 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/api"
 	"github.com/wagglehq/waggle/proxy/internal/apply"
 	"github.com/wagglehq/waggle/proxy/internal/control"
+	"github.com/wagglehq/waggle/proxy/internal/exporter"
 	"github.com/wagglehq/waggle/proxy/internal/follow"
+	"github.com/wagglehq/waggle/proxy/internal/replicas"
 	"github.com/wagglehq/waggle/proxy/internal/route"
 	"github.com/wagglehq/waggle/proxy/internal/runtime"
 )
@@ -26,9 +28,6 @@ func Labels() []label.Spec { return route.Table() }
 
 // Unsupported returns the labels of Docker Flow Proxy that are rejected by name.
 func Unsupported() []label.Spec { return route.Unsupported() }
-
-// announceEvery is how often the instance tells its state.
-const announceEvery = 10 * time.Second
 
 // Run keeps HAProxy equal to the catalog until the context ends. HAProxy itself is
 // not its child: see Supervise.
@@ -43,7 +42,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	}
 	defer b.Close()
 
-	var routes, report, verify *reconcile.Loop
+	var routes, report, verify, agree *reconcile.Loop
 	pokeRoutes := func() { routes.Poke() }
 	worker := runtime.New(settings.StatsSocket)
 	haproxy := apply.New(apply.Options{
@@ -52,17 +51,25 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	})
 	catalog, accepted := b.Catalog(pokeRoutes), b.Accepted(pokeRoutes)
 	statuses := b.Statuses(func() { report.Poke() })
+	extra, err := manualServices(c, b, sh, pokeRoutes)
+	if err != nil {
+		return err
+	}
 	follower := follow.New(follow.Options{Resolver: c.Resolver, Changed: pokeRoutes, Log: sh.Log, Registry: sh.Registry})
 	controller, err := control.New(control.Options{
-		Source:   control.Source{Catalog: catalog.Snapshot, Accepted: accepted.Services},
+		Source:   control.Source{Catalog: catalog.Snapshot, Accepted: accepted.Services, Manual: extra.services()},
 		Follower: follower, HAProxy: haproxy, Settings: settings,
 		Route: c.routeOptions(settings, sh.Admin), Static: c.static(),
 		StateFile: filepath.Join(c.DataDir, "services.json"),
 		Again:     func(d time.Duration) { time.AfterFunc(d, pokeRoutes) },
 		Wrote:     func() { verify.Poke() },
 		Record:    accepted.Record,
-		Applied:   func(hash string, desired, rejected int) { routes.Applied(hash, desired, rejected); report.Poke() },
-		Log:       sh.Log, Registry: sh.Registry,
+		Applied: func(hash string, desired, rejected int) {
+			routes.Applied(hash, desired, rejected)
+			report.Poke()
+			agree.Poke()
+		},
+		Log: sh.Log, Registry: sh.Registry,
 	})
 	if err != nil {
 		return err
@@ -71,8 +78,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	// The file follows what runs; that HAProxy would start with it is checked apart,
 	// because a check takes longer than a change.
 	verify = reconcile.New(reconcile.Options{Component: "proxy", Name: "verify", Log: sh.Log, Pause: 5 * time.Second, Resync: time.Hour}, haproxy.CheckFile)
-	instance := instanceName()
-	report = reconcile.New(reconcile.Options{Component: "proxy", Name: "report", Log: sh.Log, Pause: 50 * time.Millisecond, Resync: announceEvery},
+	report = reconcile.New(reconcile.Options{Component: "proxy", Name: "report", Log: sh.Log, Pause: 50 * time.Millisecond, Resync: reportEvery},
 		func(ctx context.Context) error {
 			v := controller.View()
 			if v == nil || !b.Connected() {
@@ -83,30 +89,58 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 					return err
 				}
 			}
-			return b.Announce(ctx, bus.Instance{Instance: instance, Revision: v.Snapshot.Revision, Hash: v.Hash, Version: sh.Version})
+			return extra.keep(ctx)
 		})
+	group := replicas.New(replicas.Options{Bus: b, Component: "proxy", Own: own(c.instance(), sh.Version, controller.View), Registry: sh.Registry}, func() { agree.Poke() })
+	agree = reconcile.New(reconcile.Options{Component: "proxy", Name: "replicas", Log: sh.Log, Pause: time.Second, Resync: replicas.SayEvery}, group.Pass)
 
 	router := app.Router(sh, controller.Healthy)
 	api.Mount(router, controller.View)
+	api.MountConfig(router, c.Token, controller.View)
+	api.MountInstances(router, group.Replicas)
+	if c.DockerFlowAPI {
+		sh.Registry.MustRegister(exporter.New(sh.Version, worker.ShowStatCSV))
+		c.dockerFlow(extra, controller, pokeRoutes, worker, sh).Mount(router)
+	}
 
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return catalog.Run(ctx) })
-	group.Go(func() error { return accepted.Run(ctx) })
-	group.Go(func() error { return statuses.Run(ctx) })
-	group.Go(func() error { return follower.Run(ctx) })
-	group.Go(func() error { return routes.Run(ctx) })
-	group.Go(func() error { return verify.Run(ctx) })
-	group.Go(func() error { return report.Run(ctx) })
-	group.Go(func() error { return worker.Watch(ctx, 100*time.Millisecond, func(runtime.Info) { routes.Poke() }) })
-	group.Go(func() error { return app.Serve(ctx, sh.Admin, router, sh.Log) })
-	return group.Wait()
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return catalog.Run(ctx) })
+	g.Go(func() error { return accepted.Run(ctx) })
+	g.Go(func() error { return statuses.Run(ctx) })
+	g.Go(func() error { return follower.Run(ctx) })
+	g.Go(func() error { return routes.Run(ctx) })
+	g.Go(func() error { return verify.Run(ctx) })
+	g.Go(func() error { return extra.run(ctx) })
+	g.Go(func() error { return group.Run(ctx) })
+	g.Go(func() error { return agree.Run(ctx) })
+	g.Go(func() error { return report.Run(ctx) })
+	g.Go(func() error { return worker.Watch(ctx, 100*time.Millisecond, func(runtime.Info) { routes.Poke() }) })
+	g.Go(func() error { return app.Serve(ctx, sh.Admin, router, sh.Log) })
+	return g.Wait()
 }
 
-// instanceName is the container's, which is its host name.
-func instanceName() string {
+// reportEvery is how often what was reported is compared with what should be.
+const reportEvery = 10 * time.Second
+
+// instance names this replica; by default it is the container's host name.
+func (c Config) instance() string {
+	if c.Instance != "" {
+		return c.Instance
+	}
 	name, err := os.Hostname()
 	if err != nil {
 		return "unknown"
 	}
 	return name
+}
+
+// own is what this replica says of itself.
+func own(name, version string, view func() *control.View) func() (bus.Instance, bool) {
+	return func() (bus.Instance, bool) {
+		v := view()
+		if v == nil {
+			return bus.Instance{}, false
+		}
+		return bus.Instance{Instance: name, Revision: v.Snapshot.Revision, Hash: v.Hash, Version: version}, true
+	}
 }

@@ -95,6 +95,10 @@ type Instance struct {
 // instanceTTL is how long an instance is remembered that says nothing more.
 const instanceTTL = 30 * time.Second
 
+// InstanceKey is where the instance of a token lies in StatusBucket, and with an
+// empty one the beginning of the keys of all instances of a component.
+func InstanceKey(component, token string) string { return "instance." + component + "." + token }
+
 // Announce publishes the instance's state now.
 func (b *Bus) Announce(ctx context.Context, i Instance) error {
 	i.Component, i.Time = b.component, time.Now().UTC()
@@ -102,6 +106,6 @@ func (b *Bus) Announce(ctx context.Context, i Instance) error {
 	if err != nil {
 		return err
 	}
-	_, err = b.Bucket(StatusBucket).Put(ctx, "instance."+b.component+"."+Token(i.Instance), value, WithTTL(instanceTTL))
+	_, err = b.Bucket(StatusBucket).Put(ctx, InstanceKey(b.component, Token(i.Instance)), value, WithTTL(instanceTTL))
 	return err
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/apply"
 	"github.com/wagglehq/waggle/proxy/internal/config"
 	"github.com/wagglehq/waggle/proxy/internal/follow"
+	"github.com/wagglehq/waggle/proxy/internal/manual"
 	"github.com/wagglehq/waggle/proxy/internal/route"
 	"github.com/wagglehq/waggle/proxy/internal/static"
 )
@@ -32,6 +33,9 @@ import (
 type Source struct {
 	Catalog  func() (catalog.Snapshot, bool)
 	Accepted func() (map[string]catalog.Service, bool)
+	// Manual are the services that came over HTTP, by ID, as far as they are known;
+	// nil if none are taken.
+	Manual func() (map[string]catalog.Service, bool)
 }
 
 // Follower knows the addresses of tasks.
@@ -64,8 +68,8 @@ type Options struct {
 	Registry prometheus.Registerer
 }
 
-// Controller holds what the pass knows from one time to the next. All methods but
-// View belong to the loop's goroutine.
+// Controller holds what the pass knows from one time to the next. Methods that do not
+// say so belong to the loop's goroutine.
 type Controller struct {
 	o        Options
 	renderer *config.Renderer
@@ -92,7 +96,12 @@ type Controller struct {
 	told    map[string]string
 
 	// view is read by the API and by the publisher while the pass runs.
-	view atomic.Pointer[View]
+	view  atomic.Pointer[View]
+	watch watch
+	// passes counts them, and forget asks the next one to load everything anew; both
+	// are the API's too.
+	passes atomic.Uint64
+	forget atomic.Bool
 }
 
 // View is what became of the last pass. It is not changed any more.
@@ -103,12 +112,15 @@ type View struct {
 	FromBus bool
 	// Partial says that neither bus nor disk has said anything yet.
 	Partial bool
-	// Hash is that of the configuration in force.
+	// Hash is that of the configuration in force, which is File.
 	Hash string
+	File config.File
 	// Addresses are those of each service in force, by ID.
 	Addresses map[string][]netip.Addr
 	// Err is why the last pass failed, nil if it did not.
 	Err error
+	// Pass is the number of that pass.
+	Pass uint64
 }
 
 // The times of a start: how long the first addresses are awaited, and how long the
@@ -140,28 +152,35 @@ func New(o Options) (*Controller, error) {
 	return c, nil
 }
 
-// View returns what became of the last pass, nil before the first.
+// View returns what became of the last pass, nil before the first. It may be called
+// from any goroutine.
 func (c *Controller) View() *View { return c.view.Load() }
 
-// Healthy returns nil once a configuration has been applied, or 20 s have
-// passed without a bus to learn one from.
+// Healthy returns nil once a complete catalog has been applied, or 20 s have passed
+// without a bus to learn one from. What the disk remembers is not enough before that:
+// a proxy that is put into service with it would answer by routes of yesterday. It may
+// be called from any goroutine.
 func (c *Controller) Healthy() error {
-	if v := c.view.Load(); v != nil && v.Hash != "" && !v.Partial {
+	if v := c.view.Load(); v != nil && v.Hash != "" && v.FromBus {
 		return nil
 	}
 	if time.Since(c.started) > busPatience {
 		return nil
 	}
-	return errors.New("no configuration has been applied yet")
+	return errors.New("no complete catalog has been applied yet")
 }
 
 // Pass makes HAProxy equal to the catalog.
 func (c *Controller) Pass(ctx context.Context) error {
+	c.passes.Add(1)
 	if !c.adopted {
 		if err := c.o.HAProxy.Adopt(ctx); err != nil {
 			return fmt.Errorf("adopt: %w", err)
 		}
 		c.adopted = true
+	}
+	if c.forget.Swap(false) {
+		c.o.HAProxy.Forget()
 	}
 	c.settle()
 	if !c.settled {
@@ -192,15 +211,18 @@ func (c *Controller) Pass(ctx context.Context) error {
 type input struct {
 	snapshot catalog.Snapshot
 	accepted map[string]catalog.Service
+	// manual are the services that came over HTTP, by ID.
+	manual map[string]catalog.Service
 }
 
 // settle takes the catalog from the bus, or before there is one from the disk.
 func (c *Controller) settle() {
 	snapshot, ok := c.o.Source.Catalog()
 	accepted, okAccepted := c.o.Source.Accepted()
-	if ok && okAccepted {
-		c.input = input{snapshot, c.remember(accepted, snapshot)}
-		c.desired, c.snapshot = c.settleWith(c.input.snapshot, c.input.accepted)
+	extra, okManual := c.manual()
+	if ok && okAccepted && okManual {
+		c.input = input{snapshot, c.remember(accepted, snapshot, extra), extra}
+		c.desired, c.snapshot = c.settleWith(c.input)
 		c.settled, c.fromBus, c.partial = true, true, false
 		return
 	}
@@ -211,26 +233,31 @@ func (c *Controller) settle() {
 	if err != nil {
 		c.o.Log.Warn("the state of an earlier run is of no use", "error", err)
 	}
-	if len(services) == 0 && (err != nil || len(c.o.Static) == 0) {
+	if len(services) == 0 && (err != nil || len(c.o.Static)+len(extra) == 0) {
 		return
 	}
-	last := map[string]catalog.Service{}
+	last, swarm := map[string]catalog.Service{}, map[string]catalog.Service{}
 	for _, s := range services {
 		last[s.ID] = s
+		if !manual.Is(s.ID) {
+			swarm[s.ID] = s
+		}
 	}
-	c.input = input{catalog.Snapshot{Services: last}, last}
-	c.desired, c.snapshot = c.settleWith(c.input.snapshot, c.input.accepted)
+	c.input = input{catalog.Snapshot{Services: swarm}, last, extra}
+	c.desired, c.snapshot = c.settleWith(c.input)
 	c.settled, c.partial = true, len(services) == 0
 	c.o.Log.Info("without a bus: the services of the last run", "services", len(services))
 }
 
 // remember adds to what the bus says was accepted what it has lost with its store:
 // labels that are in force here, of services that are still there.
-func (c *Controller) remember(accepted map[string]catalog.Service, present catalog.Snapshot) map[string]catalog.Service {
+func (c *Controller) remember(accepted map[string]catalog.Service, present catalog.Snapshot, extra map[string]catalog.Service) map[string]catalog.Service {
 	out := maps.Clone(accepted)
 	for id, svc := range c.desired.Accepted {
 		_, known := out[id]
-		if _, ok := present.Services[id]; ok && !known {
+		_, ok := present.Services[id]
+		_, okExtra := extra[id]
+		if (ok || okExtra) && !known {
 			out[id] = svc
 		}
 	}
@@ -301,13 +328,13 @@ func (c *Controller) apply(ctx context.Context) error {
 	view.Err = err
 	if err != nil {
 		if last := c.view.Load(); last != nil {
-			view.Hash = last.Hash
+			view.Hash, view.File = last.Hash, last.File
 		}
-		c.view.Store(view)
+		c.show(view)
 		return err
 	}
-	view.Hash = file.Hash()
-	c.view.Store(view)
+	view.Hash, view.File = file.Hash(), file
+	c.show(view)
 	c.prove()
 	c.record(ctx)
 	c.o.Applied(view.Hash, len(c.desired.Services), rejected(c.desired))

@@ -11,10 +11,12 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/static"
 )
 
-// settleWith settles the services of a catalog together with the static ones. These
-// are never new, so that who gets what does not depend on what came first.
-func (c *Controller) settleWith(snapshot catalog.Snapshot, accepted map[string]catalog.Service) (route.Desired, catalog.Snapshot) {
-	if len(c.o.Static) == 0 {
+// settleWith settles the services of a catalog together with the static ones and those
+// that came over HTTP. Static ones are never new, so that who gets what does not
+// depend on what came first.
+func (c *Controller) settleWith(in input) (route.Desired, catalog.Snapshot) {
+	snapshot, accepted := in.snapshot, in.accepted
+	if len(c.o.Static)+len(in.manual) == 0 {
 		return c.settler.Settle(snapshot.Sorted(), accepted), snapshot
 	}
 	taken := map[string]bool{}
@@ -43,6 +45,7 @@ func (c *Controller) settleWith(snapshot catalog.Snapshot, accepted map[string]c
 		taken[s.Name] = true
 		snapshot.Services[s.ID], accepted[s.ID] = s.Service, s.Service
 	}
+	out = append(out, join(snapshot.Services, in.manual, taken)...)
 	d := c.settler.Settle(snapshot.Sorted(), accepted)
 	d.Verdicts = append(d.Verdicts, out...)
 	// Of two of one name that of the swarm comes first.

@@ -1,0 +1,126 @@
+package replicas
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/wagglehq/waggle/pkg/bus"
+)
+
+// SayEvery is how often a replica says what it has applied although nothing changed.
+const SayEvery = 10 * time.Second
+
+// Options are what a Group works with.
+type Options struct {
+	Bus *bus.Bus
+	// Component is what the replicas are of.
+	Component string
+	// Own returns what this replica has applied; false before there is anything.
+	Own      func() (bus.Instance, bool)
+	Registry prometheus.Registerer
+}
+
+// Group is the replicas of a component, seen from one of them.
+type Group struct {
+	o      Options
+	mirror *bus.Mirror
+	count  prometheus.Gauge
+	differ prometheus.Gauge
+
+	// Of the loop's goroutine alone: what was said last and when, and since when
+	// others differ.
+	said   bus.Instance
+	saidAt time.Time
+	since  map[string]time.Time
+
+	mu   sync.Mutex // the loop writes, requests read
+	seen []Replica
+}
+
+// New returns a Group that knows nobody yet. poke is called when a replica says
+// something.
+func New(o Options, poke func()) *Group {
+	g := &Group{
+		o: o, mirror: o.Bus.Bucket(bus.StatusBucket).Mirror(bus.InstanceKey(o.Component, "")+">", poke), since: map[string]time.Time{},
+		count: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: "waggle", Subsystem: "proxy", Name: "replicas",
+			Help: "Replicas of the proxy that said something within 30 s, this one included.",
+		}),
+		differ: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: "waggle", Subsystem: "proxy", Name: "replicas_disagreeing",
+			Help: "Other replicas that have applied something else than this one, of the same revision or a later one, for longer than 15 s.",
+		}),
+	}
+	o.Registry.MustRegister(g.count, g.differ)
+	return g
+}
+
+// Run follows the bus until the context ends.
+func (g *Group) Run(ctx context.Context) error { return g.mirror.Run(ctx) }
+
+// Pass says what this replica has applied, if that changed or was long ago, and
+// looks at the others.
+func (g *Group) Pass(ctx context.Context) error {
+	own, ok := g.o.Own()
+	if !ok {
+		return nil
+	}
+	g.look(own)
+	if !g.o.Bus.Connected() || own == g.said && time.Since(g.saidAt) < SayEvery-time.Second {
+		return nil
+	}
+	if err := g.o.Bus.Announce(ctx, own); err != nil {
+		return err
+	}
+	g.said, g.saidAt = own, time.Now()
+	return nil
+}
+
+func (g *Group) look(own bus.Instance) {
+	values, complete := g.mirror.Values()
+	if !complete {
+		return
+	}
+	var others []bus.Instance
+	for _, v := range values {
+		var i bus.Instance
+		if json.Unmarshal(v.Data, &i) == nil && i.Component == g.o.Component {
+			others = append(others, i)
+		}
+	}
+	now := time.Now()
+	seen, since := judge(own, others, g.since, now)
+	g.since = since
+	disagreeing := 0
+	for _, r := range seen {
+		if r.Disagrees {
+			disagreeing++
+		}
+	}
+	g.count.Set(float64(len(seen)))
+	g.differ.Set(float64(disagreeing))
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.seen = seen
+}
+
+// Replicas returns all that are known, by name, with the age of their words at present.
+func (g *Group) Replicas() []Replica {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	out := make([]Replica, len(g.seen))
+	for i, r := range g.seen {
+		r.AgeSeconds = age(r.Instance, time.Now())
+		out[i] = r
+	}
+	return out
+}
+
+// age is how long ago an instance said something, to a tenth of a second. Clocks of
+// nodes differ a little, and nobody speaks in the future.
+func age(i bus.Instance, now time.Time) float64 {
+	return max(now.Sub(i.Time), 0).Round(100 * time.Millisecond).Seconds()
+}
