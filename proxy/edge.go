@@ -45,6 +45,7 @@ type Edge struct {
 	HTTPSOnly, FilterInstance         bool
 	ServiceDomainAlgo, Instance       string
 	DefaultProtocol                   string
+	DefaultReqMode, DebugTCPFormat    string
 }
 
 // flags declares the flags with their defaults.
@@ -68,6 +69,7 @@ func (e *Edge) flags(fs *flag.FlagSet) {
 	fs.BoolVar(&e.Debug, "debug", false, "Docker Flow's word for access-log")
 	fs.BoolVar(&e.DebugErrorsOnly, "debug-errors-only", false, "log failed requests only, whatever access-log says")
 	fs.StringVar(&e.DebugHTTPFormat, "debug-http-format", "", "HAProxy's log-format of requests; empty: JSON")
+	fs.StringVar(&e.DebugTCPFormat, "debug-tcp-format", "", "HAProxy's log-format of connections that are not HTTP; empty: JSON")
 	fs.StringVar(&e.CaptureHeader, "capture-request-header", "", "headers of requests that the JSON log shows, with their greatest length, separated by commas: User-Agent:64")
 	fs.StringVar(&e.ConnectionMode, "connection-mode", "http-keep-alive", "http-keep-alive, http-server-close or httpclose, for services that do not choose")
 	fs.StringVar(&e.CompressionAlgo, "compression-algo", "", "gzip, deflate, raw-deflate or identity, for services that do not choose; empty: none")
@@ -81,6 +83,7 @@ func (e *Edge) flags(fs *flag.FlagSet) {
 	fs.StringVar(&e.ServiceDomainAlgo, "service-domain-algo", route.DefaultDomainAlgo, "com.df.serviceDomainAlgo of services that do not choose")
 	fs.BoolVar(&e.FilterInstance, "filter-proxy-instance-name", false, "serve only services whose com.df.proxyInstanceName is proxy-instance-name")
 	fs.StringVar(&e.Instance, "proxy-instance-name", "docker-flow", "name of this proxy, if services choose one")
+	fs.StringVar(&e.DefaultReqMode, "default-req-mode", "http", "com.df.reqMode of services that do not choose: http, tcp or sni")
 	fs.StringVar(&e.DefaultProtocol, "default-protocol", "http", "reqMode of services from DFP_SERVICE_* variables that do not choose")
 }
 
@@ -113,10 +116,12 @@ func (e *Edge) settings(s *config.Settings, environ []string) error {
 		return err
 	}
 	s.AccessLog = (e.AccessLog || e.Debug) && !e.DebugErrorsOnly
-	if strings.ContainsFunc(e.DebugHTTPFormat, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return errors.New("debug-http-format: want text on one line, without control characters")
+	for name, text := range map[string]string{"debug-http-format": e.DebugHTTPFormat, "debug-tcp-format": e.DebugTCPFormat} {
+		if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			return fmt.Errorf("%s: want text on one line, without control characters", name)
+		}
 	}
-	s.LogFormat = e.DebugHTTPFormat
+	s.LogFormat, s.TCPLogFormat = e.DebugHTTPFormat, e.DebugTCPFormat
 	if s.Captures, err = config.ParseCaptures(e.CaptureHeader); err != nil {
 		return fail("capture-request-header", err)
 	}
@@ -140,6 +145,9 @@ func (e *Edge) settings(s *config.Settings, environ []string) error {
 	s.ExtraFrontend, s.ExtraGlobal = config.RawLines(e.ExtraFrontend), config.RawLines(e.ExtraGlobal)
 	if len(s.ExtraFrontend)+len(s.ExtraGlobal) > 0 && !e.AllowRaw {
 		return errors.New("extra-frontend and extra-global: raw text needs allow-raw")
+	}
+	if !route.ReqMode(e.DefaultReqMode) {
+		return fmt.Errorf("default-req-mode: %q: want http, tcp or sni", e.DefaultReqMode)
 	}
 	if !route.DomainAlgo(e.ServiceDomainAlgo) {
 		return fmt.Errorf("service-domain-algo: %q: want one such as hdr(host), hdr_beg(host), hdr_dom(host) or hdr_end(host)", e.ServiceDomainAlgo)
@@ -233,7 +241,7 @@ func (c *Config) routeOptions(s config.Settings, admin string) route.Options {
 	o := route.Options{
 		Ports:     c.ports(s, admin),
 		Separator: c.Separator, Networks: c.networks(), DomainAlgo: c.Edge.ServiceDomainAlgo,
-		HTTPSOnly: c.Edge.HTTPSOnly, AllowRaw: c.Edge.AllowRaw,
+		HTTPSOnly: c.Edge.HTTPSOnly, AllowRaw: c.Edge.AllowRaw, ReqMode: c.Edge.DefaultReqMode,
 	}
 	if c.Edge.FilterInstance {
 		o.Instance = c.Edge.Instance

@@ -137,7 +137,7 @@ func TestSettingsOfDockerFlowProxy(t *testing.T) {
 			}, want: `["a b" "c"] ["d"] true`},
 		{name: "raw text without the switch", env: map[string]string{"EXTRA_GLOBAL": "d"}, complaint: "allow-raw"},
 		{name: "options of labels", env: map[string]string{"HTTPS_ONLY": "true", "SERVICE_DOMAIN_ALGO": "hdr_dom(host)", "PROXY_INSTANCE_NAME": "pub", "FILTER_PROXY_INSTANCE_NAME": "true", "SEPARATOR": "|"},
-			told: func(c Config, _ config.Settings) any { return c.routeOptions(config.Settings{}, ":8080") }, want: "{| [waggle] hdr_dom(host) pub true false [0 8080]}"},
+			told: func(c Config, _ config.Settings) any { return c.routeOptions(config.Settings{}, ":8080") }, want: "{| [waggle] hdr_dom(host) pub true http false [0 8080]}"},
 		{name: "an instance has a name and does not filter", env: map[string]string{"PROXY_INSTANCE_NAME": "pub"},
 			told: func(c Config, _ config.Settings) any { return c.routeOptions(config.Settings{}, ":8080").Instance }, want: ""},
 		{name: "an algorithm that is none", env: map[string]string{"SERVICE_DOMAIN_ALGO": "hdr"}, complaint: `service-domain-algo: "hdr"`},

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,8 @@ import (
 	"math/big"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +24,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wagglehq/waggle/proxy/internal/config"
 	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
 	"github.com/wagglehq/waggle/proxy/internal/route"
 	"github.com/wagglehq/waggle/proxy/internal/runtime"
@@ -386,4 +390,58 @@ func TestTLSByServerName(t *testing.T) {
 		"reqMode.2", "tcp", "srcPort.2", tcp, "serviceDomain.2", "b.example.com,x.a.example.com", "serviceDomainAlgo.2", "req.ssl_sni")
 	w.step("a task moves", false)
 	want(tcp, "b.example.com", "rest.example.com")
+}
+
+// TestLogOfStreamsIsJSON: a line for each connection, as for requests, or in the
+// operator's own form.
+func TestLogOfStreamsIsJSON(t *testing.T) {
+	for format, want := range map[string]string{"": `{"time":`, "%ci and %b": "127.0.0.1 and redis-tcp"} {
+		t.Run("format="+format, func(t *testing.T) {
+			w := newWorld(t, func(s *config.Settings) { s.AccessLog, s.TCPLogFormat = true, format })
+			port := serve(t, greeter, "127.0.0.2")
+			entry := strconv.Itoa(haproxytest.FreePort(t))
+			w.deploy("redis", []string{"127.0.0.2"}, "reqMode", "tcp", "port", port, "srcPort", entry)
+			w.apply()
+			conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", "127.0.0.1:"+entry)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// A connection on which the client says nothing is none to log.
+			_, err = fmt.Fprintln(conn, "x")
+			in := bufio.NewReader(conn)
+			for range 2 {
+				_, more := in.ReadString('\n')
+				err = errors.Join(err, more)
+			}
+			if err = errors.Join(err, conn.Close()); err != nil {
+				t.Fatal(err)
+			}
+			haproxytest.Eventually(t, 5*time.Second, "the connection is logged", func() error {
+				text, err := os.ReadFile(filepath.Join(w.hap.Dir, "log"))
+				if err != nil {
+					return err
+				}
+				for line := range strings.Lines(string(text)) {
+					if !strings.HasPrefix(line, want) {
+						continue
+					}
+					if format != "" {
+						return nil
+					}
+					var l struct {
+						Client, Frontend, Backend, Server string
+						Bytes                             int
+					}
+					if err := json.Unmarshal([]byte(line), &l); err != nil {
+						t.Fatalf("%s: %v", line, err)
+					}
+					if l.Client != "127.0.0.1" || l.Frontend != "tcp_"+entry || l.Server != "127.0.0.2" || l.Bytes == 0 {
+						t.Errorf("%+v", l)
+					}
+					return nil
+				}
+				return errors.New(string(text))
+			})
+		})
+	}
 }

@@ -42,10 +42,12 @@ type Settings struct {
 	// MaxReloads is how many reloads an old worker may live through; 0 is no limit.
 	MaxReloads int
 	// AccessLog logs every request, not only failed ones. LogFormat is HAProxy's
-	// log-format; JSON if empty. Captures are headers that JSON shows.
-	AccessLog bool
-	LogFormat string
-	Captures  []Capture
+	// log-format of requests, TCPLogFormat that of connections that are not HTTP; JSON
+	// if empty. Captures are headers that JSON shows.
+	AccessLog    bool
+	LogFormat    string
+	TCPLogFormat string
+	Captures     []Capture
 	// ConnectionMode and Compression are those of services that do not choose.
 	ConnectionMode string
 	Compression    Compression

@@ -82,6 +82,18 @@ func (s Settings) logFormat() string {
 	return quote(text)
 }
 
+// logTCP is logJSON for what is not HTTP.
+const logTCP = logTime + ` %(client)ci %(client_port:sint)cp %(frontend)f %(backend)b %(server)s %(bytes:sint)B %(bytes_received:sint)U` +
+	` %(queue_ms:sint)Tw %(connect_ms:sint)Tc %(total_ms:sint)Tt %(retries:sint)rc %(termination)ts`
+
+// streamLogFormat is the line of a connection that is not HTTP.
+func (s Settings) streamLogFormat() string {
+	if s.TCPLogFormat != "" {
+		return quote(s.TCPLogFormat)
+	}
+	return quote(logTCP)
+}
+
 // errorLogFormat is the line of a connection that failed before there was a request,
 // such as a handshake.
 func (s Settings) errorLogFormat() string {

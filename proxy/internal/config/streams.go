@@ -29,7 +29,7 @@ func streams(w *scratch, s Settings, listeners []route.Listener) {
 	w.section(parser.Defaults, StreamDefaults, &models.DefaultsBase{
 		Name: StreamDefaults, Mode: "tcp",
 		Balance:        &models.Balance{Algorithm: pointer("roundrobin")},
-		Tcplog:         true,
+		LogFormat:      s.streamLogFormat(),
 		Dontlognull:    enabled,
 		DontlogNormal:  map[bool]string{false: enabled}[s.AccessLog],
 		Redispatch:     &models.Redispatch{Enabled: pointer(enabled), Interval: pointer(int64(1))},

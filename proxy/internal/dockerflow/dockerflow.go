@@ -147,8 +147,22 @@ func (a *API) reconfigure(w http.ResponseWriter, r *http.Request, form url.Value
 		nok(w, http.StatusConflict, answer)
 	default:
 		answer.Status = "OK"
+		if a.awaitTask(ctx, svc.ID) != nil {
+			answer.Message = "no task can be reached yet, requests are answered 503"
+		}
 		app.WriteJSON(w, http.StatusOK, answer)
 	}
+}
+
+// taskPatience is how long the first address of a service is awaited: it is asked for
+// when its routes are settled, and may come just after they are in force.
+const taskPatience = time.Second
+
+// awaitTask returns when a service in force has an address.
+func (a *API) awaitTask(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, taskPatience)
+	defer cancel()
+	return a.Await(ctx, func(v *control.View) bool { return len(v.Addresses[id]) > 0 })
 }
 
 // judge tells whether it is settled what became of a service, and why it is not in force.

@@ -29,6 +29,8 @@ type Options struct {
 	Instance string
 	// HTTPSOnly redirects every request that comes without TLS.
 	HTTPSOnly bool
+	// ReqMode is the default of reqMode; HTTP if empty.
+	ReqMode string
 	// AllowRaw admits labels that are raw text of HAProxy's language.
 	AllowRaw bool
 	// Ports are those on which the proxy itself listens; no stream can have them.
@@ -117,7 +119,7 @@ func (e *NetworkError) Hint() string {
 // *NetworkError or label.Faults.
 func FromService(svc catalog.Service, o Options) (Service, error) {
 	unsupported := Unsupported()
-	r := label.NewReader(catalog.Prefix, svc.Labels, append(Table(), unsupported...), o.Separator)
+	r := label.NewReader(catalog.Prefix, withReqMode(svc.Labels, o), append(Table(), unsupported...), o.Separator)
 	all := r.Service()
 	groups := r.Groups("servicePath", "serviceDomain", "port", "httpsPort")
 	if !slices.ContainsFunc(groups, func(g label.Group) bool { return g.Has("servicePath") || g.Has("serviceDomain") || streaming(g) }) {
