@@ -15,6 +15,7 @@ import (
 	"time"
 
 	registry "github.com/prometheus/client_golang/prometheus"
+	"github.com/wagglehq/waggle/monitor/internal/alert"
 	"github.com/wagglehq/waggle/monitor/internal/api"
 	"github.com/wagglehq/waggle/monitor/internal/loop"
 	"github.com/wagglehq/waggle/monitor/internal/prometheus"
@@ -45,10 +46,12 @@ type Config struct {
 	// PrometheusListen offers our Prometheus to others, without the endpoints that change it.
 	PrometheusListen string
 	// PromtoolBin checks rules; empty leaves that to the reload.
-	PromtoolBin        string
-	ExternalURL        string
-	AlertmanagerURL    string
-	OwnStack           string
+	PromtoolBin     string
+	ExternalURL     string
+	AlertmanagerURL string
+	OwnStack        string
+	// OwnRules loads alerts about these, too.
+	OwnRules           bool
 	ScrapeInterval     time.Duration
 	ScrapeTimeout      time.Duration
 	EvaluationInterval time.Duration
@@ -72,6 +75,7 @@ func Service(fs *flag.FlagSet) func(context.Context, app.Shell) error {
 	fs.StringVar(&c.ExternalURL, "external-url", "", "URL at which users reach our Prometheus; its path becomes the prefix of all paths")
 	fs.StringVar(&c.AlertmanagerURL, "alertmanager-url", "", "Alertmanagers: http://HOST:PORT, or dns+http://NAME:PORT for every address of a name")
 	fs.StringVar(&c.OwnStack, "own-stack", "waggle", "stack whose listener, proxy, monitor and scaler are scraped; empty for none")
+	fs.BoolVar(&c.OwnRules, "own-rules", true, "load the alerts about Waggle itself, if own-stack is not empty")
 	fs.DurationVar(&c.ScrapeInterval, "scrape-interval", 10*time.Second, "how often targets are scraped whose labels do not say")
 	fs.DurationVar(&c.ScrapeTimeout, "scrape-timeout", 10*time.Second, "how long a scrape may take whose labels do not say; at most the interval")
 	fs.DurationVar(&c.EvaluationInterval, "evaluation-interval", 10*time.Second, "how often alert rules are evaluated")
@@ -104,11 +108,16 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	defer b.Close()
 
 	metrics := newMetrics(sh.Registry)
+	own, err := c.ownRules()
+	if err != nil {
+		return err
+	}
 	folder := filepath.Join(c.DataDir, "prometheus")
 	prom := prometheus.New(prometheus.Options{
 		Dir: folder, URL: base.String(), Log: sh.Log,
 		Checker:  &prometheus.Checker{Bin: c.PromtoolBin, Dir: c.DataDir},
 		Foreign:  c.PrometheusBin == "",
+		OwnRules: own,
 		Reloaded: func(result string) { metrics.reloads.WithLabelValues(result).Inc() },
 	})
 	config, err := prometheus.Render(c.settings(base))
@@ -217,7 +226,7 @@ func (c Config) timeout() time.Duration { return min(c.ScrapeTimeout, c.ScrapeIn
 func (c Config) settings(base *url.URL) prometheus.Settings {
 	s := prometheus.Settings{
 		ScrapeInterval: c.ScrapeInterval, ScrapeTimeout: c.timeout(), EvaluationInterval: c.EvaluationInterval,
-		Alertmanagers: list(c.AlertmanagerURL), OwnStack: c.OwnStack,
+		Alertmanagers: list(c.AlertmanagerURL), OwnStack: c.OwnStack, OwnRules: c.OwnRules && c.OwnStack != "",
 	}
 	if c.PrometheusBin != "" {
 		s.Self, s.SelfPath = base.Host, base.Path
@@ -226,6 +235,14 @@ func (c Config) settings(base *url.URL) prometheus.Settings {
 		}
 	}
 	return s
+}
+
+// ownRules is the file of the alerts about Waggle itself, empty if none are wanted.
+func (c Config) ownRules() ([]byte, error) {
+	if !c.OwnRules || c.OwnStack == "" {
+		return nil, nil
+	}
+	return alert.Render(prometheus.OwnRules(c.OwnStack))
 }
 
 func (c Config) output() io.Writer {

@@ -522,3 +522,26 @@ func TestEveryLabelAndFlagIsDescribed(t *testing.T) {
 		}
 	})
 }
+
+// TestOwnRules: the alerts about Waggle itself stand beside those of labels, until
+// the operator does without.
+func TestOwnRules(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.config.OwnStack, s.config.OwnRules = "waggle", true
+	s.start()
+	s.service("db", "127.0.0.2", "alertName=a", "alertIf=up > 1")
+	s.publish()
+	s.status("db", bus.StateApplied)
+	bustest.Eventually(t, "both are there", func() error {
+		got, err := s.shows()
+		if err == nil && (!strings.Contains(got, "db_a=up > 1") || !strings.Contains(got, "WaggleHAProxyDown=waggle_proxy_haproxy_up == 0")) {
+			err = errors.New(got)
+		}
+		return err
+	})
+	s.stop()
+	s.config.OwnRules = false
+	s.start()
+	s.eventuallyShows("those of labels are left", "db_a=up > 1")
+}

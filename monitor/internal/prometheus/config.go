@@ -19,6 +19,8 @@ const (
 	ConfigFile  = "prometheus.yml"
 	RulesFile   = "rules.yml"
 	TargetsFile = "targets.json"
+	// OwnRulesFile holds the rules about Waggle itself.
+	OwnRulesFile = "waggle.yml"
 )
 
 // Pool is the scrape job that holds the targets of all services.
@@ -37,6 +39,8 @@ type Settings struct {
 	// OwnStack is the name of the stack whose listener, proxy, monitor and scaler
 	// are scraped; empty for none.
 	OwnStack string
+	// OwnRules loads the rules about these, too.
+	OwnRules bool
 	// Self is Prometheus' own host and port, as it reaches itself; empty when it
 	// is not scraped. SelfPath is the path before /metrics.
 	Self, SelfPath string
@@ -114,6 +118,9 @@ func Render(s Settings) ([]byte, error) {
 			self.MetricsPath = s.SelfPath + "/metrics"
 		}
 		c.ScrapeConfigs = append(c.ScrapeConfigs, self)
+	}
+	if s.OwnRules {
+		c.RuleFiles = append(c.RuleFiles, OwnRulesFile)
 	}
 	if s.OwnStack != "" {
 		for _, component := range []string{"listener", "proxy", "monitor", "scaler"} {

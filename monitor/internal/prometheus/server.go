@@ -37,6 +37,7 @@ type Server struct {
 	verified time.Time
 	// stale says that a foreign Prometheus has not read the present prometheus.yml.
 	foreign, stale bool
+	ownRules       []byte
 }
 
 // Options say where Prometheus is. Dir, URL, Checker and Log are needed.
@@ -48,6 +49,8 @@ type Options struct {
 	// Foreign says that Prometheus is not started by this process after Prepare,
 	// and so must be told of a new prometheus.yml.
 	Foreign bool
+	// OwnRules is the content of OwnRulesFile, empty if it is not used.
+	OwnRules []byte
 	// Reloaded is called after each reload with "ok", "refused" or "failed".
 	Reloaded func(result string)
 }
@@ -57,7 +60,7 @@ func New(o Options) *Server {
 	if o.Reloaded == nil {
 		o.Reloaded = func(string) {}
 	}
-	return &Server{dir: o.Dir, client: newClient(o.URL), checker: o.Checker, log: o.Log, foreign: o.Foreign, reloaded: o.Reloaded}
+	return &Server{dir: o.Dir, client: newClient(o.URL), checker: o.Checker, log: o.Log, foreign: o.Foreign, ownRules: o.OwnRules, reloaded: o.Reloaded}
 }
 
 // RefusedError says that Prometheus refused what its checker had let through.
@@ -107,8 +110,12 @@ func (s *Server) Prepare(ctx context.Context, config []byte) error {
 			return fmt.Errorf("prometheus.yml: %w", err)
 		}
 	}
+	wroteRules, err := s.prepareOwnRules(ctx)
+	if err != nil {
+		return err
+	}
 	wrote, err := atomicfile.Write(s.path(ConfigFile), config, 0o644)
-	s.stale = wrote && s.foreign
+	s.stale = (wrote || wroteRules) && s.foreign
 	return err
 }
 

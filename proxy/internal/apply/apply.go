@@ -256,8 +256,10 @@ func (h *HAProxy) notice(ctx context.Context) error {
 	info, err := h.o.Worker.ShowInfo(ctx)
 	if err != nil {
 		h.known = false
+		h.metrics.up.Set(0)
 		return fmt.Errorf("haproxy does not answer: %w", err)
 	}
+	h.metrics.up.Set(1)
 	if info.Pid != h.pid {
 		h.o.Log.Info("HAProxy is another process", "pid", info.Pid, "before", h.pid, "version", info.Version)
 		h.identify(info)

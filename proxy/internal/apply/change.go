@@ -175,6 +175,7 @@ type metrics struct {
 	reloads *prometheus.CounterVec
 	changes prometheus.Counter
 	refused prometheus.Counter
+	up      prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer) metrics {
@@ -191,9 +192,15 @@ func newMetrics(reg prometheus.Registerer) metrics {
 			Namespace: "waggle", Subsystem: "proxy", Name: "refused_total",
 			Help: "Configurations that HAProxy's own check refused.",
 		}),
+		up: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: "waggle", Subsystem: "proxy", Name: "haproxy_up",
+			Help: "1 if HAProxy answered at the last pass.",
+		}),
 	}
+	// The first failure is seen as a rise only if there was a 0 before it.
+	m.reloads.WithLabelValues("failed")
 	if reg != nil {
-		reg.MustRegister(m.reloads, m.changes, m.refused)
+		reg.MustRegister(m.reloads, m.changes, m.refused, m.up)
 	}
 	return m
 }

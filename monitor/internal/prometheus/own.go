@@ -1,0 +1,59 @@
+package prometheus
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strconv"
+
+	"github.com/wagglehq/waggle/monitor/internal/alert"
+	"github.com/wagglehq/waggle/pkg/atomicfile"
+)
+
+// OwnGroup is the group of the rules about Waggle itself.
+const OwnGroup = "waggle"
+
+// OwnRules are the alerts about Waggle itself: its components are scraped as the jobs
+// STACK_listener and so on. None asks for a scaling.
+func OwnRules(stack string) []alert.Rule {
+	jobs := "job=~" + strconv.Quote(regexp.QuoteMeta(stack)+"_(listener|proxy|monitor|scaler)")
+	rule := func(name, expr, hold, severity, summary string) alert.Rule {
+		return alert.Rule{
+			Service: OwnGroup, Name: name, Expr: expr, For: hold,
+			Labels: map[string]string{"severity": severity}, Annotations: map[string]string{"summary": summary},
+		}
+	}
+	return []alert.Rule{
+		rule("WaggleComponentDown", "up{"+jobs+"} == 0", "1m", "critical",
+			"{{ $labels.job }} at {{ $labels.instance }} cannot be scraped"),
+		rule("WaggleHAProxyDown", "waggle_proxy_haproxy_up == 0", "30s", "critical",
+			"HAProxy of {{ $labels.instance }} does not answer its controller"),
+		rule("WaggleNotPassing", `time() - {__name__=~"waggle_[a-z]+_last_success_timestamp_seconds"} > 120`, "1m", "critical",
+			"the loop {{ $labels.loop }} of {{ $labels.job }} at {{ $labels.instance }} has not succeeded for {{ $value | humanizeDuration }}"),
+		rule("WaggleReplicasDisagree", "waggle_proxy_replicas_disagreeing > 0", "1m", "critical",
+			"{{ $value }} proxies have applied something else than {{ $labels.instance }}; its /v1/instances says which"),
+		rule("WaggleDrift", "waggle_proxy_drift == 1", "", "warning",
+			"HAProxy of {{ $labels.instance }} ran something else than what was applied, and was reloaded"),
+		rule("WaggleReloadsFail",
+			`increase(waggle_proxy_reloads_total{reason="failed"}[10m]) > 0 or increase(waggle_proxy_refused_total[10m]) > 0 or increase(waggle_monitor_reloads_total{result!="ok"}[10m]) > 0`, "", "warning",
+			"{{ $labels.job }} at {{ $labels.instance }} could not load a configuration; what was in force stays"),
+		rule("WaggleServicesRejected", `max by (job) ({__name__=~"waggle_(proxy|monitor|scaler)_rejected_services"}) > 0`, "5m", "warning",
+			"{{ $value }} services are rejected by {{ $labels.job }}; /v1/services of the listener says why"),
+		rule("WaggleCertificateExpires", "min without (instance) (waggle_proxy_certificate_expiry_timestamp_seconds) - time() < 14 * 86400", "1h", "warning",
+			"a certificate ends in {{ $value | humanizeDuration }}"),
+	}
+}
+
+// prepareOwnRules writes the rules about Waggle itself. A checker that refuses them
+// is an error at the start, because the operator can switch them off.
+func (s *Server) prepareOwnRules(ctx context.Context) (wrote bool, err error) {
+	if len(s.ownRules) == 0 {
+		return false, nil
+	}
+	if s.checker.Bin != "" {
+		if err := s.checker.run(ctx, "rules", s.ownRules); err != nil {
+			return false, fmt.Errorf("%s: %w", OwnRulesFile, err)
+		}
+	}
+	return atomicfile.Write(s.path(OwnRulesFile), s.ownRules, 0o644)
+}

@@ -1,0 +1,110 @@
+package prometheus
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/wagglehq/waggle/monitor/internal/alert"
+	"github.com/wagglehq/waggle/pkg/tooltest"
+)
+
+func TestOwnRulesAreRight(t *testing.T) {
+	for _, stack := range []string{"waggle", "my.stack", `odd"name`} {
+		names := map[string]bool{}
+		for _, r := range OwnRules(stack) {
+			if _, err := parser.NewParser(parser.Options{}).ParseExpr(r.Expr); err != nil {
+				t.Errorf("%s: %v", r.Name, err)
+			}
+			if _, err := model.ParseDuration(r.For); r.For != "" && err != nil {
+				t.Errorf("%s: %v", r.Name, err)
+			}
+			if r.Labels["scale"] != "" || r.Labels["severity"] == "" || r.Annotations["summary"] == "" || names[r.Name] {
+				t.Errorf("%+v", r)
+			}
+			names[r.Name] = true
+		}
+		file, err := alert.Render(OwnRules(stack))
+		if err != nil {
+			t.Fatal(err)
+		}
+		checker := Checker{Bin: tooltest.Path(t, "promtool")}
+		if err := checker.run(t.Context(), "rules", file); err != nil {
+			t.Errorf("%s: %v", stack, err)
+		}
+	}
+}
+
+// TestWhenOwnRulesFire lets Prometheus' own engine say what fires after two hours of
+// given series, one value per minute, with the metrics as they are called today.
+func TestWhenOwnRulesFire(t *testing.T) {
+	proxy := `{job="waggle_proxy", instance="p"}`
+	for _, c := range []struct {
+		name   string
+		series []string
+		fires  string
+	}{
+		{"all is well", []string{
+			`up` + proxy + ` 1x120`, `waggle_proxy_haproxy_up` + proxy + ` 1x120`, `waggle_proxy_last_success_timestamp_seconds{loop="routes"} 0+60x120`,
+			`waggle_proxy_replicas_disagreeing` + proxy + ` 0x120`, `waggle_proxy_drift` + proxy + ` 0x120`, `waggle_proxy_reloads_total{reason="failed"} 0x120`,
+			`waggle_proxy_reloads_total{reason="frame"} 0+5x120`, `waggle_proxy_rejected_services{job="waggle_proxy"} 0x120`,
+			`waggle_proxy_certificate_expiry_timestamp_seconds{name="a"} 9999999x120`,
+		}, ""},
+		{"a component that cannot be scraped", []string{`up{job="waggle_scaler"} 0x120`}, "WaggleComponentDown"},
+		{"a service of somebody else that cannot be scraped", []string{`up{job="shop_web"} 0x120`, `up{job="my_waggle_proxy"} 0x120`}, ""},
+		{"HAProxy down", []string{`waggle_proxy_haproxy_up` + proxy + ` 0x120`}, "WaggleHAProxyDown"},
+		{"a loop that stands still", []string{`waggle_proxy_last_success_timestamp_seconds{loop="routes"} 60x120`}, "WaggleNotPassing"},
+		{"a loop that never succeeded", []string{`waggle_scaler_last_success_timestamp_seconds{loop="decisions"} 0x120`}, "WaggleNotPassing"},
+		{"replicas that disagree", []string{`waggle_proxy_replicas_disagreeing` + proxy + ` 1x120`}, "WaggleReplicasDisagree"},
+		{"drift", []string{`waggle_proxy_drift` + proxy + ` 0x118 1x2`}, "WaggleDrift"},
+		{"a reload that failed", []string{`waggle_proxy_reloads_total{reason="failed"} 0x115 1x5`}, "WaggleReloadsFail"},
+		{"a configuration that HAProxy refused", []string{`waggle_proxy_refused_total 0x115 1x5`}, "WaggleReloadsFail"},
+		{"a reload of Prometheus that it refused", []string{`waggle_monitor_reloads_total{result="refused"} 0x115 1x5`}, "WaggleReloadsFail"},
+		{"a failure of long ago", []string{`waggle_proxy_reloads_total{reason="failed"} 0 1x119`}, ""},
+		{"a rejected service, as several replicas see it", []string{
+			`waggle_proxy_rejected_services{job="waggle_proxy", instance="p"} 1x120`, `waggle_proxy_rejected_services{job="waggle_proxy", instance="q"} 1x120`,
+		}, "WaggleServicesRejected"},
+		{"a certificate that ends soon", []string{
+			`waggle_proxy_certificate_expiry_timestamp_seconds{name="a", instance="p"} 1000000x120`, `waggle_proxy_certificate_expiry_timestamp_seconds{name="a", instance="q"} 1000000x120`,
+		}, "WaggleCertificateExpires"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			file, err := alert.Render(OwnRules("waggle"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var b strings.Builder
+			b.WriteString("rule_files: [waggle.yml]\ntests:\n- interval: 1m\n  input_series:\n")
+			for _, s := range c.series {
+				at := strings.LastIndex(s, "}") + 1
+				if at == 0 {
+					at = strings.Index(s, " ")
+				}
+				fmt.Fprintf(&b, "  - series: '%s'\n    values: '%s'\n", s[:at], strings.TrimSpace(s[at:]))
+			}
+			b.WriteString("  promql_expr_test:\n  - expr: count by (alertname) (ALERTS{alertstate=\"firing\"})\n    eval_time: 2h\n    exp_samples: ")
+			if c.fires == "" {
+				b.WriteString("[]\n")
+			} else {
+				fmt.Fprintf(&b, "[{labels: '{alertname=\"%s\"}', value: 1}]\n", c.fires)
+			}
+			dir := t.TempDir()
+			for name, content := range map[string]string{OwnRulesFile: string(file), "test.yml": b.String()} {
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			cmd := exec.CommandContext(t.Context(), tooltest.Path(t, "promtool"), "test", "rules", "test.yml")
+			cmd.Dir = dir
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+		})
+	}
+}
