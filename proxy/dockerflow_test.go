@@ -84,7 +84,7 @@ func (h *house) healthy() error {
 // on another port.
 func (h *house) twin() *house {
 	h.t.Helper()
-	dir, err := os.MkdirTemp("", "wp") //nolint:usetesting // t.TempDir is too long for the path of a socket.
+	dir, err := os.MkdirTemp("", "wp") // t.TempDir is too long for the path of a socket
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ func TestRequireToken(t *testing.T) {
 		{"an empty password where none is configured", "", basic("any", ""), http.StatusForbidden},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := httptest.NewRequest(http.MethodPut, "/", nil)
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPut, "/", nil)
 			c.with(r)
 			w := httptest.NewRecorder()
 			RequireToken(c.token)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })).ServeHTTP(w, r)

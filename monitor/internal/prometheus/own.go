@@ -30,7 +30,7 @@ func OwnRules(stack string) []alert.Rule {
 			"HAProxy of {{ $labels.instance }} does not answer its controller"),
 		rule("WaggleNotPassing", `time() - {__name__=~"waggle_[a-z]+_last_success_timestamp_seconds"} > 120`, "1m", "critical",
 			"the loop {{ $labels.loop }} of {{ $labels.job }} at {{ $labels.instance }} has not succeeded for {{ $value | humanizeDuration }}"),
-		rule("WaggleReplicasDisagree", "waggle_proxy_replicas_disagreeing > 0", "1m", "critical",
+		rule("WaggleReplicasDisagree", "waggle_proxy_replicas_disagreeing > 0", "2m", "critical",
 			"{{ $value }} proxies have applied something else than {{ $labels.instance }}; its /v1/instances says which"),
 		rule("WaggleDrift", "waggle_proxy_drift == 1", "", "warning",
 			"HAProxy of {{ $labels.instance }} ran something else than what was applied, and was reloaded"),

@@ -60,11 +60,13 @@ func answer(t *testing.T, a *API, r *http.Request) (int, Response) {
 
 func TestWhatGoesWrong(t *testing.T) {
 	form := func(n int) *http.Request {
-		r := httptest.NewRequest(http.MethodPost, Prefix+"/reconfigure", strings.NewReader("serviceName=a&servicePath="+strings.Repeat("a", n)))
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, Prefix+"/reconfigure", strings.NewReader("serviceName=a&servicePath="+strings.Repeat("a", n)))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		return r
 	}
-	get := func(path string) *http.Request { return httptest.NewRequest(http.MethodGet, Prefix+path, nil) }
+	get := func(path string) *http.Request {
+		return httptest.NewRequestWithContext(t.Context(), http.MethodGet, Prefix+path, nil)
+	}
 	away := shelf{errors.New("no connection")}
 	for _, c := range []struct {
 		name  string
@@ -82,7 +84,7 @@ func TestWhatGoesWrong(t *testing.T) {
 		{"nothing in force yet", shelf{}, get("/successfulinitreload"), http.StatusInternalServerError, "no complete catalog"},
 		{"a body that is too large", shelf{}, form(app.MaxBody), http.StatusRequestEntityTooLarge, "too large"},
 		{"a query that is none", shelf{}, get("/reconfigure?serviceName=%zz"), http.StatusBadRequest, "cannot be read"},
-		{"another method", shelf{}, httptest.NewRequest(http.MethodDelete, Prefix+"/reconfigure", nil), http.StatusMethodNotAllowed, ""},
+		{"another method", shelf{}, httptest.NewRequestWithContext(t.Context(), http.MethodDelete, Prefix+"/reconfigure", nil), http.StatusMethodNotAllowed, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			status, got := answer(t, never(c.store), c.r)
