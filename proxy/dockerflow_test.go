@@ -244,7 +244,7 @@ func (h *house) dumps(port string) {
 	if status != http.StatusOK || !strings.HasPrefix(kind, "text/csv") || !strings.HasPrefix(text, "# pxname,svname,") {
 		h.t.Errorf("%d %s %s", status, kind, text)
 	}
-	if _, text, _ := h.call(http.MethodGet, "/metrics", nil); !strings.Contains(text, "haproxy_up 1") {
+	if _, text, _ := h.call(http.MethodGet, "/metrics", nil); !strings.Contains(text, "\nhaproxy_up 1\n") {
 		h.t.Error("/metrics lacks haproxy_up 1")
 	}
 }
@@ -261,7 +261,7 @@ func TestInterfaceIsOffUnlessAskedFor(t *testing.T) {
 	if status, _, _ := h.call(http.MethodGet, "/v1/config", nil); status != http.StatusForbidden {
 		t.Errorf("the configuration where there is no token: %d", status)
 	}
-	if _, text, _ := h.call(http.MethodGet, "/metrics", nil); strings.Contains(text, "haproxy_up") {
+	if _, text, _ := h.call(http.MethodGet, "/metrics", nil); strings.Contains(text, "\nhaproxy_up ") {
 		t.Error("/metrics has haproxy_up")
 	}
 }
