@@ -21,10 +21,6 @@ type Config struct {
 	NATSKey app.Secret
 	// Instance names this replica on the bus; empty: the host name.
 	Instance string
-	// Token is what whoever changes something over HTTP, or reads the configuration,
-	// must send. DockerFlowAPI offers the interface of Docker Flow Proxy.
-	Token         app.Secret
-	DockerFlowAPI bool
 	// DataDir is on a volume: the last good configuration and the services it was
 	// made of. RunDir holds the sockets and lives as long as the container.
 	DataDir, RunDir string
@@ -39,6 +35,10 @@ type Config struct {
 	Timeouts        config.Timeouts
 	// Edge are the settings of ports, TLS, logs and the like.
 	Edge Edge
+	// Token must be sent by whoever changes something over HTTP, or reads the
+	// configuration. DockerFlowAPI offers the interface of Docker Flow Proxy.
+	Token         app.Secret
+	DockerFlowAPI bool
 	// Environ are the variables of the process ("NAME=text"), for static services
 	// and for settings that name another variable.
 	Environ []string `json:"-"`
@@ -52,12 +52,12 @@ func (c *Config) Flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.NATSURL, "nats-url", "nats://waggle_listener:4222", "where NATS is, several separated by commas")
 	fs.Var(&c.NATSKey, "nats-key", "secret by which the proxy proves itself to NATS")
 	fs.StringVar(&c.Instance, "instance", "", "name of this replica on the bus; empty: the host name")
-	fs.Var(&c.Token, "token", "token that reading the configuration and the interface of Docker Flow need; empty: both are closed")
-	fs.BoolVar(&c.DockerFlowAPI, "docker-flow-api", false, "offer Docker Flow Proxy's HTTP interface (/v1/docker-flow-proxy) on the admin port, and its metrics haproxy_*")
 	fs.StringVar(&c.DataDir, "data-dir", "/var/lib/waggle", "folder on a volume for the last good configuration")
 	fs.StringVar(&c.RunDir, "run-dir", "/run/waggle", "folder for the sockets of HAProxy")
 	fs.StringVar(&c.HAProxy, "haproxy", "haproxy", "HAProxy's program, 3.0 or later")
 	c.Edge.flags(fs)
+	fs.Var(&c.Token, "token", "bearer token that whoever changes something over HTTP, or reads the configuration, must send; without one both are closed")
+	fs.BoolVar(&c.DockerFlowAPI, "docker-flow-api", false, "offer Docker Flow Proxy's HTTP interface (/v1/docker-flow-proxy) on the admin port, and its metrics haproxy_*")
 	fs.IntVar(&c.MaxConn, "maxconn", 0, "connections at a time; 0 follows the limit of open files")
 	fs.StringVar(&c.Networks, "networks", "waggle", "networks shared with services, separated by commas; empty: not checked")
 	fs.StringVar(&c.Separator, "separator", ",", "separates the elements of lists in labels")
