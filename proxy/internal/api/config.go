@@ -23,5 +23,5 @@ func WriteConfig(w http.ResponseWriter, v *control.View) {
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	_, _ = w.Write([]byte(config.Redact(v.File.Text()))) // the client has gone; there is nobody to tell
+	_, _ = w.Write([]byte(config.Shown(v.File.Text()))) // the client has gone; there is nobody to tell
 }

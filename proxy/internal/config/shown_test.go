@@ -2,7 +2,7 @@ package config
 
 import "testing"
 
-func TestRedact(t *testing.T) {
+func TestShown(t *testing.T) {
 	for _, c := range []struct{ name, line, want string }{
 		{"a user's password", "  user joe insecure-password geheim\n", "  user joe insecure-password (hidden)\n"},
 		{"a user's hash, with groups behind it", "\tuser joe password $6$ab$cd groups g\n", "\tuser joe password (hidden)\n"},
@@ -15,16 +15,17 @@ func TestRedact(t *testing.T) {
 		{"other headers stay", "  http-request set-header X-Forwarded-Proto https\n", "  http-request set-header X-Forwarded-Proto https\n"},
 		{"the removal of a header stays", "  http-request del-header Authorization\n", "  http-request del-header Authorization\n"},
 		{"everything else stays", "backend web from waggle\n", "backend web from waggle\n"},
+		{"a quote in a password", `  user joe insecure-password 'ge'\''h eim' groups g` + "\n", "  user joe insecure-password (hidden)\n"},
 		{"no line end", "stats auth a:b", "stats auth (hidden)\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := Redact(c.line); got != c.want {
+			if got := Shown(c.line); got != c.want {
 				t.Errorf("got  %q\nwant %q", got, c.want)
 			}
 		})
 	}
 	whole := "frontend http\n  bind :80\n\nbackend a\n"
-	if got := Redact(whole); got != whole {
+	if got := Shown(whole); got != whole {
 		t.Errorf("a text without secrets is changed: %q", got)
 	}
 }

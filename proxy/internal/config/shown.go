@@ -11,17 +11,17 @@ const Hidden = "(hidden)"
 // secretHeader are headers whose texts are nobody's business.
 var secretHeader = regexp.MustCompile(`(?i)^"?(.*authorization|.*cookie|.*token.*|.*secret.*|.*password.*|.*api-?key.*)"?$`)
 
-// Redact hides passwords in a configuration: those of users and of the statistics, and
+// Shown hides passwords in a configuration: those of users and of the statistics, and
 // what is put into headers that usually carry one.
-func Redact(text string) string {
+func Shown(text string) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {
-		b.WriteString(redactLine(line))
+		b.WriteString(shownLine(line))
 	}
 	return b.String()
 }
 
-func redactLine(line string) string {
+func shownLine(line string) string {
 	words, ends := split(line)
 	// hide replaces everything from a word on.
 	hide := func(from int, instead string) string {
