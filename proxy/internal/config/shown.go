@@ -9,7 +9,10 @@ import (
 const Hidden = "(hidden)"
 
 // secretHeader are headers whose texts are nobody's business.
-var secretHeader = regexp.MustCompile(`(?i)^"?(.*authorization|.*cookie|.*token.*|.*secret.*|.*password.*|.*api-?key.*)"?$`)
+var secretHeader = regexp.MustCompile(`(?i)^["']?(.*authorization|.*cookie|.*token.*|.*secret.*|.*password.*|.*api-?key.*)["']?$`)
+
+// SecretHeader reports whether a header of that name usually carries a secret.
+func SecretHeader(name string) bool { return secretHeader.MatchString(name) }
 
 // Shown hides passwords in a configuration: those of users and of the statistics, and
 // what is put into headers that usually carry one.
@@ -24,11 +27,11 @@ func Shown(text string) string {
 func shownLine(line string) string {
 	words, ends := split(line)
 	// hide replaces everything from a word on.
-	hide := func(from int, instead string) string {
+	hide := func(from int) string {
 		if from >= len(words) {
 			return line
 		}
-		return line[:ends[from]-len(words[from])] + instead + "\n"
+		return line[:ends[from]-len(words[from])] + Hidden + "\n"
 	}
 	at := func(i int) string {
 		if i < len(words) {
@@ -38,11 +41,11 @@ func shownLine(line string) string {
 	}
 	switch {
 	case at(0) == "user" && (at(2) == "password" || at(2) == "insecure-password"):
-		return hide(3, Hidden)
+		return hide(3)
 	case at(0) == "stats" && at(1) == "auth":
-		return hide(2, Hidden)
-	case strings.HasPrefix(at(0), "http-") && (strings.HasSuffix(at(1), "-header") || strings.HasSuffix(at(1), "-header-value")) && secretHeader.MatchString(at(2)):
-		return hide(3, Hidden)
+		return hide(2)
+	case strings.HasPrefix(at(0), "http-") && (strings.HasSuffix(at(1), "-header") || strings.HasSuffix(at(1), "-header-value")) && SecretHeader(at(2)):
+		return hide(3)
 	}
 	return line
 }

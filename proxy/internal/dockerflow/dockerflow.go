@@ -22,6 +22,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/label"
 	"github.com/wagglehq/waggle/proxy/internal/api"
+	"github.com/wagglehq/waggle/proxy/internal/config"
 	"github.com/wagglehq/waggle/proxy/internal/control"
 	"github.com/wagglehq/waggle/proxy/internal/manual"
 	"github.com/wagglehq/waggle/proxy/internal/route"
@@ -298,7 +299,8 @@ func (a *API) late(err error) string {
 	return text
 }
 
-// shown are the labels of a service without their prefix, secret ones hidden.
+// shown are the labels of a service without their prefix, secret ones hidden, and
+// those that put a secret into a header.
 func shown(svc catalog.Service) map[string]string {
 	if len(svc.Labels) == 0 {
 		return nil
@@ -311,10 +313,13 @@ func shown(svc catalog.Service) map[string]string {
 	for key, text := range svc.Labels {
 		name := strings.TrimPrefix(key, catalog.Prefix)
 		base, _ := label.SplitIndex(name)
-		if secret[base] {
+		if secret[base] || strings.HasSuffix(base, "Header") && slices.ContainsFunc(strings.FieldsFunc(text, between), config.SecretHeader) {
 			text = label.Show(text, true)
 		}
 		out[name] = text
 	}
 	return out
 }
+
+// between reports what may stand between the name of a header and other words.
+func between(r rune) bool { return strings.ContainsRune(" \t,;|:", r) }

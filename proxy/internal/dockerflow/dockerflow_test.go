@@ -100,6 +100,10 @@ func TestWhatGoesWrong(t *testing.T) {
 
 func TestSecretLabelsAreNotEchoed(t *testing.T) {
 	got := shown(catalog.Service{Labels: map[string]string{"com.df.users": "joe:geheim", "com.df.users.1": "joe:geheim", "com.df.port": "80"}})
+	headers := shown(catalog.Service{Labels: map[string]string{"com.df.setReqHeader": "X-A b,Authorization Basic geheim", "com.df.serviceHeader": "X-Api-Key:geheim", "com.df.addResHeader": "X-A b"}})
+	if headers["setReqHeader"] != "(hidden)" || headers["serviceHeader"] != "(hidden)" || headers["addResHeader"] != "X-A b" {
+		t.Errorf("%v", headers)
+	}
 	if got["users"] != "(hidden)" || got["users.1"] != "(hidden)" || got["port"] != "80" {
 		t.Errorf("%v", got)
 	}
