@@ -5,9 +5,6 @@ import (
 	"strings"
 )
 
-// ofTheMachine are lines of the frame that say where a replica listens.
-var ofTheMachine = regexp.MustCompile(`^ +(bind|stats socket) `)
-
 // folder is what comes before the name of a file of ours.
 var folder = regexp.MustCompile(`/[^\s,()"']*/([^/\s,()"']+\.(map|list))`)
 
@@ -16,9 +13,13 @@ var folder = regexp.MustCompile(`/[^\s,()"']*/([^/\s,()"']+\.(map|list))`)
 func shared(frame string) string {
 	var b strings.Builder
 	for line := range strings.Lines(frame) {
-		if !ofTheMachine.MatchString(line) {
-			b.WriteString(folder.ReplaceAllString(line, "$1"))
+		switch words := strings.TrimLeft(line, " "); {
+		case strings.HasPrefix(words, "bind "), strings.HasPrefix(words, "stats socket "):
+			continue
+		case strings.Contains(words, ".map") || strings.Contains(words, ".list"):
+			line = folder.ReplaceAllString(line, "$1")
 		}
+		b.WriteString(line)
 	}
 	return b.String()
 }
