@@ -35,6 +35,8 @@ type Config struct {
 	Timeouts        config.Timeouts
 	// Edge are the settings of ports, TLS, logs and the like.
 	Edge Edge
+	// Certs are the settings of certificates.
+	Certs Certificates
 	// Token must be sent by whoever changes something over HTTP, or reads the
 	// configuration. DockerFlowAPI offers the interface of Docker Flow Proxy.
 	Token         app.Secret
@@ -56,6 +58,7 @@ func (c *Config) Flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.RunDir, "run-dir", "/run/waggle", "folder for the sockets of HAProxy")
 	fs.StringVar(&c.HAProxy, "haproxy", "haproxy", "HAProxy's program, 3.0 or later")
 	c.Edge.flags(fs)
+	c.Certs.flags(fs)
 	fs.Var(&c.Token, "token", "bearer token that whoever changes something over HTTP, or reads the configuration, must send; without one both are closed")
 	fs.BoolVar(&c.DockerFlowAPI, "docker-flow-api", false, "offer Docker Flow Proxy's HTTP interface (/v1/docker-flow-proxy) on the admin port, and its metrics haproxy_*")
 	fs.IntVar(&c.MaxConn, "maxconn", 0, "connections at a time; 0 follows the limit of open files")
@@ -105,6 +108,9 @@ func (c *Config) settings() (config.Settings, error) {
 		MaxConn: c.MaxConn, HardStopAfter: c.HardStopAfter, MaxReloads: c.MaxReloads, Timeouts: c.Timeouts,
 	}
 	if err := c.Edge.settings(&s, c.Environ); err != nil {
+		return s, err
+	}
+	if err := c.Certs.settings(&s); err != nil {
 		return s, err
 	}
 	for word := range strings.FieldsFuncSeq(c.TrustedProxies, func(r rune) bool { return r == ',' || r == ' ' }) {

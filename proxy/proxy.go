@@ -36,6 +36,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	if err != nil {
 		return err
 	}
+	c.Certs.detectHTTP3(ctx, c.HAProxy, &settings, sh)
 	b, err := bus.Connect(bus.Options{URL: c.NATSURL, Component: "proxy", Key: string(c.NATSKey), Log: sh.Log})
 	if err != nil {
 		return err
@@ -43,7 +44,11 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	defer b.Close()
 
 	var routes, report, verify, agree *reconcile.Loop
-	pokeRoutes := func() { routes.Poke() }
+	pokeRoutes := func() {
+		if routes != nil { // the first look at certificates comes before the loops
+			routes.Poke()
+		}
+	}
 	worker := runtime.New(settings.StatsSocket)
 	haproxy := apply.New(apply.Options{
 		Binary: c.HAProxy, Dir: settings.Dir, Worker: worker, Master: runtime.NewMaster(c.masterSocket()),
@@ -56,10 +61,15 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		return err
 	}
 	follower := follow.New(follow.Options{Resolver: c.Resolver, Changed: pokeRoutes, Log: sh.Log, Registry: sh.Registry})
+	store, uploads, look, err := c.newStore(ctx, b, catalog, pokeRoutes, sh)
+	if err != nil {
+		return err
+	}
 	controller, err := control.New(control.Options{
 		Source:   control.Source{Catalog: catalog.Snapshot, Accepted: accepted.Services, Manual: extra.services()},
 		Follower: follower, HAProxy: haproxy, Settings: settings,
 		Route: c.routeOptions(settings, sh.Admin), Static: c.static(),
+		Certificates: store.Candidates, Preferred: c.Certs.preferred(),
 		StateFile: filepath.Join(c.DataDir, "services.json"),
 		Again:     func(d time.Duration) { time.AfterFunc(d, pokeRoutes) },
 		Wrote:     func() { verify.Poke() },
@@ -98,6 +108,9 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	api.Mount(router, controller.View)
 	api.MountConfig(router, c.Token, controller.View)
 	api.MountInstances(router, group.Replicas)
+	api.Certs{
+		Token: c.Token, View: controller.Certificates, Put: store.Put, Delete: store.Delete, Check: haproxy.CheckCertificates, OwnList: settings.CertList != "",
+	}.Mount(router)
 	if c.DockerFlowAPI {
 		sh.Registry.MustRegister(exporter.New(sh.Version, worker.ShowStatCSV))
 		c.dockerFlow(extra, controller, pokeRoutes, worker, sh).Mount(router)
@@ -107,6 +120,8 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	g.Go(func() error { return catalog.Run(ctx) })
 	g.Go(func() error { return accepted.Run(ctx) })
 	g.Go(func() error { return statuses.Run(ctx) })
+	g.Go(func() error { return uploads.Run(ctx) })
+	g.Go(func() error { return look.Run(ctx) })
 	g.Go(func() error { return follower.Run(ctx) })
 	g.Go(func() error { return routes.Run(ctx) })
 	g.Go(func() error { return verify.Run(ctx) })

@@ -160,7 +160,7 @@ func (h *HAProxy) readBack(ctx context.Context, f *config.File) error {
 			f.Maps[name] = append(f.Maps[name], route.Entry(e))
 		}
 	}
-	return nil
+	return h.readCertificates(ctx, f)
 }
 
 // withOptions gives running servers the options that their file has for them,
@@ -270,6 +270,9 @@ func (h *HAProxy) notice(ctx context.Context) error {
 
 // reload writes want and makes HAProxy take it up.
 func (h *HAProxy) reload(ctx context.Context, want config.File, reason string) (Result, error) {
+	if err := h.writeCertificates(want.Certificates); err != nil {
+		return Result{}, err
+	}
 	if err := h.check(ctx, want); err != nil {
 		h.metrics.refused.Inc()
 		return Result{}, err
@@ -297,6 +300,7 @@ func (h *HAProxy) reload(ctx context.Context, want config.File, reason string) (
 	}
 	h.identify(info)
 	h.applied, h.known, h.stale = want, true, false
+	h.sweepCertificates(want.Certificates)
 	clear(h.draining)
 	clear(h.retired)
 	return Result{Changed: true, Reload: reason}, nil

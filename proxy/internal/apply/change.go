@@ -30,6 +30,9 @@ func (h *HAProxy) change(ctx context.Context, p config.Plan) error {
 	for _, s := range p.AddServers {
 		first = append(first, h.addServer(s)...)
 	}
+	if err := h.certificates(ctx, p.Certificates); err != nil {
+		return err
+	}
 	entries := h.entries(p)
 	if len(p.ReplaceMaps) == 0 {
 		first, entries = append(first, entries...), nil
@@ -113,9 +116,10 @@ func (h *HAProxy) Tidy(ctx context.Context) (wrote, more bool, err error) {
 		return false, false, nil
 	}
 	if h.stale {
-		if err := h.write(contents(h.applied)); err != nil {
+		if err := errors.Join(h.writeCertificates(h.applied.Certificates), h.write(contents(h.applied))); err != nil {
 			return false, true, err
 		}
+		h.sweepCertificates(h.applied.Certificates)
 		h.stale, wrote = false, true
 	}
 	var errs []error
@@ -182,7 +186,7 @@ func newMetrics(reg prometheus.Registerer) metrics {
 	m := metrics{
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "waggle", Subsystem: "proxy", Name: "reloads_total",
-			Help: "Reloads of HAProxy by reason: start (its state was not known), frame, backend, runtime (a change at run time failed), failed.",
+			Help: "Reloads of HAProxy by reason: start (its state was not known), frame, backend, certificate (one too large for a change at run time), runtime (a change at run time failed), failed.",
 		}, []string{"reason"}),
 		changes: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: "waggle", Subsystem: "proxy", Name: "runtime_changes_total",

@@ -119,6 +119,8 @@ type File struct {
 	Backends []Backend
 	// Maps are the tables by file name.
 	Maps map[string][]route.Entry
+	// Certificates are what clients are shown, the default first.
+	Certificates []Certificate
 }
 
 // Renderer renders configurations; sections that did not change are taken from
@@ -127,8 +129,11 @@ type Renderer struct {
 	settings Settings
 	frame    string
 	// tables are those of which the frame was made, as far as it shows them.
-	tables   route.Tables
-	sections map[string]*section
+	tables       route.Tables
+	sections     map[string]*section
+	certificates []Certificate
+	// dirty says that the frame is not of these settings any more.
+	dirty bool
 }
 
 // section is the text of a backend. from is where the backend stood when it was last
@@ -152,14 +157,14 @@ func NewRenderer(s Settings) (*Renderer, error) {
 // Render returns the configuration of services. addresses returns the present ones
 // of a backend of a service.
 func (r *Renderer) Render(services []route.Service, tables route.Tables, addresses func(route.Service, route.Backend) []netip.Addr) (File, error) {
-	if shown := (route.Tables{Chains: tables.Chains, Listeners: tables.Listeners}); !reflect.DeepEqual(shown, r.tables) {
+	if shown := (route.Tables{Chains: tables.Chains, Listeners: tables.Listeners}); r.dirty || !reflect.DeepEqual(shown, r.tables) {
 		frame, err := renderFrame(r.settings, shown)
 		if err != nil {
 			return File{}, err
 		}
-		r.frame, r.tables = frame, shown
+		r.frame, r.tables, r.dirty = frame, shown, false
 	}
-	f := File{Frame: r.frame, Maps: map[string][]route.Entry{
+	f := File{Frame: r.frame, Certificates: r.certificates, Maps: map[string][]route.Entry{
 		HostsMap: tables.Hosts, WildcardsMap: tables.Wildcards, PathsMap: tables.Paths, RedirectsMap: tables.Redirects,
 	}}
 	sections := make(map[string]*section, len(r.sections))

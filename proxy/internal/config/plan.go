@@ -9,7 +9,7 @@ import (
 
 // Plan is what makes a running HAProxy equal to a configuration.
 type Plan struct {
-	// Reload says why HAProxy must reload ("frame", "backend"); empty if the rest, in its order, suffices.
+	// Reload says why HAProxy must reload ("frame", "backend", "certificate"); empty if the rest, in its order, suffices.
 	Reload string
 	// AddBackends are new backends, with their servers, that can be added at run time.
 	AddBackends []Backend
@@ -22,6 +22,8 @@ type Plan struct {
 	DelServers []ServerChange
 	// DelBackends are backends that no table names any more.
 	DelBackends []Backend
+	// Certificates are those that change, in this order.
+	Certificates []CertificateChange
 }
 
 // ServerChange is one server of one backend.
@@ -46,7 +48,7 @@ type EntryChange struct {
 // Empty reports whether nothing needs to be done.
 func (p Plan) Empty() bool {
 	return p.Reload == "" && len(p.AddBackends)+len(p.AddServers)+len(p.ReplaceMaps)+len(p.SetEntries)+
-		len(p.DelEntries)+len(p.DelServers)+len(p.DelBackends) == 0
+		len(p.DelEntries)+len(p.DelServers)+len(p.DelBackends)+len(p.Certificates) == 0
 }
 
 // Abilities are what the running HAProxy can do without a reload.
@@ -90,6 +92,9 @@ func Diff(have, want File, can Abilities) Plan {
 			p.diffServers(b, Backend{Name: b.Name})
 		}
 		p.DelBackends = nil
+	}
+	if p.diffCertificates(have.Certificates, want.Certificates); p.Reload != "" {
+		return p
 	}
 	p.diffMap(HostsMap, have.Maps[HostsMap], want.Maps[HostsMap])
 	if !slices.Equal(have.Maps[WildcardsMap], want.Maps[WildcardsMap]) {
@@ -174,6 +179,9 @@ func (p Plan) String() string {
 	}
 	for _, b := range p.DelBackends {
 		add("del", b.Name)
+	}
+	for _, c := range p.Certificates {
+		add(c.Verb, "certificate", c.File)
 	}
 	return strings.Join(out, "; ")
 }

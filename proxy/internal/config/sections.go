@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -125,7 +126,7 @@ func renderFrame(s Settings, t route.Tables) (string, error) {
 		HTTPKeepAliveTimeout: millis(s.Timeouts.HTTPKeepAlive),
 	})
 	w.add(parser.Defaults, Defaults, "log", types.Log{Global: true})
-	services(w, s, t.Chains)
+	services(w, s, t)
 	streams(w, s, t.Listeners)
 	if s.Statistics.Port > 0 {
 		statistics(w, s.Statistics)
@@ -136,18 +137,24 @@ func renderFrame(s Settings, t route.Tables) (string, error) {
 }
 
 // services is the frontend in which requests find their backend; see route.Tables.
-func services(w *scratch, s Settings, chains []route.Chain) {
+func services(w *scratch, s Settings, t route.Tables) {
 	const name = "services"
+	chains := t.Chains
 	w.section(parser.Frontends, name, &models.FrontendBase{
 		Name: name, From: Defaults, DefaultBackend: NoBackend,
 		Forwardfor: &models.Forwardfor{Enabled: pointer(enabled)},
 		LogFormat:  s.logFormat(), ErrorLogFormat: s.errorLogFormat(),
 	})
+	secure := secureBinds(s, t.Listeners)
 	for _, b := range s.Binds {
-		if !b.TLS || s.CertList != "" {
+		if !b.TLS || slices.Contains(secure, b) {
 			w.add(parser.Frontends, name, "bind", configuration.SerializeBind(s.bind(b), w.opts))
 		}
+		if slices.Contains(secure, b) && s.offersHTTP3(b) {
+			w.add(parser.Frontends, name, "bind", configuration.SerializeBind(s.http3(b), w.opts))
+		}
 	}
+	alternative(w, name, s, secure)
 	rule := func(r models.HTTPRequestRule) { w.rule(parser.Frontends, name, r) }
 	for _, c := range s.Captures {
 		rule(models.HTTPRequestRule{Type: "capture", CaptureSample: "req.hdr(" + c.Header + ")", CaptureLen: int64(c.Len)})

@@ -52,6 +52,10 @@ func ParseBinds(text string) ([]Bind, error) {
 type TLS struct {
 	// H2 offers HTTP/2 besides HTTP/1.1.
 	H2 bool
+	// H3 offers HTTP/3 on the same ports by UDP. H3Port is the port that clients are told
+	// of, 0 that by which they came.
+	H3     bool
+	H3Port int
 	// MinVer and MaxVer are versions such as "TLSv1.2"; without MaxVer the newest.
 	MinVer, MaxVer string
 	// Options are further words of ssl-default-bind-options.

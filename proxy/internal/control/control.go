@@ -21,6 +21,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/atomicfile"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/proxy/internal/apply"
+	"github.com/wagglehq/waggle/proxy/internal/certs"
 	"github.com/wagglehq/waggle/proxy/internal/config"
 	"github.com/wagglehq/waggle/proxy/internal/follow"
 	"github.com/wagglehq/waggle/proxy/internal/manual"
@@ -53,6 +54,10 @@ type Options struct {
 	Route    route.Options
 	// Static are services beside those of the catalog.
 	Static []static.Service
+	// Certificates are those that do not come by labels; those whose names fit Preferred
+	// come first.
+	Certificates func() []certs.Candidate
+	Preferred    []string
 	// StateFile keeps the services last in force, for a start without a bus.
 	StateFile string
 	// Again asks for another pass after that time.
@@ -94,6 +99,12 @@ type Controller struct {
 	// what was logged of them.
 	partial bool
 	told    map[string]string
+	// certificates is what became of each, taken is what HAProxy said of their PEM texts.
+	certificates []certs.Entry
+	taken        map[string]error
+	certTold     map[string]string
+	certMetrics  certificateMetrics
+	shown        atomic.Pointer[Certificates]
 
 	// view is read by the API and by the publisher while the pass runs.
 	view  atomic.Pointer[View]
@@ -148,6 +159,7 @@ func New(o Options) (*Controller, error) {
 	if o.Registry != nil {
 		o.Registry.MustRegister(c.drift)
 	}
+	c.certMetrics = newCertificateMetrics(o.Registry)
 	c.warn()
 	return c, nil
 }
@@ -182,9 +194,13 @@ func (c *Controller) Pass(ctx context.Context) error {
 	if c.forget.Swap(false) {
 		c.o.HAProxy.Forget()
 	}
+	c.judgeBy(time.Now())
 	c.settle()
 	if !c.settled {
 		return nil // the bus will poke; until then HAProxy goes on with what it has
+	}
+	if err := c.certify(ctx); err != nil {
+		return err
 	}
 	c.tell()
 	c.follow()
@@ -198,9 +214,13 @@ func (c *Controller) Pass(ctx context.Context) error {
 		if errSearch != nil || !found {
 			return errors.Join(err, errSearch)
 		}
+		if err := c.certify(ctx); err != nil {
+			return err
+		}
 		c.follow()
 		err = c.apply(ctx)
 	}
+	c.showCertificates(err == nil)
 	if err == nil {
 		err = c.compare(ctx)
 	}

@@ -24,7 +24,7 @@ func (c *Controller) isolate(ctx context.Context, cause *apply.CheckError) (foun
 		return false, nil
 	}
 	for _, svc := range suspects {
-		c.settler.Refuse(svc, words(cause))
+		c.settler.Refuse(svc, Words(cause))
 	}
 	if refused, err := c.refuses(ctx); err != nil || refused != nil {
 		// It is not the services' fault, or not theirs alone.
@@ -53,11 +53,11 @@ func (c *Controller) admit(ctx context.Context, list []catalog.Service, found *b
 		return err
 	}
 	for _, svc := range list {
-		c.settler.Refuse(svc, words(refused))
+		c.settler.Refuse(svc, Words(refused))
 	}
 	if len(list) == 1 {
 		*found = true
-		c.o.Log.Warn("a service is left out, because HAProxy refuses what its labels make", "swarm_service", list[0].Name, "error", words(refused))
+		c.o.Log.Warn("a service is left out, because HAProxy refuses what its labels make", "swarm_service", list[0].Name, "error", Words(refused))
 		return nil
 	}
 	half := len(list) / 2
@@ -91,8 +91,8 @@ func (c *Controller) prove() {
 	c.proven = proven
 }
 
-// words are those of HAProxy's lines that say what is wrong.
-func words(e *apply.CheckError) string {
+// Words are those of HAProxy's lines that say what is wrong.
+func Words(e *apply.CheckError) string {
 	var out []string
 	for line := range strings.Lines(e.Output) {
 		_, place, ok := strings.Cut(line, "parsing [")

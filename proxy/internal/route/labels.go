@@ -72,6 +72,8 @@ func Table() []label.Spec {
 		{Name: "sslVerifyNone", Kind: "true or false", Default: "false", Indexed: true, Doc: "Tasks are spoken to by TLS, and need not prove who they are."},
 		{Name: "sslCa", Kind: "name of a secret, or `@system-ca`", Default: "none", Indexed: true, Doc: "Tasks are spoken to by TLS and must prove themselves by this authority."},
 		{Name: "sslServerName", Kind: "host name", Default: "none", Indexed: true, Doc: "Tasks are spoken to by TLS and must prove that they are this host."},
+		{Name: certificateLabel, Kind: "PEM, its lines ending in `\\n`", Default: "none", Secret: true,
+			Doc: "A certificate with its chain and its key, in any order, for the service's hosts. It serves the names in it that no certificate of the operator has and no other service is routed by, and goes away with the service. Whoever may look at the service can read the key: a secret or an upload keeps it."},
 		{Name: "backendExtra", Kind: "one line of HAProxy's language", Default: "none", Indexed: true, Doc: "Only where the operator allows raw text by `-allow-raw`."},
 	}
 }
@@ -82,13 +84,12 @@ func Table() []label.Spec {
 func Unsupported() []label.Spec {
 	names := []string{
 		"ignoreAuthorization",
-		"serviceCert",
 		"templateBePath", "templateFePath",
 		"users", "usersPassEncrypted", "usersSecret",
 	}
 	out := make([]label.Spec, len(names))
 	for i, name := range names {
-		out[i] = label.Spec{Name: name, Indexed: true, Secret: name == "users" || name == "serviceCert"}
+		out[i] = label.Spec{Name: name, Indexed: true, Secret: name == "users"}
 	}
 	return out
 }

@@ -45,6 +45,8 @@ type Service struct {
 	// Redirects are hosts whose requests are sent on to another.
 	Redirects []Redirect
 	Streams   []Stream
+	// Certificate is nil if it brings none.
+	Certificate *Certificate
 	// claimed are the claims of its routes and redirects.
 	claimed []claim
 }
@@ -158,6 +160,7 @@ func FromService(svc catalog.Service, o Options) (Service, error) {
 		streams.take(strconv.Itoa(g.Index), d.Streams)
 		out.Streams = append(out.Streams, d.Streams...)
 	}
+	out.Certificate = certificate(svc, all, out.Routes)
 	if err := r.Err(); err != nil {
 		return Service{}, err
 	}

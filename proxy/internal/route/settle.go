@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
 )
@@ -71,6 +72,9 @@ type Settler struct {
 	o       Options
 	read    map[string]reading
 	refused map[string]refusal
+	now     time.Time
+	// reserved are ports that no service gets anew.
+	reserved []int
 }
 
 // reading is what the labels of a service gave.
@@ -104,6 +108,7 @@ func (m *Settler) Settle(services []catalog.Service, accepted map[string]catalog
 	n := len(services)
 	s := settler{
 		read: m.fromService, taken: make(map[claim]string, 2*n), hosts: make(map[string]string, n), redirects: map[string]string{}, streams: newLedger(),
+		now: m.now, reserved: m.reserved,
 		d: Desired{Services: make([]Service, 0, n), Verdicts: make([]Verdict, 0, n), Accepted: make(map[string]catalog.Service, n)},
 	}
 	present := make(map[string]bool, len(services))
@@ -127,7 +132,13 @@ func (m *Settler) Settle(services []catalog.Service, accepted map[string]catalog
 		changed = append(changed, svc)
 	}
 	for _, svc := range changed {
-		err := s.admit(svc)
+		err := s.expired(svc)
+		if err == nil {
+			err = s.free(svc, accepted[svc.ID])
+		}
+		if err == nil {
+			err = s.admit(svc)
+		}
 		if err == nil {
 			continue
 		}
@@ -166,7 +177,10 @@ type settler struct {
 	// are sent on, with who does that.
 	hosts, redirects map[string]string
 	streams          ledger
-	d                Desired
+	now              time.Time
+	// reserved are ports that no service gets that has not had them.
+	reserved []int
+	d        Desired
 }
 
 // admit puts the present labels of a service in force and says so.

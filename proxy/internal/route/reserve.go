@@ -1,0 +1,43 @@
+package route
+
+import (
+	"slices"
+
+	"github.com/wagglehq/waggle/pkg/catalog"
+)
+
+// Reserve keeps ports from services that do not have them yet: those on which the proxy
+// itself speaks TLS, while it does. A port that a service had first stays with it.
+func (m *Settler) Reserve(ports []int) { m.reserved = ports }
+
+// free returns the conflict of a service whose labels are new with the proxy itself, nil
+// if there is none.
+func (s *settler) free(svc, last catalog.Service) error {
+	if len(s.reserved) == 0 {
+		return nil
+	}
+	wants, err := s.read(svc)
+	if err != nil || len(wants.Streams) == 0 {
+		return nil //nolint:nilerr // it is told by whoever admits the service.
+	}
+	had := svc
+	had.Labels = last.Labels
+	before, err := s.read(had)
+	if err != nil {
+		before = Service{}
+	}
+	for _, stream := range wants.Streams {
+		same := func(other Stream) bool { return other.Port == stream.Port }
+		if slices.Contains(s.reserved, stream.Port) && !slices.ContainsFunc(before.Streams, same) && !s.streamed(stream.Port) {
+			return &ConflictError{Service: svc.Name, Claim: portScope(stream.Port), Winner: "the proxy itself", Label: "srcPort"}
+		}
+	}
+	return nil
+}
+
+// streamed reports whether a service has the port already.
+func (s *settler) streamed(port int) bool {
+	return slices.ContainsFunc(s.d.Services, func(svc Service) bool {
+		return slices.ContainsFunc(svc.Streams, func(st Stream) bool { return st.Port == port })
+	})
+}
