@@ -107,9 +107,12 @@ func (h *HAProxy) readCertificates(ctx context.Context, f *config.File) error {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		// A file that is not what runs counts for nothing, so that it is set anew.
-		if c, err := certs.Parse(content); err == nil && c.Fingerprint == running[path] {
-			f.Certificates[i].PEM = string(content)
+		written := config.Certificate{PEM: string(content)}
+		sum, told := running[path]
+		// A file that is not what runs counts for nothing, so that it is set anew. Of one
+		// that no command can change HAProxy may have more to tell than it can.
+		if c, err := certs.Parse(content); err == nil && (c.Fingerprint == sum || !told && written.Large()) {
+			f.Certificates[i].PEM = written.PEM
 		}
 	}
 	return nil

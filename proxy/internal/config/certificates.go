@@ -100,6 +100,9 @@ type CertificateChange struct {
 // must fit into HAProxy's buffer of 16 kB.
 const maxRuntime = 15 << 10
 
+// Large reports whether a certificate can be put in force by a reload alone.
+func (c Certificate) Large() bool { return len(c.PEM) > maxRuntime }
+
 // diffCertificates plans additions and replacements before removals, so that no name is
 // without one meanwhile. Frames that are equal have certificates both, or neither.
 func (p *Plan) diffCertificates(have, want []Certificate) {
@@ -108,7 +111,7 @@ func (p *Plan) diffCertificates(have, want []Certificate) {
 		old[c.File] = c
 	}
 	change := func(verb string, c Certificate) {
-		if len(c.PEM) > maxRuntime && verb != "del" && verb != "list" {
+		if c.Large() && verb != "del" && verb != "list" {
 			p.Reload = "certificate"
 		}
 		p.Certificates = append(p.Certificates, CertificateChange{verb, c})
