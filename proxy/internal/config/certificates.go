@@ -174,7 +174,7 @@ func (s Settings) http3(b Bind) models.Bind {
 // offersHTTP3 says whether a bind has a sibling by QUIC. QUIC knows no header of the
 // PROXY protocol, and no TLS before 1.3.
 func (s Settings) offersHTTP3(b Bind) bool {
-	return s.TLS.H3 && !b.AcceptProxy && s.TLS.MaxVer == ""
+	return s.TLS.H3 && !b.AcceptProxy && (s.TLS.MaxVer == "" || s.TLS.MaxVer == "TLSv1.3")
 }
 
 // alternative tells clients that came by TLS of HTTP/3, on the port that they see.

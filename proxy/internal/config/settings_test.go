@@ -98,7 +98,7 @@ func everything(dir string) Settings {
 	s := settings(dir)
 	s.Binds = []Bind{{Port: 80, AcceptProxy: true}, {Port: 443, TLS: true}, {Port: 8443, TLS: true, AcceptProxy: true}, {Port: 8085}}
 	s.CertList = filepath.Join(dir, "the list")
-	s.TLS = TLS{H2: true, MinVer: "TLSv1.2", MaxVer: "TLSv1.3", Options: []string{"no-tls-tickets"}, Ciphers: DefaultCiphers, Ciphersuites: DefaultCiphersuites, CAFile: filepath.Join(dir, "the ca")}
+	s.TLS = TLS{H2: true, H3: true, MinVer: "TLSv1.2", MaxVer: "TLSv1.3", Options: []string{"no-tls-tickets"}, Ciphers: DefaultCiphers, Ciphersuites: DefaultCiphersuites, CAFile: filepath.Join(dir, "the ca")}
 	s.Statistics = Statistics{Port: 8404, URI: "/admin?stats", User: "a'dm", Password: `p "w" # ${HOME} :x`}
 	s.AccessLog, s.Captures = true, []Capture{{"User-Agent", 64}, {"X-Request-Id", 20}}
 	s.ConnectionMode, s.Compression = "http-server-close", Compression{Algo: "gzip", Types: []string{"text/plain", "application/json"}}
