@@ -24,7 +24,8 @@
 //
 // # Steps
 //
-//	["deploy", name, labels]      it has these labels (without com.df.), and they are in force
+//	["deploy", name, labels]      it has these labels (without com.df.), and they are in force;
+//	                              "@" and the name of a file below is what that contains
 //	["deploy_bad", name, labels]  they are rejected, with a reason
 //	["deploy_any", name, labels]  either
 //	["remove", name]

@@ -63,6 +63,17 @@ func settled(w *world, d deployment, s bus.Status, since time.Duration) error {
 	return fmt.Errorf("%s is %s: %s", d.name, s.State, s.Reason)
 }
 
+// withFiles puts the test's own files in place of "@" and their names, on one line.
+func (w *world) withFiles(labels map[string]string) map[string]string {
+	out := maps.Clone(labels)
+	for label, text := range out {
+		if content, ok := w.files[strings.TrimPrefix(text, "@")]; ok && strings.HasPrefix(text, "@") {
+			out[label] = strings.ReplaceAll(string(content), "\n", `\n`)
+		}
+	}
+	return out
+}
+
 // hasTask reports whether the DNS knows where requests for the service are to go.
 func (w *world) hasTask(d deployment) bool {
 	host := d.name
@@ -80,6 +91,7 @@ func deploy(name string, labels map[string]string, want outcome) attempt {
 }
 
 func (w *world) deploy(ctx context.Context, d deployment, want outcome) error {
+	d.labels = w.withFiles(d.labels)
 	w.swarm.deploy(d)
 	return w.publish(ctx, func(st apiState, since time.Duration) error {
 		i := slices.IndexFunc(st.Services, func(s bus.Status) bool { return s.Service == d.name })

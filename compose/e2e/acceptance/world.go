@@ -74,6 +74,7 @@ func openWorld(ctx context.Context, j job, s script) (*world, error) {
 		return nil, err
 	}
 	for _, d := range s.initial {
+		d.labels = w.withFiles(d.labels)
 		w.swarm.deploy(d)
 	}
 	revision, err := w.swarm.write(ctx)
