@@ -38,7 +38,7 @@ within 90 containers_gone || die "containers of the demo still run: $(docker ps 
 
 docker volume ls -q --filter label=com.docker.stack.namespace=waggle | xargs -r docker volume rm >/dev/null
 docker config ls --format '{{.Name}}' | { grep '^waggle_alertmanager_' || true; } | xargs -r docker config rm >/dev/null
-docker secret ls --format '{{.Name}}' | { grep -E '^waggle_(token|nats_(listener|proxy|monitor|scaler)|alert_webhook_.*)$' || true; } | xargs -r docker secret rm >/dev/null
+docker secret ls --format '{{.Name}}' | { grep -E '^waggle_(token|seal_key|nats_(listener|proxy|monitor|scaler)|alert_webhook_.*)$' || true; } | xargs -r docker secret rm >/dev/null
 
 # shellcheck disable=SC2317 # It is called through within.
 network_gone() {

@@ -100,7 +100,7 @@ func rules() []rule {
 			}},
 		// What a component answers is proved by its own tests; here, that it is asked for
 		// what it has, at the port at which the demo publishes it.
-		{form(`curl (?:-X (POST) -H "Authorization: Bearer \$WAGGLE_TOKEN" )?'?http://localhost(?::(\d+))?(/[a-z0-9_/-]*)(?:\?[a-z0-9_=&]*)?'?`),
+		{form(`curl (?:-X (POST|PUT|DELETE) -H "Authorization: Bearer \$WAGGLE_TOKEN" )?(?:--data-binary @[a-z.]+ )?'?http://localhost(?::(\d+))?(/[a-z0-9_./-]*)(?:\?[a-z0-9_=&]*)?'?`),
 			in("compose/e2e/cmd/story/story.go", "curl http://"), endpoint},
 		{form(`docker service (create) --name ([a-z]+) --network waggle --endpoint-mode dnsrr(?: --label com\.df\.\S+)+ waggle/demo:dev`), in("compose/e2e/cmd/story/story.go", `"--label"`), fine},
 		{form(`docker service (update --label-add com\.df\.\S+|rm) hello`), in("compose/e2e/cmd/story/story.go", `"--label-add"`), fine},
@@ -127,8 +127,8 @@ func variables(t *testing.T, words string) string {
 // endpoint checks a request to one of our own ports against the stack file and the routes in the code.
 func endpoint(t *testing.T, _ string, m []string) string {
 	method, port, where := "Get", m[2], m[3]
-	if m[1] == "POST" {
-		method = "Post"
+	if m[1] != "" {
+		method = m[1][:1] + strings.ToLower(m[1][1:])
 	}
 	if port == "" {
 		return "" // through the proxy, to a service of the page's own
@@ -137,8 +137,13 @@ func endpoint(t *testing.T, _ string, m []string) string {
 	if service == nil {
 		return "the demo publishes no port " + port
 	}
-	code := text(t, service[1]+"/internal/api/api.go")
-	for _, route := range regexp.MustCompile(`r\.`+method+`\("([^"]+)"`).FindAllStringSubmatch(code, -1) {
+	code := ""
+	for _, file := range []string{"api.go", "certs.go"} {
+		if content, err := os.ReadFile(filepath.Join(root, service[1], "internal/api", file)); err == nil {
+			code += string(content)
+		}
+	}
+	for _, route := range regexp.MustCompile(`\b(?:r|trusted)\.`+method+`\("([^"]+)"`).FindAllStringSubmatch(code, -1) {
 		pattern := "/v1/" + strings.TrimPrefix(strings.TrimPrefix(route[1], "/v1"), "/")
 		if ok, _ := path.Match(strings.ReplaceAll(pattern, "{name}", "*"), where); ok {
 			return ""

@@ -56,9 +56,8 @@ const uploadPatience = 10 * time.Second
 // companions know them.
 func (c Certs) Mount(r chi.Router) {
 	trusted := r.With(app.RequireToken(c.Token))
-	for _, path := range []string{"/v1/certs", "/v1/docker-flow-proxy/certs"} {
-		r.Get(path, c.list)
-	}
+	r.Get("/v1/certs", c.list)
+	r.Get("/v1/docker-flow-proxy/certs", c.list)
 	trusted.Put("/v1/certs/{name}", func(w http.ResponseWriter, req *http.Request) { c.put(w, req, chi.URLParam(req, "name")) })
 	trusted.Delete("/v1/certs/{name}", c.remove)
 	trusted.Put("/v1/docker-flow-proxy/cert", func(w http.ResponseWriter, req *http.Request) { c.put(w, req, req.URL.Query().Get("certName")) })
