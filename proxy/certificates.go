@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -50,6 +51,11 @@ func (c *Certificates) settings(s *config.Settings) error {
 	for name, path := range map[string]string{"certs-dir": c.Dir, "crt-list-path": c.ListPath} {
 		if strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
 			return fmt.Errorf("%s: %q: want a path without spaces and control characters", name, path)
+		}
+	}
+	if c.ListPath != "" {
+		if _, err := os.ReadFile(c.ListPath); err != nil {
+			return fmt.Errorf("crt-list-path: %w", err)
 		}
 	}
 	if c.H3Port < 0 || c.H3Port > 65535 {

@@ -262,12 +262,11 @@ func (s *Store) parsed(refused map[string]error) []certs.Candidate {
 	var out []certs.Candidate
 	for name, pem := range s.kept.Uploads {
 		c := certs.Candidate{Name: name, Source: certs.Upload}
-		switch refusal := refused[name]; {
-		case pem == "":
-			c.Err = refusal
-		default:
+		if pem == "" {
+			c.Err = refused[name]
+		} else {
 			c.Certificate, c.Err = certs.Parse([]byte(pem))
-			c.Problem = refusal
+			c.Problem = refused[name]
 		}
 		out = append(out, c)
 	}

@@ -465,7 +465,8 @@ func (c *Controller) store() error {
 	if slices.Equal(content, c.stored) {
 		return nil
 	}
-	if _, err := atomicfile.Write(c.o.StateFile, content, 0o640); err != nil {
+	// Labels may hold keys and passwords.
+	if _, err := atomicfile.Write(c.o.StateFile, content, 0o600); err != nil {
 		return err
 	}
 	c.stored = content
