@@ -141,6 +141,10 @@ func (c Certs) put(w http.ResponseWriter, req *http.Request, name string) {
 		app.WriteJSON(w, http.StatusAccepted, map[string]string{"status": "OK", "message": "uploaded, but not in force here yet: see /v1/certs"})
 		return
 	}
+	if !entry.Served() {
+		app.WriteError(w, http.StatusUnprocessableEntity, fmt.Errorf("%s: %s", name, entry.Reason))
+		return
+	}
 	app.WriteJSON(w, http.StatusOK, struct {
 		Status string `json:"status"`
 		Certificate

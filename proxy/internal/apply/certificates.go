@@ -152,7 +152,13 @@ func (h *HAProxy) CheckCertificates(ctx context.Context, pems ...string) (err er
 	if err := errors.Join(os.WriteFile(listPath, []byte(list.String()), keyMode), os.WriteFile(path, []byte(text), keyMode)); err != nil {
 		return err
 	}
-	return h.judge(ctx, path)
+	err = h.judge(ctx, path)
+	var refused *CheckError
+	if errors.As(err, &refused) {
+		// Where it lay for a moment is nobody's business, and another place each time.
+		refused.Output = strings.ReplaceAll(refused.Output, dir+"/", "")
+	}
+	return err
 }
 
 // quicFeature stands in what HAProxy says of its features. One that only imitates a TLS

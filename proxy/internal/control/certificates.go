@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/apply"
 	"github.com/wagglehq/waggle/proxy/internal/certs"
 	"github.com/wagglehq/waggle/proxy/internal/config"
+	"github.com/wagglehq/waggle/proxy/internal/route"
 )
 
 // Certificates is what became of all certificates in one pass. It is not changed any more.
@@ -184,7 +186,25 @@ func (c *Controller) showCertificates(applied bool) {
 			c.o.Log.Warn("a certificate is not served", "name", e.Name, "source", e.Source, "error", words)
 		}
 	}
+	c.tellPorts(told)
 	c.certTold = told
+}
+
+// tellPorts tells of ports on which there is no TLS although there are certificates,
+// because a service had them first.
+func (c *Controller) tellPorts(told map[string]string) {
+	if len(c.certificates) == 0 || !c.certificates[0].Served() {
+		return
+	}
+	for _, port := range c.o.Settings.SecurePorts() {
+		if !slices.ContainsFunc(c.desired.Tables.Listeners, func(l route.Listener) bool { return l.Port == port }) {
+			continue
+		}
+		key := fmt.Sprintf("port %d", port)
+		if told[key] = key; c.certTold[key] == "" {
+			c.o.Log.Warn("certificates are not served on a port that a service has", "port", port)
+		}
+	}
 }
 
 type certificateMetrics struct {

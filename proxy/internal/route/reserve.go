@@ -2,16 +2,18 @@ package route
 
 import (
 	"slices"
+	"strconv"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/label"
 )
 
 // Reserve keeps ports from services that do not have them yet: those on which the proxy
 // itself speaks TLS, while it does. A port that a service had first stays with it.
 func (m *Settler) Reserve(ports []int) { m.reserved = ports }
 
-// free returns the conflict of a service whose labels are new with the proxy itself, nil
-// if there is none.
+// free returns the fault of a service whose labels are new and ask for a port that the
+// proxy has, nil if there is none.
 func (s *settler) free(svc, last catalog.Service) error {
 	if len(s.reserved) == 0 {
 		return nil
@@ -29,10 +31,19 @@ func (s *settler) free(svc, last catalog.Service) error {
 	for _, stream := range wants.Streams {
 		same := func(other Stream) bool { return other.Port == stream.Port }
 		if slices.Contains(s.reserved, stream.Port) && !slices.ContainsFunc(before.Streams, same) && !s.streamed(stream.Port) {
-			return &ConflictError{Service: svc.Name, Claim: portScope(stream.Port), Winner: "the proxy itself", Label: "srcPort"}
+			return reservedFault(svc, stream)
 		}
 	}
 	return nil
+}
+
+// reservedFault names the label that asks for the port.
+func reservedFault(svc catalog.Service, s Stream) error {
+	name := catalog.Prefix + "srcPort"
+	if indexed := name + "." + strconv.Itoa(s.Index); svc.Labels[indexed] != "" {
+		name = indexed
+	}
+	return label.Faults{{Label: name, Text: strconv.Itoa(s.Port), Want: "a port that the proxy does not use itself: it speaks TLS there, by its certificates"}}
 }
 
 // streamed reports whether a service has the port already.
