@@ -113,6 +113,9 @@ func (c *Config) settings() (config.Settings, error) {
 	if err := c.Certs.settings(&s); err != nil {
 		return s, err
 	}
+	if err := c.Edge.Users.settings(&s, c.Separator); err != nil {
+		return s, err
+	}
 	for word := range strings.FieldsFuncSeq(c.TrustedProxies, func(r rune) bool { return r == ',' || r == ' ' }) {
 		p, err := netip.ParsePrefix(word)
 		if err != nil {

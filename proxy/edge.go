@@ -46,6 +46,7 @@ type Edge struct {
 	ServiceDomainAlgo, Instance       string
 	DefaultProtocol                   string
 	DefaultReqMode, DebugTCPFormat    string
+	Users                             users
 }
 
 // flags declares the flags with their defaults.
@@ -84,6 +85,7 @@ func (e *Edge) flags(fs *flag.FlagSet) {
 	fs.BoolVar(&e.FilterInstance, "filter-proxy-instance-name", false, "serve only services whose com.df.proxyInstanceName is proxy-instance-name")
 	fs.StringVar(&e.Instance, "proxy-instance-name", "docker-flow", "name of this proxy, if services choose one")
 	fs.StringVar(&e.DefaultReqMode, "default-req-mode", "http", "com.df.reqMode of services that do not choose: http, tcp or sni")
+	e.Users.flags(fs)
 	fs.StringVar(&e.DefaultProtocol, "default-protocol", "http", "reqMode of services from DFP_SERVICE_* variables that do not choose")
 }
 
@@ -241,7 +243,7 @@ func (c *Config) routeOptions(s config.Settings, admin string) route.Options {
 	o := route.Options{
 		Ports:     c.ports(s, admin),
 		Separator: c.Separator, Networks: c.networks(), DomainAlgo: c.Edge.ServiceDomainAlgo,
-		HTTPSOnly: c.Edge.HTTPSOnly, AllowRaw: c.Edge.AllowRaw, ReqMode: c.Edge.DefaultReqMode,
+		HTTPSOnly: c.Edge.HTTPSOnly, AllowRaw: c.Edge.AllowRaw, ReqMode: c.Edge.DefaultReqMode, OperatorUsers: len(s.Users) > 0,
 	}
 	if c.Edge.FilterInstance {
 		o.Instance = c.Edge.Instance

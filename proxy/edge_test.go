@@ -57,7 +57,7 @@ func TestDefaultsAreThoseOfDockerFlowProxy(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := config.Settings{
-		Dir: "/var/lib/waggle/haproxy", StatsSocket: "/run/waggle/haproxy.sock", SecretsDir: c.Edge.SecretsDir,
+		Dir: "/var/lib/waggle/haproxy", StatsSocket: "/run/waggle/haproxy.sock", SecretsDir: c.Edge.SecretsDir, Separator: ",",
 		Binds: []config.Bind{{Port: 80}, {Port: 443, TLS: true}},
 		TLS:   config.TLS{H2: true, MinVer: "TLSv1.2", Ciphers: config.DefaultCiphers, Ciphersuites: config.DefaultCiphersuites},
 		// The port is not public; the original has the page there without any.
@@ -137,7 +137,16 @@ func TestSettingsOfDockerFlowProxy(t *testing.T) {
 			}, want: `["a b" "c"] ["d"] true`},
 		{name: "raw text without the switch", env: map[string]string{"EXTRA_GLOBAL": "d"}, complaint: "allow-raw"},
 		{name: "options of labels", env: map[string]string{"HTTPS_ONLY": "true", "SERVICE_DOMAIN_ALGO": "hdr_dom(host)", "PROXY_INSTANCE_NAME": "pub", "FILTER_PROXY_INSTANCE_NAME": "true", "SEPARATOR": "|"},
-			told: func(c Config, _ config.Settings) any { return c.routeOptions(config.Settings{}, ":8080") }, want: "{| [waggle] hdr_dom(host) pub true http false [0 8080]}"},
+			told: func(c Config, _ config.Settings) any { return c.routeOptions(config.Settings{}, ":8080") }, want: "{| [waggle] hdr_dom(host) pub true http false false [0 8080]}"},
+		{name: "users", env: map[string]string{"USERS": "ann:a:b ,bob:c d\neve:e"},
+			told: func(c Config, s config.Settings) any {
+				return []any{s.Users, c.routeOptions(s, ":8080").OperatorUsers, c.Edge.Users.Users}
+			}, want: "[[{ann a:b false} {bob c d false} {eve e false}] true (secret)]"},
+		{name: "users as a secret", secrets: map[string]string{"dfp_users": "ann:$6$salt$0123456789012345678901"}, env: map[string]string{"USERS_PASS_ENCRYPTED": "true"},
+			told: func(_ Config, s config.Settings) any { return s.Users }, want: "[{ann $6$salt$0123456789012345678901 true}]"},
+		{name: "a user without a password", env: map[string]string{"USERS": "ann:geheim,bob"}, complaint: "users: entry 2: want name:password"},
+		{name: "users who are not encrypted", env: map[string]string{"USERS": "ann:geheim", "USERS_PASS_ENCRYPTED": "true"}, complaint: "users: entry 1: want a hash of crypt(3)"},
+		{name: "no users, although asked for", env: map[string]string{"USERS": " , "}, complaint: "users: want name:password"},
 		{name: "an instance has a name and does not filter", env: map[string]string{"PROXY_INSTANCE_NAME": "pub"},
 			told: func(c Config, _ config.Settings) any { return c.routeOptions(config.Settings{}, ":8080").Instance }, want: ""},
 		{name: "an algorithm that is none", env: map[string]string{"SERVICE_DOMAIN_ALGO": "hdr"}, complaint: `service-domain-algo: "hdr"`},

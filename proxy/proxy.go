@@ -70,6 +70,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		Follower: follower, HAProxy: haproxy, Settings: settings,
 		Route: c.routeOptions(settings, sh.Admin), Static: c.static(),
 		Certificates: store.Candidates, Preferred: c.Certs.preferred(),
+		Users:     c.Edge.secretUsers,
 		StateFile: filepath.Join(c.DataDir, "services.json"),
 		Again:     func(d time.Duration) { time.AfterFunc(d, pokeRoutes) },
 		Wrote:     func() { verify.Poke() },

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -160,6 +161,9 @@ func (h *HAProxy) readBack(ctx context.Context, f *config.File) error {
 			f.Maps[name] = append(f.Maps[name], route.Entry(e))
 		}
 	}
+	if err := h.readLists(ctx, f); err != nil {
+		return err
+	}
 	return h.readCertificates(ctx, f)
 }
 
@@ -277,7 +281,7 @@ func (h *HAProxy) reload(ctx context.Context, want config.File, reason string) (
 		h.metrics.refused.Inc()
 		return Result{}, err
 	}
-	before, err := h.read()
+	before, err := h.read(contents(want))
 	if err != nil {
 		return Result{}, err
 	}
@@ -290,7 +294,7 @@ func (h *HAProxy) reload(ctx context.Context, want config.File, reason string) (
 	if err != nil {
 		h.metrics.reloads.WithLabelValues("failed").Inc()
 		h.known = false
-		return Result{}, errors.Join(fmt.Errorf("reload: %w: %s", err, logs), h.write(before))
+		return Result{}, errors.Join(fmt.Errorf("reload: %w: %s", err, config.Redact(logs, want.Text())), h.write(before))
 	}
 	h.metrics.reloads.WithLabelValues(reason).Inc()
 	info, err := h.o.Worker.ShowInfo(ctx)
@@ -303,6 +307,9 @@ func (h *HAProxy) reload(ctx context.Context, want config.File, reason string) (
 	h.sweepCertificates(want.Certificates)
 	clear(h.draining)
 	clear(h.retired)
+	if err := h.sweep(); err != nil {
+		h.o.Log.Warn("files that nothing names any more remain", "error", err)
+	}
 	return Result{Changed: true, Reload: reason}, nil
 }
 
@@ -316,6 +323,9 @@ func (h *HAProxy) check(ctx context.Context, f config.File) error {
 		return err
 	}
 	defer func() { _ = os.Remove(path) }()
+	if err := h.prepare(f); err != nil {
+		return err
+	}
 	for _, name := range config.MapNames() {
 		// The tables named in the file must exist; what stands in them is our own.
 		if _, err := os.Stat(h.path(name)); errors.Is(err, fs.ErrNotExist) {
@@ -332,7 +342,11 @@ func (h *HAProxy) judge(ctx context.Context, path string) error {
 	defer cancel()
 	out, err := exec.CommandContext(ctx, h.o.Binary, "-c", "-f", path).CombinedOutput()
 	if err != nil {
-		return &CheckError{Output: string(out), Err: err}
+		text, errRead := os.ReadFile(path)
+		if errRead != nil {
+			return errors.Join(err, errRead)
+		}
+		return &CheckError{Output: config.Redact(string(out), string(text)), Err: err}
 	}
 	return nil
 }
@@ -345,12 +359,14 @@ func contents(f config.File) map[string][]byte {
 	for name, entries := range f.Maps {
 		out[name] = []byte(config.MapText(entries))
 	}
+	maps.Copy(out, companions(f))
 	return out
 }
 
-func (h *HAProxy) read() (map[string][]byte, error) {
+// read returns the present contents of files, of those that there are.
+func (h *HAProxy) read(names map[string][]byte) (map[string][]byte, error) {
 	out := map[string][]byte{}
-	for _, name := range append(config.MapNames(), ConfigName) {
+	for name := range names {
 		content, err := os.ReadFile(h.path(name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

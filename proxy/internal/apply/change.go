@@ -34,6 +34,8 @@ func (h *HAProxy) change(ctx context.Context, p config.Plan) error {
 		return err
 	}
 	entries := h.entries(p)
+	admitted, dropped := h.listEntries(p)
+	first = append(first, admitted...)
 	if len(p.ReplaceMaps) == 0 {
 		first, entries = append(first, entries...), nil
 	}
@@ -49,7 +51,7 @@ func (h *HAProxy) change(ctx context.Context, p config.Plan) error {
 			return err
 		}
 	}
-	var last []runtime.Command
+	last := dropped
 	dropServer := func(s config.ServerChange) {
 		last = append(last, runtime.DisableServer(s.Backend, s.Server.Name))
 		h.draining[s] = struct{}{}

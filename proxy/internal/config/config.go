@@ -57,7 +57,11 @@ type Settings struct {
 	ExtraGlobal, ExtraFrontend []string
 	// SecretsDir is where the authorities of TLS to tasks lie.
 	SecretsDir string
-	Timeouts   Timeouts
+	// Users are those of the operator, who get into services that name none.
+	Users []route.User
+	// Separator is that of lists, in secrets too.
+	Separator string
+	Timeouts  Timeouts
 }
 
 // Timeouts are HAProxy's; zero values are not allowed.
@@ -121,6 +125,11 @@ type File struct {
 	Maps map[string][]route.Entry
 	// Certificates are what clients are shown, the default first.
 	Certificates []Certificate
+	// Lists are addresses by file name, and Scripts the contents of files.
+	Lists   map[string][]string
+	Scripts map[string]string
+	// Faults say what is wrong with users, for the log.
+	Faults []string
 }
 
 // Renderer renders configurations; sections that did not change are taken from
@@ -133,7 +142,8 @@ type Renderer struct {
 	sections     map[string]*section
 	certificates []Certificate
 	// dirty says that the frame is not of these settings any more.
-	dirty bool
+	dirty   bool
+	secrets map[string]string
 }
 
 // section is the text of a backend. from is where the backend stood when it was last
@@ -166,7 +176,10 @@ func (r *Renderer) Render(services []route.Service, tables route.Tables, address
 	}
 	f := File{Frame: r.frame, Certificates: r.certificates, Maps: map[string][]route.Entry{
 		HostsMap: tables.Hosts, WildcardsMap: tables.Wildcards, PathsMap: tables.Paths, RedirectsMap: tables.Redirects,
-	}}
+	}, Lists: map[string][]string{}}
+	n := needsOf(services)
+	f.Frame, f.Faults = r.withNeeds(r.frame, n)
+	f.Scripts = n.scripts()
 	sections := make(map[string]*section, len(r.sections))
 	for _, svc := range services {
 		for i, b := range svc.Backends {
@@ -176,7 +189,7 @@ func (r *Renderer) Render(services []route.Service, tables route.Tables, address
 				ok = ok && (s.from == &svc.Backends[i] || reflect.DeepEqual(s.of, b))
 			}
 			if !ok {
-				text, err := renderBackend(b)
+				text, err := renderBackend(r.settings, b)
 				if err != nil {
 					return File{}, err
 				}
@@ -184,6 +197,9 @@ func (r *Renderer) Render(services []route.Service, tables route.Tables, address
 			}
 			s.from = &svc.Backends[i]
 			sections[b.Name] = s
+			for _, l := range lists(b.Name, b.Handling.Access) {
+				f.Lists[l.name] = l.entries
+			}
 			out := Backend{Name: b.Name, Text: s.text, Plain: plainBackend(b)}
 			options := streamOptions(b.Stream, strings.Join(serverOptions(b.Handling, r.settings.SecretsDir), " "))
 			for _, a := range addresses(svc, b) {
@@ -251,6 +267,9 @@ func (f File) Hash() string {
 	}
 	for _, name := range MapNames() {
 		write(name, MapText(f.Maps[name]))
+	}
+	for _, name := range f.ListNames() {
+		write(name, ListText(f.Lists[name]))
 	}
 	return hex.EncodeToString(h.Sum(nil))[:16]
 }

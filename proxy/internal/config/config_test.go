@@ -66,6 +66,7 @@ func render(t *testing.T, s Settings, text string) (File, []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.SetSecrets(secrets())
 	f, err := r.Render(d.Services, d.Tables, func(route.Service, route.Backend) []netip.Addr {
 		return []netip.Addr{netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("10.0.0.10")}
 	})
@@ -100,13 +101,19 @@ func TestGolden(t *testing.T) {
 			for _, r := range rejected {
 				fmt.Fprintln(&b, r)
 			}
-			if strings.Contains(file, "frame") || strings.Contains(file, "conditions") || strings.Contains(file, "streams") {
+			if strings.Contains(file, "frame") || strings.Contains(file, "conditions") || strings.Contains(file, "streams") || strings.Contains(file, "shared") {
 				b.WriteString(f.Text())
 			} else {
 				b.WriteString(strings.TrimPrefix(strings.TrimPrefix(f.Text(), f.Frame), "\n"))
 			}
 			for _, name := range MapNames() {
 				fmt.Fprintf(&b, "%s:\n%s", name, MapText(f.Maps[name]))
+			}
+			for _, name := range f.ListNames() {
+				fmt.Fprintf(&b, "%s:\n%s", name, ListText(f.Lists[name]))
+			}
+			for _, fault := range f.Faults {
+				fmt.Fprintf(&b, "fault: %s\n", fault)
 			}
 			if *update {
 				if err := os.WriteFile(file, []byte(labels+line+b.String()), 0o644); err != nil {
@@ -130,6 +137,16 @@ func check(t testing.TB, s Settings, f File) error {
 	}
 	for name, entries := range f.Maps {
 		if err := os.WriteFile(s.MapPath(name), []byte(MapText(entries)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, entries := range f.Lists {
+		if err := os.WriteFile(s.MapPath(name), []byte(ListText(entries)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, content := range f.Scripts {
+		if err := os.WriteFile(s.MapPath(name), []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

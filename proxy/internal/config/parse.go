@@ -15,7 +15,7 @@ func Parse(text string) (File, error) {
 		return File{}, fmt.Errorf("config: not a configuration of ours: no backend %s", NoBackend)
 	}
 	end += len(marker)
-	f := File{Frame: text[:end]}
+	f := File{Frame: text[:end], Lists: listsIn(text[end:])}
 	for block := range strings.SplitSeq(text[end:], "\nbackend ") {
 		if strings.TrimSpace(block) == "" {
 			continue

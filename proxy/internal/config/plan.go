@@ -19,7 +19,9 @@ type Plan struct {
 	// SetEntries come before DelEntries, so that no request falls between.
 	SetEntries []EntryChange
 	DelEntries []EntryChange
-	DelServers []ServerChange
+	// AddEntries and DropEntries are those of lists of addresses.
+	AddEntries, DropEntries []ListChange
+	DelServers              []ServerChange
 	// DelBackends are backends that no table names any more.
 	DelBackends []Backend
 	// Certificates are those that change, in this order.
@@ -48,7 +50,7 @@ type EntryChange struct {
 // Empty reports whether nothing needs to be done.
 func (p Plan) Empty() bool {
 	return p.Reload == "" && len(p.AddBackends)+len(p.AddServers)+len(p.ReplaceMaps)+len(p.SetEntries)+
-		len(p.DelEntries)+len(p.DelServers)+len(p.DelBackends)+len(p.Certificates) == 0
+		len(p.DelEntries)+len(p.AddEntries)+len(p.DropEntries)+len(p.DelServers)+len(p.DelBackends)+len(p.Certificates) == 0
 }
 
 // Abilities are what the running HAProxy can do without a reload.
@@ -95,6 +97,9 @@ func Diff(have, want File, can Abilities) Plan {
 	}
 	if p.diffCertificates(have.Certificates, want.Certificates); p.Reload != "" {
 		return p
+	}
+	if !p.diffLists(have, want) {
+		return Plan{Reload: "backend"}
 	}
 	p.diffMap(HostsMap, have.Maps[HostsMap], want.Maps[HostsMap])
 	if !slices.Equal(have.Maps[WildcardsMap], want.Maps[WildcardsMap]) {
@@ -173,6 +178,12 @@ func (p Plan) String() string {
 	}
 	for _, e := range p.DelEntries {
 		add("del", e.Map, e.Key)
+	}
+	for _, e := range p.AddEntries {
+		add("new", e.List, e.Entry)
+	}
+	for _, e := range p.DropEntries {
+		add("del", e.List, e.Entry)
 	}
 	for _, s := range p.DelServers {
 		add("del", s.Backend+"/"+s.Server.Name)

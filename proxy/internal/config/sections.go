@@ -175,6 +175,7 @@ func services(w *scratch, s Settings, t route.Tables) {
 	variable("class", "var(txn.host),map_end("+s.MapPath(WildcardsMap)+")", "unless", "{ var(txn.class) -m found }")
 	variable("backend", "var(txn.class),concat(,txn.path),map_beg("+s.MapPath(PathsMap)+")", "if", "{ var(txn.class) -m found }")
 	variable("backend", "var(txn.path),map_beg("+s.MapPath(PathsMap)+")", "unless", "{ var(txn.backend) -m found }")
+	client(rule, s.TrustedProxies)
 	unless := untrusted(s.TrustedProxies)
 	rule(models.HTTPRequestRule{Type: "del-header", HdrName: "x-forwarded-for", Cond: unless.cond, CondTest: unless.test})
 	for _, proto := range []struct{ name, test string }{{"https", "{ ssl_fc }"}, {"http", "!{ ssl_fc }"}} {
@@ -223,7 +224,7 @@ func untrusted(trusted []netip.Prefix) condition {
 // renderBackend returns the section of a backend without servers. The order of its
 // rules is part of what labels mean: redirects come before refusals, those
 // before what changes the request.
-func renderBackend(b route.Backend) (string, error) {
+func renderBackend(s Settings, b route.Backend) (string, error) {
 	if plainBackend(b) {
 		// Most are, and the library takes its time.
 		return "backend " + b.Name + " from " + Defaults + "\n", nil
@@ -257,7 +258,7 @@ func renderBackend(b route.Backend) (string, error) {
 		base, h.Extra = streamBackend(b.Name, b.Stream), b.Stream.Extra
 	}
 	w.section(parser.Backends, b.Name, base)
-	handle(w, b.Name, h)
+	handle(w, s, b.Name, h)
 	text, err := w.text()
 	if err != nil {
 		return "", err
@@ -267,6 +268,9 @@ func renderBackend(b route.Backend) (string, error) {
 		return "", fmt.Errorf("config: no section of backend %s in %q", b.Name, text)
 	}
 	text = "backend " + strings.TrimRight(section, "\n") + "\n"
+	for _, line := range answerLines(h.Access) {
+		text += "  " + line + "\n"
+	}
 	if h.Extra != "" {
 		text += "  " + h.Extra + "\n"
 	}
@@ -274,7 +278,7 @@ func renderBackend(b route.Backend) (string, error) {
 }
 
 // handle writes the rules of a backend.
-func handle(w *scratch, name string, h route.Handling) {
+func handle(w *scratch, s Settings, name string, h route.Handling) {
 	rule := func(r models.HTTPRequestRule) { w.rule(parser.Backends, name, r) }
 	toHTTPS := func(test string) {
 		rule(models.HTTPRequestRule{
@@ -293,6 +297,7 @@ func handle(w *scratch, name string, h route.Handling) {
 	deny := func(test string) {
 		rule(models.HTTPRequestRule{Type: "deny", DenyStatus: pointer(int64(403)), Cond: "if", CondTest: test})
 	}
+	addressRules(w, s, name, h.Access)
 	if h.VerifyClient {
 		deny("!{ ssl_c_used } || !{ ssl_c_verify 0 }")
 	}
@@ -305,6 +310,7 @@ func handle(w *scratch, name string, h route.Handling) {
 	if h.DenyHTTP {
 		deny("!{ ssl_fc }")
 	}
+	admission(w, name, h.Access)
 	for _, a := range h.Headers {
 		cond, test := headerTest(a.If)
 		if a.Response {
@@ -345,7 +351,7 @@ func argument(text string) string {
 
 // serverOptions are the words behind the address of each server of a backend.
 func serverOptions(h route.Handling, caDir string) []string {
-	var out []string
+	out := accessOptions(h.Access)
 	if h.TLS {
 		out = append(out, "ssl")
 		if !h.Verify {

@@ -58,6 +58,8 @@ type Options struct {
 	// come first.
 	Certificates func() []certs.Candidate
 	Preferred    []string
+	// Users returns the content of a secret with users, and whether it is there.
+	Users func(name string) (content string, ok bool, err error)
 	// StateFile keeps the services last in force, for a start without a bus.
 	StateFile string
 	// Again asks for another pass after that time.
@@ -105,6 +107,8 @@ type Controller struct {
 	certTold     map[string]string
 	certMetrics  certificateMetrics
 	shown        atomic.Pointer[Certificates]
+	// users is what was last logged about secrets and their users.
+	users, unreadable string
 
 	// view is read by the API and by the publisher while the pass runs.
 	view  atomic.Pointer[View]
@@ -332,6 +336,7 @@ func (c *Controller) addresses(_ route.Service, b route.Backend) []netip.Addr {
 
 func (c *Controller) apply(ctx context.Context) error {
 	view := &View{Desired: c.desired, Snapshot: c.snapshot, FromBus: c.fromBus, Partial: c.partial, Addresses: map[string][]netip.Addr{}}
+	c.readUsers()
 	file, err := c.renderer.Render(c.desired.Services, c.desired.Tables, func(s route.Service, b route.Backend) []netip.Addr {
 		// What is told is what is applied; the follower may learn more meanwhile.
 		list := c.addresses(s, b)
@@ -343,6 +348,7 @@ func (c *Controller) apply(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.tellUsers(file.Faults)
 	start := time.Now()
 	result, err := c.o.HAProxy.Apply(ctx, file)
 	view.Err = err

@@ -70,6 +70,7 @@ func (c *Controller) admit(ctx context.Context, list []catalog.Service, found *b
 // refuses returns why HAProxy refuses what would be in force now, nil if it does not.
 func (c *Controller) refuses(ctx context.Context) (*apply.CheckError, error) {
 	c.desired, c.snapshot = c.settleWith(c.input)
+	c.readUsers()
 	file, err := c.renderer.Render(c.desired.Services, c.desired.Tables, c.addresses)
 	if err != nil {
 		return nil, err

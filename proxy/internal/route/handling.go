@@ -39,6 +39,8 @@ type Handling struct {
 	TLS, Verify bool
 	CA          string
 	ServerName  string
+	// Access says who gets in.
+	Access Access
 	// Extra is a raw line, which only the operator's switch admits.
 	Extra string
 }
@@ -305,5 +307,6 @@ func rewrites(g label.Group) []Rewrite {
 func (h Handling) Plain() bool {
 	return !h.HTTPSOnly && !h.RedirectHTTPProto && !h.RedirectUnlessHTTPS && !h.DenyHTTP && !h.VerifyClient &&
 		len(h.AllowedMethods)+len(h.DeniedMethods)+len(h.Headers)+len(h.Rewrites) == 0 && h.ConnectionMode == "" &&
-		h.TimeoutServer == 0 && h.TimeoutTunnel == 0 && h.CompressionAlgo == "" && !h.Sticky && !h.TLS && h.Extra == ""
+		h.TimeoutServer == 0 && h.TimeoutTunnel == 0 && h.CompressionAlgo == "" && !h.Sticky && !h.TLS && h.Extra == "" &&
+		h.Access.Plain()
 }

@@ -51,6 +51,29 @@ func Table() []label.Spec {
 		{Name: "verifyClientSsl", Kind: "true or false", Default: "false", Indexed: true, Doc: "Requests without a client certificate of the operator's authority are answered 403."},
 		{Name: "allowedMethods", Kind: "list of methods", Default: "all", Indexed: true, Doc: "Other methods are answered 403. `HEAD` is not implied by `GET`."},
 		{Name: "deniedMethods", Kind: "list of methods", Default: "none", Indexed: true, Doc: "These methods are answered 403."},
+		{Name: "users", Kind: "list of `name:password`, or names alone", Default: "the setting", Indexed: true, Secret: true,
+			Doc: "Who gets in, by basic authentication with the realm `<service>Realm`; others are answered 401, and the task does not see the `Authorization`. It replaces the setting `USERS` for this service. A line begins a new entry too. A name alone takes its password from `usersSecret`, else from `USERS`; if no password is found for anybody, nobody gets in."},
+		{Name: "usersSecret", Kind: "end of a secret's name", Default: "none", Indexed: true,
+			Doc: "The secret `dfp_users_<text>` holds entries of `users`. With `users` beside it only the names there get in. Without the secret nobody does."},
+		{Name: "usersPassEncrypted", Kind: "true or false", Default: "false", Indexed: true, Doc: "The passwords of `users` and `usersSecret` are hashes of crypt(3), such as `mkpasswd -m sha-512` makes."},
+		{Name: "ignoreAuthorization", Kind: "true or false", Default: "false", Indexed: true, Doc: "Everybody gets in here, whatever `users`, `forwardAuth` and the setting `USERS` say."},
+		{Name: "allowedAddresses", Kind: "list of addresses and networks", Default: "all", Indexed: true,
+			Doc: "Clients with other addresses are answered 403. The client's address is that of the connection, or behind trusted proxies the last one in `X-Forwarded-For` that is not a trusted proxy's (at most four in a row). Changes need no reload."},
+		{Name: "deniedAddresses", Kind: "list of addresses and networks", Default: "none", Indexed: true, Doc: "Clients with these addresses are answered 403, also if they are allowed. See `allowedAddresses`."},
+		{Name: "rateLimit", Kind: "requests and time, such as `100/10s` or `20/1m`", Default: "none", Indexed: true,
+			Doc: "How many requests a client may make in the time, over all paths of this index; more are answered 429, with `Retry-After`. A client is an address as for `allowedAddresses`, with IPv6 the network of 64 bits. Each replica of the proxy counts for itself."},
+		{Name: "corsOrigins", Kind: "list of origins, or `*`", Default: "none", Indexed: true,
+			Doc: "Pages of these origins, such as `https://www.acme.com`, may use the service. Preflight requests are answered by the proxy (204), and answers get the headers of CORS, whatever the task said about it."},
+		{Name: "corsMethods", Kind: "list of methods", Default: "`GET, HEAD, POST, PUT, PATCH, DELETE`", Indexed: true, Doc: "Methods that those pages may use."},
+		{Name: "corsHeaders", Kind: "list of names", Default: "none", Indexed: true, Doc: "Headers that those pages may send besides the harmless ones."},
+		{Name: "corsCredentials", Kind: "true or false", Default: "false", Indexed: true, Doc: "Those pages may send cookies and the like; not with the origin `*`."},
+		{Name: "corsMaxAge", Kind: "seconds or time", Default: "the browser's", Indexed: true, Doc: "How long a browser may remember the answer to a preflight request."},
+		{Name: "securityHeaders", Kind: "true or false", Default: "false", Indexed: true,
+			Doc: "Answers that lack them get `X-Content-Type-Options: nosniff`, `X-Frame-Options: SAMEORIGIN`, `Referrer-Policy: strict-origin-when-cross-origin`, and with TLS `Strict-Transport-Security: max-age=31536000`."},
+		{Name: "forwardAuth", Kind: "URL such as `http://auth:4181/verify`", Default: "none", Indexed: true,
+			Doc: "This service decides about each request. It is asked by `GET` with the headers of the request and `X-Forwarded-Method`, `-Proto`, `-Host`, `-Uri` and `-For`. Its 2xx lets the request in; 401, 403 and redirects go to the client, with `Location`, `Set-Cookie` and `WWW-Authenticate`; everything else, and no answer within 5 s, is 503."},
+		{Name: "forwardAuthHeaders", Kind: "list of names", Default: "none", Indexed: true, Doc: "Headers of the answer of `forwardAuth` that the request gets; clients cannot send them."},
+		{Name: "sendProxy", Kind: "`v1` or `v2`", Default: "none", Indexed: true, Doc: "Connections to tasks begin with a header of the PROXY protocol, which tells the client's address; also with `reqMode=tcp` and `sni`."},
 		{Name: "reqPathSearchReplace", Kind: "`search,replace[,g]`, several joined by `:`", Default: "none", Indexed: true,
 			Doc: "What the regular expression finds first (with `g`: everywhere) in the path is replaced; `\\1` is what its first group found."},
 		{Name: "reqPathSearch", Kind: "regular expression", Default: "none", Indexed: true, Doc: "Older form of `reqPathSearchReplace`, with `reqPathReplace`."},
@@ -79,17 +102,14 @@ func Table() []label.Spec {
 }
 
 // Unsupported returns the labels of Docker Flow Proxy that this version does not
-// act on. A service that carries one, at any index, is rejected by name: without
-// its user list, say, it would be open to everybody.
+// act on. A service that carries one, at any index, is rejected by name.
 func Unsupported() []label.Spec {
 	names := []string{
-		"ignoreAuthorization",
 		"templateBePath", "templateFePath",
-		"users", "usersPassEncrypted", "usersSecret",
 	}
 	out := make([]label.Spec, len(names))
 	for i, name := range names {
-		out[i] = label.Spec{Name: name, Indexed: true, Secret: name == "users"}
+		out[i] = label.Spec{Name: name, Indexed: true}
 	}
 	return out
 }

@@ -33,6 +33,9 @@ type Options struct {
 	ReqMode string
 	// AllowRaw admits labels that are raw text of HAProxy's language.
 	AllowRaw bool
+	// OperatorUsers says that services which do not say who gets in are for the
+	// operator's users only.
+	OperatorUsers bool
 	// Ports are those on which the proxy itself listens; no stream can have them.
 	Ports []int
 }
@@ -63,7 +66,8 @@ type Backend struct {
 	// Outbound says that Lookup is not the service's own name.
 	Outbound bool
 	Handling Handling
-	// Stream is nil if the backend is for HTTP; otherwise Handling is zero.
+	// Stream is nil if the backend is for HTTP; otherwise nothing of Handling is set but
+	// how servers are spoken to.
 	Stream *StreamBackend
 }
 
@@ -213,6 +217,7 @@ func destination(svc catalog.Service, g label.Group, o Options) Service {
 	var out Service
 	lookup, outbound := lookup(svc, g)
 	does := handling(g, o)
+	does.Access = access(svc, g, o)
 	fallback := g.Bool("isDefaultBackend", false)
 	matches := match(g, o)
 	backend := func(label, suffix string, conditions ...Condition) {

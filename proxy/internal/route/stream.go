@@ -130,6 +130,7 @@ func stream(svc catalog.Service, g label.Group, o Options, mode string) Service 
 	}
 	lookup, outbound := lookup(svc, g)
 	b := Backend{Service: svc.Name, Lookup: lookup, Outbound: outbound, Port: g.Int("port", 0, 1, 65535), Stream: does}
+	b.Handling.Access = accessBelowHTTP(g)
 	b.Name = svc.Name + "-tcp" + strconv.Itoa(b.Port) + "_" + strconv.Itoa(g.Index)
 	s.setting(portScope(s.Port), "timeoutClient", s.TimeoutClient)
 	if s.Group != "" {

@@ -63,7 +63,7 @@ func (e *Error) Is(target error) bool {
 	case ErrBusy:
 		return said("still has connections", "still attached", "still in use", "still referenced")
 	case ErrNotFound:
-		return said("No such server", "No such backend", "No such proxy", "entry not found", "Key not found", "Unknown map identifier", "Cannot find default proxy", "an't find backend")
+		return said("No such server", "No such backend", "No such proxy", "entry not found", "Key not found", "Unknown map identifier", "Unknown ACL identifier", "Cannot find default proxy", "an't find backend")
 	case ErrUnsupported:
 		return said("Unknown command")
 	case ErrExists:

@@ -1,0 +1,55 @@
+package route
+
+import (
+	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/label"
+)
+
+// Access says who gets into a backend, and what it tells browsers about that. Its
+// zero value lets everybody in.
+type Access struct {
+	// Allowed and Denied decide by the client's address.
+	Allowed, Denied *Addresses
+	Limit           *Limit
+	CORS            *CORS
+	// Users is nil if no name and password are asked for.
+	Users   *Users
+	Forward *ForwardAuth
+	// SecurityHeaders adds what makes browsers careful to answers that lack it.
+	SecurityHeaders bool
+	// SendProxy is the version of the PROXY protocol that tasks are spoken to with,
+	// 0 for none.
+	SendProxy int
+}
+
+// Plain reports whether nothing but the words of servers depends on it.
+func (a Access) Plain() bool {
+	a.SendProxy = 0
+	return a == Access{}
+}
+
+// access reads who gets into a destination.
+func access(svc catalog.Service, g label.Group, o Options) Access {
+	return Access{
+		Allowed: addresses(g, "allowedAddresses"), Denied: addresses(g, "deniedAddresses"),
+		Limit: limit(g), CORS: cors(g), Users: users(svc, g, o), Forward: forwardAuth(g),
+		SecurityHeaders: g.Bool("securityHeaders", false), SendProxy: sendProxy(g),
+	}
+}
+
+// accessBelowHTTP reads it for a destination that is not HTTP, where nothing can be
+// asked of a client. That such a label does nothing must not be found out by an attack.
+func accessBelowHTTP(g label.Group) Access {
+	for _, name := range []string{
+		"users", "usersSecret", "allowedAddresses", "deniedAddresses", "rateLimit", "corsOrigins", "forwardAuth", "securityHeaders",
+	} {
+		if g.Has(name) {
+			g.Reject(name, "no com.df.reqMode=tcp or sni, where the proxy sees no requests; an index of its own keeps the label from it")
+		}
+	}
+	return Access{SendProxy: sendProxy(g)}
+}
+
+func sendProxy(g label.Group) int {
+	return map[string]int{"v1": 1, "v2": 2}[g.OneOf("sendProxy", "", "v1", "v2")]
+}

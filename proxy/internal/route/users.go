@@ -1,0 +1,164 @@
+package route
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/label"
+)
+
+// User is somebody with a password.
+type User struct {
+	Name string
+	// Password is empty if it is to be found elsewhere.
+	Password string
+	// Encrypted says that Password is a hash of crypt(3).
+	Encrypted bool
+}
+
+// Users are those who get into a backend, by basic authentication.
+type Users struct {
+	// List is the name of their list; backends with the same list ask for the same users.
+	List string
+	// Realm is what a browser shows when it asks.
+	Realm string
+	// Entries are those of the label, as they stand there, separated by newlines;
+	// "name:password" or a name alone.
+	Entries string
+	// Secret is the name of the secret with more entries, empty if there is none.
+	Secret string
+	// Encrypted says that the passwords of both are hashes of crypt(3).
+	Encrypted bool
+}
+
+// The list and realm of the operator's users, who get into every service that does
+// not say who does.
+const (
+	OperatorUsers = "users"
+	OperatorRealm = "defaultRealm"
+)
+
+// users reads who gets into a destination; nil means everybody.
+func users(svc catalog.Service, g label.Group, o Options) *Users {
+	ignore := g.Bool("ignoreAuthorization", false)
+	u := &Users{
+		List: OperatorUsers + ":" + svc.Name + "_" + strconv.Itoa(g.Index), Realm: svc.Name + "Realm",
+		Secret: g.Word("usersSecret", ""), Encrypted: g.Bool("usersPassEncrypted", false),
+	}
+	if u.Secret != "" && !fileName.MatchString(u.Secret) {
+		g.Reject("usersSecret", "the end of the name of a secret that begins with dfp_users_")
+	}
+	entries := g.Entries("users")
+	for i, text := range entries {
+		// An entry is told by its number: a password with a comma in it makes one that
+		// looks like a name.
+		if _, want := parseUser(text, u.Encrypted); want != "" {
+			g.RejectText("users", text, fmt.Sprintf("%s (entry %d)", want, i+1))
+		}
+	}
+	u.Entries = strings.Join(entries, "\n")
+	switch {
+	case ignore:
+		return nil
+	case g.Has("users") || g.Has("usersSecret"):
+		return u
+	case o.OperatorUsers:
+		return &Users{List: OperatorUsers, Realm: OperatorRealm}
+	}
+	return nil
+}
+
+// hash is the form of what crypt(3) makes: with a method in front, or the old one of
+// 13 characters.
+var hash = regexp.MustCompile(`^(\$(1|2[abxy]|5|6|7|y|gy)\$[./A-Za-z0-9$=,]{20,}|[./A-Za-z0-9]{13})$`)
+
+// parseUser reads "name:password" or a name alone. The second result says what would
+// be right, and is empty if the text is.
+func parseUser(text string, encrypted bool) (User, string) {
+	name, password, has := strings.Cut(text, ":")
+	u := User{Name: strings.TrimSpace(name), Password: password, Encrypted: encrypted}
+	switch {
+	case u.Name == "" || strings.ContainsFunc(text, unicode.IsControl):
+		return u, "name:password, or a name whose password stands elsewhere"
+	case has && password == "":
+		return u, "a password behind the colon"
+	case has && encrypted && !hash.MatchString(password):
+		return u, "a hash of crypt(3) such as $6$salt$hash behind the colon, because usersPassEncrypted is true"
+	}
+	return u, ""
+}
+
+// ParseUsers reads entries on lines or behind separators, each with its password, as
+// settings and secrets have them. Those that are wrong are left out and named by
+// the faults, without their passwords.
+func ParseUsers(text, separator string, encrypted bool) (list []User, faults []string) {
+	n, separator := 0, cmp.Or(separator, ",")
+	for line := range strings.Lines(text) {
+		for entry := range strings.SplitSeq(line, separator) {
+			if entry = strings.TrimSpace(entry); entry == "" {
+				continue
+			}
+			n++
+			u, want := parseUser(entry, encrypted)
+			if want == "" && u.Password == "" {
+				want = "name:password"
+			}
+			if want != "" {
+				faults = append(faults, fmt.Sprintf("entry %d: want %s", n, want))
+				continue
+			}
+			list = append(list, u)
+		}
+	}
+	return list, faults
+}
+
+// Resolve returns those who get in, sorted by name, and what is wrong, without any
+// password. secret is the content of the secret, and there whether it is;
+// operator are the operator's users. Nobody gets in whose password is not found.
+func (u Users) Resolve(secret string, there bool, separator string, operator []User) (list []User, faults []string) {
+	if u.List == OperatorUsers {
+		return sorted(operator), nil
+	}
+	var kept []User
+	if u.Secret != "" {
+		if !there {
+			faults = append(faults, "there is no secret dfp_users_"+u.Secret)
+		}
+		var wrong []string
+		kept, wrong = ParseUsers(secret, separator, u.Encrypted)
+		for _, w := range wrong {
+			faults = append(faults, "secret dfp_users_"+u.Secret+": "+w)
+		}
+	}
+	if u.Entries == "" {
+		return sorted(kept), faults
+	}
+	for i, entry := range strings.Split(u.Entries, "\n") {
+		user, _ := parseUser(entry, u.Encrypted)
+		for _, from := range [][]User{kept, operator} {
+			if at := slices.IndexFunc(from, func(k User) bool { return k.Name == user.Name }); at >= 0 && user.Password == "" {
+				user = from[at]
+			}
+		}
+		if user.Password == "" {
+			faults = append(faults, fmt.Sprintf("com.df.users, entry %d: nothing says its password", i+1))
+			continue
+		}
+		list = append(list, user)
+	}
+	return sorted(list), faults
+}
+
+// sorted sorts by name; of two entries with one name the first counts.
+func sorted(list []User) []User {
+	list = slices.Clone(list)
+	slices.SortStableFunc(list, func(a, b User) int { return strings.Compare(a.Name, b.Name) })
+	return slices.CompactFunc(list, func(a, b User) bool { return a.Name == b.Name })
+}

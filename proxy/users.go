@@ -1,0 +1,45 @@
+package proxy
+
+import (
+	"errors"
+	"flag"
+	"strings"
+
+	"github.com/wagglehq/waggle/pkg/app"
+	"github.com/wagglehq/waggle/proxy/internal/config"
+	"github.com/wagglehq/waggle/proxy/internal/route"
+)
+
+// users are the settings about who gets into services that do not say it themselves.
+type users struct {
+	Users         app.Secret
+	UsersPassHash bool
+}
+
+func (u *users) flags(fs *flag.FlagSet) {
+	fs.Var(&u.Users, "users", "who gets into services without com.df.users, by basic authentication: name:password, separated by commas or lines; empty: everybody")
+	fs.BoolVar(&u.UsersPassHash, "users-pass-encrypted", false, "the passwords of users are hashes of crypt(3)")
+}
+
+// settings adds them to those of HAProxy. A list that is wrong is an error at the
+// start, as opposed to services that are open to everybody.
+func (u *users) settings(s *config.Settings, separator string) error {
+	s.Separator = separator
+	if u.Users == "" {
+		return nil
+	}
+	list, faults := route.ParseUsers(string(u.Users), separator, u.UsersPassHash)
+	if len(faults) > 0 {
+		return errors.New("users: " + strings.Join(faults, "; "))
+	}
+	if len(list) == 0 {
+		return errors.New("users: want name:password, several separated by commas or lines")
+	}
+	s.Users = list
+	return nil
+}
+
+// secretUsers reads the secret that a label com.df.usersSecret names.
+func (e *Edge) secretUsers(name string) (content string, ok bool, err error) {
+	return app.ReadSecret(e.SecretsDir, "dfp_users_"+name)
+}
