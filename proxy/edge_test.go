@@ -141,7 +141,7 @@ func TestSettingsOfDockerFlowProxy(t *testing.T) {
 		{name: "users", env: map[string]string{"USERS": "ann:a:b ,bob:c d\neve:e"},
 			told: func(c Config, s config.Settings) any {
 				return []any{s.Users, c.routeOptions(s, ":8080").OperatorUsers, c.Edge.Users.Users}
-			}, want: "[[{ann a:b false} {bob c d false} {eve e false}] true (secret)]"},
+			}, want: "[[{ann a:b false} {bob c d false} {eve e false}] true (hidden)]"},
 		{name: "users as a secret", secrets: map[string]string{"dfp_users": "ann:$6$salt$0123456789012345678901"}, env: map[string]string{"USERS_PASS_ENCRYPTED": "true"},
 			told: func(_ Config, s config.Settings) any { return s.Users }, want: "[{ann $6$salt$0123456789012345678901 true}]"},
 		{name: "a user without a password", env: map[string]string{"USERS": "ann:geheim,bob"}, complaint: "users: entry 2: want name:password"},

@@ -94,18 +94,22 @@ func TestEntriesOfListsNeedNoReload(t *testing.T) {
 // TestRedact: HAProxy's words may repeat what stands in the file.
 func TestRedact(t *testing.T) {
 	const text = "userlist users:a_0\n  user ann insecure-password 'se cr'\\''et #1'\n  user bob password '$6$salt$0123456789'\n  stats auth 'adm:pw'\\''x'\n"
+	const alert, end = "[ALERT]    (7) : config : parsing [/x/haproxy.cfg", "[ALERT]    (7) : config : Fatal errors found in configuration.\n"
 	for _, words := range []string{
-		"parsing [haproxy.cfg:2] : unknown word in '  user ann insecure-password 'se cr'\\''et #1''",
-		"parsing [haproxy.cfg:2] : password se cr'et #1 for user",
-		"parsing [haproxy.cfg:3] : unable to crypt $6$salt$0123456789",
-		"parsing [haproxy.cfg:4] : stats auth adm:pw'x",
+		":2] : unknown word in '  user ann insecure-password 'se cr'\\''et #1''\n",
+		":2] : password se cr'et #1 for user\n",
+		":2]: unmatched quote at position 30:\n  user ann insecure-password 'se cr\n                             ^\n",
+		":3] : unable to crypt $6$salt$0123456789\n",
+		":4] : stats auth adm:pw'x\n",
+		":9] : adm:pw'x again\n",
 	} {
-		got := Redact(words+"\nfatal errors\n", text)
-		if strings.Contains(got, "cr") || strings.Contains(got, "0123") || strings.Contains(got, "pw") || !strings.Contains(got, "parsing [haproxy.cfg:") || !strings.HasSuffix(got, "fatal errors\n") {
+		got := Redact(alert+words+end, text)
+		if strings.Contains(got, "cr\n") || strings.Contains(got, "se cr") || strings.Contains(got, "0123") || strings.Contains(got, "pw") ||
+			!strings.HasPrefix(got, alert+words[:3]) || !strings.HasSuffix(got, end) {
 			t.Errorf("%s\nbecomes\n%s", words, got)
 		}
 	}
-	if got := Redact("parsing [f:1] : something else", text); got != "parsing [f:1] : something else" {
+	if got := Redact(alert+":1] : something else\n"+end, text); got != alert+":1] : something else\n"+end {
 		t.Error(got)
 	}
 }

@@ -41,6 +41,9 @@ local function question(txn)
         end
     end
     out["x-forwarded-method"] = { txn.f:method() }
+    -- A truth is a number up to HAProxy 3.0, and later as it is set.
+    local tls = txn.f:ssl_fc()
+    out["x-forwarded-proto"] = { (tls == 1 or tls == true) and "https" or "http" }
     each(headers, "x-forwarded-proto", function(value) out["x-forwarded-proto"] = { value } end)
     each(headers, "host", function(value) out["x-forwarded-host"] = { value } end)
     out["x-forwarded-uri"] = { txn.f:pathq() }

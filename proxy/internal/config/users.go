@@ -1,7 +1,9 @@
 package config
 
 import (
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/wagglehq/waggle/proxy/internal/route"
@@ -34,10 +36,13 @@ func (r *Renderer) userList(u route.Users) (section string, faults []string) {
 const userLine = "  user "
 
 // Redact takes out of HAProxy's words about a configuration what may be a password:
-// HAProxy repeats lines and words that it does not understand.
+// what it says about lines that hold one, and what repeats one.
 func Redact(words, configuration string) string {
 	var secrets []string
+	numbers := map[string]bool{}
+	n := 0
 	for line := range strings.Lines(configuration) {
+		n++
 		text, ok := strings.CutPrefix(strings.TrimSpace(line), "stats auth ")
 		if strings.HasPrefix(line, userLine) {
 			_, text, ok = strings.Cut(line, "password ")
@@ -45,24 +50,40 @@ func Redact(words, configuration string) string {
 		if ok {
 			// As it is written, and as HAProxy reads it.
 			text = strings.TrimSpace(text)
-			secrets = append(secrets, text, unquote(text))
+			secrets, numbers[strconv.Itoa(n)] = append(secrets, text, unquote(text)), true
 		}
 	}
 	var out strings.Builder
+	hidden := false
 	for line := range strings.Lines(words) {
-		if slices.ContainsFunc(secrets, func(s string) bool { return s != "" && strings.Contains(line, s) }) {
-			place, _, _ := strings.Cut(line, "] :")
-			line = place + "] : it is hidden what is wrong there, because a password may be\n"
+		// A message may go on, for one with the line that it is about.
+		if strings.HasPrefix(line, "[") {
+			m := place.FindStringSubmatch(line)
+			hidden = m != nil && numbers[m[1]]
+		}
+		if hidden || slices.ContainsFunc(secrets, func(s string) bool { return s != "" && strings.Contains(line, s) }) {
+			if where, _, ok := strings.Cut(line, "]:"); ok {
+				line = where + "]: "
+			} else if where, _, ok := strings.Cut(line, "] :"); ok {
+				line = where + "] : "
+			} else {
+				line = ""
+			}
+			line += "(hidden, because it is about a password)\n"
 		}
 		out.WriteString(line)
 	}
 	return out.String()
 }
 
+// place is where HAProxy names a line of the file.
+var place = regexp.MustCompile(`parsing \[[^\]]*:([0-9]+)\]`)
+
 // unquote is the opposite of quote.
 func unquote(word string) string {
-	if !strings.HasPrefix(word, "'") {
+	inner, ok := strings.CutPrefix(word, "'")
+	if !ok {
 		return word
 	}
-	return strings.ReplaceAll(word[1:len(word)-1], `'\''`, "'")
+	return strings.ReplaceAll(strings.TrimSuffix(inner, "'"), `'\''`, "'")
 }
