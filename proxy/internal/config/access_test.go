@@ -2,7 +2,9 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -112,4 +114,88 @@ func TestRedact(t *testing.T) {
 	if got := Redact(alert+":1] : something else\n"+end, text); got != alert+":1] : something else\n"+end {
 		t.Error(got)
 	}
+}
+
+// accessWord is one word, quoted or not.
+const accessWord = `([A-Za-z0-9_./:,@+=*~^-]+|'[^'\n]*'(\\'('[^'\n]*')?)*)`
+
+// accessLines are all lines that the labels of FuzzAccess may make.
+var accessLines = regexp.MustCompile(`^(|  localpeer waggle|peers waggle|  bind unix@/x/peers.sock|  server waggle|userlist users:web_0|` +
+		`  user ` + accessWord + ` (insecure-)?password ` + accessWord + `|` +
+		`  lua-load-per-thread /x/forwardauth-[0-9a-f]+.lua|  httpclient[.][a-z.]+ [a-z0-9]+|resolvers waggle|` +
+		`  parse-resolv-conf|  resolve_retries 2|  timeout (resolve|retry) 1000|  hold valid 1000|` +
+		`backend web-be80_0 from waggle|  server 10.0.0.2 10.0.0.2:80( send-proxy(-v2)?)?|` +
+		`  http-request deny deny_status 403 if !?\{ var\(txn.client\) -m ip -f /x/web-be80_0[.](allowed|denied)[.]acl \}|` +
+		`  http-request track-sc0 var\(txn.client\),ipmask\(32,64\)|  http-request deny deny_status 429 if \{ sc_http_req_rate\(0\) gt [0-9]+ \}|` +
+		`  stick-table type ipv6 size 100000 expire [0-9]+s peers waggle store http_req_rate\([0-9]+s\)|` +
+		`  http-request set-var\(txn.origin\) req.fhdr\(origin\) if \{ req.fhdr\(origin\) -m str --( [a-z0-9+.-]+://[a-z0-9._-]+(:[0-9]+)?){1,40} \}|` +
+		`  http-request set-var\(txn.(origin\) str\(\*\)|preflight\) bool\(true\)) if .*|  http-request return status 204 if \{ var\(txn.preflight\) -m found \}|` +
+		`  http-request auth realm webRealm unless \{ http_auth\(users:web_0\) \}|  http-request del-header [a-z0-9_-]+|` +
+		`  http-request lua.waggle_forward_auth ` + accessWord + ` [a-z0-9_,-]+|  http-request deny deny_status 503 unless \{ var\(txn.forward_auth\) -m str in \}|` +
+		`  http-after-response (set|add|del)-header [A-Za-z-]+( ([A-Za-z0-9=*-]+|%\[var\(txn.origin\)\]|'[A-Za-z0-9_, -]*'))?( (if|unless)( !?\{ (ssl_fc|status 429|sc_http_req_rate\(0\) gt [0-9]+|var\(txn.(origin|preflight)\) -m found|res.hdr\([a-z-]+\) -m found) \})+)?)$`)
+
+// FuzzAccess asserts that no text of a label, or of a secret, adds a line, a word or a
+// directive.
+func FuzzAccess(f *testing.F) {
+	f.Add("ann:x", "bob:y", "10.0.0.0/8", "5/1s", "https://a.com", "X-A", "http://auth/", "v1")
+	f.Add("ann:x'\\\"#\nbob: } ${HOME}", "a:b\r\n c:d\n\x00", "::ffff:1.2.3.4", "5/1h0m1s", "*", "A,B", "http://auth:1/?'%[src] x", "V2")
+	f.Add("ann:x\n  user b insecure-password c", "global\n  lua-load /x", "10.0.0.1\n-f /etc/passwd", "1/s ; x", "https://a } if TRUE", "A B", "http://a/'\\''} x", "v1 check")
+	f.Add("a b:c d,'e:'f", "$6$a:$6$b", "-f,1.1.1.1", "9/9s", "a+b://c_d:1", "X_Y-Z", "http://[::1]:80/a#b", "")
+	f.Fuzz(func(t *testing.T, users, secret, addresses, rate, origins, headers, url, version string) {
+		svc := catalog.Service{ID: "i", Name: "web", Labels: map[string]string{
+			catalog.Notify: "true", "com.df.servicePath": "/a", "com.df.port": "80", "com.df.usersSecret": "s", "com.df.securityHeaders": "true",
+		}}
+		for name, text := range map[string]string{
+			"users": users, "allowedAddresses": addresses, "deniedAddresses": addresses, "rateLimit": rate, "corsOrigins": origins,
+			"corsHeaders": headers, "forwardAuth": url, "forwardAuthHeaders": headers, "sendProxy": version,
+		} {
+			if text != "" {
+				svc.Labels[catalog.Prefix+name] = text
+			}
+		}
+		r, err := NewRenderer(settings("/x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		empty, err := r.Render(nil, route.Tables{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// A bad text of one label must not hide what another does.
+		for _, without := range []string{"", "users", "forwardAuth", "corsOrigins"} {
+			labels := maps.Clone(svc.Labels)
+			delete(labels, catalog.Prefix+without)
+			one := svc
+			one.Labels = labels
+			d := route.Settle([]catalog.Service{one}, nil, route.Options{})
+			r.SetSecrets(map[string]string{"s": secret})
+			file, err := r.Render(d.Services, d.Tables, func(route.Service, route.Backend) []netip.Addr {
+				return []netip.Addr{netip.MustParseAddr("10.0.0.2")}
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			have := map[string]int{}
+			for line := range strings.Lines(empty.Text()) {
+				have[line]++
+			}
+			for line := range strings.Lines(file.Text()) {
+				if have[line]--; have[line] < 0 && !accessLines.MatchString(strings.TrimSuffix(line, "\n")) {
+					t.Fatalf("labels %q and secret %q gave the line %q", labels, secret, line)
+				}
+			}
+			for name, entries := range file.Lists {
+				for _, e := range entries {
+					if _, err := netip.ParsePrefix(e); err != nil {
+						if _, err := netip.ParseAddr(e); err != nil {
+							t.Fatalf("%s holds %q", name, e)
+						}
+					}
+				}
+			}
+			if got, err := Parse(file.Text()); err != nil || got.Text() != file.Text() {
+				t.Fatalf("labels %q: what was written is read as something else (%v)", labels, err)
+			}
+		}
+	})
 }
