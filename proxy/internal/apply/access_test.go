@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -174,12 +175,25 @@ func TestRateLimit(t *testing.T) {
 	if res := w.apply(); res.Reload == "" {
 		t.Fatalf("%+v, want a reload", res)
 	}
-	haproxytest.Eventually(t, 5*time.Second, "the new worker knows the counts of the old one", func() error {
-		if got := get("/web", "192.0.2.1").StatusCode; got != 429 {
-			return fmt.Errorf("status %d", got)
+	table := fmt.Sprintf("show table web-be%d_0\n", w.backend)
+	haproxytest.Eventually(t, 5*time.Second, "the new worker learns the counts of the old one", func() error {
+		conn, err := new(net.Dialer).DialContext(t.Context(), "unix", w.hap.Stats)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = conn.Close() }()
+		if _, err := conn.Write([]byte(table)); err != nil {
+			return err
+		}
+		text, err := io.ReadAll(conn)
+		if !strings.Contains(string(text), "key=::ffff:192.0.2.1 ") {
+			return errors.Join(fmt.Errorf("it has %q", text), err)
 		}
 		return nil
 	})
+	if got := get("/web", "192.0.2.1").StatusCode; got != 429 {
+		t.Errorf("after a reload: %d, want 429", got)
+	}
 }
 
 // TestUsers: any printable character may be part of a password, and the task sees none.
@@ -489,7 +503,7 @@ func TestSendProxy(t *testing.T) {
 	first("v1")
 	post("/2")
 	first("v2")
-	conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", stream), time.Second)
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", stream))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -141,10 +141,19 @@ func accessOptions(a route.Access) []string {
 // teaches them at a reload through a peer that is itself.
 const peersSection = "waggle"
 
+// Peers are the lines of that, for the global section and after it. HAProxy teaches
+// nothing if they were not there when its master started, so that they are part of
+// every configuration, whether anything is counted or not. The line of the peer must
+// not be taken for one of a task, which begins with the word server.
+func Peers(statsSocket string) (global, section string) {
+	return "localpeer " + peersSection,
+		"peers " + peersSection + "\n  peer " + peersSection + " " + quote("unix@"+path.Join(path.Dir(statsSocket), "peers.sock")) + "\n"
+}
+
 // needs is what services need of the sections that all share.
 type needs struct {
-	users                []route.Users
-	counts, askElsewhere bool
+	users        []route.Users
+	askElsewhere bool
 }
 
 // needsOf collects them, user lists in the order of the services, each once.
@@ -154,7 +163,6 @@ func needsOf(services []route.Service) needs {
 	for _, svc := range services {
 		for _, b := range svc.Backends {
 			a := b.Handling.Access
-			n.counts = n.counts || a.Limit != nil
 			n.askElsewhere = n.askElsewhere || a.Forward != nil
 			if a.Users != nil && !seen[a.Users.List] {
 				seen[a.Users.List] = true
@@ -168,11 +176,8 @@ func needsOf(services []route.Service) needs {
 // withNeeds adds to a frame what the services need, and says what is wrong with
 // their users.
 func (r *Renderer) withNeeds(frame string, n needs) (text string, faults []string) {
-	var global, sections []string
-	if n.counts {
-		global = append(global, "localpeer "+peersSection)
-		sections = append(sections, "peers "+peersSection+"\n  bind unix@"+path.Join(path.Dir(r.settings.StatsSocket), "peers.sock")+"\n  server "+peersSection+"\n")
-	}
+	local, peers := Peers(r.settings.StatsSocket)
+	global, sections := []string{local}, []string{peers}
 	if n.askElsewhere {
 		g, s := forwardNeeds(r.settings)
 		global, sections = append(global, g...), append(sections, s)
@@ -181,12 +186,7 @@ func (r *Renderer) withNeeds(frame string, n needs) (text string, faults []strin
 		section, wrong := r.userList(u)
 		sections, faults = append(sections, section), append(faults, wrong...)
 	}
-	if len(global) > 0 {
-		frame = strings.Replace(frame, "\n\ndefaults ", "\n  "+strings.Join(global, "\n  ")+"\n\ndefaults ", 1)
-	}
-	if len(sections) > 0 {
-		none := "\nbackend " + NoBackend + " from "
-		frame = strings.Replace(frame, none, "\n"+strings.Join(sections, "\n")+none, 1)
-	}
-	return frame, faults
+	frame = strings.Replace(frame, "\n\ndefaults ", "\n  "+strings.Join(global, "\n  ")+"\n\ndefaults ", 1)
+	none := "\nbackend " + NoBackend + " from "
+	return strings.Replace(frame, none, "\n"+strings.Join(sections, "\n")+none, 1), faults
 }

@@ -120,19 +120,19 @@ func TestRedact(t *testing.T) {
 const accessWord = `([A-Za-z0-9_./:,@+=*~^-]+|'[^'\n]*'(\\'('[^'\n]*')?)*)`
 
 // accessLines are all lines that the labels of FuzzAccess may make.
-var accessLines = regexp.MustCompile(`^(|  localpeer waggle|peers waggle|  bind unix@/x/peers.sock|  server waggle|userlist users:web_0|` +
-		`  user ` + accessWord + ` (insecure-)?password ` + accessWord + `|` +
-		`  lua-load-per-thread /x/forwardauth-[0-9a-f]+.lua|  httpclient[.][a-z.]+ [a-z0-9]+|resolvers waggle|` +
-		`  parse-resolv-conf|  resolve_retries 2|  timeout (resolve|retry) 1000|  hold valid 1000|` +
-		`backend web-be80_0 from waggle|  server 10.0.0.2 10.0.0.2:80( send-proxy(-v2)?)?|` +
-		`  http-request deny deny_status 403 if !?\{ var\(txn.client\) -m ip -f /x/web-be80_0[.](allowed|denied)[.]acl \}|` +
-		`  http-request track-sc0 var\(txn.client\),ipmask\(32,64\)|  http-request deny deny_status 429 if \{ sc_http_req_rate\(0\) gt [0-9]+ \}|` +
-		`  stick-table type ipv6 size 100000 expire [0-9]+s peers waggle store http_req_rate\([0-9]+s\)|` +
-		`  http-request set-var\(txn.origin\) req.fhdr\(origin\) if \{ req.fhdr\(origin\) -m str --( [a-z0-9+.-]+://[a-z0-9._-]+(:[0-9]+)?){1,40} \}|` +
-		`  http-request set-var\(txn.(origin\) str\(\*\)|preflight\) bool\(true\)) if .*|  http-request return status 204 if \{ var\(txn.preflight\) -m found \}|` +
-		`  http-request auth realm webRealm unless \{ http_auth\(users:web_0\) \}|  http-request del-header [a-z0-9_-]+|` +
-		`  http-request lua.waggle_forward_auth ` + accessWord + ` [a-z0-9_,-]+|  http-request deny deny_status 503 unless \{ var\(txn.forward_auth\) -m str in \}|` +
-		`  http-after-response (set|add|del)-header [A-Za-z-]+( ([A-Za-z0-9=*-]+|%\[var\(txn.origin\)\]|'[A-Za-z0-9_, -]*'))?( (if|unless)( !?\{ (ssl_fc|status 429|sc_http_req_rate\(0\) gt [0-9]+|var\(txn.(origin|preflight)\) -m found|res.hdr\([a-z-]+\) -m found) \})+)?)$`)
+var accessLines = regexp.MustCompile(`^(|  localpeer waggle|peers waggle|  peer waggle unix@/x/peers.sock|userlist users:web_0|` +
+	`  user ` + accessWord + ` (insecure-)?password ` + accessWord + `|` +
+	`  lua-load-per-thread /x/forwardauth-[0-9a-f]+.lua|  httpclient[.][a-z.]+ [a-z0-9]+|resolvers waggle|` +
+	`  parse-resolv-conf|  resolve_retries 2|  timeout (resolve|retry) 1000|  hold valid 1000|` +
+	`backend web-be80_0 from waggle|  server 10.0.0.2 10.0.0.2:80( send-proxy(-v2)?)?|` +
+	`  http-request deny deny_status 403 if !?\{ var\(txn.client\) -m ip -f /x/web-be80_0[.](allowed|denied)[.]acl \}|` +
+	`  http-request track-sc0 var\(txn.client\),ipmask\(32,64\)|  http-request deny deny_status 429 if \{ sc_http_req_rate\(0\) gt [0-9]+ \}|` +
+	`  stick-table type ipv6 size 100000 expire [0-9]+s peers waggle store http_req_rate\([0-9]+s\)|` +
+	`  http-request set-var\(txn.origin\) req.fhdr\(origin\) if \{ req.fhdr\(origin\) -m str --( [a-z0-9+.-]+://[a-z0-9._-]+(:[0-9]+)?){1,40} \}|` +
+	`  http-request set-var\(txn.(origin\) str\(\*\)|preflight\) bool\(true\)) if .*|  http-request return status 204 if \{ var\(txn.preflight\) -m found \}|` +
+	`  http-request auth realm webRealm unless \{ http_auth\(users:web_0\) \}|  http-request del-header [a-z0-9_-]+|` +
+	`  http-request lua.waggle_forward_auth ` + accessWord + ` [a-z0-9_,-]+|  http-request deny deny_status 503 unless \{ var\(txn.forward_auth\) -m str in \}|` +
+	`  http-after-response (set|add|del)-header [A-Za-z-]+( ([A-Za-z0-9=*-]+|%\[var\(txn.origin\)\]|'[A-Za-z0-9_, -]*'))?( (if|unless)( !?\{ (ssl_fc|status 429|sc_http_req_rate\(0\) gt [0-9]+|var\(txn.(origin|preflight)\) -m found|res.hdr\([a-z-]+\) -m found) \})+)?)$`)
 
 // FuzzAccess asserts that no text of a label, or of a secret, adds a line, a word or a
 // directive.

@@ -12,7 +12,7 @@ import (
 )
 
 //go:embed forwardauth.lua
-var forwardScript string //nolint:gochecknoglobals // the compiler fills it in, and nothing changes it
+var forwardScript string
 
 // forwardResolvers asks the system's DNS, Docker's within a swarm, while HAProxy runs.
 const forwardResolvers = "waggle"

@@ -3,6 +3,8 @@ package supervise
 import (
 	"fmt"
 	"strings"
+
+	"github.com/wagglehq/waggle/proxy/internal/config"
 )
 
 // Minimal returns a configuration that answers every request at the ports with 503,
@@ -14,11 +16,13 @@ func Minimal(statsSocket string, ports []int) string {
 	for _, p := range ports {
 		fmt.Fprintf(&binds, "  bind :%d\n", p)
 	}
+	local, peers := config.Peers(statsSocket)
 	return fmt.Sprintf(`# The minimal configuration: there was no last good one.
 global
   stats socket %s mode 600 level admin expose-fd listeners
   maxconn 1000
   log stderr format raw local0 notice
+  %s
 
 defaults
   mode http
@@ -30,9 +34,10 @@ defaults
   option dontlognull
   option idle-close-on-response
 
+%s
 frontend http
 %s  http-request return status 503 content-type text/plain hdr Retry-After 1 string "No routes yet.\n"
-`, quote(statsSocket), binds.String())
+`, quote(statsSocket), local, peers, binds.String())
 }
 
 // quote makes one word of a path.
