@@ -123,7 +123,9 @@ func unconditional(words []word) ([]word, error) {
 		case !open && w.text != "||":
 			return nil, fmt.Errorf("%q outside the braces of a condition", w.text)
 		case open && strings.HasPrefix(w.text, "-f"):
-			if !slices.ContainsFunc(words[at+1:at+1+i], func(before word) bool { return before.text == "--" }) {
+			next := words[min(at+2+i, len(words)-1)].text
+			own := w.text == "-f" && strings.HasPrefix(next, "/") && strings.HasSuffix(next, ListEnd)
+			if !own && !slices.ContainsFunc(words[at+1:at+1+i], func(before word) bool { return before.text == "--" }) {
 				return nil, errors.New("a condition that reads a file")
 			}
 		}
@@ -155,7 +157,8 @@ func directives() []string {
 		http-request http-response http-reuse http-send-name-header id ignore-persist load-server-state-from-file log log-format log-tag maxconn
 		max-keep-alive-queue mode monitor monitor-uri no option rate-limit redirect retries retry-on server server-state-file-name server-template
 		source stats stick stick-table tcp-check tcp-request tcp-response timeout unique-id-format use-fcgi-app use-server use_backend user
-		load crt-base key-base table peer`)
+		load crt-base key-base table peer lua-load-per-thread httpclient.resolvers.id httpclient.resolvers.prefer httpclient.timeout.connect
+		httpclient.retries parse-resolv-conf resolve_retries hold`)
 }
 
 // line is a line of a configuration within its section.
@@ -189,6 +192,9 @@ func (l line) shape() (string, error) {
 		return "", err
 	}
 	for _, w := range words {
+		if len(words) > 1 && strings.HasPrefix(words[1].text, "lua.") {
+			break // a script gets its words as they are
+		}
 		// Elsewhere, as in what a condition compares with, a percent sign means itself.
 		if words[0].text == "http-request" || words[0].text == "http-response" || words[0].text == "http-after-response" {
 			if err := evaluates(w.text); err != nil {
