@@ -94,6 +94,10 @@ func admission(w *scratch, name string, a route.Access) {
 	}
 }
 
+// counts reports whether a backend has a table of clients, which keeps HAProxy from
+// removing it while it runs.
+func (b Backend) counts() bool { return strings.Contains(b.Text, "\n  stick-table ") }
+
 func overLimit(l *route.Limit) string {
 	return "{ sc_http_req_rate(0) gt " + strconv.Itoa(l.Requests) + " }"
 }

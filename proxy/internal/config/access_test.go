@@ -76,6 +76,8 @@ func TestEntriesOfListsNeedNoReload(t *testing.T) {
 		{"an entry comes", "allowedAddresses=10.0.0.0/8", "allowedAddresses=10.0.0.0/8,::1", "new a-be80_0.allowed.acl ::1"},
 		{"one goes, after another came", "deniedAddresses=10.0.0.1", "deniedAddresses=10.0.0.2", "new a-be80_0.denied.acl 10.0.0.2; del a-be80_0.denied.acl 10.0.0.1"},
 		{"the same in other words", "allowedAddresses=10.1.2.3/8,::ffff:1.2.3.4", "allowedAddresses=1.2.3.4/32,10.0.0.0/8,10.0.0.0/8", ""},
+		{"a backend that counts stays until the next reload, and loses its servers", "rateLimit=1/1s", "notify=false",
+			"del paths.map /a; del a-be80_0/10.0.0.10; del a-be80_0/10.0.0.2"},
 		{"the first list", "port=80", "allowedAddresses=10.0.0.1", "reload backend"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

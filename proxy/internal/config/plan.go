@@ -88,13 +88,14 @@ func Diff(have, want File, can Abilities) Plan {
 			return Plan{Reload: "backend"}
 		}
 	}
-	if !can.DynamicBackends {
-		// A backend that nothing leads to does no harm until the next reload.
-		for _, b := range p.DelBackends {
+	// A backend that nothing leads to does no harm until the next reload.
+	p.DelBackends = slices.DeleteFunc(p.DelBackends, func(b Backend) bool {
+		stays := !can.DynamicBackends || b.counts()
+		if stays {
 			p.diffServers(b, Backend{Name: b.Name})
 		}
-		p.DelBackends = nil
-	}
+		return stays
+	})
 	if p.diffCertificates(have.Certificates, want.Certificates); p.Reload != "" {
 		return p
 	}
