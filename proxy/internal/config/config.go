@@ -263,7 +263,7 @@ func (f File) Hash() string {
 	}
 	write(shared(f.Frame))
 	for _, b := range f.Backends {
-		write(b.Name, b.Text)
+		write(b.Name, shared(b.Text))
 	}
 	for _, name := range MapNames() {
 		write(name, MapText(f.Maps[name]))

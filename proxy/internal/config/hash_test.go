@@ -5,7 +5,7 @@ import "testing"
 // TestHashIsTheSameEverywhere: where a replica listens and keeps its files is its own
 // matter, everything else is not.
 func TestHashIsTheSameEverywhere(t *testing.T) {
-	const services = "web servicePath=/\nweb port=80\n"
+	const services = "web servicePath=/\nweb port=80\nweb allowedAddresses=10.0.0.1\nweb forwardAuth=http://auth/\n"
 	hash := func(change func(*Settings), text string) string {
 		s := settings("/x")
 		change(&s)

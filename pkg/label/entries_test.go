@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestLines(t *testing.T) {
+func TestEntries(t *testing.T) {
 	for _, c := range []struct {
 		text  string
 		want  []string
@@ -18,12 +18,12 @@ func TestLines(t *testing.T) {
 		{"a\nb\x00", nil, true},
 	} {
 		r := NewReader("com.df.", map[string]string{"com.df.users": c.text}, []Spec{{Name: "users", Secret: true}}, "")
-		got := r.Service().Lines("users")
+		got := r.Service().Entries("users")
 		if err := r.Err(); !slices.Equal(got, c.want) || (err != nil) != c.fault {
 			t.Errorf("%q gives %q (%v), want %q", c.text, got, err, c.want)
 		}
 	}
-	if got := NewReader("com.df.", nil, nil, "").Service().Lines("users"); got != nil {
+	if got := NewReader("com.df.", nil, nil, "").Service().Entries("users"); got != nil {
 		t.Errorf("a label that is not there gives %q", got)
 	}
 }
