@@ -12,21 +12,21 @@ import (
 // ListEnd is how the names of files with addresses end.
 const ListEnd = ".acl"
 
-// list is a file of addresses that a backend's rule looks into.
-type list struct {
+// addressList is a file of addresses that a backend's rule looks into.
+type addressList struct {
 	name    string
 	allowed bool
 	entries []string
 }
 
 // lists are those of a backend, in the order of its rules.
-func lists(backend string, a route.Access) []list {
-	var out []list
+func lists(backend string, a route.Access) []addressList {
+	var out []addressList
 	if a.Allowed != nil {
-		out = append(out, list{backend + ".allowed" + ListEnd, true, a.Allowed.List})
+		out = append(out, addressList{backend + ".allowed" + ListEnd, true, a.Allowed.List})
 	}
 	if a.Denied != nil {
-		out = append(out, list{backend + ".denied" + ListEnd, false, a.Denied.List})
+		out = append(out, addressList{backend + ".denied" + ListEnd, false, a.Denied.List})
 	}
 	return out
 }
