@@ -133,7 +133,7 @@ func renderFrame(s Settings, t route.Tables) (string, error) {
 	}
 	w.section(parser.Backends, NoBackend, &models.BackendBase{Name: NoBackend, From: Defaults})
 	text, err := w.text()
-	return withExtra(text, s), err
+	return withExtra(withSmallBuffers(text), s), err
 }
 
 // services is the frontend in which requests find their backend; see route.Tables.
@@ -165,26 +165,19 @@ func services(w *scratch, s Settings, t route.Tables) {
 	variable("path", "path", "", "")
 	variable("host", "req.hdr(host),host_only,rtrim(.),lower", "", "")
 	variable("to", "var(txn.host),map_str("+s.MapPath(RedirectsMap)+")", "", "")
-	for _, scheme := range []struct{ name, test string }{{"https", "{ ssl_fc }"}, {"http", "!{ ssl_fc }"}} {
-		rule(models.HTTPRequestRule{
-			Type: "redirect", RedirType: "prefix", RedirValue: scheme.name + "://%[var(txn.to)]", RedirCode: pointer(int64(301)),
-			Cond: "if", CondTest: "{ var(txn.to) -m found } " + scheme.test,
-		})
-	}
+	rule(models.HTTPRequestRule{
+		Type: "redirect", RedirType: "prefix", RedirValue: "%[ssl_fc,iif(https,http)]://%[var(txn.to)]", RedirCode: pointer(int64(301)),
+		Cond: "if", CondTest: "{ var(txn.to) -m found }",
+	})
 	variable("class", "var(txn.host),map_str("+s.MapPath(HostsMap)+")", "", "")
 	variable("class", "var(txn.host),map_end("+s.MapPath(WildcardsMap)+")", "unless", "{ var(txn.class) -m found }")
-	variable("backend", "var(txn.class),concat(,txn.path),map_beg("+s.MapPath(PathsMap)+")", "if", "{ var(txn.class) -m found }")
+	// Without a class there is no expression, and the variable stays unset.
+	variable("backend", "var(txn.class),concat(,txn.path),map_beg("+s.MapPath(PathsMap)+")", "", "")
 	variable("backend", "var(txn.path),map_beg("+s.MapPath(PathsMap)+")", "unless", "{ var(txn.backend) -m found }")
 	client(rule, s.TrustedProxies)
 	unless := untrusted(s.TrustedProxies)
 	rule(models.HTTPRequestRule{Type: "del-header", HdrName: "x-forwarded-for", Cond: unless.cond, CondTest: unless.test})
-	for _, proto := range []struct{ name, test string }{{"https", "{ ssl_fc }"}, {"http", "!{ ssl_fc }"}} {
-		cond, test := "if", proto.test
-		if unless.test != "" {
-			test += " !" + unless.test
-		}
-		rule(models.HTTPRequestRule{Type: "set-header", HdrName: "x-forwarded-proto", HdrFormat: proto.name, Cond: cond, CondTest: test})
-	}
+	rule(models.HTTPRequestRule{Type: "set-header", HdrName: "x-forwarded-proto", HdrFormat: "%[ssl_fc,iif(https,http)]", Cond: unless.cond, CondTest: unless.test})
 	// A request that may have been worked on must not be sent again.
 	rule(models.HTTPRequestRule{Type: "disable-l7-retry", Cond: "unless", CondTest: "{ method GET HEAD OPTIONS }"})
 	use := func(backend, test string) {

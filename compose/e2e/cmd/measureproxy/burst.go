@@ -55,19 +55,14 @@ func (m *measurement) bursts(ctx context.Context) (err error) {
 	took := make([]float64, m.burst)
 	routed := make(chan error, m.burst)
 	for i, name := range fresh {
-		go func() {
-			running, err := s.Running(ctx, name, 1)
-			if err != nil {
-				routed <- err
-				return
-			}
-			answered, err := first(ctx, s, "/"+name)
-			took[i] = max(0, answered.Sub(running).Seconds())
-			routed <- err
-		}()
 		if err := create(ctx, name); err != nil {
 			return err
 		}
+		go func() {
+			var err error
+			took[i], err = appear(ctx, s, name)
+			routed <- err
+		}()
 	}
 	for range fresh {
 		err = errors.Join(err, <-routed)
@@ -132,6 +127,33 @@ func at(names []string, parallel int, do func(name string) error) error {
 		all = errors.Join(all, err)
 	}
 	return all
+}
+
+// appear returns how long after its task began to run, by its node's word, a service
+// answers. Its path is asked when its task is about to start and not before, because
+// asking for so many costs more than starting them.
+func appear(ctx context.Context, s *stack.Stack, name string) (seconds float64, err error) {
+	for {
+		tasks, err := s.Tasks(ctx, name)
+		if err != nil {
+			return 0, err
+		}
+		soon := slices.ContainsFunc(tasks, func(t stack.Task) bool {
+			return slices.Contains([]string{"preparing", "starting", "running"}, t.Status.State)
+		})
+		if soon {
+			break
+		}
+		if err := pause(ctx, 200*time.Millisecond); err != nil {
+			return 0, err
+		}
+	}
+	answered, err := first(ctx, s, "/"+name)
+	if err != nil {
+		return 0, err
+	}
+	running, err := s.Running(ctx, name, 1)
+	return max(0, answered.Sub(running).Seconds()), err
 }
 
 // first asks again and again, one request after the other, and returns when the first

@@ -22,7 +22,7 @@ import (
 // websockets keeps many connections open while another service makes HAProxy reload.
 func (m *measurement) websockets(ctx context.Context) error {
 	// Both ends of each connection are here, and both are in HAProxy, which inherits the limit.
-	limit := uint64(2*m.sockets + 4000)
+	limit := uint64(2*m.sockets + 200)
 	var have syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &have); err != nil {
 		return err
