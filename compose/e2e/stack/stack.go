@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -175,6 +176,9 @@ type Demo struct {
 	// Unchecked leaves the image's health check out, so that a task runs as soon as
 	// its process does.
 	Unchecked bool
+	// Named has each task answer with the service's name and its number, not its
+	// container's.
+	Named bool
 	// Args are those of the demo application.
 	Args []string
 }
@@ -196,6 +200,9 @@ func (s *Stack) Create(ctx context.Context, d Demo) error {
 	container := object{"Image": s.demo, "Args": d.Args}
 	if d.Unchecked {
 		container["Healthcheck"] = object{"Test": []string{"NONE"}}
+	}
+	if d.Named {
+		container["Hostname"] = "{{.Service.Name}}.{{.Task.Slot}}"
 	}
 	var constraints []string
 	if d.Node != "" {
@@ -244,6 +251,25 @@ func ask(ctx context.Context, client *http.Client, method, url, token string) (i
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
 	return res.StatusCode, strings.TrimSpace(string(body)), err
+}
+
+// Ask is Get with headers, of which Host is one, and returns the whole answer, whose
+// body is closed.
+func (s *Stack) Ask(ctx context.Context, node, path string, header http.Header) (*http.Response, string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+node+path, nil)
+	if err != nil {
+		return nil, "", err
+	}
+	if header != nil {
+		req.Header, req.Host = header, header.Get("Host")
+	}
+	res, err := s.http.Transport.RoundTrip(req)
+	if err != nil {
+		return nil, "", err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	return res, string(body), err
 }
 
 // Answer returns the name of the replica that answers at a path, an error if none does.
@@ -352,12 +378,17 @@ func (s *Stack) Inside(ctx context.Context, node, service string, port int, path
 	return s.inside(ctx, node, service, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d%s", port, path), "", v)
 }
 
-func (s *Stack) inside(ctx context.Context, node, service, method, url, token string, v any) error {
+// Within returns how to connect to what a task listens on and does not publish.
+func (s *Stack) Within(ctx context.Context, node, service string) (func(ctx context.Context, network, address string) (net.Conn, error), error) {
 	container, err := s.Container(ctx, node, service)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	dial, err := s.lab.Inside(ctx, node, container)
+	return s.lab.Inside(ctx, node, container)
+}
+
+func (s *Stack) inside(ctx context.Context, node, service, method, url, token string, v any) error {
+	dial, err := s.Within(ctx, node, service)
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,7 @@ func TestSwarm(t *testing.T) {
 		tell func(*world, *testing.T)
 	}{
 		{"labels make routes, targets and rules", (*world).labels},
+		{"labels of every group do what they say", (*world).groups},
 		{"scaling costs no request", (*world).scaling},
 		{"updates of the target cost no request", (*world).updates},
 		{"bad labels are named", (*world).badLabels},

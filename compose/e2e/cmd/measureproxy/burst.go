@@ -130,7 +130,7 @@ func at(names []string, parallel int, do func(name string) error) error {
 }
 
 // appear returns how long after its task began to run, by its node's word, a service
-// answers. Its path is asked when its task is about to start and not before, because
+// answers. Its path is asked when its task has a node and not before, because
 // asking for so many costs more than starting them.
 func appear(ctx context.Context, s *stack.Stack, name string) (seconds float64, err error) {
 	for {
@@ -139,12 +139,12 @@ func appear(ctx context.Context, s *stack.Stack, name string) (seconds float64, 
 			return 0, err
 		}
 		soon := slices.ContainsFunc(tasks, func(t stack.Task) bool {
-			return slices.Contains([]string{"preparing", "starting", "running"}, t.Status.State)
+			return slices.Contains([]string{"assigned", "accepted", "preparing", "ready", "starting", "running"}, t.Status.State)
 		})
 		if soon {
 			break
 		}
-		if err := pause(ctx, 200*time.Millisecond); err != nil {
+		if err := pause(ctx, 100*time.Millisecond); err != nil {
 			return 0, err
 		}
 	}
