@@ -40,7 +40,7 @@ func (m *measurement) websockets(ctx context.Context) error {
 	}
 	echo := &http.Server{ReadHeaderTimeout: time.Minute, Handler: websocket.Server{Handler: func(c *websocket.Conn) { _, _ = io.Copy(c, c) }}}
 	go func() { _ = echo.Serve(ln) }() // it ends when it is closed
-	defer echo.Close()
+	defer func() { _ = echo.Close() }()
 	// A WebSocket server answers a plain request with an error, which ends the wait for a start.
 	up, err := m.upstream(ctx)
 	if err != nil {
