@@ -37,7 +37,7 @@ type Edge struct {
 
 	AccessLog, Debug, DebugErrorsOnly bool
 	DebugHTTPFormat, CaptureHeader    string
-	ConnectionMode                    string
+	ConnectionMode, HTTPReuse         string
 	CompressionAlgo, CompressionType  string
 	ErrorFilesDir, SecretsDir         string
 	AllowRaw                          bool
@@ -72,6 +72,7 @@ func (e *Edge) flags(fs *flag.FlagSet) {
 	fs.StringVar(&e.DebugTCPFormat, "debug-tcp-format", "", "HAProxy's log-format of connections that are not HTTP; empty: JSON")
 	fs.StringVar(&e.CaptureHeader, "capture-request-header", "", "headers of requests that the JSON log shows, with their greatest length, separated by commas: User-Agent:64")
 	fs.StringVar(&e.ConnectionMode, "connection-mode", "http-keep-alive", "http-keep-alive, http-server-close or httpclose, for services that do not choose")
+	fs.StringVar(&e.HTTPReuse, "http-reuse", "safe", "never, safe, aggressive or always: whose connections to tasks may be used for requests of other clients, for services that do not choose; see com.df.httpReuse for the risk")
 	fs.StringVar(&e.CompressionAlgo, "compression-algo", "", "gzip, deflate, raw-deflate or identity, for services that do not choose; empty: none")
 	fs.StringVar(&e.CompressionType, "compression-type", "", "media types that are compressed, separated by spaces; empty: all")
 	fs.StringVar(&e.ErrorFilesDir, "errorfiles-dir", "/errorfiles", "folder with answers of your own to errors: 503.http and the like, read at the start")
@@ -129,6 +130,10 @@ func (e *Edge) settings(s *config.Settings, environ []string) error {
 		return fmt.Errorf("connection-mode: %q: want http-keep-alive, http-server-close or httpclose", e.ConnectionMode)
 	}
 	s.ConnectionMode = e.ConnectionMode
+	if !route.HTTPReuse(e.HTTPReuse) {
+		return fmt.Errorf("http-reuse: %q: want never, safe, aggressive or always", e.HTTPReuse)
+	}
+	s.HTTPReuse = e.HTTPReuse
 	s.Compression = config.Compression{Algo: e.CompressionAlgo, Types: strings.Fields(strings.ReplaceAll(e.CompressionType, ",", " "))}
 	if e.CompressionAlgo != "" && !route.CompressionAlgo(e.CompressionAlgo) {
 		return fmt.Errorf("compression-algo: %q: want gzip, deflate, raw-deflate or identity", e.CompressionAlgo)
