@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/proxy/internal/config"
@@ -46,6 +47,7 @@ type Edge struct {
 	ServiceDomainAlgo, Instance       string
 	DefaultProtocol                   string
 	DefaultReqMode, DebugTCPFormat    string
+	TerminateOnReload                 bool
 }
 
 // flags declares the flags with their defaults.
@@ -85,8 +87,12 @@ func (e *Edge) flags(fs *flag.FlagSet) {
 	fs.BoolVar(&e.FilterInstance, "filter-proxy-instance-name", false, "serve only services whose com.df.proxyInstanceName is proxy-instance-name")
 	fs.StringVar(&e.Instance, "proxy-instance-name", "docker-flow", "name of this proxy, if services choose one")
 	fs.StringVar(&e.DefaultReqMode, "default-req-mode", "http", "com.df.reqMode of services that do not choose: http, tcp or sni")
+	fs.BoolVar(&e.TerminateOnReload, "terminate-on-reload", false, "Docker Flow's word for a hard-stop-after of 1 s, whatever that says")
 	fs.StringVar(&e.DefaultProtocol, "default-protocol", "http", "reqMode of services from DFP_SERVICE_* variables that do not choose")
 }
+
+// terminated is how long an old worker lives that is to end at once.
+const terminated = time.Second
 
 // settings checks the settings and adds them to those of HAProxy.
 func (e *Edge) settings(s *config.Settings, environ []string) error {
@@ -147,6 +153,9 @@ func (e *Edge) settings(s *config.Settings, environ []string) error {
 		return fail("errorfiles-dir", err)
 	}
 	s.SecretsDir = e.SecretsDir
+	if e.TerminateOnReload {
+		s.HardStopAfter = terminated
+	}
 	s.ExtraFrontend, s.ExtraGlobal = config.RawLines(e.ExtraFrontend), config.RawLines(e.ExtraGlobal)
 	if len(s.ExtraFrontend)+len(s.ExtraGlobal) > 0 && !e.AllowRaw {
 		return errors.New("extra-frontend and extra-global: raw text needs allow-raw")

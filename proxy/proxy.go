@@ -36,6 +36,14 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	if err != nil {
 		return err
 	}
+	files, err := openFiles()
+	if err != nil {
+		return err
+	}
+	var warning string
+	if settings.MaxConn, warning = connections(settings.MaxConn, files); warning != "" {
+		sh.Log.Warn("fewer connections than were asked for", "reason", warning)
+	}
 	b, err := bus.Connect(bus.Options{URL: c.NATSURL, Component: "proxy", Key: string(c.NATSKey), Log: sh.Log})
 	if err != nil {
 		return err

@@ -82,6 +82,7 @@ const ConfigName = "haproxy.cfg"
 
 // New returns a HAProxy of which nothing is known yet.
 func New(o Options) *HAProxy {
+	watchWorkers(o.Registry, o.Master)
 	return &HAProxy{
 		o: o, metrics: newMetrics(o.Registry),
 		draining: map[serverKey]leaving{}, retired: map[string]struct{}{},
@@ -229,7 +230,7 @@ type Result struct {
 	// backends for which it had to.
 	Reload  string
 	Because []string
-	Plan   string
+	Plan    string
 }
 
 // Apply makes HAProxy equal to want. On an error HAProxy goes on with what it had.

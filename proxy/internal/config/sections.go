@@ -133,7 +133,7 @@ func renderFrame(s Settings, t route.Tables) (string, error) {
 	}
 	w.section(parser.Backends, NoBackend, &models.BackendBase{Name: NoBackend, From: Defaults})
 	text, err := w.text()
-	return withExtra(text, s), err
+	return withExtra(withFileLimit(text, s), s), err
 }
 
 // services is the frontend in which requests find their backend; see route.Tables.

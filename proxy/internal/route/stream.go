@@ -105,7 +105,7 @@ func stream(svc catalog.Service, g label.Group, o Options, mode string) Service 
 		g.Reject("srcPort", "a port that the proxy does not use itself")
 	}
 	does := &StreamBackend{
-		Spread: streamSpread(g),
+		Spread:        streamSpread(g),
 		TimeoutServer: timeout(g, "timeoutServer"), TimeoutTunnel: timeout(g, "timeoutTunnel"), Extra: extra(g, o),
 	}
 	lookup, outbound := lookup(svc, g)
