@@ -82,7 +82,7 @@ const ConfigName = "haproxy.cfg"
 
 // New returns a HAProxy of which nothing is known yet.
 func New(o Options) *HAProxy {
-	watchWorkers(o.Registry, o.Master)
+	watchWorkers(o)
 	return &HAProxy{
 		o: o, metrics: newMetrics(o.Registry),
 		draining: map[serverKey]leaving{}, retired: map[string]struct{}{},

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wagglehq/waggle/proxy/internal/apply"
 	"github.com/wagglehq/waggle/proxy/internal/config"
 	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
 	"github.com/wagglehq/waggle/proxy/internal/runtime"
@@ -357,6 +358,52 @@ func TestConnectionsOfATask(t *testing.T) {
 	}
 	if most.Load() != 3 {
 		t.Errorf("%d at a time, want at most 3", most.Load())
+	}
+}
+
+// TestNameOfATaskThatHasNotLeft: a task that comes back at its old address, with other
+// options, gets no name that is still taken; without a reload if nobody is there any more.
+func TestNameOfATaskThatHasNotLeft(t *testing.T) {
+	for _, busy := range []bool{false, true} {
+		t.Run(fmt.Sprintf("busy=%v", busy), func(t *testing.T) {
+			w := newWorld(t)
+			release, started := make(chan struct{}), make(chan struct{}, 1)
+			port := upstream(t, func(addr string) http.HandlerFunc {
+				return func(rw http.ResponseWriter, r *http.Request) {
+					if r.URL.Path == "/web/slow" {
+						started <- struct{}{}
+						<-release
+					}
+					_, _ = io.WriteString(rw, addr)
+				}
+			}, "127.0.0.2")
+			deploy := func(slowStart string, tasks ...string) apply.Result {
+				w.deploy("web", tasks, "port", port, "servicePath", "/web", "slowStart", slowStart)
+				return w.apply()
+			}
+			w.apply()
+			deploy("1", "127.0.0.2")
+			slow := make(chan int, 1)
+			if busy {
+				go func() {
+					status, _ := haproxytest.Status(context.WithoutCancel(t.Context()), w.hap.URL("/web/slow"))
+					slow <- status
+				}()
+				<-started
+			}
+			deploy("1")
+			deploy("2")
+			if res := deploy("2", "127.0.0.2"); (res.Reload != "") != busy {
+				t.Errorf("the task comes back: %+v, want a reload: %v", res, busy)
+			}
+			w.want("x.com", "/web", "2")
+			close(release)
+			if busy {
+				if status := <-slow; status != http.StatusOK {
+					t.Errorf("the request from before is answered %d, want 200", status)
+				}
+			}
+		})
 	}
 }
 

@@ -14,22 +14,22 @@ const workersTimeout = time.Second
 
 // watchWorkers offers how many workers of before a reload still have connections, and
 // since when the oldest does. The master is asked whenever the metrics are read.
-func watchWorkers(reg prometheus.Registerer, master *runtime.Master) {
-	if reg == nil || master == nil {
+func watchWorkers(o Options) {
+	if o.Registry == nil {
 		return
 	}
 	old := func(value func([]runtime.Process) float64) func() float64 {
 		return func() float64 {
 			ctx, cancel := context.WithTimeout(context.Background(), workersTimeout)
 			defer cancel()
-			p, err := master.ShowProc(ctx)
+			p, err := o.Master.ShowProc(ctx)
 			if err != nil {
 				return math.NaN()
 			}
 			return value(p.Old)
 		}
 	}
-	reg.MustRegister(
+	o.Registry.MustRegister(
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Namespace: "waggle", Subsystem: "proxy", Name: "old_workers",
 			Help: "Workers of HAProxy that finish their connections after a reload; NaN if HAProxy does not say.",
