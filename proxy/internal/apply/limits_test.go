@@ -27,7 +27,7 @@ func TestConnectionsFollowTheLimitOfOpenFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ files, least, most int }{
-		{1024, 450, 512}, {4096, 1900, 2048}, {0, int(min(own.Max, 200000)*2/5), 100000},
+		{1024, 450, 512}, {4096, 1900, 2048}, {0, int(min(own.Max, 200000) * 2 / 5), 100000},
 	} {
 		t.Run(fmt.Sprint(c.files), func(t *testing.T) {
 			hap := haproxytest.New(t)

@@ -258,6 +258,50 @@ func TestStickyWithinAGroup(t *testing.T) {
 	}
 }
 
+// TestSameHeaderSameTask: also after a reload, and mostly after a change of the tasks.
+func TestSameHeaderSameTask(t *testing.T) {
+	w := newWorld(t)
+	deploy := func(tasks ...string) {
+		w.deploy("web", tasks, "servicePath", "/web", "balance", "hdr(X-User)")
+	}
+	who := func() (out []string) {
+		t.Helper()
+		for i := range 60 {
+			_, body := ask(t, http.DefaultClient, w.hap.URL("/web"), "X-User", fmt.Sprintf("user-%d", i))
+			out = append(out, body[len(body)-1:])
+		}
+		return out
+	}
+	moved := func(a, b []string) (n int) {
+		for i := range a {
+			if a[i] != b[i] {
+				n++
+			}
+		}
+		return n
+	}
+	deploy("127.0.0.3")
+	w.apply()
+	deploy("127.0.0.3", "127.0.0.2")
+	w.step("a second task", false)
+	two := who()
+	if n := strings.Count(strings.Join(two, ""), "2"); n < 10 || n > 50 {
+		t.Errorf("%d of 60 users are with one of two tasks", n)
+	}
+	w.deploy("other", []string{"127.0.0.4"}, "servicePath", "/other", "timeoutServer", "7")
+	w.step("a reload", true)
+	if n := moved(two, who()); n > 0 {
+		t.Errorf("%d of 60 users have another task after a reload, want none", n)
+	}
+	deploy("127.0.0.2", "127.0.0.3", "127.0.0.4")
+	w.step("a third task", false)
+	for i, task := range who() {
+		if task != two[i] && task != "4" {
+			t.Errorf("user %d went from %s to %s, although only 4 is new", i, two[i], task)
+		}
+	}
+}
+
 // TestChecksByPath: tasks that answer badly get no requests, those from the file and
 // those added while HAProxy runs.
 func TestChecksByPath(t *testing.T) {
