@@ -252,7 +252,12 @@ func (h *HAProxy) Apply(ctx context.Context, want config.File) (Result, error) {
 	}
 	if err := h.change(ctx, plan); err != nil {
 		h.o.Log.Warn("a change at run time failed, so HAProxy reloads", "error", err)
-		return h.reload(ctx, want, "runtime")
+		result, err := h.reload(ctx, want, "runtime")
+		if err != nil {
+			// Half of the change may be in force, which only a reload undoes.
+			h.known = false
+		}
+		return result, err
 	}
 	h.applied, h.stale = want, true
 	h.metrics.changes.Inc()

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,6 +20,7 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/apply"
 	"github.com/wagglehq/waggle/proxy/internal/config"
 	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
+	"github.com/wagglehq/waggle/proxy/internal/route"
 	"github.com/wagglehq/waggle/proxy/internal/runtime"
 )
 
@@ -589,4 +591,67 @@ func TestWebSocketOutlivesAReload(t *testing.T) {
 	if err != nil || len(old.Old) != 1 {
 		t.Errorf("old workers %+v (%v), want the one that holds the connection", old.Old, err)
 	}
+}
+
+// TestWeightsOfConnections: a group of TCP shares its connections in the same way.
+func TestWeightsOfConnections(t *testing.T) {
+	w := newWorld(t)
+	port, backend := freePort(t), serve(t, greeter, "127.0.0.2", "127.0.0.3", "127.0.0.4")
+	deploy := func(name, weight string, tasks ...string) {
+		w.deploy(name, tasks, "reqMode", "tcp", "serviceGroup", "db", "srcPort", port, "port", backend, "weight", weight, "maxConn", "100")
+	}
+	want := func(what string, second, third, fourth int) {
+		t.Helper()
+		got := map[string]int{}
+		for range 40 {
+			c, err := open(t, port)
+			if err != nil {
+				t.Fatal(err)
+			}
+			line, err := c.ReadString('\n')
+			if err != nil {
+				t.Fatal(err)
+			}
+			got[strings.TrimSpace(line)]++
+			_ = c.Conn.Close()
+		}
+		for who, n := range map[string]int{"2": second, "3": third, "4": fourth} {
+			if off := got[who] - n; off < -1 || off > 1 {
+				t.Errorf("%s: %v of 40 connections, want %d for %s", what, got, n, who)
+			}
+		}
+	}
+	deploy("a", "75", "127.0.0.2", "127.0.0.3")
+	deploy("b", "25", "127.0.0.4")
+	w.step("three to one", true)
+	want("three to one", 15, 15, 10)
+	deploy("b", "75", "127.0.0.4")
+	w.step("one to one", false)
+	want("one to one", 10, 10, 20)
+	deploy("a", "75", "127.0.0.2")
+	w.step("a task less", false)
+	want("one to one, with a task less", 20, 0, 20)
+}
+
+// TestAChangeThatFailsHalfWay: a server that HAProxy refuses at run time and in the file
+// leaves nothing behind.
+func TestAChangeThatFailsHalfWay(t *testing.T) {
+	w := newWorld(t)
+	w.deploy("web", []string{"127.0.0.2"}, "servicePath", "/web")
+	w.apply()
+	w.deploy("bad", []string{"127.0.0.3"}, "servicePath", "/bad", "sslCa", "missing")
+	d := route.Settle(mapValues(w.services), w.accepted, route.Options{})
+	f, err := w.renderer.Render(d.Services, d.Tables, func(s route.Service, _ route.Backend) []netip.Addr { return w.tasks[s.ID] })
+	if err != nil {
+		t.Fatal(err)
+	}
+	var refused *apply.CheckError
+	if _, err := w.h.Apply(t.Context(), f); !errors.As(err, &refused) {
+		t.Fatalf("got %v, want HAProxy to refuse it", err)
+	}
+	w.want("x.com", "/web", "2")
+	delete(w.services, "bad")
+	w.step("without it", true)
+	w.want("x.com", "/web", "2")
+	w.want("x.com", "/bad", "503")
 }
