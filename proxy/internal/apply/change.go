@@ -128,7 +128,7 @@ func (h *HAProxy) makeRoom(ctx context.Context, p config.Plan) error {
 }
 
 // patience is how long a name that is needed is waited for, before a reload.
-const patience = 100 * time.Millisecond
+const patience = 500 * time.Millisecond
 
 func (h *HAProxy) entries(p config.Plan) []runtime.Command {
 	var out []runtime.Command

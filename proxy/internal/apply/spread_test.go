@@ -616,7 +616,7 @@ func TestWeightsOfConnections(t *testing.T) {
 			_ = c.Conn.Close()
 		}
 		for who, n := range map[string]int{"2": second, "3": third, "4": fourth} {
-			if off := got[who] - n; off < -1 || off > 1 {
+			if off := got[who] - n; off < -2 || off > 2 {
 				t.Errorf("%s: %v of 40 connections, want %d for %s", what, got, n, who)
 			}
 		}
