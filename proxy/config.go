@@ -61,7 +61,7 @@ func (c *Config) Flags(fs *flag.FlagSet) {
 	c.Certs.flags(fs)
 	fs.Var(&c.Token, "token", "bearer token that whoever changes something over HTTP, or reads the configuration, must send; without one both are closed")
 	fs.BoolVar(&c.DockerFlowAPI, "docker-flow-api", false, "offer Docker Flow Proxy's HTTP interface (/v1/docker-flow-proxy) on the admin port, and its metrics haproxy_*")
-	fs.IntVar(&c.MaxConn, "maxconn", 0, "connections at a time; 0 follows the limit of open files")
+	fs.IntVar(&c.MaxConn, "maxconn", 0, "connections at a time; 0, and what is more than the limit of open files allows, follows that limit, up to about 100,000")
 	fs.StringVar(&c.Networks, "networks", "waggle", "networks shared with services, separated by commas; empty: not checked")
 	fs.StringVar(&c.Separator, "separator", ",", "separates the elements of lists in labels")
 	fs.StringVar(&c.TrustedProxies, "trusted-proxies", "", "addresses or networks whose X-Forwarded-* headers are kept, separated by commas")

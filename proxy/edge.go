@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/proxy/internal/config"
@@ -37,7 +38,7 @@ type Edge struct {
 
 	AccessLog, Debug, DebugErrorsOnly bool
 	DebugHTTPFormat, CaptureHeader    string
-	ConnectionMode                    string
+	ConnectionMode, HTTPReuse         string
 	CompressionAlgo, CompressionType  string
 	ErrorFilesDir, SecretsDir         string
 	AllowRaw                          bool
@@ -47,6 +48,7 @@ type Edge struct {
 	DefaultProtocol                   string
 	DefaultReqMode, DebugTCPFormat    string
 	Users                             users
+	TerminateOnReload                 bool
 }
 
 // flags declares the flags with their defaults.
@@ -73,6 +75,7 @@ func (e *Edge) flags(fs *flag.FlagSet) {
 	fs.StringVar(&e.DebugTCPFormat, "debug-tcp-format", "", "HAProxy's log-format of connections that are not HTTP; empty: JSON")
 	fs.StringVar(&e.CaptureHeader, "capture-request-header", "", "headers of requests that the JSON log shows, with their greatest length, separated by commas: User-Agent:64")
 	fs.StringVar(&e.ConnectionMode, "connection-mode", "http-keep-alive", "http-keep-alive, http-server-close or httpclose, for services that do not choose")
+	fs.StringVar(&e.HTTPReuse, "http-reuse", "safe", "never, safe, aggressive or always: whose connections to tasks may be used for requests of other clients, for services that do not choose; see com.df.httpReuse for the risk")
 	fs.StringVar(&e.CompressionAlgo, "compression-algo", "", "gzip, deflate, raw-deflate or identity, for services that do not choose; empty: none")
 	fs.StringVar(&e.CompressionType, "compression-type", "", "media types that are compressed, separated by spaces; empty: all")
 	fs.StringVar(&e.ErrorFilesDir, "errorfiles-dir", "/errorfiles", "folder with answers of your own to errors: 503.http and the like, read at the start")
@@ -86,8 +89,12 @@ func (e *Edge) flags(fs *flag.FlagSet) {
 	fs.StringVar(&e.Instance, "proxy-instance-name", "docker-flow", "name of this proxy, if services choose one")
 	fs.StringVar(&e.DefaultReqMode, "default-req-mode", "http", "com.df.reqMode of services that do not choose: http, tcp or sni")
 	e.Users.flags(fs)
+	fs.BoolVar(&e.TerminateOnReload, "terminate-on-reload", false, "Docker Flow's word for a hard-stop-after of 1 s, whatever that says")
 	fs.StringVar(&e.DefaultProtocol, "default-protocol", "http", "reqMode of services from DFP_SERVICE_* variables that do not choose")
 }
+
+// terminated is how long an old worker lives that is to end at once.
+const terminated = time.Second
 
 // settings checks the settings and adds them to those of HAProxy.
 func (e *Edge) settings(s *config.Settings, environ []string) error {
@@ -131,6 +138,10 @@ func (e *Edge) settings(s *config.Settings, environ []string) error {
 		return fmt.Errorf("connection-mode: %q: want http-keep-alive, http-server-close or httpclose", e.ConnectionMode)
 	}
 	s.ConnectionMode = e.ConnectionMode
+	if !route.HTTPReuse(e.HTTPReuse) {
+		return fmt.Errorf("http-reuse: %q: want never, safe, aggressive or always", e.HTTPReuse)
+	}
+	s.HTTPReuse = e.HTTPReuse
 	s.Compression = config.Compression{Algo: e.CompressionAlgo, Types: strings.Fields(strings.ReplaceAll(e.CompressionType, ",", " "))}
 	if e.CompressionAlgo != "" && !route.CompressionAlgo(e.CompressionAlgo) {
 		return fmt.Errorf("compression-algo: %q: want gzip, deflate, raw-deflate or identity", e.CompressionAlgo)
@@ -144,6 +155,9 @@ func (e *Edge) settings(s *config.Settings, environ []string) error {
 		return fail("errorfiles-dir", err)
 	}
 	s.SecretsDir = e.SecretsDir
+	if e.TerminateOnReload {
+		s.HardStopAfter = terminated
+	}
 	s.ExtraFrontend, s.ExtraGlobal = config.RawLines(e.ExtraFrontend), config.RawLines(e.ExtraGlobal)
 	if len(s.ExtraFrontend)+len(s.ExtraGlobal) > 0 && !e.AllowRaw {
 		return errors.New("extra-frontend and extra-global: raw text needs allow-raw")

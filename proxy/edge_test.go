@@ -61,7 +61,7 @@ func TestDefaultsAreThoseOfDockerFlowProxy(t *testing.T) {
 		Binds: []config.Bind{{Port: 80}, {Port: 443, TLS: true}},
 		TLS:   config.TLS{H2: true, MinVer: "TLSv1.2", Ciphers: config.DefaultCiphers, Ciphersuites: config.DefaultCiphersuites},
 		// The port is not public; the original has the page there without any.
-		Statistics: config.Statistics{Port: 8404, URI: "/"}, ConnectionMode: "http-keep-alive", Timeouts: config.Timeouts{
+		Statistics: config.Statistics{Port: 8404, URI: "/"}, ConnectionMode: "http-keep-alive", HTTPReuse: "safe", Timeouts: config.Timeouts{
 			Connect: 5 * time.Second, Client: 20 * time.Second, Server: 20 * time.Second, Queue: 30 * time.Second,
 			Tunnel: 3600 * time.Second, HTTPRequest: 5 * time.Second, HTTPKeepAlive: 15 * time.Second,
 		},
@@ -117,6 +117,9 @@ func TestSettingsOfDockerFlowProxy(t *testing.T) {
 		{name: "a path of two lines", env: map[string]string{"CA_FILE": ca + "\nbind :81"}, complaint: "ca-file"},
 		{name: "the older word for the log of all requests", env: map[string]string{"DEBUG": "true"},
 			told: func(_ Config, s config.Settings) any { return s.AccessLog }, want: "true"},
+		{name: "connections of other clients", env: map[string]string{"HTTP_REUSE": "always"},
+			told: func(_ Config, s config.Settings) any { return s.HTTPReuse }, want: "always"},
+		{name: "what is no way to use connections again", env: map[string]string{"HTTP_REUSE": "often"}, complaint: `http-reuse: "often": want never, safe, aggressive or always`},
 		{name: "errors only", env: map[string]string{"DEBUG": "true", "DEBUG_ERRORS_ONLY": "true"},
 			told: func(_ Config, s config.Settings) any { return s.AccessLog }, want: "false"},
 		{name: "a format", env: map[string]string{"DEBUG_HTTP_FORMAT": `{"a": "%ci"}`, "CAPTURE_REQUEST_HEADER": "A:1"},

@@ -37,6 +37,14 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		return err
 	}
 	c.Certs.detectHTTP3(ctx, c.HAProxy, &settings, sh)
+	files, err := openFiles()
+	if err != nil {
+		return err
+	}
+	var warning string
+	if settings.MaxConn, warning = connections(settings.MaxConn, files); warning != "" {
+		sh.Log.Warn("fewer connections than were asked for", "reason", warning)
+	}
 	b, err := bus.Connect(bus.Options{URL: c.NATSURL, Component: "proxy", Key: string(c.NATSKey), Log: sh.Log})
 	if err != nil {
 		return err

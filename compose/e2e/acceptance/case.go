@@ -138,6 +138,7 @@ func parseStep(args []json.RawMessage) (step, error) {
 		name, at string
 		labels   map[string]string
 		number   int
+		counts   map[string]int
 	)
 	switch kind {
 	case "deploy":
@@ -171,6 +172,16 @@ func parseStep(args []json.RawMessage) (step, error) {
 	case "sticky":
 		err = fill(args, &at, &name)
 		s = step{what: kind + " " + at, polled: true, do: sticky(at, name)}
+	case "shares":
+		if err = fill(args, &at, &number, &counts); err == nil {
+			err = errors.Join(countable(map[string]int{"requests": number}, most), countable(counts, 100))
+		}
+		s = step{what: kind + " " + at, polled: true, do: shares(at, number, counts)}
+	case "together":
+		if err = fill(args, &at, &counts); err == nil {
+			err = countable(counts, 50)
+		}
+		s = step{what: kind + " " + at, do: together(at, counts)}
 	case "proxyproto":
 		err = fill(args, &at, &name)
 		s = step{what: kind + " " + at, polled: true, do: proxyProtocol(at, name)}

@@ -32,6 +32,8 @@
 //	["req", request, answer]      see below
 //	["tcp", port, ids]            nine connections are greeted by exactly these
 //	["sticky", path, cookie]      the cookie pins one task; without it both are reached
+//	["shares", path, n, shares]   of n requests each upstream gets so many percent, give or take 2
+//	["together", path, statuses]  requests at the same time, and so many answers with each status
 //	["proxyproto", path, ip]      a PROXY protocol header's address is in X-Forwarded-For
 //	["ws", path]                  a WebSocket outlives 4 s of silence and a change of another service
 //	["inflight", path, name]      a slow answer arrives although that service changes

@@ -51,7 +51,7 @@ type HAProxy struct {
 	can     config.Abilities
 	// draining are servers in maintenance whose connections have not ended,
 	// and retired the backends that wait for theirs.
-	draining map[config.ServerChange]struct{}
+	draining map[serverKey]leaving
 	retired  map[string]struct{}
 	// stale says that the file on disk is behind what runs.
 	stale   bool
@@ -83,9 +83,10 @@ const ConfigName = "haproxy.cfg"
 
 // New returns a HAProxy of which nothing is known yet.
 func New(o Options) *HAProxy {
+	watchWorkers(o)
 	return &HAProxy{
 		o: o, metrics: newMetrics(o.Registry),
-		draining: map[config.ServerChange]struct{}{}, retired: map[string]struct{}{},
+		draining: map[serverKey]leaving{}, retired: map[string]struct{}{},
 	}
 }
 
@@ -118,6 +119,7 @@ func (h *HAProxy) Adopt(ctx context.Context) error {
 		return err
 	}
 	h.applied, h.known, h.stale = f, true, true
+	h.can.Profiles = f.ProfileNames()
 	h.o.Log.Info("adopted the running HAProxy", "pid", info.Pid, "version", info.Version, "backends", len(f.Backends), "hash", f.Hash())
 	return nil
 }
@@ -133,7 +135,7 @@ func (h *HAProxy) readBack(ctx context.Context, f *config.File) error {
 		if s.Maint {
 			continue
 		}
-		byBackend[s.Backend] = append(byBackend[s.Backend], config.Server{Name: s.Name, Addr: s.Addr})
+		byBackend[s.Backend] = append(byBackend[s.Backend], config.Server{Name: s.Name, Addr: s.Addr}.WithWeight(s.Weight))
 	}
 	stats, err := h.o.Worker.ShowStat(ctx)
 	if err != nil {
@@ -168,12 +170,14 @@ func (h *HAProxy) readBack(ctx context.Context, f *config.File) error {
 }
 
 // withOptions gives running servers the options that their file has for them,
-// which HAProxy does not tell.
+// which HAProxy does not tell, but for the weight.
 func withOptions(running, written []config.Server) {
 	for i, r := range running {
+		weight := r.Weight()
 		for _, w := range written {
 			if w.Name == r.Name {
-				running[i].Options = w.Options
+				r.Options = w.Options
+				running[i] = r.WithWeight(weight)
 			}
 		}
 	}
@@ -187,7 +191,7 @@ func (h *HAProxy) leaving(ctx context.Context) error {
 	}
 	for _, s := range servers {
 		if s.Maint {
-			h.draining[config.ServerChange{Backend: s.Backend, Server: config.Server{Name: s.Name, Addr: s.Addr}}] = struct{}{}
+			h.draining[serverKey{s.Backend, s.Name}] = leaving{Server: config.Server{Name: s.Name, Addr: s.Addr}}
 		}
 	}
 	return nil
@@ -226,9 +230,11 @@ func (h *HAProxy) Addresses(backend route.Backend) []netip.Addr {
 // Result says what Apply did.
 type Result struct {
 	Changed bool
-	// Reload is why HAProxy reloaded, empty if it did not.
-	Reload string
-	Plan   string
+	// Reload is why HAProxy reloaded, empty if it did not; Because names the
+	// backends for which it had to.
+	Reload  string
+	Because []string
+	Plan    string
 }
 
 // Apply makes HAProxy equal to want. On an error HAProxy goes on with what it had.
@@ -244,11 +250,18 @@ func (h *HAProxy) Apply(ctx context.Context, want config.File) (Result, error) {
 		return Result{}, nil
 	}
 	if plan.Reload != "" {
-		return h.reload(ctx, want, plan.Reload)
+		result, err := h.reload(ctx, want, plan.Reload)
+		result.Because = plan.Because
+		return result, err
 	}
 	if err := h.change(ctx, plan); err != nil {
 		h.o.Log.Warn("a change at run time failed, so HAProxy reloads", "error", err)
-		return h.reload(ctx, want, "runtime")
+		result, err := h.reload(ctx, want, "runtime")
+		if err != nil {
+			// Half of the change may be in force, which only a reload undoes.
+			h.known = false
+		}
+		return result, err
 	}
 	h.applied, h.stale = want, true
 	h.metrics.changes.Inc()
@@ -303,6 +316,7 @@ func (h *HAProxy) reload(ctx context.Context, want config.File, reason string) (
 		return Result{}, fmt.Errorf("after the reload: %w", err)
 	}
 	h.identify(info)
+	h.can.Profiles = want.ProfileNames()
 	h.applied, h.known, h.stale = want, true, false
 	h.sweepCertificates(want.Certificates)
 	clear(h.draining)

@@ -16,12 +16,15 @@ import (
 // change carries out a plan through the runtime API. What requests need comes
 // first, what they no longer need last, so that none falls between.
 func (h *HAProxy) change(ctx context.Context, p config.Plan) error {
+	if err := h.makeRoom(ctx, p); err != nil {
+		return err
+	}
 	var first []runtime.Command
 	for _, b := range p.AddBackends {
 		if _, waits := h.retired[b.Name]; waits {
 			return fmt.Errorf("backend %s has not ended yet", b.Name)
 		}
-		first = append(first, runtime.AddBackend(b.Name, config.Defaults))
+		first = append(first, runtime.AddBackend(b.Name, b.From))
 		for _, s := range b.Servers {
 			first = append(first, h.addServer(config.ServerChange{Backend: b.Name, Server: s})...)
 		}
@@ -32,6 +35,9 @@ func (h *HAProxy) change(ctx context.Context, p config.Plan) error {
 	}
 	if err := h.certificates(ctx, p.Certificates); err != nil {
 		return err
+	}
+	for _, s := range p.SetServers {
+		first = append(first, update(s)...)
 	}
 	entries := h.entries(p)
 	admitted, dropped := h.listEntries(p)
@@ -54,7 +60,7 @@ func (h *HAProxy) change(ctx context.Context, p config.Plan) error {
 	last := dropped
 	dropServer := func(s config.ServerChange) {
 		last = append(last, runtime.DisableServer(s.Backend, s.Server.Name))
-		h.draining[s] = struct{}{}
+		h.draining[key(s)] = leaving{Server: s.Server, known: true}
 	}
 	for _, s := range p.DelServers {
 		dropServer(s)
@@ -71,9 +77,10 @@ func (h *HAProxy) change(ctx context.Context, p config.Plan) error {
 
 // addServer adds a server, or takes one back that has not left yet.
 func (h *HAProxy) addServer(s config.ServerChange) []runtime.Command {
-	if _, leaving := h.draining[s]; leaving {
-		delete(h.draining, s)
-		return []runtime.Command{runtime.EnableServer(s.Backend, s.Server.Name)}
+	if old, waits := h.draining[key(s)]; waits {
+		delete(h.draining, key(s))
+		out := update(config.ServerUpdate{Backend: s.Backend, Was: old.Server, Then: s.Server})
+		return append(out, runtime.EnableServer(s.Backend, s.Server.Name))
 	}
 	out := []runtime.Command{
 		runtime.AddServer(s.Backend, s.Server.Name, s.Server.Addr, strings.Fields(s.Server.Options)...),
@@ -84,6 +91,49 @@ func (h *HAProxy) addServer(s config.ServerChange) []runtime.Command {
 	}
 	return out
 }
+
+// update makes a server another one without adding it anew.
+func update(s config.ServerUpdate) []runtime.Command {
+	var out []runtime.Command
+	if n := s.Then.MaxConn(); n != s.Was.MaxConn() {
+		out = append(out, runtime.SetMaxConn(s.Backend, s.Then.Name, n))
+	}
+	if n := s.Then.Weight(); n != s.Was.Weight() {
+		out = append(out, runtime.SetWeight(s.Backend, s.Then.Name, n))
+	}
+	return out
+}
+
+// serverKey names a server.
+type serverKey struct{ backend, server string }
+
+func key(s config.ServerChange) serverKey { return serverKey{s.Backend, s.Server.Name} }
+
+// leaving is a server in maintenance. What an earlier controller put there has
+// options that are not known.
+type leaving struct {
+	config.Server
+	known bool
+}
+
+// makeRoom deletes servers that have not left yet, and whose names are wanted for
+// servers with other options.
+func (h *HAProxy) makeRoom(ctx context.Context, p config.Plan) error {
+	for _, s := range p.AddServers {
+		old, waits := h.draining[key(s)]
+		if !waits || old.known && old.Becomes(s.Server) {
+			continue
+		}
+		if err := h.o.Worker.DelServer(ctx, s.Backend, s.Server.Name, patience); err != nil && !errors.Is(err, runtime.ErrNotFound) {
+			return err
+		}
+		delete(h.draining, key(s))
+	}
+	return nil
+}
+
+// patience is how long a name that is needed is waited for, before a reload.
+const patience = 500 * time.Millisecond
 
 func (h *HAProxy) entries(p config.Plan) []runtime.Command {
 	var out []runtime.Command
@@ -126,7 +176,7 @@ func (h *HAProxy) Tidy(ctx context.Context) (wrote, more bool, err error) {
 	}
 	var errs []error
 	for s := range h.draining {
-		err := h.o.Worker.DelServer(ctx, s.Backend, s.Server.Name, time.Millisecond)
+		err := h.o.Worker.DelServer(ctx, s.backend, s.server, time.Millisecond)
 		if err == nil || errors.Is(err, runtime.ErrNotFound) {
 			delete(h.draining, s)
 		} else if !errors.Is(err, runtime.ErrBusy) {
@@ -188,7 +238,7 @@ func newMetrics(reg prometheus.Registerer) metrics {
 	m := metrics{
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "waggle", Subsystem: "proxy", Name: "reloads_total",
-			Help: "Reloads of HAProxy by reason: start (its state was not known), frame, backend, certificate (one too large for a change at run time), runtime (a change at run time failed), failed.",
+			Help: "Reloads of HAProxy by reason: start (its state was not known), frame (a setting, port or condition), backend (one does something else, or a new one what no other does), server (another option of the servers of a backend), version (a new backend, and HAProxy is older than 3.4), certificate (one too large for a change at run time), runtime (a change at run time failed), failed. The log names the backends.",
 		}, []string{"reason"}),
 		changes: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: "waggle", Subsystem: "proxy", Name: "runtime_changes_total",

@@ -213,7 +213,7 @@ func TestTCPGroup(t *testing.T) {
 	w.step("a third brings a port", true)
 	want(one, "2,3,4")
 	want(two, "2,3,4")
-	a, b := route.Backend{Name: "group:db", Stream: &route.StreamBackend{Group: "db", Member: "a_0"}}, route.Backend{Name: "group:db"}
+	a, b := route.Backend{Name: "group:db", Share: route.Share{Group: "db", Member: "a_0"}}, route.Backend{Name: "group:db"}
 	if got := w.h.Addresses(a); len(got) != 1 || got[0] != netip.MustParseAddr("127.0.0.2") || len(w.h.Addresses(b)) != 0 {
 		t.Errorf("addresses of the first: %v, want its own", got)
 	}

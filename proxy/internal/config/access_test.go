@@ -52,7 +52,7 @@ func TestOperatorUsers(t *testing.T) {
 				t.Fatal(err, d.Verdicts)
 			}
 			if c.list == "" {
-				if strings.Contains(f.Text(), "auth") || strings.Contains(f.Text(), "userlist") || !f.Backends[0].Plain {
+				if strings.Contains(f.Text(), "auth") || strings.Contains(f.Text(), "userlist") || f.Backends[0].Text != "backend "+f.Backends[0].Name+" from waggle\n" {
 					t.Error(f.Text())
 				}
 				return
@@ -60,8 +60,8 @@ func TestOperatorUsers(t *testing.T) {
 			if want := "\nuserlist " + c.list + "\n" + c.users + "\nbackend"; !strings.Contains(f.Frame, want) {
 				t.Errorf("got\n%s\nwant in it\n%s", f.Frame, want)
 			}
-			if want := " unless { http_auth(" + c.list + ") }\n  http-request del-header authorization\n"; !strings.Contains(f.Backends[0].Text, want) {
-				t.Errorf("got\n%s\nwant in it\n%s", f.Backends[0].Text, want)
+			if want := " unless { http_auth(" + c.list + ") }\n  http-request del-header authorization\n"; !strings.Contains(f.Text(), want) {
+				t.Errorf("got\n%s\nwant in it\n%s", f.Text(), want)
 			}
 			if got := strings.Join(f.Faults, "; "); got != c.fault {
 				t.Errorf("faults %q, want %q", got, c.fault)

@@ -35,6 +35,8 @@ type Settings struct {
 	// MaxConn is the number of connections at a time; 0 lets HAProxy follow the
 	// limit of open files.
 	MaxConn int
+	// HTTPReuse says which connections to tasks may be used again; "safe" if empty.
+	HTTPReuse string
 	// TrustedProxies are addresses whose X-Forwarded-For is kept and added to.
 	TrustedProxies []netip.Prefix
 	// HardStopAfter ends old workers after a reload; 0 lets them finish.
@@ -101,9 +103,9 @@ type Backend struct {
 	Text string
 	// Servers are sorted by name.
 	Servers []Server
-	// Plain says that Text holds nothing but the name, so that HAProxy 3.4 can
-	// be told of the backend while it runs.
-	Plain bool
+	// From is the defaults section of a backend that has no lines of its own, so that
+	// HAProxy 3.4 can be told of it while it runs; empty for any other.
+	From string
 }
 
 // Server is one task.
@@ -119,6 +121,8 @@ type Server struct {
 type File struct {
 	// Frame is everything but the services' backends.
 	Frame string
+	// Profiles are what the backends derive from, sorted by name.
+	Profiles []Profile
 	// Backends are sorted by name.
 	Backends []Backend
 	// Maps are the tables by file name.
@@ -150,9 +154,10 @@ type Renderer struct {
 // seen: what stands there is not changed by anybody, so that one look tells that it
 // is the same.
 type section struct {
-	of   route.Backend
-	from *route.Backend
-	text string
+	of      route.Backend
+	from    *route.Backend
+	text    string
+	profile Profile
 }
 
 // NewRenderer checks the settings by rendering the frame.
@@ -181,8 +186,12 @@ func (r *Renderer) Render(services []route.Service, tables route.Tables, address
 	f.Frame, f.Faults = r.withNeeds(r.frame, n)
 	f.Scripts = n.scripts()
 	sections := make(map[string]*section, len(r.sections))
+	members := map[string][]member{}
 	for _, svc := range services {
 		for i, b := range svc.Backends {
+			if slices.ContainsFunc(members[b.Name], func(m member) bool { return m.share.Member == b.Share.Member }) {
+				continue // another index of the service leads to the same tasks
+			}
 			s, ok := sections[b.Name] // there already for the other members of a group
 			if !ok {
 				s, ok = r.sections[b.Name]
@@ -194,37 +203,44 @@ func (r *Renderer) Render(services []route.Service, tables route.Tables, address
 					return File{}, err
 				}
 				s = &section{of: b, text: text}
+				if b.Handling.Extra == "" {
+					s.text, s.profile, _ = profiled(b.Name, text)
+				}
 			}
 			s.from = &svc.Backends[i]
 			sections[b.Name] = s
 			for _, l := range lists(b.Name, b.Handling.Access) {
 				f.Lists[l.name] = l.entries
 			}
-			out := Backend{Name: b.Name, Text: s.text, Plain: plainBackend(b)}
-			options := streamOptions(b.Stream, strings.Join(serverOptions(b.Handling, r.settings.SecretsDir), " "))
+			out := Backend{Name: b.Name, Text: s.text, From: from(b.Name, s.text)}
+			options := strings.Join(serverOptions(b, r.settings.SecretsDir), " ")
 			for _, a := range addresses(svc, b) {
 				server := Server{Name: ServerName(b, a), Addr: netip.AddrPortFrom(a, uint16(b.Port)), Options: options}
 				if b.Handling.Sticky {
-					server.Options = strings.TrimLeft(options+" cookie "+cookieValue(b.Name, a), " ")
+					server.Options = strings.TrimLeft(options+" cookie "+cookieValue(b.Name, server.Name), " ")
 				}
 				out.Servers = append(out.Servers, server)
 			}
 			slices.SortFunc(out.Servers, func(a, b Server) int { return strings.Compare(a.Name, b.Name) })
+			if b.Share.Group != "" {
+				members[b.Name] = append(members[b.Name], member{b.Share, len(out.Servers)})
+			}
 			f.Backends = append(f.Backends, out)
 		}
 	}
 	r.sections = sections
 	slices.SortStableFunc(f.Backends, func(a, b Backend) int { return strings.Compare(a.Name, b.Name) })
 	f.Backends = join(f.Backends)
+	for i, b := range f.Backends {
+		weigh(&f.Backends[i], members[b.Name])
+	}
+	f.Profiles = profiles(sections)
 	return f, nil
 }
 
-// plainBackend reports whether the section of a backend holds nothing but its name.
-func plainBackend(b route.Backend) bool { return b.Handling.Plain() && b.Stream == nil }
-
 // cookieValue stands for a task in a client's cookie without telling its address.
-func cookieValue(backend string, a netip.Addr) string {
-	sum := sha256.Sum256([]byte(backend + " " + a.String()))
+func cookieValue(backend, server string) string {
+	sum := sha256.Sum256([]byte(backend + " " + server))
 	return hex.EncodeToString(sum[:8])
 }
 
@@ -232,6 +248,9 @@ func cookieValue(backend string, a netip.Addr) string {
 func (f File) Text() string {
 	var b strings.Builder
 	b.WriteString(f.Frame)
+	for _, p := range f.Profiles {
+		b.WriteString("\n" + p.Text)
+	}
 	for _, be := range f.Backends {
 		b.WriteByte('\n')
 		b.WriteString(be.Text)
@@ -262,6 +281,9 @@ func (f File) Hash() string {
 		}
 	}
 	write(shared(f.Frame))
+	for _, p := range f.Profiles {
+		write(shared(p.Text))
+	}
 	for _, b := range f.Backends {
 		write(b.Name, shared(b.Text))
 	}

@@ -259,7 +259,7 @@ func TestPlan(t *testing.T) {
 			"replace wildcards.map; new paths.map .y.x.com/=a-be80_0"},
 		{"a path changes its service", "a servicePath=/a\na port=80\nb servicePath=/b\nb port=80", "a servicePath=/b\na port=80\nb servicePath=/a\nb port=80", Abilities{},
 			"set paths.map /a=b-be80_0; set paths.map /b=a-be80_0"},
-		{"a new service reloads before HAProxy 3.4", "", "a servicePath=/a\na port=80", Abilities{}, "reload backend"},
+		{"a new service reloads before HAProxy 3.4", "", "a servicePath=/a\na port=80", Abilities{}, "reload version"},
 		{"and needs none with it", "", "a servicePath=/a\na port=80", all, "add a-be80_0; new paths.map /a=a-be80_0"},
 		{"a removed service loses its entries and servers; its empty backend stays until the next reload", "a servicePath=/a\na port=80", "", Abilities{},
 			"del paths.map /a; del a-be80_0/10.0.0.10; del a-be80_0/10.0.0.2"},

@@ -16,7 +16,9 @@ func Parse(text string) (File, error) {
 	}
 	end += len(marker)
 	f := File{Frame: text[:end], Lists: listsIn(text[end:])}
-	for block := range strings.SplitSeq(text[end:], "\nbackend ") {
+	before, backends, _ := strings.Cut(text[end:], "\nbackend ")
+	f.Profiles = parseProfiles(before)
+	for block := range strings.SplitSeq(backends, "\nbackend ") {
 		if strings.TrimSpace(block) == "" {
 			continue
 		}
@@ -39,7 +41,7 @@ func Parse(text string) (File, error) {
 			b.Servers = append(b.Servers, Server{Name: server, Addr: at, Options: options})
 		}
 		b.Text = strings.TrimRight(own.String(), "\n") + "\n"
-		b.Plain = b.Text == "backend "+name+" from "+Defaults+"\n"
+		b.From = from(name, b.Text)
 		f.Backends = append(f.Backends, b)
 	}
 	return f, nil

@@ -2,6 +2,7 @@ package config
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/wagglehq/waggle/proxy/internal/route"
@@ -11,9 +12,13 @@ import (
 type Plan struct {
 	// Reload says why HAProxy must reload ("frame", "backend", "certificate"); empty if the rest, in its order, suffices.
 	Reload string
+	// Because names the backends for which it must.
+	Because []string
 	// AddBackends are new backends, with their servers, that can be added at run time.
 	AddBackends []Backend
 	AddServers  []ServerChange
+	// SetServers are servers whose weight or number of connections changes.
+	SetServers []ServerUpdate
 	// Maps are replaced as a whole; their order matters.
 	ReplaceMaps []MapChange
 	// SetEntries come before DelEntries, so that no request falls between.
@@ -34,6 +39,12 @@ type ServerChange struct {
 	Server  Server
 }
 
+// ServerUpdate is a server that becomes another one while it runs; see Server.Becomes.
+type ServerUpdate struct {
+	Backend   string
+	Was, Then Server
+}
+
 // MapChange is the new content of one table.
 type MapChange struct {
 	Map     string
@@ -49,7 +60,7 @@ type EntryChange struct {
 
 // Empty reports whether nothing needs to be done.
 func (p Plan) Empty() bool {
-	return p.Reload == "" && len(p.AddBackends)+len(p.AddServers)+len(p.ReplaceMaps)+len(p.SetEntries)+
+	return p.Reload == "" && len(p.AddBackends)+len(p.AddServers)+len(p.SetServers)+len(p.ReplaceMaps)+len(p.SetEntries)+
 		len(p.DelEntries)+len(p.AddEntries)+len(p.DropEntries)+len(p.DelServers)+len(p.DelBackends)+len(p.Certificates) == 0
 }
 
@@ -57,14 +68,41 @@ func (p Plan) Empty() bool {
 type Abilities struct {
 	// DynamicBackends: backends can be added and removed (HAProxy 3.4).
 	DynamicBackends bool
+	// Profiles are those that it has read; a backend can be added only from them.
+	Profiles map[string]bool
+}
+
+// The reasons for which a plan wants a reload.
+const (
+	// ReloadFrame: a setting, a port, or the order of routes that needs conditions.
+	ReloadFrame = "frame"
+	// ReloadBackend: a backend does something else than before, or a new one
+	// something that no other does.
+	ReloadBackend = "backend"
+	// ReloadServer: servers have options that HAProxy cannot change.
+	ReloadServer = "server"
+	// ReloadVersion: a new backend, and HAProxy is older than 3.4.
+	ReloadVersion = "version"
+)
+
+// add reports whether a backend can be added to a running HAProxy, or else why not.
+func (a Abilities) add(b Backend) (reason string, ok bool) {
+	switch {
+	case !a.DynamicBackends:
+		return ReloadVersion, false
+	case b.From == Defaults || b.From == StreamDefaults || a.Profiles[b.From]:
+		return "", true
+	}
+	return ReloadBackend, false
 }
 
 // Diff returns the plan from have to want.
 func Diff(have, want File, can Abilities) Plan {
 	var p Plan
 	if have.Frame != want.Frame {
-		return Plan{Reload: "frame"}
+		return Plan{Reload: ReloadFrame}
 	}
+	because := map[string][]string{}
 	i, j := 0, 0
 	for i < len(have.Backends) || j < len(want.Backends) {
 		switch order(have.Backends, i, want.Backends, j) {
@@ -72,20 +110,26 @@ func Diff(have, want File, can Abilities) Plan {
 			p.DelBackends = append(p.DelBackends, have.Backends[i])
 			i++
 		case 1:
-			p.AddBackends = append(p.AddBackends, want.Backends[j])
+			b := want.Backends[j]
+			if reason, ok := can.add(b); !ok {
+				because[reason] = append(because[reason], b.Name)
+			}
+			p.AddBackends = append(p.AddBackends, b)
 			j++
 		default:
-			if have.Backends[i].Text != want.Backends[j].Text {
-				return Plan{Reload: "backend"}
+			b := want.Backends[j]
+			if have.Backends[i].Text != b.Text {
+				because[ReloadBackend] = append(because[ReloadBackend], b.Name)
+			} else if !p.diffServers(have.Backends[i], b) {
+				because[ReloadServer] = append(because[ReloadServer], b.Name)
 			}
-			p.diffServers(have.Backends[i], want.Backends[j])
 			i++
 			j++
 		}
 	}
-	for _, b := range p.AddBackends {
-		if !can.DynamicBackends || !b.Plain {
-			return Plan{Reload: "backend"}
+	for _, reason := range []string{ReloadBackend, ReloadServer, ReloadVersion} {
+		if names := because[reason]; len(names) > 0 {
+			return Plan{Reload: reason, Because: names}
 		}
 	}
 	// A backend that nothing leads to does no harm until the next reload.
@@ -100,7 +144,7 @@ func Diff(have, want File, can Abilities) Plan {
 		return p
 	}
 	if !p.diffLists(have, want) {
-		return Plan{Reload: "backend"}
+		return Plan{Reload: ReloadBackend}
 	}
 	p.diffMap(HostsMap, have.Maps[HostsMap], want.Maps[HostsMap])
 	if !slices.Equal(have.Maps[WildcardsMap], want.Maps[WildcardsMap]) {
@@ -122,17 +166,33 @@ func order(left []Backend, i int, right []Backend, j int) int {
 	return strings.Compare(left[i].Name, right[j].Name)
 }
 
-func (p *Plan) diffServers(have, want Backend) {
+// diffServers reports whether HAProxy can change the servers of a backend while it runs.
+func (p *Plan) diffServers(have, want Backend) bool {
+	old := make(map[string]Server, len(have.Servers))
+	for _, s := range have.Servers {
+		old[s.Name] = s
+	}
 	for _, s := range want.Servers {
-		if !slices.Contains(have.Servers, s) {
+		was, ok := old[s.Name]
+		delete(old, s.Name)
+		switch {
+		case !ok:
 			p.AddServers = append(p.AddServers, ServerChange{want.Name, s})
+		case was == s:
+		case was.Becomes(s):
+			p.SetServers = append(p.SetServers, ServerUpdate{want.Name, was, s})
+		default:
+			// All servers of a backend change at once, so that none would be left to serve
+			// while the others are replaced.
+			return false
 		}
 	}
 	for _, s := range have.Servers {
-		if !slices.Contains(want.Servers, s) {
+		if _, gone := old[s.Name]; gone {
 			p.DelServers = append(p.DelServers, ServerChange{have.Name, s})
 		}
 	}
+	return true
 }
 
 func (p *Plan) diffMap(name string, have, want []route.Entry) {
@@ -166,6 +226,10 @@ func (p Plan) String() string {
 	}
 	for _, s := range p.AddServers {
 		add("add", s.Backend+"/"+s.Server.Name)
+	}
+	for _, s := range p.SetServers {
+		weight, maxConn, _ := s.Then.split()
+		add("set", s.Backend+"/"+s.Then.Name, "weight="+strconv.Itoa(weight), "maxconn="+strconv.Itoa(maxConn))
 	}
 	for _, m := range p.ReplaceMaps {
 		add("replace", m.Map)

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -113,7 +114,7 @@ func renderFrame(s Settings, t route.Tables) (string, error) {
 		// Without it a reload closes every idle client connection, and a request that is
 		// on its way meets a closed one.
 		IdleCloseOnResponse:  enabled,
-		HTTPReuse:            "safe",
+		HTTPReuse:            cmp.Or(s.HTTPReuse, "safe"),
 		Redispatch:           &models.Redispatch{Enabled: pointer(enabled), Interval: pointer(int64(1))},
 		Retries:              pointer(int64(3)),
 		RetryOn:              "conn-failure empty-response",
@@ -133,7 +134,7 @@ func renderFrame(s Settings, t route.Tables) (string, error) {
 	}
 	w.section(parser.Backends, NoBackend, &models.BackendBase{Name: NoBackend, From: Defaults})
 	text, err := w.text()
-	return withExtra(withSmallBuffers(text), s), err
+	return withExtra(withSmallBuffers(withFileLimit(text, s)), s), err
 }
 
 // services is the frontend in which requests find their backend; see route.Tables.
@@ -218,7 +219,7 @@ func untrusted(trusted []netip.Prefix) condition {
 // rules is part of what labels mean: redirects come before refusals, those
 // before what changes the request.
 func renderBackend(s Settings, b route.Backend) (string, error) {
-	if plainBackend(b) {
+	if b.Handling.Plain() && b.Stream == nil {
 		// Most are, and the library takes its time.
 		return "backend " + b.Name + " from " + Defaults + "\n", nil
 	}
@@ -245,13 +246,15 @@ func renderBackend(s Settings, b route.Backend) (string, error) {
 		base.Compression = &models.Compression{Algorithms: []string{h.CompressionAlgo}, Types: h.CompressionTypes}
 	}
 	if h.Sticky {
-		base.Cookie = &models.Cookie{Name: pointer(b.Service), Type: "insert", Indirect: true, Nocache: true, Httponly: true}
+		base.Cookie = &models.Cookie{Name: pointer(cmp.Or(b.Share.Group, b.Service)), Type: "insert", Indirect: true, Nocache: true, Httponly: true}
 	}
+	spread(base, h.Spread)
 	if b.Stream != nil {
 		base, h.Extra = streamBackend(b.Name, b.Stream), b.Stream.Extra
 	}
 	w.section(parser.Backends, b.Name, base)
 	handle(w, s, b.Name, h)
+	httpCheck(w, b.Name, h.Spread.Check)
 	text, err := w.text()
 	if err != nil {
 		return "", err
@@ -343,8 +346,12 @@ func argument(text string) string {
 }
 
 // serverOptions are the words behind the address of each server of a backend.
-func serverOptions(h route.Handling, caDir string) []string {
-	out := accessOptions(h.Access)
+func serverOptions(b route.Backend, caDir string) []string {
+	h := b.Handling
+	if b.Stream != nil {
+		h.Spread = b.Stream.Spread
+	}
+	out := append(accessOptions(h.Access), spreadOptions(h.Spread, h.ServerName)...)
 	if h.TLS {
 		out = append(out, "ssl")
 		if !h.Verify {

@@ -84,16 +84,7 @@ func listener(w *scratch, l route.Listener) {
 // streamBackend is the section of a backend that is not HTTP.
 func streamBackend(name string, s *route.StreamBackend) *models.BackendBase {
 	base := &models.BackendBase{Name: name, From: StreamDefaults}
-	if s.Balance != "" {
-		base.Balance = &models.Balance{Algorithm: pointer(s.Balance)}
-	}
-	if s.Balance == "source" {
-		// HAProxy changes the servers of a backend while it runs only if the hash is consistent.
-		base.HashType = &models.HashType{Method: "consistent"}
-	}
-	if s.Check {
-		base.AdvCheck = "tcp-check"
-	}
+	spread(base, s.Spread)
 	if s.TimeoutServer > 0 {
 		base.ServerTimeout = millis(s.TimeoutServer)
 	}
@@ -106,8 +97,8 @@ func streamBackend(name string, s *route.StreamBackend) *models.BackendBase {
 // ServerName is the name of the server of an address within a backend. In one
 // that several services share it tells whose it is.
 func ServerName(b route.Backend, a netip.Addr) string {
-	if b.Stream != nil && b.Stream.Group != "" {
-		return b.Stream.Member + ":" + a.String()
+	if b.Share.Group != "" {
+		return b.Share.Member + ":" + a.String()
 	}
 	return a.String()
 }
@@ -125,14 +116,6 @@ func join(backends []Backend) []Backend {
 		out = append(out, b)
 	}
 	return out
-}
-
-// streamOptions adds to the words behind a server's address.
-func streamOptions(s *route.StreamBackend, options string) string {
-	if s == nil || !s.Check {
-		return options
-	}
-	return strings.TrimLeft(options+" "+checkWord, " ")
 }
 
 // checkWord has HAProxy check a server.

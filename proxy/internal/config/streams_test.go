@@ -12,11 +12,11 @@ import (
 
 // lineOfStream is what a line may be that labels of streams bring.
 var lineOfStream = regexp.MustCompile(`^(|defaults waggle_tcp|  mode tcp|  balance (roundrobin|leastconn|first|random|source)|  hash-type consistent|` +
-	`  log global|  option (tcp-check|redispatch 1|dontlognull|dontlog-normal|clitcpka)|  retries 3|  timeout (connect|client|queue|server|tunnel) [0-9]+|` +
+	`  log global|  option (tcp-check|redispatch 1|dontlognull|dontlog-normal|clitcpka)|  retries 3|  timeout (check|connect|client|queue|server|tunnel) [0-9]+|  retries [0-9]+|` +
 	`frontend tcp_[0-9]+ from waggle_tcp|  bind :[0-9]+ name tcp|  tcp-request inspect-delay 5000|  tcp-request content accept if \{ req.ssl_hello_type 1 \}|` +
 	`  use_backend (group:[A-Za-z0-9._-]+|web-tcp[0-9]+_0) if \{ req.ssl_sni -i -m (str|beg|end|sub|dom|reg) -- ([A-Za-z0-9_./:,@+=*~^-]+|'[^']*'(\\'('[^']*')?)*) \}|` +
 	`  default_backend (group:[A-Za-z0-9._-]+|web-tcp[0-9]+_0)|backend (group:[A-Za-z0-9._-]+|web-tcp[0-9]+_0) from waggle_tcp|` +
-	`  server (web_0:)?10.0.0.2 10.0.0.2:[0-9]+( check)?)$`)
+	`  server (web_0:)?10.0.0.2 10.0.0.2:[0-9]+( weight [0-9]+)?( maxconn [0-9]+)?( maxqueue [0-9]+)?( slowstart [0-9]+ms)?( hash-key addr-port)?( check( inter [0-9]+ms)?( fall [0-9]+)?)?)$`)
 
 // FuzzStreams asserts that no text of a label adds a line, a word or a directive.
 func FuzzStreams(f *testing.F) {
@@ -30,6 +30,8 @@ func FuzzStreams(f *testing.F) {
 		for name, text := range map[string]string{
 			"reqMode": mode, "srcPort": from, "port": to, "servicePath": names, "pathType": how, "serviceDomain": names, "serviceDomainAlgo": how,
 			"serviceGroup": group, "balanceGroup": balance, "timeoutClient": timeout, "timeoutServer": timeout, "timeoutTunnel": timeout, "checkTcp": yes, "clitcpka": yes,
+			"timeoutQueue": timeout, "timeoutConnect": timeout, "checkTimeout": timeout, "checkInterval": timeout, "slowStart": timeout,
+			"maxConn": to, "maxQueue": to, "weight": to, "retries": to, "checkFall": to,
 		} {
 			if text != "" {
 				svc.Labels[catalog.Prefix+name] = text

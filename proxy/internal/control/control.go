@@ -365,7 +365,7 @@ func (c *Controller) apply(ctx context.Context) error {
 	c.record(ctx)
 	c.o.Applied(view.Hash, len(c.desired.Services), rejected(c.desired))
 	if result.Changed {
-		c.o.Log.Info("applied", "hash", view.Hash, "services", len(c.desired.Services), "reload", result.Reload,
+		c.o.Log.Info("applied", "hash", view.Hash, "services", len(c.desired.Services), "reload", result.Reload, "because_of", result.Because,
 			"plan", shorten(result.Plan), "took", time.Since(start))
 		// What is slow and need not be at once waits for a quiet moment.
 		c.o.Again(tidyAfter)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/wagglehq/waggle/pkg/bus"
@@ -54,10 +55,29 @@ func (v *View) status(d route.Verdict) bus.Status {
 	case len(v.Addresses[d.Service.ID]) == 0:
 		s.State = bus.StateDegraded
 		s.Reason = "no task can be reached, requests are answered 503"
+		if v.covered(d.Service.ID) {
+			s.Reason = "no task can be reached, the others of its com.df.serviceGroup get its share"
+		}
 		s.Hint = fmt.Sprintf("docker service ps %s says whether its tasks run", d.Service.Name)
 		if d.Service.Mode == catalog.Replicated && d.Service.Replicas == 0 {
 			s.Hint = "the service is scaled to 0"
 		}
 	}
 	return s
+}
+
+// covered reports whether other services have tasks in all backends of one.
+func (v *View) covered(id string) bool {
+	reached := map[string]bool{}
+	for _, s := range v.Desired.Services {
+		for _, b := range s.Backends {
+			reached[b.Name] = reached[b.Name] || len(v.Addresses[s.ID]) > 0
+		}
+	}
+	for _, s := range v.Desired.Services {
+		if s.ID == id {
+			return !slices.ContainsFunc(s.Backends, func(b route.Backend) bool { return !reached[b.Name] })
+		}
+	}
+	return false
 }

@@ -28,6 +28,8 @@ type Instance struct {
 	Config, Stats, Master string
 	// Port is the number of a free TCP port of 127.0.0.1.
 	Port int
+	// Files is the limit of open files; 0 leaves that of the test.
+	Files int
 	// Pid is that of the master.
 	Pid int
 }
@@ -53,6 +55,10 @@ func StartIn(t testing.TB, h *Instance, config string) *Instance {
 	h.Write(t, config)
 	// Not under a context: the group is killed below, not the master alone.
 	cmd := exec.Command(tooltest.Path(t, "haproxy"), "-W", "-S", h.Master, "-f", h.Config) //nolint:noctx // see above.
+	if h.Files > 0 {
+		limited := fmt.Sprintf(`ulimit -n %d && exec "$0" "$@"`, h.Files)
+		cmd = exec.Command("/bin/sh", append([]string{"-c", limited}, cmd.Args...)...) //nolint:noctx,gosec // see above, and the arguments are ours.
+	}
 	log, err := os.Create(filepath.Join(h.Dir, "log"))
 	if err != nil {
 		t.Fatal(err)

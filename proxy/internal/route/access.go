@@ -22,12 +22,6 @@ type Access struct {
 	SendProxy int
 }
 
-// Plain reports whether nothing but the words of servers depends on it.
-func (a Access) Plain() bool {
-	a.SendProxy = 0
-	return a == Access{}
-}
-
 // access reads who gets into a destination.
 func access(svc catalog.Service, g label.Group, o Options) Access {
 	return Access{

@@ -186,16 +186,20 @@ func (l *leaf) pattern() string {
 // class is the key under which the paths of a host pattern stand: "*.acme.com" is ".acme.com".
 func class(host string) string { return strings.TrimPrefix(host, "*") }
 
-// Compile makes the tables of routes, whose claims are all different. The second result
-// names, by service ID, the claims that no request reaches, with the reason.
+// Compile makes the tables of routes, whose claims are all different but within a group.
+// The second result names, by service ID, the claims that no request reaches, with the
+// reason.
 func Compile(routes []*Route) (Tables, map[string][]string) {
 	c := compiler{byHost: make(map[string][]*leaf, len(routes)), wildcards: map[string][]*leaf{}, chains: map[string]Chain{}}
+	common := spokesmen(routes)
 	for _, r := range routes {
 		leaves := make([]leaf, len(r.claimed))
 		for i, cl := range r.claimed {
 			l := &leaves[i]
 			l.claim, l.route = cl, r
-			c.byHost[l.pattern()] = append(c.byHost[l.pattern()], l)
+			if r.Group == "" || common[cl] == r {
+				c.byHost[l.pattern()] = append(c.byHost[l.pattern()], l)
+			}
 		}
 	}
 	for host, leaves := range c.byHost {
@@ -289,7 +293,7 @@ func (c *compiler) class(host string, none *level) *level {
 	lv.candidates = candidates
 	for _, l := range candidates {
 		if winner, ok := taker(lv.taken, l.node()); ok {
-			if l.pattern() == host {
+			if l.pattern() == host && (l.route.Group == "" || l.route.Backend != winner.route.Backend) {
 				l.blocked = winner.route.Service.Name
 			}
 			continue

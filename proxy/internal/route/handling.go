@@ -1,6 +1,7 @@
 package route
 
 import (
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -43,6 +44,8 @@ type Handling struct {
 	Access Access
 	// Extra is a raw line, which only the operator's switch admits.
 	Extra string
+	// Spread is how requests are spread over the tasks.
+	Spread Spread
 }
 
 // HeaderAction changes one header.
@@ -140,6 +143,7 @@ func handling(g label.Group, o Options) Handling {
 		g.Reject("sslServerName", "a host name")
 	}
 	h.Extra = extra(g, o)
+	h.Spread = spread(g)
 	return h
 }
 
@@ -305,8 +309,6 @@ func rewrites(g label.Group) []Rewrite {
 
 // Plain reports whether a backend does nothing but pass requests on.
 func (h Handling) Plain() bool {
-	return !h.HTTPSOnly && !h.RedirectHTTPProto && !h.RedirectUnlessHTTPS && !h.DenyHTTP && !h.VerifyClient &&
-		len(h.AllowedMethods)+len(h.DeniedMethods)+len(h.Headers)+len(h.Rewrites) == 0 && h.ConnectionMode == "" &&
-		h.TimeoutServer == 0 && h.TimeoutTunnel == 0 && h.CompressionAlgo == "" && !h.Sticky && !h.TLS && h.Extra == "" &&
-		h.Access.Plain()
+	h.RedirectCode = 0 // what redirects say, if there are any
+	return reflect.ValueOf(h).IsZero()
 }

@@ -50,8 +50,9 @@ type Service struct {
 	Streams   []Stream
 	// Certificate is nil if it brings none.
 	Certificate *Certificate
-	// claimed are the claims of its routes and redirects.
+	// claimed are the claims of its routes and redirects, common those that its groups share.
 	claimed []claim
+	common  map[claim]holder
 }
 
 // Backend is where a route leads: the tasks of one service, at one port.
@@ -69,10 +70,16 @@ type Backend struct {
 	// Stream is nil if the backend is for HTTP; otherwise nothing of Handling is set but
 	// how servers are spoken to.
 	Stream *StreamBackend
+	// Share tells which part of a group's backend this is.
+	Share Share
 }
 
 // Redirect sends the requests of one host to another, with path and query.
-type Redirect struct{ From, To string }
+type Redirect struct {
+	From, To string
+	// Group is the name under which several services may say so.
+	Group string
+}
 
 // Route is one way into a service: any of the hosts with any of the paths.
 type Route struct {
@@ -90,7 +97,9 @@ type Route struct {
 	// Default takes what no route fits.
 	Default bool
 	// Order is the service's aclName, empty if it has none.
-	Order   string
+	Order string
+	// Group is the name under which services share their routes and one backend.
+	Group   string
 	Backend string
 	// claimed are its claims, kept because each pass needs them.
 	claimed []claim
@@ -143,7 +152,7 @@ func FromService(svc catalog.Service, o Options) (Service, error) {
 		return Service{}, fmt.Errorf("%w: com.df.proxyInstanceName is not %s", ErrNoRoute, o.Instance)
 	}
 	out := Service{ID: svc.ID, Name: svc.Name}
-	claimed, streams := map[claim]int{}, newLedger()
+	claimed, streams, parties := map[claim]int{}, newLedger(), map[string]party{}
 	for _, g := range groups {
 		d := destination(svc, g, o)
 		for i, rt := range d.Routes {
@@ -158,6 +167,10 @@ func FromService(svc catalog.Service, o Options) (Service, error) {
 		out.Routes = append(out.Routes, d.Routes...)
 		out.Backends = append(out.Backends, d.Backends...)
 		out.Redirects = append(out.Redirects, d.Redirects...)
+		if c := disagreement(parties, svc.Name, d.Backends); c != nil {
+			g.Reject(c.Label, fmt.Sprintf("the same at all indexes of %s, one of which has %s", c.Claim, c.Has))
+		}
+		joinParties(parties, svc.Name, d.Backends)
 		if c := streams.conflict(svc.Name, d.Streams); c != nil {
 			g.Reject(c.Label, fmt.Sprintf("something else than index %s, which has %s already", c.Winner, c.Claim))
 		}
@@ -172,6 +185,7 @@ func FromService(svc catalog.Service, o Options) (Service, error) {
 		return Service{}, &NetworkError{Service: svc.Name, Networks: svc.Networks, Want: o.Networks}
 	}
 	out.claimed = out.claims()
+	out.common = out.shared()
 	return out, nil
 }
 
@@ -225,8 +239,11 @@ func destination(svc catalog.Service, g label.Group, o Options) Service {
 		b := Backend{
 			Name: svc.Name + "-be" + strconv.Itoa(port) + "_" + strconv.Itoa(g.Index) + suffix, Service: svc.Name, Lookup: lookup, Port: port, Outbound: outbound, Handling: does,
 		}
+		if b.Share = httpShare(svc, g, does, port); b.Share.Group != "" {
+			b.Name = b.Share.backendOf(suffix)
+		}
 		for _, rt := range matches {
-			rt.Service, rt.Backend, rt.Default = svc, b.Name, fallback && suffix == ""
+			rt.Service, rt.Backend, rt.Group, rt.Default = svc, b.Name, b.Share.Group, fallback && suffix == ""
 			rt.Conditions = slices.Concat(conditions, rt.Conditions)
 			out.Routes = append(out.Routes, rt)
 			fallback = false
@@ -277,7 +294,7 @@ func redirects(g label.Group) []Redirect {
 			g.RejectText("redirectFromDomain", from, "host names such as acme.com")
 			continue
 		}
-		out = append(out, Redirect{From: from, To: to})
+		out = append(out, Redirect{From: from, To: to, Group: group(g)})
 	}
 	return out
 }
@@ -361,7 +378,7 @@ func redirectTable(services []Service) []Entry {
 	var out []Entry
 	for _, s := range services {
 		for _, r := range s.Redirects {
-			out = append(out, Entry{Key: r.From, Value: r.To})
+			out = append(out, Entry{Key: r.From, Value: r.To}) // those of a group are alike
 		}
 	}
 	slices.SortFunc(out, byKey)

@@ -107,7 +107,7 @@ func (m *Settler) fromService(svc catalog.Service) (Service, error) {
 func (m *Settler) Settle(services []catalog.Service, accepted map[string]catalog.Service) Desired {
 	n := len(services)
 	s := settler{
-		read: m.fromService, taken: make(map[claim]string, 2*n), hosts: make(map[string]string, n), redirects: map[string]string{}, streams: newLedger(),
+		read: m.fromService, taken: make(map[claim]holder, 2*n), parties: map[string]party{}, hosts: make(map[string]string, n), redirects: map[string]string{}, streams: newLedger(),
 		now: m.now, reserved: m.reserved,
 		d: Desired{Services: make([]Service, 0, n), Verdicts: make([]Verdict, 0, n), Accepted: make(map[string]catalog.Service, n)},
 	}
@@ -172,7 +172,9 @@ func (m *Settler) Settle(services []catalog.Service, accepted map[string]catalog
 
 type settler struct {
 	read  func(catalog.Service) (Service, error)
-	taken map[claim]string
+	taken map[claim]holder
+	// parties are the first members of groups by the names of their backends.
+	parties map[string]party
 	// hosts are those that somebody routes, with one who does; redirects those that
 	// are sent on, with who does that.
 	hosts, redirects map[string]string
@@ -200,23 +202,29 @@ func (s *settler) claimAll(svc catalog.Service) error {
 	}
 	claims := wants.claimed
 	for _, c := range claims {
-		if winner, ok := s.taken[c]; ok {
-			return &ConflictError{Service: svc.Name, Claim: c.String(), Winner: winner}
+		if winner, ok := s.taken[c]; ok && !winner.admits(wants.holder(c)) {
+			return &ConflictError{Service: svc.Name, Claim: c.String(), Winner: winner.name}
 		}
 		// A redirect takes all requests of its host, so nobody else may route it.
 		if winner, ok := s.hosts[c.host]; ok && c.redirect && winner != svc.Name {
 			return &ConflictError{Service: svc.Name, Claim: c.String(), Winner: winner}
 		}
-		if winner, ok := s.redirects[c.host]; ok && winner != svc.Name {
+		if winner, ok := s.redirects[c.host]; ok && !c.redirect && winner != svc.Name {
 			return &ConflictError{Service: svc.Name, Claim: c.String(), Winner: winner}
 		}
 	}
 	if c := s.streams.conflict(svc.Name, wants.Streams); c != nil {
 		return c
 	}
+	if c := disagreement(s.parties, svc.Name, wants.Backends); c != nil {
+		return c
+	}
+	joinParties(s.parties, svc.Name, wants.Backends)
 	s.streams.take(svc.Name, wants.Streams)
 	for _, c := range claims {
-		s.taken[c] = svc.Name
+		if _, first := s.taken[c]; !first {
+			s.taken[c] = wants.holder(c)
+		}
 		switch {
 		case c.redirect:
 			s.redirects[c.host] = svc.Name
@@ -236,6 +244,8 @@ func (e *ConflictError) Hint() string {
 	switch {
 	case e.Has != "":
 		return fmt.Sprintf("say the same as %s, or nothing", e.Winner)
+	case e.Label == "":
+		return "choose another path or domain, share it by the same com.df.serviceGroup on both, or remove " + e.Winner
 	case e.Label == "srcPort":
 		return "choose another port or server name, share it by the same com.df.serviceGroup on both, or remove " + e.Winner
 	}

@@ -46,16 +46,10 @@ type ServerName struct {
 
 // StreamBackend is what a backend has that is not HTTP.
 type StreamBackend struct {
-	// Group is empty for a backend of one service. Otherwise all services of the
-	// group have a backend of the same name, which is one, with the servers of all;
-	// Member tells them apart.
-	Group, Member string
-	// Balance is an algorithm of HAProxy, empty for the default.
-	Balance string
+	// Spread is how connections are spread over the tasks.
+	Spread Spread
 	// TimeoutServer and TimeoutTunnel are 0 for the default.
 	TimeoutServer, TimeoutTunnel time.Duration
-	// Check has HAProxy try to connect to each task now and then.
-	Check bool
 	// Extra is a raw line, which only the operator's switch admits.
 	Extra string
 }
@@ -93,14 +87,6 @@ func streaming(g label.Group) bool {
 	return g.Has("reqMode") && !strings.EqualFold(strings.TrimSpace(g.Text("reqMode", "")), modeHTTP)
 }
 
-// algorithms of balanceGroup. The word static-rr of old means roundrobin, because
-// HAProxy can change the servers of a static algorithm by a reload alone.
-func algorithms() []string {
-	return []string{"roundrobin", "leastconn", "first", "random", "source", staticRR}
-}
-
-const staticRR = "static-rr"
-
 // stream reads the labels of one index whose reqMode is tcp or sni.
 func stream(svc catalog.Service, g label.Group, o Options, mode string) Service {
 	for _, name := range []string{"srcPort", "port"} {
@@ -113,20 +99,14 @@ func stream(svc catalog.Service, g label.Group, o Options, mode string) Service 
 	}
 	s := Stream{
 		Service: svc, Index: g.Index, Port: g.Int("srcPort", 0, 1, 65535), Names: serverNames(g, mode), Order: g.Text("aclName", ""),
-		Group: g.Word("serviceGroup", ""), TimeoutClient: timeout(g, "timeoutClient"), KeepAlive: g.Bool("clitcpka", false),
+		Group: group(g), TimeoutClient: timeout(g, "timeoutClient"), KeepAlive: g.Bool("clitcpka", false),
 	}
 	if slices.Contains(o.Ports, s.Port) {
 		g.Reject("srcPort", "a port that the proxy does not use itself")
 	}
-	if s.Group != "" && (!fileName.MatchString(s.Group) || len(s.Group) > 64) {
-		g.Reject("serviceGroup", "a name of letters, digits, dots, dashes and underscores")
-	}
 	does := &StreamBackend{
-		Group: s.Group, Balance: g.OneOf("balanceGroup", "", algorithms()...), Check: g.Bool("checkTcp", false),
+		Spread:        streamSpread(g),
 		TimeoutServer: timeout(g, "timeoutServer"), TimeoutTunnel: timeout(g, "timeoutTunnel"), Extra: extra(g, o),
-	}
-	if does.Balance == staticRR {
-		does.Balance = "roundrobin"
 	}
 	lookup, outbound := lookup(svc, g)
 	b := Backend{Service: svc.Name, Lookup: lookup, Outbound: outbound, Port: g.Int("port", 0, 1, 65535), Stream: does}
@@ -136,13 +116,11 @@ func stream(svc catalog.Service, g label.Group, o Options, mode string) Service 
 	if s.Group != "" {
 		// No service can have a colon in its name.
 		b.Name = "group:" + s.Group
-		does.Member = svc.Name + "_" + strconv.Itoa(g.Index)
+		b.Share = share(svc, g, does.Spread)
 		scope := "group " + s.Group
 		s.setting(scope, "timeoutServer", does.TimeoutServer)
 		s.setting(scope, "timeoutTunnel", does.TimeoutTunnel)
-		if does.Balance != "" {
-			s.settings = append(s.settings, setting{scope, "balanceGroup", does.Balance})
-		}
+		s.spreadSettings(scope, does.Spread)
 		if does.Extra != "" {
 			g.Reject("backendExtra", "no com.df.serviceGroup beside it")
 		}
@@ -367,14 +345,13 @@ func mergeGroups(services []Service) {
 	merged := map[string]StreamBackend{}
 	for _, svc := range services {
 		for _, b := range svc.Backends {
-			if b.Stream == nil || b.Stream.Group == "" {
+			if b.Stream == nil || b.Share.Group == "" {
 				continue
 			}
 			m := merged[b.Name]
-			m.Balance = cmp.Or(m.Balance, b.Stream.Balance)
+			m.Spread = mergeSpread(m.Spread, b.Stream.Spread)
 			m.TimeoutServer = cmp.Or(m.TimeoutServer, b.Stream.TimeoutServer)
 			m.TimeoutTunnel = cmp.Or(m.TimeoutTunnel, b.Stream.TimeoutTunnel)
-			m.Check = m.Check || b.Stream.Check
 			merged[b.Name] = m
 		}
 	}
@@ -384,7 +361,6 @@ func mergeGroups(services []Service) {
 			if !ok {
 				continue
 			}
-			m.Group, m.Member = b.Stream.Group, b.Stream.Member
 			services[i].Backends = slices.Clone(services[i].Backends)
 			services[i].Backends[j].Stream = &m
 		}

@@ -3,6 +3,7 @@ package route
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -84,8 +85,8 @@ func describeStreams(s Service, err error) string {
 	for _, st := range s.Streams {
 		b := s.Backends[slices.IndexFunc(s.Backends, func(b Backend) bool { return b.Name == st.Backend })]
 		text := fmt.Sprintf("%d %s -> %s %s:%d", st.Port, names(st.Names), b.Name, b.Lookup, b.Port)
-		if b.Stream.Group != "" {
-			text += " of " + b.Stream.Group + " by " + b.Stream.Member + " " + b.Stream.Balance
+		if b.Share.Group != "" {
+			text += " of " + b.Share.Group + " by " + b.Share.Member + " " + b.Stream.Spread.Balance
 		}
 		out = append(out, text)
 	}
@@ -205,18 +206,19 @@ func TestGroupsAgree(t *testing.T) {
 	for range 2 {
 		d := m.Settle(services, nil)
 		for i, member := range []string{"a_0", "b_0"} {
-			want := StreamBackend{Group: "g", Member: member, Balance: "first", TimeoutServer: 7 * time.Second, Check: true}
-			if got := *d.Services[i].Backends[0].Stream; got != want {
-				t.Errorf("got  %+v\nwant %+v", got, want)
+			want := StreamBackend{Spread: Spread{Balance: "first", Check: &Check{}}, TimeoutServer: 7 * time.Second}
+			got := d.Services[i].Backends[0]
+			if !reflect.DeepEqual(*got.Stream, want) || got.Share.Group != "g" || got.Share.Member != member {
+				t.Errorf("got  %+v of %+v\nwant %+v of %s", *got.Stream, got.Share, want, member)
 			}
 		}
-		if got := *d.Services[2].Backends[0].Stream; got != (StreamBackend{}) {
+		if got := *d.Services[2].Backends[0].Stream; !reflect.DeepEqual(got, StreamBackend{}) {
 			t.Errorf("one without a group got %+v", got)
 		}
 	}
 	// What a member brought leaves with it, although the labels of the others were read before.
 	d := m.Settle(services[:1], nil)
-	if got := *d.Services[0].Backends[0].Stream; got.Check || got.TimeoutServer != 0 {
+	if got := *d.Services[0].Backends[0].Stream; got.Spread.Check != nil || got.TimeoutServer != 0 {
 		t.Errorf("what a former member wanted stays: %+v", got)
 	}
 }

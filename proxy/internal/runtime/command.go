@@ -90,6 +90,15 @@ func SetWeight(backend, server string, weight int) Command {
 	return c
 }
 
+// SetMaxConn sets how many connections a server gets at a time; 0 is any number.
+func SetMaxConn(backend, server string, n int) Command {
+	c := command("set maxconn server", servername(backend, server), literal(strconv.Itoa(n)))
+	if n < 0 {
+		c.err = argument("maxconn", strconv.Itoa(n), "0 or more")
+	}
+	return c
+}
+
 // AddMapEntries appends entries to a map, known by its file name (or virt@ name)
 // in the configuration. An entry whose key is there already is added all the
 // same, and not seen by look-ups. More than HAProxy takes at once is refused with

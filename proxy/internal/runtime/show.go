@@ -142,6 +142,7 @@ type Info struct {
 	Pid     int
 	Version string
 	Uptime  time.Duration // in whole seconds
+	MaxConn int           // connections at a time, of all frontends together
 }
 
 // ShowInfo returns the process at the other end of the socket. Its pid is
@@ -163,10 +164,11 @@ func parseInfo(text string) (Info, error) {
 	}
 	pid, err1 := strconv.Atoi(fields["Pid"])
 	uptime, err2 := strconv.Atoi(fields["Uptime_sec"])
-	if err := errors.Join(err1, err2); err != nil {
+	maxConn, err3 := strconv.Atoi(fields["Maxconn"])
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return Info{}, fmt.Errorf("haproxy: show info: %w", err)
 	}
-	return Info{Pid: pid, Version: fields["Version"], Uptime: time.Duration(uptime) * time.Second}, nil
+	return Info{Pid: pid, Version: fields["Version"], Uptime: time.Duration(uptime) * time.Second, MaxConn: maxConn}, nil
 }
 
 // ShowMap returns the entries of a map in the order in which they are kept.
