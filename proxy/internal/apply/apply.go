@@ -155,6 +155,9 @@ func (h *HAProxy) readBack(ctx context.Context, f *config.File) error {
 	}
 	f.Maps = map[string][]route.Entry{}
 	for _, name := range config.MapNames() {
+		if !strings.Contains(f.Frame, h.path(name)) {
+			continue // HAProxy knows none of which no rule speaks
+		}
 		entries, err := h.o.Worker.ShowMap(ctx, h.path(name))
 		if err != nil {
 			return err

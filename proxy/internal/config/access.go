@@ -18,7 +18,7 @@ import (
 // mostHops is how many trusted proxies in a row are looked through.
 const mostHops = 4
 
-// client writes the client's address into a variable. Behind trusted proxies each
+// client writes the client's address into a variable, for the backends that ask for it. Behind trusted proxies each
 // added the address that it saw at the end of X-Forwarded-For, so that the list is
 // read from its end, and no further than it was written by somebody trusted: a hop
 // counts only if the one before it is known, and trusted.

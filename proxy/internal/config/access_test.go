@@ -128,6 +128,7 @@ var accessLines = regexp.MustCompile(`^(|  localpeer waggle|peers waggle|  peer 
 	`  parse-resolv-conf|  resolve_retries 2|  timeout (resolve|retry) 1000|  hold valid 1000|` +
 	`backend web-be80_0 from waggle|  server 10.0.0.2 10.0.0.2:80( send-proxy(-v2)?)?|` +
 	`  http-request deny deny_status 403 if !?\{ var\(txn.client\) -m ip -f /x/web-be80_0[.](allowed|denied)[.]acl \}|` +
+	`  http-request set-var\(txn.client\) src|` +
 	`  http-request track-sc0 var\(txn.client\),ipmask\(32,64\)|  http-request deny deny_status 429 if \{ sc_http_req_rate\(0\) gt [0-9]+ \}|` +
 	`  stick-table type ipv6 size 100000 expire [0-9]+s peers waggle store http_req_rate\([0-9]+s\)|` +
 	`  http-request set-var\(txn.origin\) req.fhdr\(origin\) if \{ req.fhdr\(origin\) -m str --( [a-z0-9+.-]+://[a-z0-9._-]+(:[0-9]+)?){1,40} \}|` +

@@ -88,7 +88,7 @@ func goldenServices(t testing.TB) []goldenService {
 // others are services that no text of another one may touch: they are older.
 func others() []catalog.Service {
 	return readServices("first servicePath=/first\nfirst port=80\nfirst setReqHeader=X-First 1\n" +
-		"second serviceDomain=second.example.com\nsecond port=80\nsecond servicePathExclude=/no\n" +
+		"second serviceDomain=second.example.com\nsecond port=80\nsecond servicePathExclude=/no\nsecond redirectFromDomain=old.example.com\n" +
 		"third reqMode=sni\nthird srcPort=7\nthird port=7\nthird servicePath=third.example.com\n")
 }
 

@@ -172,7 +172,7 @@ func NewRenderer(s Settings) (*Renderer, error) {
 // Render returns the configuration of services. addresses returns the present ones
 // of a backend of a service.
 func (r *Renderer) Render(services []route.Service, tables route.Tables, addresses func(route.Service, route.Backend) []netip.Addr) (File, error) {
-	if shown := (route.Tables{Chains: tables.Chains, Listeners: tables.Listeners}); r.dirty || !reflect.DeepEqual(shown, r.tables) {
+	if shown := (route.Tables{Chains: tables.Chains, Listeners: tables.Listeners, Redirects: tables.Redirects}); r.dirty || !reflect.DeepEqual(shown, r.tables) {
 		frame, err := renderFrame(r.settings, shown)
 		if err != nil {
 			return File{}, err

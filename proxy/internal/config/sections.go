@@ -141,11 +141,13 @@ func renderFrame(s Settings, t route.Tables) (string, error) {
 func services(w *scratch, s Settings, t route.Tables) {
 	const name = "services"
 	chains := t.Chains
-	w.section(parser.Frontends, name, &models.FrontendBase{
-		Name: name, From: Defaults, DefaultBackend: NoBackend,
-		Forwardfor: &models.Forwardfor{Enabled: pointer(enabled)},
-		LogFormat:  s.logFormat(), ErrorLogFormat: s.errorLogFormat(),
-	})
+	base := &models.FrontendBase{
+		Name: name, From: Defaults, DefaultBackend: NoBackend, LogFormat: s.logFormat(), ErrorLogFormat: s.errorLogFormat(),
+	}
+	if len(s.TrustedProxies) > 0 {
+		base.Forwardfor = &models.Forwardfor{Enabled: pointer(enabled)}
+	}
+	w.section(parser.Frontends, name, base)
 	secure := secureBinds(s, t.Listeners)
 	for _, b := range s.Binds {
 		if !b.TLS || slices.Contains(secure, b) {
@@ -165,19 +167,27 @@ func services(w *scratch, s Settings, t route.Tables) {
 	}
 	variable("path", "path", "", "")
 	variable("host", "req.hdr(host),host_only,rtrim(.),lower", "", "")
-	variable("to", "var(txn.host),map_str("+s.MapPath(RedirectsMap)+")", "", "")
-	rule(models.HTTPRequestRule{
-		Type: "redirect", RedirType: "prefix", RedirValue: "%[ssl_fc,iif(https,http)]://%[var(txn.to)]", RedirCode: pointer(int64(301)),
-		Cond: "if", CondTest: "{ var(txn.to) -m found }",
-	})
-	variable("class", "var(txn.host),map_str("+s.MapPath(HostsMap)+")", "", "")
-	variable("class", "var(txn.host),map_end("+s.MapPath(WildcardsMap)+")", "unless", "{ var(txn.class) -m found }")
-	// Without a class there is no expression, and the variable stays unset.
-	variable("backend", "var(txn.class),concat(,txn.path),map_beg("+s.MapPath(PathsMap)+")", "", "")
-	variable("backend", "var(txn.path),map_beg("+s.MapPath(PathsMap)+")", "unless", "{ var(txn.backend) -m found }")
-	client(rule, s.TrustedProxies)
+	if len(t.Redirects) > 0 {
+		variable("to", "var(txn.host),map_str("+s.MapPath(RedirectsMap)+")", "", "")
+		rule(models.HTTPRequestRule{
+			Type: "redirect", RedirType: "prefix", RedirValue: "%[ssl_fc,iif(https,http)]://%[var(txn.to)]", RedirCode: pointer(int64(301)),
+			Cond: "if", CondTest: "{ var(txn.to) -m found }",
+		})
+	}
+	// Each expression that finds nothing leaves the variable as it is. A host of its own
+	// has in its class what the wildcards that cover it have.
+	const still = "{ var(txn.backend) -m found }"
+	find := ",concat(,txn.path),map_beg(" + s.MapPath(PathsMap) + ")"
+	variable("backend", "var(txn.host),map_str("+s.MapPath(HostsMap)+")"+find, "", "")
+	variable("backend", "var(txn.host),map_end("+s.MapPath(WildcardsMap)+")"+find, "unless", still)
+	variable("backend", "var(txn.path),map_beg("+s.MapPath(PathsMap)+")", "unless", still)
 	unless := untrusted(s.TrustedProxies)
-	rule(models.HTTPRequestRule{Type: "del-header", HdrName: "x-forwarded-for", Cond: unless.cond, CondTest: unless.test})
+	if unless.cond == "" {
+		rule(models.HTTPRequestRule{Type: "set-header", HdrName: "x-forwarded-for", HdrFormat: "%[src]"})
+	} else {
+		// What HAProxy adds comes behind what they say.
+		rule(models.HTTPRequestRule{Type: "del-header", HdrName: "x-forwarded-for", Cond: unless.cond, CondTest: unless.test})
+	}
 	rule(models.HTTPRequestRule{Type: "set-header", HdrName: "x-forwarded-proto", HdrFormat: "%[ssl_fc,iif(https,http)]", Cond: unless.cond, CondTest: unless.test})
 	// A request that may have been worked on must not be sent again.
 	rule(models.HTTPRequestRule{Type: "disable-l7-retry", Cond: "unless", CondTest: "{ method GET HEAD OPTIONS }"})
@@ -292,6 +302,9 @@ func handle(w *scratch, s Settings, name string, h route.Handling) {
 	}
 	deny := func(test string) {
 		rule(models.HTTPRequestRule{Type: "deny", DenyStatus: pointer(int64(403)), Cond: "if", CondTest: test})
+	}
+	if h.Access.AsksForClient() {
+		client(rule, s.TrustedProxies)
 	}
 	addressRules(w, s, name, h.Access)
 	if h.VerifyClient {

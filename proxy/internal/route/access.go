@@ -22,6 +22,11 @@ type Access struct {
 	SendProxy int
 }
 
+// AsksForClient reports whether the client's address decides, or is told.
+func (a Access) AsksForClient() bool {
+	return a.Allowed != nil || a.Denied != nil || a.Limit != nil || a.Forward != nil
+}
+
 // access reads who gets into a destination.
 func access(svc catalog.Service, g label.Group, o Options) Access {
 	return Access{
