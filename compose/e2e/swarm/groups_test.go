@@ -2,10 +2,20 @@ package swarm
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
+	"math/big"
+	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +51,15 @@ func groupTable() []group {
 			return errors.Join(w.status(ctx, "/redirects", host("www.example.com"), http.StatusPermanentRedirect), w.header(ctx, "/redirects", "Location", "https://m1/redirects"))
 		}},
 		{"sticky", stack.Labels("/sticky", "sessionType", "sticky-server"), 2, pinned},
+		{"auth", stack.Labels("/auth", "users", "ann:open"), 1, func(ctx context.Context, w *world, g group) error {
+			ann := http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte("ann:open"))}}
+			return errors.Join(w.from(ctx, g, "/auth", ann), w.status(ctx, "/auth", nil, http.StatusUnauthorized))
+		}},
+		{"stable", stack.Labels("/canary", "serviceGroup", "canary", "weight", "80"), 2, func(context.Context, *world, group) error { return nil }},
+		{"canary", stack.Labels("/canary", "serviceGroup", "canary", "weight", "20"), 1, shared},
+		{"tls", stack.Labels("/", "serviceDomain", "tls.groups.example.com", "serviceCert", selfSigned("tls.groups.example.com")), 1, func(ctx context.Context, w *world, g group) error {
+			return w.secure(ctx, g, "tls.groups.example.com")
+		}},
 		{"tcp", stack.Labels("", "reqMode", "tcp", "srcPort", "7001"), 1, func(ctx context.Context, w *world, g group) error {
 			var text string
 			err := w.Inside(ctx, stack.Manager, "waggle_proxy", 7001, "/", &text)
@@ -143,6 +162,77 @@ func pinned(ctx context.Context, w *world, g group) error {
 		return fmt.Errorf("with the cookie %q heard %v", cookie, heard)
 	}
 	return nil
+}
+
+// shared is an error unless the canary answers a fifth of the requests, although it has
+// a third of the tasks.
+func shared(ctx context.Context, w *world, g group) error {
+	const requests = 100
+	canary := 0
+	for range requests {
+		res, body, err := w.Ask(ctx, stack.Manager, "/"+g.name, nil)
+		if err != nil || res.StatusCode != http.StatusOK {
+			return fmt.Errorf("the group answers %v: %w", res, err)
+		}
+		if strings.Contains(body, g.service()+".") {
+			canary++
+		}
+	}
+	if canary < 15 || canary > 25 {
+		return fmt.Errorf("the canary answers %d of %d requests, want about 20", canary, requests)
+	}
+	return nil
+}
+
+// selfSigned returns a certificate for a name with its key, as PEM.
+func selfSigned(name string) string {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	template := x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{name}, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, &template, &template, key.Public(), key)
+	if err != nil {
+		panic(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		panic(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})) + string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
+}
+
+// secure is an error unless the group answers by TLS with the certificate of a name.
+func (w *world) secure(ctx context.Context, g group, name string) error {
+	dial, err := w.Within(ctx, stack.Manager, "waggle_proxy")
+	if err != nil {
+		return err
+	}
+	var served []string
+	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return dial(ctx, network, "127.0.0.1:443")
+		},
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true, VerifyConnection: func(c tls.ConnectionState) error { //nolint:gosec // its name is what is looked at
+			served = c.PeerCertificates[0].DNSNames
+			return nil
+		}},
+	}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+name+"/", nil)
+	if err != nil {
+		return err
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err == nil && (res.StatusCode != http.StatusOK || !strings.Contains(string(body), g.service()+".") || !slices.Equal(served, []string{name})) {
+		err = fmt.Errorf("with the certificate of %q: %d %q", served, res.StatusCode, body)
+	}
+	return err
 }
 
 // handshake begins TLS with a port of the manager's proxy that is not published.

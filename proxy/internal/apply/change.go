@@ -238,7 +238,7 @@ func newMetrics(reg prometheus.Registerer) metrics {
 	m := metrics{
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "waggle", Subsystem: "proxy", Name: "reloads_total",
-			Help: "Reloads of HAProxy by reason: start (its state was not known), frame (a setting, port or condition), backend (one does something else, or a new one what no other does), server (another option of the servers of a backend), version (a new backend, and HAProxy is older than 3.4), certificate (one too large for a change at run time), runtime (a change at run time failed), failed. The log names the backends.",
+			Help: "Reloads of HAProxy by reason: start (its state was not known), frame (a setting, port, condition or user list, the first redirect or certificate), backend (one does something else, or a new one what no other does), server (another option of the servers of a backend), version (a new backend, and HAProxy is older than 3.4), certificate (one too large for a change at run time), runtime (a change at run time failed), failed. The log names the backends.",
 		}, []string{"reason"}),
 		changes: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: "waggle", Subsystem: "proxy", Name: "runtime_changes_total",

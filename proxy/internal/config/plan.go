@@ -74,7 +74,7 @@ type Abilities struct {
 
 // The reasons for which a plan wants a reload.
 const (
-	// ReloadFrame: a setting, a port, or the order of routes that needs conditions.
+	// ReloadFrame: a setting, a port, a condition or user list, the first redirect or certificate.
 	ReloadFrame = "frame"
 	// ReloadBackend: a backend does something else than before, or a new one
 	// something that no other does.

@@ -364,7 +364,7 @@ func serverOptions(b route.Backend, caDir string) []string {
 	if b.Stream != nil {
 		h.Spread = b.Stream.Spread
 	}
-	out := append(accessOptions(h.Access), spreadOptions(h.Spread, h.ServerName)...)
+	out := append(spreadOptions(h.Spread, h.ServerName), accessOptions(h.Access)...)
 	if h.TLS {
 		out = append(out, "ssl")
 		if !h.Verify {
