@@ -171,6 +171,7 @@ func TestAServiceGetsNoNamesOfOthers(t *testing.T) {
 		{"another service's", []string{"bank.com"}, map[string][]string{"bank.com": {"bank"}}, "only  not: bank.com belongs to bank by its com.df.serviceDomain"},
 		{"a wildcard over another's", []string{"*.bank.com", "shop.com"}, map[string][]string{"www.bank.com": {"bank"}}, "only shop.com but: www.bank.com belongs to bank by its com.df.serviceDomain"},
 		{"below another's wildcard", []string{"www.bank.com"}, map[string][]string{"*.bank.com": {"bank"}}, "only  not: *.bank.com belongs to bank by its com.df.serviceDomain"},
+		{"its own, below another's wildcard", []string{"www.bank.com"}, map[string][]string{"*.bank.com": {"bank"}, "www.bank.com": {"shop"}}, "only www.bank.com"},
 		{"another's is deeper than the wildcard", []string{"*.bank.com"}, map[string][]string{"a.b.bank.com": {"bank"}, "bank.com": {"bank"}}, "only *.bank.com"},
 		{"no host name", []string{"not a name"}, nil, "only  not: it has no host name"},
 	} {

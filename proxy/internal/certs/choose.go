@@ -223,8 +223,12 @@ func (e *Entry) take(taken map[string]string, hosts map[string][]string) {
 }
 
 // foreign returns a host that a certificate's name covers and that other services are
-// routed by, but not its own.
+// routed by, but not its own. A host of its own comes before others' wildcards, as its
+// requests do.
 func foreign(name, service string, hosts map[string][]string) (host, other string) {
+	if slices.Contains(hosts[name], service) && !strings.HasPrefix(name, "*") {
+		return "", ""
+	}
 	var found []string
 	for h, services := range hosts {
 		if covers(name, h) && !slices.Contains(services, service) {
