@@ -45,6 +45,8 @@ const (
 	checkLimit = 15 * time.Second
 	// grace is what follows Drain: first SIGTERM, and that much later SIGKILL.
 	grace = 2 * time.Second
+	// drained is how often it is looked at the end whether clients are still connected.
+	drained = 100 * time.Millisecond
 	// hopeless is how many failed starts in a row condemn a configuration that
 	// passes the check.
 	hopeless = 5
@@ -140,9 +142,21 @@ type supervisor struct {
 func (s *supervisor) run(ctx context.Context, ended <-chan os.Signal) {
 	now := time.Now()
 	s.haproxy.due, s.controller.due = now, now
+	// HAProxy takes its time to end although nobody is connected any more, seconds if it
+	// counts clients, and until it has ended nobody else can have its ports.
+	look := time.NewTicker(drained)
+	defer look.Stop()
+	look.Stop()
+	var ports map[string]bool
+	end := func() { s.signal(s.haproxy, syscall.SIGTERM) }
 	stages := []stage{
-		{0, func() { s.signal(s.controller, syscall.SIGTERM); s.signal(s.haproxy, syscall.SIGUSR1) }},
-		{s.o.Drain, func() { s.signal(s.haproxy, syscall.SIGTERM) }},
+		{0, func() {
+			ports = listensOn(s.haproxy.group)
+			look.Reset(drained)
+			s.signal(s.controller, syscall.SIGTERM)
+			s.signal(s.haproxy, syscall.SIGUSR1)
+		}},
+		{s.o.Drain, end},
 		{grace, s.killAll},
 	}
 	wake := time.NewTimer(0)
@@ -155,6 +169,11 @@ func (s *supervisor) run(ctx context.Context, ended <-chan os.Signal) {
 			s.o.Log.Info("stopping", "drain", s.o.Drain)
 			wake.Reset(0)
 		case <-ended:
+		case <-look.C:
+			if !busy(ports) {
+				look.Stop()
+				end()
+			}
 		case <-wake.C:
 			if s.stopping && len(stages) > 0 {
 				stages[0].act()

@@ -422,6 +422,22 @@ func TestAStopLetsRequestsFinish(t *testing.T) {
 	}
 }
 
+// A section of peers, and with it a table of clients, keeps HAProxy from ending for
+// seconds in which nobody has its ports.
+func TestAStopWithoutClientsIsShort(t *testing.T) {
+	s := start(t, "")
+	s.answers(t, http.StatusServiceUnavailable)
+	s.controller(t, 0)
+	began := time.Now()
+	kill(t, s.cmd.Process.Pid, syscall.SIGTERM)
+	if err := s.ended(); err != nil {
+		t.Errorf("the supervisor ended with %v", err)
+	}
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
 func TestAStopHasAnEnd(t *testing.T) {
 	s, release, answered := slowly(t, 200*time.Millisecond)
 	defer release()
