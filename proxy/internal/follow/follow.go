@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math"
 	"net"
 	"net/netip"
 	"slices"
@@ -216,16 +215,21 @@ func (f *Follower) publish(all *state) {
 }
 
 // byLateness orders what is due: first what was never asked since it changed, then
-// who waits longest, measured in its own interval, so that names of the slow sort
-// hold up none of the fast sort and are not starved by them.
+// pending names whose tasks run, then who waits longest, measured in its own interval,
+// so that names of the slow sort hold up none of the fast sort and are not starved by
+// them.
 func byLateness(now time.Time) func(a, b *entry) int {
-	late := func(e *entry) float64 {
-		if e.fresh {
-			return math.Inf(1)
+	rank := func(e *entry) int {
+		switch {
+		case e.fresh:
+			return 0
+		case e.runs(now):
+			return 1
 		}
-		return float64(now.Sub(e.next)) / float64(e.every)
+		return 2
 	}
+	late := func(e *entry) float64 { return float64(now.Sub(e.next)) / float64(e.every) }
 	return func(a, b *entry) int {
-		return cmp.Or(cmp.Compare(late(b), late(a)), a.next.Compare(b.next), cmp.Compare(a.key, b.key))
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(late(b), late(a)), a.next.Compare(b.next), cmp.Compare(a.key, b.key))
 	}
 }

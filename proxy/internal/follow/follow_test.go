@@ -575,3 +575,33 @@ func TestSameAnswerInAnotherOrderIsNoChange(t *testing.T) {
 		}
 	})
 }
+
+func TestANameWhoseTasksRunIsAskedBeforeThoseOnlyToBeStarted(t *testing.T) {
+	inWorld(t, func(w *world) {
+		targets := map[string]Target{}
+		for i := range 100 {
+			name := fmt.Sprintf("tasks.s%d.", i)
+			targets[name] = Target{Name: name, Expected: true, Moving: true}
+		}
+		w.Set(targets)
+		w.pass(5 * time.Second)
+		for i := range 40 {
+			// A task begins to run; the catalog knows at once, DNS of this node a
+			// gossip later.
+			name, addr := fmt.Sprintf("tasks.s%d.", i), fmt.Sprintf("10.0.0.%d", i+1)
+			targets[name] = Target{Name: name, Expected: true, Moving: true, Tasks: list(addr)}
+			w.Set(targets)
+			w.pass(150 * time.Millisecond)
+			w.zone.set(name, addr)
+			w.pass(100 * time.Millisecond)
+			w.has(name, addr)
+		}
+		from := time.Now()
+		w.pass(10 * time.Second)
+		for i := 40; i < 100; i++ {
+			if n := len(w.zone.since(fmt.Sprintf("tasks.s%d.", i), from)); n < 3 {
+				t.Errorf("s%d, which is still to be started, was asked %d times in 10 s", i, n)
+			}
+		}
+	})
+}

@@ -19,6 +19,7 @@ const (
 
 	fast      = 3 * time.Second // how long a change is followed closely
 	pending   = 20 * time.Millisecond
+	upcoming  = 50 * time.Millisecond // a pending name whose tasks the catalog shows to run
 	closely   = 25 * time.Millisecond
 	inMotion  = 250 * time.Millisecond
 	quiet     = 3 * time.Second
@@ -28,7 +29,9 @@ const (
 	perQuiet  = 5 * time.Millisecond    // and 200 for all quiet ones
 
 	// Look-ups that stayed without an answer: never above rate+burst = 40 in any
-	// second. The last tokens are for names that are asked for the first time.
+	// second. The last tokens are for names that are asked for the first time, and
+	// for those whose tasks run: that one is answered any moment, while of many that
+	// are only to be started hardly any is.
 	rate     = 34
 	burst    = 6
 	reserved = 2
@@ -75,6 +78,22 @@ type entry struct {
 
 // waits says that an answer is due and missing.
 func (e *entry) waits() bool { return e.target.Expected && !e.answered }
+
+// runs says that the catalog shows running tasks of a name without an answer, and
+// since so lately that DNS may not have heard of them yet.
+func (e *entry) runs(now time.Time) bool {
+	return e.waits() && len(e.target.Tasks) > 0 && e.waited(now) < fast
+}
+
+// waited is how long an answer has been missing, as far as it matters: a name that
+// changed is as good as new.
+func (e *entry) waited(now time.Time) time.Duration {
+	age := now.Sub(e.changed)
+	if !e.failing.IsZero() {
+		age = min(age, now.Sub(e.failing))
+	}
+	return age
+}
 
 // moves says that the answer may change any moment.
 func (e *entry) moves() bool {
@@ -206,15 +225,13 @@ func (s *state) expire(now time.Time) {
 func (s *state) interval(e *entry, now time.Time) time.Duration {
 	age := now.Sub(e.changed)
 	switch {
+	case e.runs(now):
+		return upcoming
+	case e.waits() && e.waited(now) < fast:
+		return pending
 	case e.waits():
-		if !e.failing.IsZero() {
-			age = min(age, now.Sub(e.failing))
-		}
-		if age < fast {
-			return pending
-		}
 		// 100 ms after 3 s, a second after half a minute.
-		return min(age/30, quiet)
+		return min(e.waited(now)/30, quiet)
 	case !e.answered && len(e.addrs) > 0:
 		return inMotion // an error, while addresses are still held
 	case !e.answered:
@@ -258,7 +275,7 @@ func (s *state) due(now time.Time) ([]lookup, time.Duration) {
 		}
 		paid := !e.answered
 		leave := reserved
-		if e.fresh {
+		if e.fresh || e.runs(now) {
 			leave = 0
 		}
 		if paid && !s.tokens.take(now, leave) {
