@@ -25,6 +25,7 @@ func newEngine(host string) *Engine {
 	path := strings.TrimPrefix(host, "unix://")
 	var d net.Dialer
 	return &Engine{&http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
+		MaxIdleConnsPerHost: 16,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return d.DialContext(ctx, "unix", path) },
 	}}}
 }
@@ -89,6 +90,7 @@ func (e *Engine) Remove(ctx context.Context, name string) error {
 // Task is a task that is meant to run.
 type Task struct {
 	ID, NodeID   string
+	ServiceID    string
 	Slot         int
 	DesiredState string
 	Status       struct {
@@ -97,15 +99,29 @@ type Task struct {
 	}
 }
 
-// Tasks returns the tasks of a service that are meant to run.
-func (e *Engine) Tasks(ctx context.Context, service string) ([]Task, error) {
-	filters, err := json.Marshal(map[string][]string{"service": {service}, "desired-state": {"running"}})
+// Tasks returns the tasks of services that are meant to run.
+func (e *Engine) Tasks(ctx context.Context, services ...string) ([]Task, error) {
+	filters, err := json.Marshal(map[string][]string{"service": services, "desired-state": {"running"}})
 	if err != nil {
 		return nil, err
 	}
 	var out []Task
 	err = e.call(ctx, http.MethodGet, "/tasks?filters="+url.QueryEscape(string(filters)), nil, &out)
 	return out, err
+}
+
+// Names returns the names of all services by their IDs.
+func (e *Engine) Names(ctx context.Context) (map[string]string, error) {
+	var list []struct {
+		ID   string
+		Spec struct{ Name string }
+	}
+	err := e.call(ctx, http.MethodGet, "/services", nil, &list)
+	names := make(map[string]string, len(list))
+	for _, s := range list {
+		names[s.ID] = s.Spec.Name
+	}
+	return names, err
 }
 
 // Running waits until a service has so many running tasks and no others, and

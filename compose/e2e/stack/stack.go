@@ -236,6 +236,23 @@ func (s *Stack) Get(ctx context.Context, node, path string) (int, string, error)
 	return ask(ctx, s.http, http.MethodGet, "http://"+node+path, "")
 }
 
+// Client asks ports of the nodes and keeps so many connections, for whoever asks more
+// often than new ones are worth.
+func (s *Stack) Client(connections int) *http.Client {
+	return &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DialContext: s.lab.DialContext, MaxIdleConnsPerHost: connections}}
+}
+
+// Status is Get by such a client, for the status alone.
+func (s *Stack) Status(ctx context.Context, client *http.Client, node, path string) (int, error) {
+	status, _, err := ask(ctx, client, http.MethodGet, "http://"+node+path, "")
+	return status, err
+}
+
+// NodeID is what Swarm calls a node.
+func (s *Stack) NodeID(ctx context.Context, node string) (string, error) {
+	return s.lab.Node(node).Docker(ctx, "info", "--format", "{{.Swarm.NodeID}}")
+}
+
 func ask(ctx context.Context, client *http.Client, method, url, token string) (int, string, error) {
 	req, err := http.NewRequestWithContext(ctx, method, url, nil)
 	if err != nil {
