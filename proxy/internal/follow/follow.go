@@ -162,7 +162,7 @@ func (f *Follower) Run(ctx context.Context) error {
 
 // look asks once.
 func (f *Follower) look(ctx context.Context, l lookup) result {
-	ctx, cancel := context.WithTimeout(ctx, deadline)
+	ctx, cancel := context.WithTimeout(ctx, l.deadline)
 	defer cancel()
 	began := time.Now()
 	addrs, err := f.resolver.LookupNetIP(ctx, "ip4", l.name)
@@ -223,7 +223,7 @@ func byLateness(now time.Time) func(a, b *entry) int {
 		switch {
 		case e.fresh:
 			return 0
-		case e.runs(now):
+		case e.runs():
 			return 1
 		}
 		return 2

@@ -605,3 +605,96 @@ func TestANameWhoseTasksRunIsAskedBeforeThoseOnlyToBeStarted(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatTheCatalogCallsRunningIsKeptWhileDNSIsSilent(t *testing.T) {
+	for name, silence := range map[string]any{
+		"no such name": "", // as when a node that is too busy to gossip counts as gone
+		"an error":     errors.New("server failure"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				w.zone.set("tasks.web.", "10.0.0.1 10.0.0.2")
+				target := Target{Name: "tasks.web.", Expected: true, Tasks: list("10.0.0.1 10.0.0.2")}
+				w.Set(map[string]Target{"w": target})
+				w.pass(time.Second)
+				w.zone.set("tasks.web.", silence)
+				w.pass(time.Minute)
+				w.has("w", "10.0.0.1 10.0.0.2")
+				target.Tasks = list("10.0.0.1")
+				w.Set(map[string]Target{"w": target})
+				w.pass(10 * time.Second)
+				w.has("w", "10.0.0.1")
+				w.zone.set("tasks.web.", "10.0.0.3")
+				w.pass(300 * time.Millisecond)
+				w.has("w", "10.0.0.3")
+				w.zone.set("tasks.web.", silence)
+				target.Tasks = nil
+				w.Set(map[string]Target{"w": target})
+				w.pass(11 * time.Second)
+				w.has("w", "")
+			})
+		})
+	}
+}
+
+func TestABusyEngineAnswersLate(t *testing.T) {
+	inWorld(t, func(w *world) {
+		targets := map[string]Target{}
+		for i := range 200 {
+			name, addr := fmt.Sprintf("tasks.s%d.", i), fmt.Sprintf("10.0.0.%d", i+1)
+			w.zone.set(name, addr)
+			targets[name] = Target{Name: name, Expected: true, Tasks: list(addr)}
+		}
+		w.Set(targets)
+		w.pass(20 * time.Second)
+		pokes := w.pokes
+		for name := range targets {
+			w.zone.slow(name, 200*time.Millisecond)
+		}
+		for i := range 100 {
+			name := fmt.Sprintf("tasks.pending%d.", i)
+			w.zone.slow(name, time.Second) // forwarded to a resolver that stalls
+			targets[name] = Target{Name: name, Expected: true, Moving: true}
+		}
+		w.Set(targets)
+		w.pass(30 * time.Second)
+		if w.pokes != pokes {
+			t.Errorf("poked %d times though no service changed", w.pokes-pokes)
+		}
+		// One comes up: its answer is late, and is awaited.
+		w.zone.slow("tasks.pending7.", 200*time.Millisecond)
+		w.zone.set("tasks.pending7.", "10.0.1.7")
+		targets["tasks.pending7."] = Target{Name: "tasks.pending7.", Expected: true, Moving: true, Tasks: list("10.0.1.7")}
+		w.Set(targets)
+		w.pass(400 * time.Millisecond)
+		w.has("tasks.pending7.", "10.0.1.7")
+
+		// And for some time Docker answers nothing at all.
+		for name := range targets {
+			w.zone.slow(name, time.Hour)
+		}
+		w.pass(30 * time.Second)
+		for name := range targets {
+			w.zone.slow(name, 0)
+		}
+		w.zone.set("tasks.s9.", "10.0.2.9")
+		w.pass(3 * time.Second)
+		w.has("tasks.s9.", "10.0.2.9")
+		w.has("tasks.s10.", "10.0.0.11")
+	})
+}
+
+func TestALookUpThatIsLostHidesNoRemoval(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.zone.set("tasks.web.", "10.0.0.1 10.0.0.2")
+		w.zone.slow("tasks.web.", 0)
+		w.Set(map[string]Target{"w": {Name: "tasks.web.", Expected: true, Moving: true, Tasks: list("10.0.0.1 10.0.0.2")}})
+		w.pass(time.Second)
+		w.zone.slow("tasks.web.", time.Hour)
+		w.pass(30 * time.Millisecond)
+		w.zone.slow("tasks.web.", 0)
+		w.zone.set("tasks.web.", "10.0.0.2")
+		w.pass(150 * time.Millisecond)
+		w.has("w", "10.0.0.2")
+	})
+}

@@ -16,7 +16,7 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "waggle_proxy_lookup_duration_seconds",
 			Help:    "How long look-ups of task addresses took.",
-			Buckets: []float64{.0002, .0005, .001, .002, .005, .01, .02, .04, .06},
+			Buckets: []float64{.0002, .0005, .001, .002, .005, .01, .02, .04, .06, .12, .25, .5},
 		}),
 	}
 	for _, result := range []string{"answer", "empty", "timeout", "error"} {

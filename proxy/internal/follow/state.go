@@ -11,11 +11,17 @@ import (
 // under a millisecond; a name without tasks it forwards to the node's resolver,
 // which stalls for seconds above some 50 of them per second.
 const (
-	deadline  = 60 * time.Millisecond
+	// A name without tasks is forwarded, and the answer is of no use when it is late.
+	forwarded = 60 * time.Millisecond
+	// A name with tasks is answered by Docker itself, late if a busy engine starts
+	// many containers. Then patience is the only way to an answer.
+	patient   = 500 * time.Millisecond
 	maxFlying = 16
 	// A pending name may have that many look-ups under way: the forwarded ones
 	// can hang while the service has come up.
 	maxOfOneName = 3
+	// second is when one that does not come back gets company.
+	second = 100 * time.Millisecond
 
 	fast      = 3 * time.Second // how long a change is followed closely
 	pending   = 20 * time.Millisecond
@@ -45,6 +51,8 @@ type lookup struct {
 	number uint64
 	// paid says that it took a token, which an answer gives back.
 	paid bool
+	// deadline is how long its answer is awaited.
+	deadline time.Duration
 }
 
 // result is how a look-up ended: addresses, none, or an error.
@@ -79,10 +87,14 @@ type entry struct {
 // waits says that an answer is due and missing.
 func (e *entry) waits() bool { return e.target.Expected && !e.answered }
 
-// runs says that the catalog shows running tasks of a name without an answer, and
-// since so lately that DNS may not have heard of them yet.
-func (e *entry) runs(now time.Time) bool {
-	return e.waits() && len(e.target.Tasks) > 0 && e.waited(now) < fast
+// runs says that the catalog shows running tasks of a name without an answer: DNS has
+// not heard of them yet, or has no time.
+func (e *entry) runs() bool { return e.waits() && len(e.target.Tasks) > 0 }
+
+// holds says that the last answer is held on to, and the catalog calls some of it
+// running, so that it is Docker who does not get round to answering.
+func (e *entry) holds() bool {
+	return e.runs() && slices.ContainsFunc(e.addrs, func(a netip.Addr) bool { return slices.Contains(e.target.Tasks, a) })
 }
 
 // waited is how long an answer has been missing, as far as it matters: a name that
@@ -107,8 +119,9 @@ type state struct {
 	tokens  bucket
 	number  uint64
 	flying  int
-	// moving is how many were in motion when last counted.
-	moving int
+	// moving is how many were in motion when last counted, holding how many hold on to
+	// what Docker does not answer.
+	moving, holding int
 }
 
 func newState() *state {
@@ -143,13 +156,13 @@ func (s *state) replace(targets map[string]Target, now time.Time) {
 func (s *state) take(r result, now time.Time) {
 	s.flying--
 	answered := r.err == nil && len(r.addrs) > 0
+	e := r.entry
 	switch {
 	case r.paid && answered:
 		s.tokens.give(now)
-	case !r.paid && !answered:
+	case !r.paid && !answered && !e.holds():
 		s.tokens.charge(now)
 	}
-	e := r.entry
 	e.flying--
 	if s.entries[e.key] != e || r.number <= e.applied {
 		return // the target has gone, or a younger look-up has overtaken this one
@@ -212,11 +225,18 @@ func (s *state) assign(e *entry, addrs []netip.Addr, now time.Time) {
 	s.touched[e.key] = struct{}{}
 }
 
-// expire lets go of addresses that were held without an answer for long enough.
+// expire lets go of addresses that were held without an answer for long enough, but
+// for those that the catalog still calls running: a swarm whose engines are too busy
+// for DNS, or for one another, has its tasks all the same, and a request to an address
+// that is gone fails no worse than one without any.
 func (s *state) expire(now time.Time) {
 	for _, e := range s.entries {
-		if len(e.addrs) > 0 && !e.failing.IsZero() && now.Sub(e.failing) >= hold {
-			s.assign(e, nil, now)
+		if len(e.addrs) == 0 || e.failing.IsZero() || now.Sub(e.failing) < hold {
+			continue
+		}
+		kept := slices.DeleteFunc(slices.Clone(e.addrs), func(a netip.Addr) bool { return !slices.Contains(e.target.Tasks, a) })
+		if len(kept) < len(e.addrs) {
+			s.assign(e, kept, now)
 		}
 	}
 }
@@ -225,8 +245,10 @@ func (s *state) expire(now time.Time) {
 func (s *state) interval(e *entry, now time.Time) time.Duration {
 	age := now.Sub(e.changed)
 	switch {
-	case e.runs(now):
-		return upcoming
+	case e.holds():
+		return max(inMotion, time.Duration(s.holding)*perQuiet)
+	case e.runs():
+		return min(max(upcoming, e.waited(now)/30), quiet)
 	case e.waits() && e.waited(now) < fast:
 		return pending
 	case e.waits():
@@ -249,33 +271,40 @@ func (s *state) interval(e *entry, now time.Time) time.Duration {
 func (s *state) due(now time.Time) ([]lookup, time.Duration) {
 	var ready []*entry
 	wake := now.Add(quiet)
-	moving := 0
+	moving, holding := 0, 0
 	for _, e := range s.entries {
+		if e.holds() {
+			holding++
+		}
 		if e.answered && (e.moves() || now.Sub(e.changed) < fast) {
 			moving++
 		}
-		if len(e.addrs) > 0 && !e.failing.IsZero() {
-			wake = earlier(wake, e.failing.Add(hold))
+		if left := e.failing.Add(hold); len(e.addrs) > 0 && !e.failing.IsZero() && left.After(now) {
+			wake = earlier(wake, left)
+		}
+		next := e.next
+		if e.flying > 0 && !e.waits() {
+			next = later(next, e.began.Add(second))
 		}
 		switch {
-		case e.flying >= 1 && !e.waits(), e.flying >= maxOfOneName:
+		case e.flying >= maxOfOneName:
 			// Its end wakes.
-		case e.next.After(now):
-			wake = earlier(wake, e.next)
+		case next.After(now):
+			wake = earlier(wake, next)
 		default:
 			ready = append(ready, e)
 		}
 	}
-	s.moving = moving
+	s.moving, s.holding = moving, holding
 	slices.SortFunc(ready, byLateness(now))
 	var start []lookup
 	for _, e := range ready {
 		if s.flying >= maxFlying {
 			break // the end of any one wakes
 		}
-		paid := !e.answered
+		paid := !e.answered && !e.holds()
 		leave := reserved
-		if e.fresh || e.runs(now) {
+		if e.fresh || e.runs() {
 			leave = 0
 		}
 		if paid && !s.tokens.take(now, leave) {
@@ -296,13 +325,24 @@ func (s *state) due(now time.Time) ([]lookup, time.Duration) {
 		if e.flying < maxOfOneName {
 			wake = earlier(wake, e.next)
 		}
-		start = append(start, lookup{entry: e, name: e.target.Name, number: s.number, paid: paid})
+		l := lookup{entry: e, name: e.target.Name, number: s.number, paid: paid, deadline: forwarded}
+		if e.answered || len(e.target.Tasks) > 0 {
+			l.deadline = patient
+		}
+		start = append(start, l)
 	}
 	return start, max(wake.Sub(now), 0)
 }
 
 func earlier(a, b time.Time) time.Time {
 	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
 		return b
 	}
 	return a
