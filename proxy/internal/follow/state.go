@@ -31,8 +31,8 @@ const (
 	quiet     = 3 * time.Second
 	unwanted  = 30 * time.Second // a name that has no answer and needs none
 	hold      = 10 * time.Second
-	perMoving = 2500 * time.Microsecond // at most 400 look-ups per second for all in motion
-	perQuiet  = 5 * time.Millisecond    // and 200 for all quiet ones
+	perMoving = 4 * time.Millisecond // at most 250 look-ups per second for all in motion
+	perQuiet  = 5 * time.Millisecond // and 200 for all quiet ones
 
 	// Look-ups that stayed without an answer: never above rate+burst = 40 in any
 	// second. The last tokens are for names that are asked for the first time, and
@@ -107,10 +107,11 @@ func (e *entry) waited(now time.Time) time.Duration {
 	return age
 }
 
+// agrees says that DNS answers what the catalog shows, so that nothing is known to come.
+func (e *entry) agrees() bool { return slices.Equal(e.target.Tasks, e.addrs) }
+
 // moves says that the answer may change any moment.
-func (e *entry) moves() bool {
-	return e.target.Moving || len(e.target.Tasks) > 0 && !slices.Equal(e.target.Tasks, e.addrs)
-}
+func (e *entry) moves() bool { return e.target.Moving || len(e.target.Tasks) > 0 && !e.agrees() }
 
 // state is all targets; it belongs to the goroutine of Run.
 type state struct {
@@ -258,7 +259,7 @@ func (s *state) interval(e *entry, now time.Time) time.Duration {
 		return inMotion // an error, while addresses are still held
 	case !e.answered:
 		return unwanted
-	case age < fast:
+	case age < fast && !e.agrees():
 		return min(max(closely, time.Duration(s.moving)*perMoving), inMotion)
 	case e.moves():
 		return max(inMotion, time.Duration(s.moving)*perMoving)
