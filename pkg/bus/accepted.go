@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"sync"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
 )
@@ -14,6 +15,17 @@ import (
 type Accepted struct {
 	component string
 	mirror    *Mirror
+
+	// mu guards decoded, the services as they were last read, by ID: every pass asks for
+	// all of them, and hardly any has changed.
+	mu      sync.Mutex
+	decoded map[string]decoded
+}
+
+type decoded struct {
+	data []byte
+	svc  catalog.Service
+	ok   bool // false for an entry of an unknown form, which is as good as none
 }
 
 // Accepted returns the accepted label sets of the bus's own component.
@@ -25,18 +37,34 @@ func (b *Bus) Accepted(poke func()) *Accepted {
 func (a *Accepted) Run(ctx context.Context) error { return a.mirror.Run(ctx) }
 
 // Services returns the services as they were when they were last accepted, by
-// ID, and whether these are all.
+// ID, and whether these are all. They are shared and must not be changed.
 func (a *Accepted) Services() (map[string]catalog.Service, bool) {
 	values, ok := a.mirror.Values()
-	out := map[string]catalog.Service{}
-	for id, v := range Under(values, a.component+".") {
-		var svc catalog.Service
-		if err := json.Unmarshal(v.Data, &svc); err != nil {
-			continue // an entry of an unknown form is as good as none
+	out := make(map[string]catalog.Service, len(values))
+	for id, d := range a.decode(values) {
+		if d.ok {
+			out[id] = d.svc
 		}
-		out[id] = svc
 	}
 	return out, ok
+}
+
+// decode reads all entries of the bucket, those that are as before from memory.
+func (a *Accepted) decode(values map[string]Value) map[string]decoded {
+	have := Under(values, a.component+".")
+	out := make(map[string]decoded, len(have))
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for id, v := range have {
+		d, ok := a.decoded[id]
+		if !ok || !bytes.Equal(d.data, v.Data) {
+			d = decoded{data: v.Data}
+			d.ok = json.Unmarshal(v.Data, &d.svc) == nil
+		}
+		out[id] = d
+	}
+	a.decoded = out
+	return out
 }
 
 // Record makes the bucket equal to the accepted services, by ID.
@@ -45,14 +73,14 @@ func (a *Accepted) Record(ctx context.Context, services map[string]catalog.Servi
 	if !ok {
 		return ErrNotSynced
 	}
-	have := Under(values, a.component+".")
+	have := a.decode(values)
 	for id, svc := range services {
+		if old, ok := have[id]; ok && old.ok && old.svc.Equal(svc) {
+			continue
+		}
 		value, err := catalog.Encode(svc)
 		if err != nil {
 			return err
-		}
-		if old, ok := have[id]; ok && bytes.Equal(old.Data, value) {
-			continue
 		}
 		if _, err := a.mirror.Put(ctx, a.component+"."+id, value); err != nil {
 			return err

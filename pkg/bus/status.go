@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
@@ -44,6 +45,20 @@ type Status struct {
 type Statuses struct {
 	component string
 	mirror    *Mirror
+	// encoded are the statuses as they were last published, by key, because most are
+	// the same the next time. It belongs to the caller of Publish.
+	encoded map[string]encodedStatus
+}
+
+type encodedStatus struct {
+	status Status
+	value  []byte
+}
+
+// equal reports whether two statuses say the same.
+func (s Status) equal(o Status) bool {
+	return s.Component == o.Component && s.ServiceID == o.ServiceID && s.Service == o.Service && s.State == o.State &&
+		s.Reason == o.Reason && s.Label == o.Label && s.Hint == o.Hint && slices.Equal(s.Warnings, o.Warnings)
 }
 
 // Statuses returns a publisher for the bus's own component. poke is called when
@@ -55,25 +70,33 @@ func (b *Bus) Statuses(poke func()) *Statuses {
 // Run follows the bucket until the context ends.
 func (s *Statuses) Run(ctx context.Context) error { return s.mirror.Run(ctx) }
 
-// Publish makes the component's statuses on the bus equal to all.
+// Publish makes the component's statuses on the bus equal to all. It is for one
+// goroutine.
 func (s *Statuses) Publish(ctx context.Context, all []Status) error {
 	values, ok := s.mirror.Values()
 	if !ok {
 		return ErrNotSynced
 	}
 	prefix := s.component + "."
+	encoded := make(map[string]encodedStatus, len(all))
 	for _, status := range all {
 		status.Component = s.component
-		value, err := catalog.Encode(status)
-		if err != nil {
-			return err
-		}
 		key := prefix + Token(status.ServiceID)
+		e, ok := s.encoded[key]
+		if !ok || !e.status.equal(status) {
+			value, err := catalog.Encode(status)
+			if err != nil {
+				return err
+			}
+			e = encodedStatus{status, value}
+		}
+		encoded[key] = e
 		delete(values, key)
-		if _, err := s.mirror.Put(ctx, key, value); err != nil {
+		if _, err := s.mirror.Put(ctx, key, e.value); err != nil {
 			return err
 		}
 	}
+	s.encoded = encoded
 	for key := range values {
 		if err := s.mirror.Delete(ctx, key); err != nil {
 			return err

@@ -72,6 +72,14 @@ func (s Service) CalledName() string {
 	return s.Name
 }
 
+// Equal reports whether two services are published as the same bytes, without encoding
+// them.
+func (s Service) Equal(o Service) bool {
+	return s.ID == o.ID && s.Name == o.Name && s.Stack == o.Stack && s.Mode == o.Mode && s.Replicas == o.Replicas &&
+		s.EndpointMode == o.EndpointMode && s.UpdateState == o.UpdateState && s.CreatedAt.Equal(o.CreatedAt) &&
+		maps.Equal(s.Labels, o.Labels) && maps.Equal(s.ContainerLabels, o.ContainerLabels) && slices.Equal(s.Networks, o.Networks)
+}
+
 // Older orders services by age, then by ID: the order in which claims are settled.
 func Older(a, b Service) int {
 	return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))

@@ -93,7 +93,7 @@ type Controller struct {
 	snapshot catalog.Snapshot
 	settled  bool
 	fromBus  bool
-	stored   []byte
+	stored   map[string]catalog.Service
 	compared time.Time
 	drift    prometheus.Gauge
 	moved    map[string]motion
@@ -460,21 +460,22 @@ func (c *Controller) store() error {
 	if !c.fromBus {
 		return nil
 	}
-	services := slices.SortedFunc(maps.Values(swarmOnly(c.desired.Accepted)), catalog.Older)
-	for i, svc := range services {
-		services[i].Replicas = c.snapshot.Services[svc.ID].Replicas
+	services := swarmOnly(c.desired.Accepted)
+	for id, svc := range services {
+		svc.Replicas = c.snapshot.Services[id].Replicas
+		services[id] = svc
 	}
-	content, err := catalog.Encode(state{services})
+	if maps.EqualFunc(services, c.stored, catalog.Service.Equal) {
+		return nil
+	}
+	content, err := catalog.Encode(state{slices.SortedFunc(maps.Values(services), catalog.Older)})
 	if err != nil {
 		return err
-	}
-	if slices.Equal(content, c.stored) {
-		return nil
 	}
 	// Labels may hold keys and passwords.
 	if _, err := atomicfile.Write(c.o.StateFile, content, 0o600); err != nil {
 		return err
 	}
-	c.stored = content
+	c.stored = services
 	return nil
 }

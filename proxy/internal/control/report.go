@@ -16,13 +16,14 @@ import (
 // Statuses says what became of every service that opted in.
 func (v *View) Statuses() []bus.Status {
 	out := make([]bus.Status, 0, len(v.Desired.Verdicts))
+	covered := v.covered()
 	for _, verdict := range v.Desired.Verdicts {
-		out = append(out, v.status(verdict))
+		out = append(out, v.status(verdict, covered))
 	}
 	return out
 }
 
-func (v *View) status(d route.Verdict) bus.Status {
+func (v *View) status(d route.Verdict, covered map[string]bool) bus.Status {
 	s := bus.Status{Component: "proxy", ServiceID: d.Service.ID, Service: d.Service.Name, State: bus.StateApplied}
 	var (
 		network  *route.NetworkError
@@ -55,7 +56,7 @@ func (v *View) status(d route.Verdict) bus.Status {
 	case len(v.Addresses[d.Service.ID]) == 0:
 		s.State = bus.StateDegraded
 		s.Reason = "no task can be reached, requests are answered 503"
-		if v.covered(d.Service.ID) {
+		if covered[d.Service.ID] {
 			s.Reason = "no task can be reached, the others of its com.df.serviceGroup get its share"
 		}
 		s.Hint = fmt.Sprintf("docker service ps %s says whether its tasks run", d.Service.Name)
@@ -66,18 +67,19 @@ func (v *View) status(d route.Verdict) bus.Status {
 	return s
 }
 
-// covered reports whether other services have tasks in all backends of one.
-func (v *View) covered(id string) bool {
-	reached := map[string]bool{}
+// covered returns the services without tasks, by ID, in all of whose backends others
+// have some.
+func (v *View) covered() map[string]bool {
+	reached, covered := map[string]bool{}, map[string]bool{}
 	for _, s := range v.Desired.Services {
 		for _, b := range s.Backends {
 			reached[b.Name] = reached[b.Name] || len(v.Addresses[s.ID]) > 0
 		}
 	}
 	for _, s := range v.Desired.Services {
-		if s.ID == id {
-			return !slices.ContainsFunc(s.Backends, func(b route.Backend) bool { return !reached[b.Name] })
+		if len(v.Addresses[s.ID]) == 0 {
+			covered[s.ID] = !slices.ContainsFunc(s.Backends, func(b route.Backend) bool { return !reached[b.Name] })
 		}
 	}
-	return false
+	return covered
 }
