@@ -97,7 +97,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	// The file follows what runs; that HAProxy would start with it is checked apart,
 	// because a check takes longer than a change.
 	verify = reconcile.New(reconcile.Options{Component: "proxy", Name: "verify", Log: sh.Log, Pause: 5 * time.Second, Resync: time.Hour}, haproxy.CheckFile)
-	report = reconcile.New(reconcile.Options{Component: "proxy", Name: "report", Log: sh.Log, Pause: 50 * time.Millisecond, Resync: reportEvery},
+	report = reconcile.New(reconcile.Options{Component: "proxy", Name: "report", Log: sh.Log, Pause: 200 * time.Millisecond, Resync: reportEvery},
 		func(ctx context.Context) error {
 			v := controller.View()
 			if v == nil || !b.Connected() {

@@ -23,7 +23,7 @@ import (
 	"github.com/wagglehq/waggle/compose/e2e/lab"
 )
 
-// Manager and Worker are the two nodes.
+// Manager and Worker are the two nodes; a stack that is Alone has no worker.
 const (
 	Manager = "m1"
 	Worker  = "w1"
@@ -33,6 +33,8 @@ const (
 type Options struct {
 	// Images and Tag are those of 'make images'; waggle and dev if empty.
 	Images, Tag string
+	// Alone leaves the worker out.
+	Alone bool
 	// Log receives one line per step, and may be nil.
 	Log io.Writer
 }
@@ -66,7 +68,11 @@ func Deploy(ctx context.Context, o Options) (*Stack, error) {
 	if err := present(ctx, images); err != nil {
 		return nil, err
 	}
-	l, err := lab.Start(ctx, lab.Options{Workers: 1, Images: images, Log: o.Log})
+	workers := 1
+	if o.Alone {
+		workers = 0
+	}
+	l, err := lab.Start(ctx, lab.Options{Workers: workers, Images: images, Log: o.Log})
 	if err != nil {
 		return nil, err
 	}
@@ -149,7 +155,11 @@ func (s *Stack) Docker(ctx context.Context, args ...string) (string, error) {
 
 // Hosts are the addresses of the engines for a Docker client.
 func (s *Stack) Hosts() []string {
-	return []string{s.lab.Node(Manager).Host(), s.lab.Node(Worker).Host()}
+	var hosts []string
+	for _, node := range s.lab.Nodes() {
+		hosts = append(hosts, node.Host())
+	}
+	return hosts
 }
 
 // Logs returns the end of what a service of Waggle said.
@@ -381,9 +391,9 @@ func (s *Stack) Container(ctx context.Context, node, service string) (string, er
 
 // Home returns the node on which the one task of a service runs.
 func (s *Stack) Home(ctx context.Context, service string) (string, error) {
-	for _, node := range []string{Manager, Worker} {
-		if _, err := s.Container(ctx, node, service); err == nil {
-			return node, nil
+	for _, node := range s.lab.Nodes() {
+		if _, err := s.Container(ctx, node.Name(), service); err == nil {
+			return node.Name(), nil
 		}
 	}
 	return "", fmt.Errorf("%s runs on no node", service)
@@ -472,8 +482,8 @@ func (s *Stack) Metric(ctx context.Context, node, service, metric string) (float
 // Reloads returns how often the HAProxys of both nodes were reloaded.
 func (s *Stack) Reloads(ctx context.Context) (int, error) {
 	sum := 0.0
-	for _, node := range []string{Manager, Worker} {
-		n, err := s.Metric(ctx, node, "waggle_proxy", "waggle_proxy_reloads_total")
+	for _, node := range s.lab.Nodes() {
+		n, err := s.Metric(ctx, node.Name(), "waggle_proxy", "waggle_proxy_reloads_total")
 		if err != nil {
 			return 0, err
 		}

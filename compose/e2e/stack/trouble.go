@@ -143,11 +143,11 @@ func (s *Stack) listenerDown(ctx context.Context) error {
 	})
 }
 
-// Containers returns how many containers of a service run on both nodes.
+// Containers returns how many containers of a service run on all nodes.
 func (s *Stack) Containers(ctx context.Context, service string) (int, error) {
 	n := 0
-	for _, node := range []string{Manager, Worker} {
-		out, err := s.lab.Node(node).Docker(ctx, "ps", "-q", "--filter", "label=com.docker.swarm.service.name="+service)
+	for _, node := range s.lab.Nodes() {
+		out, err := node.Docker(ctx, "ps", "-q", "--filter", "label=com.docker.swarm.service.name="+service)
 		if err != nil {
 			return 0, err
 		}

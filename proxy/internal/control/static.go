@@ -47,7 +47,7 @@ func (c *Controller) settleWith(in input) (route.Desired, catalog.Snapshot) {
 	}
 	out = append(out, join(snapshot.Services, in.manual, taken)...)
 	d := c.settler.Settle(snapshot.Sorted(), accepted)
-	d.Verdicts = append(d.Verdicts, out...)
+	d.Verdicts = slices.Concat(d.Verdicts, out)
 	// Of two of one name that of the swarm comes first.
 	slices.SortFunc(d.Verdicts, func(a, b route.Verdict) int {
 		return cmp.Or(cmp.Compare(a.Service.Name, b.Service.Name), -catalog.Older(a.Service, b.Service))

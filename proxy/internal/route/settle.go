@@ -75,6 +75,8 @@ type Settler struct {
 	now     time.Time
 	// reserved are ports that no service gets anew.
 	reserved []int
+	// last is nil before the first time.
+	last *settled
 }
 
 // reading is what the labels of a service gave.
@@ -103,8 +105,18 @@ func (m *Settler) fromService(svc catalog.Service) (Service, error) {
 	return out, err
 }
 
-// Settle is the function of that name.
+// Settle is the function of that name. What it returns is shared with later calls and
+// must not be changed.
 func (m *Settler) Settle(services []catalog.Service, accepted map[string]catalog.Service) Desired {
+	if d, ok := m.again(services, accepted); ok {
+		return d
+	}
+	d := m.settle(services, accepted)
+	m.keep(services, accepted, d)
+	return d
+}
+
+func (m *Settler) settle(services []catalog.Service, accepted map[string]catalog.Service) Desired {
 	n := len(services)
 	s := settler{
 		read: m.fromService, taken: make(map[claim]holder, 2*n), parties: map[string]party{}, hosts: make(map[string]string, n), redirects: map[string]string{}, streams: newLedger(),

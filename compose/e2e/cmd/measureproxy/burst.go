@@ -15,7 +15,7 @@ import (
 
 // bursts makes many services at once in a swarm, and changes the labels of all.
 func (m *measurement) bursts(ctx context.Context) (err error) {
-	s, err := stack.Deploy(ctx, stack.Options{Images: m.images, Tag: m.tag, Log: m.log})
+	s, err := stack.Deploy(ctx, stack.Options{Images: m.images, Tag: m.tag, Alone: !m.pair, Log: m.log})
 	if err != nil {
 		return err
 	}

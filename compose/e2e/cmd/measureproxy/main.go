@@ -42,6 +42,7 @@ type measurement struct {
 	slice, idle                         time.Duration
 	connections, sockets                int
 	others, burst                       int
+	pair                                bool
 }
 
 func run(ctx context.Context, args []string) (err error) {
@@ -75,6 +76,7 @@ func run(ctx context.Context, args []string) (err error) {
 	fs.IntVar(&m.sockets, "websockets", 10000, "WebSocket connections")
 	fs.IntVar(&m.others, "others", 200, "services that are there before the burst")
 	fs.IntVar(&m.burst, "burst", 100, "services that are created, and changed, at once")
+	fs.BoolVar(&m.pair, "two-nodes", false, "the burst in a swarm of two nodes instead of one")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
