@@ -288,7 +288,7 @@ func TestAHangingLookUpIsOvertaken(t *testing.T) {
 		w.zone.set("tasks.web.", "10.0.0.1")
 		w.pass(25 * time.Millisecond)
 		w.has("w", "10.0.0.1")
-		w.pass(100 * time.Millisecond) // the old ones end by their deadline and change nothing
+		w.pass(300 * time.Millisecond) // the old ones end by their deadline and change nothing
 		w.has("w", "10.0.0.1")
 		if n := testutil.ToFloat64(w.metrics.lookups.WithLabelValues("timeout")); n < 1 {
 			t.Error("no timeout was counted")
@@ -714,6 +714,28 @@ func TestANameThatAgreesWithTheCatalogIsNotFollowedClosely(t *testing.T) {
 		}
 		if n := len(w.zone.since("tasks.half.", begin)); n < 70 {
 			t.Errorf("asked %d times in 2 s for a task that is known to come", n)
+		}
+	})
+}
+
+func TestManyThatComeUpTogetherAreFoundTogether(t *testing.T) {
+	inWorld(t, func(w *world) {
+		targets := map[string]Target{}
+		for i := range 100 {
+			name := fmt.Sprintf("tasks.s%d.", i)
+			w.zone.slow(name, time.Second) // forwarded to a resolver that stalls
+			targets[name] = Target{Name: name, Expected: true, Moving: true}
+		}
+		w.Set(targets)
+		w.pass(10 * time.Second)
+		for i := range 100 {
+			name := fmt.Sprintf("tasks.s%d.", i)
+			w.zone.slow(name, 100*time.Millisecond) // the engine is busy starting them
+			w.zone.set(name, fmt.Sprintf("10.0.0.%d", i+1))
+		}
+		w.pass(1500 * time.Millisecond)
+		for i := range 100 {
+			w.has(fmt.Sprintf("tasks.s%d.", i), fmt.Sprintf("10.0.0.%d", i+1))
 		}
 	})
 }

@@ -11,16 +11,17 @@ import (
 // under a millisecond; a name without tasks it forwards to the node's resolver,
 // which stalls for seconds above some 50 of them per second.
 const (
-	// A name without tasks is forwarded, and the answer is of no use when it is late.
-	forwarded = 60 * time.Millisecond
-	// A name with tasks is answered by Docker itself, late if a busy engine starts
-	// many containers. Then patience is the only way to an answer.
+	// Docker itself answers late if a busy engine starts many containers, and then
+	// patience is the only way to an answer. A name without tasks is forwarded, so that
+	// its answer is not worth as much.
 	patient   = 500 * time.Millisecond
-	maxFlying = 16
-	// A pending name may have that many look-ups under way: the forwarded ones
-	// can hang while the service has come up.
+	forwarded = 250 * time.Millisecond
+	// So many look-ups may be under way, and so many of one name: a pending one is
+	// asked again while those that were forwarded hang, for it may have come up.
+	maxFlying    = 32
 	maxOfOneName = 3
-	// second is when one that does not come back gets company.
+	maxOfPending = 12
+	// second is when one of an answered name that does not come back gets company.
 	second = 100 * time.Millisecond
 
 	fast      = 3 * time.Second // how long a change is followed closely
@@ -105,6 +106,14 @@ func (e *entry) waited(now time.Time) time.Duration {
 		age = min(age, now.Sub(e.failing))
 	}
 	return age
+}
+
+// most is how many look-ups of it may be under way.
+func (e *entry) most() int {
+	if e.waits() {
+		return maxOfPending
+	}
+	return maxOfOneName
 }
 
 // agrees says that DNS answers what the catalog shows, so that nothing is known to come.
@@ -288,7 +297,7 @@ func (s *state) due(now time.Time) ([]lookup, time.Duration) {
 			next = later(next, e.began.Add(second))
 		}
 		switch {
-		case e.flying >= maxOfOneName:
+		case e.flying >= e.most():
 			// Its end wakes.
 		case next.After(now):
 			wake = earlier(wake, next)
@@ -323,7 +332,7 @@ func (s *state) due(now time.Time) ([]lookup, time.Duration) {
 			// Spread, so that many names do not fall into step.
 			e.next = now.Add(e.every*9/10 + rand.N(e.every/5))
 		}
-		if e.flying < maxOfOneName {
+		if e.flying < e.most() {
 			wake = earlier(wake, e.next)
 		}
 		l := lookup{entry: e, name: e.target.Name, number: s.number, paid: paid, deadline: forwarded}
