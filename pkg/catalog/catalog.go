@@ -8,6 +8,7 @@ package catalog
 import (
 	"cmp"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -77,7 +78,13 @@ func (s Service) CalledName() string {
 func (s Service) Equal(o Service) bool {
 	return s.ID == o.ID && s.Name == o.Name && s.Stack == o.Stack && s.Mode == o.Mode && s.Replicas == o.Replicas &&
 		s.EndpointMode == o.EndpointMode && s.UpdateState == o.UpdateState && s.CreatedAt.Equal(o.CreatedAt) &&
-		maps.Equal(s.Labels, o.Labels) && maps.Equal(s.ContainerLabels, o.ContainerLabels) && slices.Equal(s.Networks, o.Networks)
+		SameLabels(s.Labels, o.Labels) && SameLabels(s.ContainerLabels, o.ContainerLabels) && slices.Equal(s.Networks, o.Networks)
+}
+
+// SameLabels is maps.Equal, and at once if both are the same map, as they are in most
+// comparisons of what was with what is: labels are shared and never changed.
+func SameLabels(a, b map[string]string) bool {
+	return reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer() || maps.Equal(a, b)
 }
 
 // Older orders services by age, then by ID: the order in which claims are settled.

@@ -35,9 +35,10 @@ func (m *Settler) again(services []catalog.Service, accepted map[string]catalog.
 	return l.desired, true
 }
 
-// keep remembers what was settled.
-func (m *Settler) keep(services []catalog.Service, accepted map[string]catalog.Service, d Desired) {
+// keep remembers what was settled, of services in the order of their age. In another order
+// they are not known again, which costs time alone.
+func (m *Settler) keep(ordered []catalog.Service, accepted map[string]catalog.Service, d Desired) {
 	m.last = &settled{
-		services: slices.Clone(services), accepted: maps.Clone(accepted), refused: maps.Clone(m.refused), reserved: slices.Clone(m.reserved), at: m.now, desired: d,
+		services: ordered, accepted: maps.Clone(accepted), refused: maps.Clone(m.refused), reserved: slices.Clone(m.reserved), at: m.now, desired: d,
 	}
 }

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -97,7 +98,7 @@ func (m *Settler) fromService(svc catalog.Service) (Service, error) {
 		return Service{}, err
 	}
 	if r, ok := m.read[svc.ID]; ok && r.of.Name == svc.Name && r.of.CreatedAt.Equal(svc.CreatedAt) &&
-		maps.Equal(r.of.Labels, svc.Labels) && slices.Equal(r.of.Networks, svc.Networks) {
+		catalog.SameLabels(r.of.Labels, svc.Labels) && slices.Equal(r.of.Networks, svc.Networks) {
 		return r.out, r.err
 	}
 	out, err := FromService(svc, m.o)
@@ -111,32 +112,27 @@ func (m *Settler) Settle(services []catalog.Service, accepted map[string]catalog
 	if d, ok := m.again(services, accepted); ok {
 		return d
 	}
-	d := m.settle(services, accepted)
-	m.keep(services, accepted, d)
+	ordered := slices.Clone(services)
+	slices.SortFunc(ordered, catalog.Older)
+	d := m.settle(ordered, accepted)
+	m.keep(ordered, accepted, d)
 	return d
 }
 
-func (m *Settler) settle(services []catalog.Service, accepted map[string]catalog.Service) Desired {
-	n := len(services)
+// settle is Settle for services in the order of their age.
+func (m *Settler) settle(ordered []catalog.Service, accepted map[string]catalog.Service) Desired {
+	n := len(ordered)
 	s := settler{
 		read: m.fromService, taken: make(map[claim]holder, 2*n), parties: map[string]party{}, hosts: make(map[string]string, n), redirects: map[string]string{}, streams: newLedger(),
 		now: m.now, reserved: m.reserved,
 		d: Desired{Services: make([]Service, 0, n), Verdicts: make([]Verdict, 0, n), Accepted: make(map[string]catalog.Service, n)},
 	}
-	present := make(map[string]bool, len(services))
-	for _, svc := range services {
-		present[svc.ID] = true
-	}
-	maps.DeleteFunc(m.read, func(id string, _ reading) bool { return !present[id] })
-	maps.DeleteFunc(m.refused, func(id string, _ refusal) bool { return !present[id] })
-	ordered := slices.Clone(services)
-	slices.SortFunc(ordered, catalog.Older)
 	var changed []catalog.Service
 	for _, svc := range ordered {
 		if !svc.OptedIn() {
 			continue
 		}
-		if last, ok := accepted[svc.ID]; ok && maps.Equal(last.Labels, svc.Labels) {
+		if last, ok := accepted[svc.ID]; ok && catalog.SameLabels(last.Labels, svc.Labels) {
 			if s.admit(svc) == nil {
 				continue
 			}
@@ -163,7 +159,8 @@ func (m *Settler) settle(services []catalog.Service, accepted map[string]catalog
 		}
 		s.d.Verdicts = append(s.d.Verdicts, v)
 	}
-	slices.SortFunc(s.d.Services, func(a, b Service) int { return strings.Compare(a.Name, b.Name) })
+	m.forget(ordered)
+	s.d.Services = byName(s.d.Services, func(s *Service) string { return s.Name })
 	routes := make([]*Route, 0, n)
 	for _, svc := range s.d.Services {
 		for i := range svc.Routes {
@@ -178,8 +175,40 @@ func (m *Settler) settle(services []catalog.Service, accepted map[string]catalog
 	for i, v := range s.d.Verdicts {
 		s.d.Verdicts[i].Shadowed = shadowed[v.Service.ID]
 	}
-	slices.SortFunc(s.d.Verdicts, func(a, b Verdict) int { return strings.Compare(a.Service.Name, b.Service.Name) })
+	s.d.Verdicts = byName(s.d.Verdicts, func(v *Verdict) string { return v.Service.Name })
 	return s.d
+}
+
+// forget drops what is remembered of services that are gone.
+func (m *Settler) forget(services []catalog.Service) {
+	if len(m.read) <= len(services) && len(m.refused) == 0 {
+		return // whoever came in place of one that went has been read by now
+	}
+	present := make(map[string]bool, len(services))
+	for _, svc := range services {
+		present[svc.ID] = true
+	}
+	maps.DeleteFunc(m.read, func(id string, _ reading) bool { return !present[id] })
+	maps.DeleteFunc(m.refused, func(id string, _ refusal) bool { return !present[id] })
+}
+
+// byName returns the list in the order of names. The elements are large, so it is not
+// they that change places while the order is found.
+func byName[T any](list []T, name func(*T) string) []T {
+	type key struct {
+		name  string
+		index int
+	}
+	keys := make([]key, len(list))
+	for i := range list {
+		keys[i] = key{name(&list[i]), i}
+	}
+	slices.SortFunc(keys, func(a, b key) int { return cmp.Or(strings.Compare(a.name, b.name), cmp.Compare(a.index, b.index)) })
+	out := make([]T, len(list))
+	for i, k := range keys {
+		out[i] = list[k.index]
+	}
+	return out
 }
 
 type settler struct {

@@ -343,8 +343,9 @@ func listeners(services []Service) []Listener {
 // passed in may be remembered elsewhere and stay as they are.
 func mergeGroups(services []Service) {
 	merged := map[string]StreamBackend{}
-	for _, svc := range services {
-		for _, b := range svc.Backends {
+	for i := range services {
+		for j := range services[i].Backends {
+			b := &services[i].Backends[j]
 			if b.Stream == nil || b.Share.Group == "" {
 				continue
 			}
@@ -354,6 +355,9 @@ func mergeGroups(services []Service) {
 			m.TimeoutTunnel = cmp.Or(m.TimeoutTunnel, b.Stream.TimeoutTunnel)
 			merged[b.Name] = m
 		}
+	}
+	if len(merged) == 0 {
+		return
 	}
 	for i, svc := range services {
 		for j, b := range svc.Backends {
