@@ -17,13 +17,7 @@ import (
 // closes, or hangs until the client has gone.
 func peer(t *testing.T, text string, hangs bool) (path string) {
 	t.Helper()
-	// t.TempDir is too long for a socket's path.
-	dir, err := os.MkdirTemp("", "hap") //nolint:usetesting // see above.
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	path = filepath.Join(dir, "s")
+	path = filepath.Join(shortDir(t), "s")
 	var lc net.ListenConfig
 	l, err := lc.Listen(t.Context(), "unix", path)
 	if err != nil {
@@ -50,6 +44,17 @@ func peer(t *testing.T, text string, hangs bool) (path string) {
 	}()
 	t.Cleanup(func() { _ = l.Close(); <-ended })
 	return path
+}
+
+// shortDir is t.TempDir, which is too long for a socket's path.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "hap") //nolint:usetesting // see above.
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }
 
 const greeting = "\n> \n> "
@@ -117,6 +122,34 @@ func TestTheMastersAnswerIsWholeOrAnError(t *testing.T) {
 		if p, err := m.ShowProc(t.Context()); err == nil {
 			t.Errorf("show proc answered with %q: got %+v", text, p)
 		}
+	}
+}
+
+// TestAMasterThatDropsUsIsAskedAgain: HAProxy 3.0 does so while it executes itself anew.
+func TestAMasterThatDropsUsIsAskedAgain(t *testing.T) {
+	path := filepath.Join(shortDir(t), "s")
+	var lc net.ListenConfig
+	l, err := lc.Listen(t.Context(), "unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for i := 0; ; i++ {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Read(make([]byte, 1))
+			if i >= 2 {
+				_, _ = bufio.NewReader(conn).ReadString('\n')
+				_, _ = conn.Write([]byte("Success=1\n--\n"))
+			}
+			_ = conn.Close() // with a part unread this resets the connection
+		}
+	}()
+	if out, err := NewMaster(path).Reload(t.Context()); err != nil {
+		t.Errorf("got %q, %v", out, err)
 	}
 }
 

@@ -148,16 +148,27 @@ func (m *Master) ask(ctx context.Context, command string, wait time.Duration) (s
 	return text, fmt.Errorf("haproxy: %s: %w: %w", command, ErrUnanswered, err)
 }
 
+// read asks again while HAProxy 3.0 executes its master anew, when it does not listen, or
+// drops whom it has not heard yet. All that a master is asked here may be asked twice.
 func (m *Master) read(ctx context.Context, command string) (string, error) {
-	conn, err := dial(ctx, m.path)
-	// HAProxy 3.0 does not listen while its master executes itself anew.
-	for begin := time.Now(); errors.Is(err, syscall.ECONNREFUSED) && time.Since(begin) < reexec; {
+	text, err := m.once(ctx, command)
+	for begin := time.Now(); text == "" && anew(err) && time.Since(begin) < reexec; {
 		select {
 		case <-ctx.Done():
+			return "", err
 		case <-time.After(10 * time.Millisecond):
 		}
-		conn, err = dial(ctx, m.path)
+		text, err = m.once(ctx, command)
 	}
+	return text, err
+}
+
+func anew(err error) bool {
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+func (m *Master) once(ctx context.Context, command string) (string, error) {
+	conn, err := dial(ctx, m.path)
 	if err != nil {
 		return "", err
 	}
