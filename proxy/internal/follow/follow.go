@@ -132,7 +132,7 @@ func (f *Follower) Addresses(key string) (addrs []netip.Addr, known bool) {
 // Run looks names up until the context ends, and returns its error.
 func (f *Follower) Run(ctx context.Context) error {
 	var (
-		all     = newState()
+		all     = newState(time.Now())
 		results = make(chan result, maxFlying)
 		timer   = time.NewTimer(0)
 		flying  sync.WaitGroup

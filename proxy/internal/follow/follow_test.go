@@ -739,3 +739,55 @@ func TestManyThatComeUpTogetherAreFoundTogether(t *testing.T) {
 		}
 	})
 }
+
+// quietly follows so many services of one task each, until all are quiet.
+func (w *world) quietly(n int) map[string]Target {
+	targets := map[string]Target{}
+	for i := range n {
+		name, addr := fmt.Sprintf("tasks.s%d.", i), fmt.Sprintf("10.0.%d.%d", i/200, i%200+1)
+		w.zone.set(name, addr)
+		targets[name] = Target{Name: name, Expected: true, Tasks: list(addr)}
+	}
+	w.Set(targets)
+	w.pass(time.Minute)
+	return targets
+}
+
+func TestManyQuietNamesAreAskedTogether(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.quietly(500)
+		from := time.Now()
+		w.pass(30 * time.Second)
+		lookups, clusters, last := 0, 0, time.Time{}
+		for _, q := range w.zone.asked {
+			if q.at.Before(from) {
+				continue
+			}
+			lookups++
+			if q.at.Sub(last) > 100*time.Millisecond {
+				clusters++
+			}
+			last = q.at
+		}
+		if lookups > 30*58 || clusters > 61 {
+			t.Errorf("%d look-ups at %d times in 30 s, want 55 per second at two times", lookups, clusters)
+		}
+		// And still each of them sees what becomes of it.
+		w.zone.set("tasks.s77.", "10.0.9.9")
+		w.pass(10 * time.Second)
+		w.has("tasks.s77.", "10.0.9.9")
+	})
+}
+
+func TestTheDeathOfANodeIsSeenInAllItsServices(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.quietly(500)
+		for i := range 100 {
+			w.zone.set(fmt.Sprintf("tasks.s%d.", 5*i), fmt.Sprintf("10.0.9.%d", i+1))
+		}
+		w.pass(1700 * time.Millisecond)
+		for i := range 100 {
+			w.has(fmt.Sprintf("tasks.s%d.", 5*i), fmt.Sprintf("10.0.9.%d", i+1))
+		}
+	})
+}

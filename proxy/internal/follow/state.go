@@ -1,7 +1,7 @@
 package follow
 
 import (
-	"math/rand/v2"
+	"hash/crc32"
 	"net/netip"
 	"slices"
 	"time"
@@ -33,7 +33,14 @@ const (
 	unwanted  = 30 * time.Second // a name that has no answer and needs none
 	hold      = 10 * time.Second
 	perMoving = 4 * time.Millisecond // at most 250 look-ups per second for all in motion
-	perQuiet  = 5 * time.Millisecond // and 200 for all quiet ones
+	perHeld   = 5 * time.Millisecond // and 200 for all that are held on to
+
+	// Quiet names are asked together, for waking Docker and ourselves costs more than
+	// the look-up itself. Up to 55 per second cost Docker less than one percent of a
+	// core; more than that they are only where quietMost would be exceeded.
+	grid      = 500 * time.Millisecond
+	perQuiet  = 18 * time.Millisecond
+	quietMost = 10 * time.Second
 
 	// Look-ups that stayed without an answer: never above rate+burst = 40 in any
 	// second. The last tokens are for names that are asked for the first time, and
@@ -77,7 +84,9 @@ type entry struct {
 	// disputed are addresses taken away because another name's answer had them.
 	disputed map[netip.Addr]struct{}
 	// fresh says that the target has not been asked since it changed.
-	fresh   bool
+	fresh bool
+	// place is where its turn is among quiet names.
+	place   uint32
 	flying  int
 	applied uint64
 	began   time.Time
@@ -132,10 +141,12 @@ type state struct {
 	// moving is how many were in motion when last counted, holding how many hold on to
 	// what Docker does not answer.
 	moving, holding int
+	// begin is where the grid begins, surprised when a change last came unawaited.
+	begin, surprised time.Time
 }
 
-func newState() *state {
-	return &state{entries: map[string]*entry{}, touched: map[string]struct{}{}, tokens: bucket{level: burst}}
+func newState(now time.Time) *state {
+	return &state{begin: now, entries: map[string]*entry{}, touched: map[string]struct{}{}, tokens: bucket{level: burst}}
 }
 
 // replace takes a new set of targets in.
@@ -153,7 +164,7 @@ func (s *state) replace(targets map[string]Target, now time.Time) {
 			continue
 		case !ok || e.target.Name != t.Name:
 			// Another name is another target: what the old one had is not its.
-			e = &entry{key: key, disputed: map[netip.Addr]struct{}{}}
+			e = &entry{key: key, place: crc32.ChecksumIEEE([]byte(key)), disputed: map[netip.Addr]struct{}{}}
 			s.entries[key] = e
 			s.touched[key] = struct{}{}
 		}
@@ -182,12 +193,16 @@ func (s *state) take(r result, now time.Time) {
 	switch {
 	case answered:
 		e.failing = time.Time{}
+		s.surprise(e, r.addrs, now)
 		s.assign(e, r.addrs, now)
 	case r.err == nil && !e.target.Expected:
 		e.failing = time.Time{}
 		s.assign(e, nil, now)
 	case e.failing.IsZero():
 		e.failing = now
+		if r.err == nil {
+			s.surprise(e, nil, now)
+		}
 		if r.err == nil && !e.known {
 			s.assign(e, nil, now) // there is nothing to hold on to
 		}
@@ -235,6 +250,36 @@ func (s *state) assign(e *entry, addrs []netip.Addr, now time.Time) {
 	s.touched[e.key] = struct{}{}
 }
 
+// surprise has all quiet names asked soon after one has changed of which nobody knew
+// that it moves: whatever stopped its tasks, as the death of a node, may have stopped
+// others.
+func (s *state) surprise(e *entry, addrs []netip.Addr, now time.Time) {
+	if len(e.addrs) == 0 || slices.Equal(e.addrs, addrs) || e.target.Moving || now.Sub(e.changed) < fast || now.Sub(s.surprised) < grid {
+		return
+	}
+	s.surprised = now
+	soon := s.tick(now)
+	for _, other := range s.entries {
+		if other.answered {
+			other.next = earlier(other.next, soon)
+		}
+	}
+}
+
+// turn is when a quiet name is asked next: at its own place in the round of all that are
+// asked as often, so that every point of the grid has its share.
+func (s *state) turn(e *entry, now time.Time) time.Time {
+	round := max(1, int64(e.every/grid))
+	first := int64(s.tick(now).Sub(s.begin) / grid)
+	wait := (int64(e.place)%round - first%round + round) % round
+	return s.begin.Add(time.Duration(first+wait) * grid)
+}
+
+// tick is the first point of the grid after that time.
+func (s *state) tick(t time.Time) time.Time {
+	return s.begin.Add(t.Sub(s.begin).Truncate(grid) + grid)
+}
+
 // expire lets go of addresses that were held without an answer for long enough, but
 // for those that the catalog still calls running: a swarm whose engines are too busy
 // for DNS, or for one another, has its tasks all the same, and a request to an address
@@ -256,7 +301,7 @@ func (s *state) interval(e *entry, now time.Time) time.Duration {
 	age := now.Sub(e.changed)
 	switch {
 	case e.holds():
-		return max(inMotion, time.Duration(s.holding)*perQuiet)
+		return max(inMotion, time.Duration(s.holding)*perHeld)
 	case e.runs():
 		return min(max(upcoming, e.waited(now)/30), quiet)
 	case e.waits() && e.waited(now) < fast:
@@ -273,7 +318,7 @@ func (s *state) interval(e *entry, now time.Time) time.Duration {
 	case e.moves():
 		return max(inMotion, time.Duration(s.moving)*perMoving)
 	}
-	return max(quiet, time.Duration(len(s.entries))*perQuiet)
+	return min(max(quiet, time.Duration(len(s.entries))*perQuiet), quietMost)
 }
 
 // due returns the look-ups to start now and how long to wait if nothing else
@@ -329,8 +374,7 @@ func (s *state) due(now time.Time) ([]lookup, time.Duration) {
 		e.every = s.interval(e, now)
 		e.next = now.Add(e.every)
 		if e.every >= quiet {
-			// Spread, so that many names do not fall into step.
-			e.next = now.Add(e.every*9/10 + rand.N(e.every/5))
+			e.next = s.turn(e, now)
 		}
 		if e.flying < e.most() {
 			wake = earlier(wake, e.next)
