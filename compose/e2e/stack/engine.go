@@ -26,7 +26,7 @@ func newEngine(host string) *Engine {
 	var d net.Dialer
 	return &Engine{&http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
 		MaxIdleConnsPerHost: 16,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return d.DialContext(ctx, "unix", path) },
+		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return d.DialContext(ctx, "unix", path) },
 	}}}
 }
 
@@ -97,6 +97,8 @@ type Task struct {
 		State     string
 		Timestamp time.Time
 	}
+	// NetworksAttachments have the addresses with their masks.
+	NetworksAttachments []struct{ Addresses []string }
 }
 
 // Tasks returns the tasks of services that are meant to run.

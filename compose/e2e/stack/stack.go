@@ -252,9 +252,19 @@ func (s *Stack) Client(connections int) *http.Client {
 	return &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DialContext: s.lab.DialContext, MaxIdleConnsPerHost: connections}}
 }
 
-// Status is Get by such a client, for the status alone.
-func (s *Stack) Status(ctx context.Context, client *http.Client, node, path string) (int, error) {
-	status, _, err := ask(ctx, client, http.MethodGet, "http://"+node+path, "")
+// Neighbour is such a client that asks tasks themselves, from where the proxy of the
+// manager stands.
+func (s *Stack) Neighbour(ctx context.Context, connections int) (*http.Client, error) {
+	dial, err := s.Within(ctx, Manager, "waggle_proxy")
+	if err != nil {
+		return nil, err
+	}
+	return &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DialContext: dial, MaxIdleConnsPerHost: connections}}, nil
+}
+
+// Status asks by such a client, for the status alone.
+func (s *Stack) Status(ctx context.Context, client *http.Client, url string) (int, error) {
+	status, _, err := ask(ctx, client, http.MethodGet, url, "")
 	return status, err
 }
 

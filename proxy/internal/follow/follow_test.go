@@ -620,12 +620,17 @@ func TestWhatTheCatalogCallsRunningIsKeptWhileDNSIsSilent(t *testing.T) {
 				w.zone.set("tasks.web.", silence)
 				w.pass(time.Minute)
 				w.has("w", "10.0.0.1 10.0.0.2")
+				from := time.Now()
+				w.pass(time.Minute)
+				if n := len(w.zone.since("tasks.web.", from)); n > 30 {
+					t.Errorf("asked %d times in the second minute", n)
+				}
 				target.Tasks = list("10.0.0.1")
 				w.Set(map[string]Target{"w": target})
 				w.pass(10 * time.Second)
 				w.has("w", "10.0.0.1")
 				w.zone.set("tasks.web.", "10.0.0.3")
-				w.pass(300 * time.Millisecond)
+				w.pass(time.Second)
 				w.has("w", "10.0.0.3")
 				w.zone.set("tasks.web.", silence)
 				target.Tasks = nil

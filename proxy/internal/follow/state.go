@@ -301,7 +301,7 @@ func (s *state) interval(e *entry, now time.Time) time.Duration {
 	age := now.Sub(e.changed)
 	switch {
 	case e.holds():
-		return max(inMotion, time.Duration(s.holding)*perHeld)
+		return max(min(max(inMotion, e.waited(now)/30), quiet), time.Duration(s.holding)*perHeld)
 	case e.runs():
 		return min(max(upcoming, e.waited(now)/30), quiet)
 	case e.waits() && e.waited(now) < fast:

@@ -56,7 +56,7 @@ func (m *measurement) bursts(ctx context.Context) (err error) {
 	if err := at(fresh, 4, func(name string) error { return create(ctx, name) }); err != nil {
 		return err
 	}
-	took, err := appear(ctx, s, fresh)
+	took, err := m.appear(ctx, s, fresh)
 	if err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func (m *measurement) bursts(ctx context.Context) (err error) {
 	client, last := s.Client(8), called
 	var mu sync.Mutex // all look at last
 	if err := at(fresh, 8, func(name string) error {
-		answered, err := first(ctx, s, client, "/moved-"+name)
+		answered, err := first(ctx, s, client, "http://"+stack.Manager+"/moved-"+name)
 		mu.Lock()
 		defer mu.Unlock()
 		if answered.After(last) {
@@ -132,9 +132,21 @@ type appearances struct{ here, elsewhere []float64 }
 // appear waits until all services answer and returns how long each took after its task
 // began to run, by its node's word. One watcher lists the tasks of all, and the path of
 // a service is asked when its task has come so far that it may run, for asking a
-// hundred paths all the time would cost more than starting a hundred services.
-func appear(ctx context.Context, s *stack.Stack, services []string) (appearances, error) {
+// hundred paths all the time would cost more than starting a hundred services. Directly,
+// it is the tasks that are asked, which says what is left to a proxy.
+func (m *measurement) appear(ctx context.Context, s *stack.Stack, services []string) (appearances, error) {
 	client := s.Client(len(services))
+	url := func(t stack.Task, name string) string { return "http://" + stack.Manager + "/" + name }
+	if m.direct {
+		var err error
+		if client, err = s.Neighbour(ctx, 1); err != nil {
+			return appearances{}, err
+		}
+		url = func(t stack.Task, _ string) string {
+			address, _, _ := strings.Cut(t.NetworksAttachments[0].Addresses[0], "/")
+			return "http://" + address + ":8080/"
+		}
+	}
 	names, err := s.Names(ctx)
 	if err != nil {
 		return appearances{}, err
@@ -161,7 +173,7 @@ func appear(ctx context.Context, s *stack.Stack, services []string) (appearances
 			}
 			asked[name] = true
 			asking.Go(func() {
-				when, err := first(ctx, s, client, "/"+name)
+				when, err := first(ctx, s, client, url(t, name))
 				mu.Lock()
 				defer mu.Unlock()
 				answered[name] = when
@@ -204,9 +216,9 @@ func appear(ctx context.Context, s *stack.Stack, services []string) (appearances
 
 // first asks again and again, one request after the other, and returns when the first
 // good answer was there. It costs less than Since, which matters with many at once.
-func first(ctx context.Context, s *stack.Stack, client *http.Client, path string) (time.Time, error) {
+func first(ctx context.Context, s *stack.Stack, client *http.Client, url string) (time.Time, error) {
 	for {
-		status, err := s.Status(ctx, client, stack.Manager, path)
+		status, err := s.Status(ctx, client, url)
 		if err == nil && stack.Answered(status) {
 			return time.Now(), nil
 		}

@@ -42,7 +42,7 @@ type measurement struct {
 	slice, idle                         time.Duration
 	connections, sockets                int
 	others, burst                       int
-	pair                                bool
+	pair, direct                        bool
 }
 
 func run(ctx context.Context, args []string) (err error) {
@@ -77,6 +77,7 @@ func run(ctx context.Context, args []string) (err error) {
 	fs.IntVar(&m.others, "others", 200, "services that are there before the burst")
 	fs.IntVar(&m.burst, "burst", 100, "services that are created, and changed, at once")
 	fs.BoolVar(&m.pair, "two-nodes", false, "the burst in a swarm of two nodes instead of one")
+	fs.BoolVar(&m.direct, "direct", false, "in the burst, ask new tasks themselves and not the proxy, to see what is left to it")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
