@@ -270,6 +270,14 @@ func TestTasksAreThoseThatRunOrWill(t *testing.T) {
 	if got := strings.Join(texts, "\n"); got != want {
 		t.Errorf("tasks\n%s\nwant\n%s", got, want)
 	}
+	swarm.Create(dockertest.Service{Name: "api", Networks: []string{"waggle"}})
+	swarm.SetTasks("api", dockertest.Task{Slot: 1, Node: "w1"})
+	if all, err := c.Tasks(t.Context()); err != nil || len(all) != 2 {
+		t.Errorf("tasks of %d services, error %v, want 2", len(all), err)
+	}
+	if few, err := c.TasksOf(t.Context(), swarm.ID("web")); err != nil || len(few) != 1 || !reflect.DeepEqual(few[swarm.ID("web")], tasks) {
+		t.Errorf("of one service: %v, error %v, want those of web", few, err)
+	}
 	scale, err := c.Scale(t.Context(), "web")
 	if err != nil || scale.Running != 1 {
 		t.Errorf("running %d, error %v, want 1: only what runs on a node that is not down counts", scale.Running, err)

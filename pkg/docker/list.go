@@ -222,6 +222,16 @@ func (c *Client) Tasks(ctx context.Context) (map[string][]catalog.Task, error) {
 	return c.tasks(ctx)
 }
 
+// TasksOf is Tasks of some services alone. It costs the engine something for each of them
+// and nothing for all the others. That one of them does not exist any more is an error.
+func (c *Client) TasksOf(ctx context.Context, serviceIDs ...string) (map[string][]catalog.Task, error) {
+	only := make([]filters.KeyValuePair, len(serviceIDs))
+	for i, id := range serviceIDs {
+		only[i] = filters.Arg("service", id)
+	}
+	return c.tasks(ctx, only...)
+}
+
 func (c *Client) tasks(ctx context.Context, only ...filters.KeyValuePair) (map[string][]catalog.Task, error) {
 	wanted := append([]filters.KeyValuePair{
 		filters.Arg("desired-state", string(swarm.TaskStateRunning)),

@@ -4,6 +4,7 @@ package motion
 
 import (
 	"bytes"
+	"slices"
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
@@ -47,16 +48,35 @@ func (t *Tracker) Next(now time.Time, services map[string]catalog.Service, tasks
 			s.at = old.at
 		}
 		next[id] = s
-		settled := Settled(svc, tasks[id])
-		switch since := now.Sub(s.at); {
-		case since < settledAfter, !settled && since < patience:
-			wait = min(wait, Fast)
-		case !settled:
-			wait = min(wait, Waiting)
-		}
+		wait = min(wait, soon(now.Sub(s.at), Settled(svc, tasks[id])))
 	}
 	t.seen = next
 	return wait
+}
+
+// Moving returns the services that are worth a look before the others, sorted by ID:
+// those for which Next would not wait, and those that have changed since.
+func (t *Tracker) Moving(now time.Time, services map[string]catalog.Service, tasks map[string][]catalog.Task, value func(id string) []byte) []string {
+	var out []string
+	for id, svc := range services {
+		s, ok := t.seen[id]
+		if !ok || soon(now.Sub(s.at), Settled(svc, tasks[id])) < Quiet || !bytes.Equal(s.value, value(id)) {
+			out = append(out, id)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// soon is how soon to look again at one service that changed so long ago.
+func soon(since time.Duration, settled bool) time.Duration {
+	switch {
+	case since < settledAfter, !settled && since < patience:
+		return Fast
+	case !settled:
+		return Waiting
+	}
+	return Quiet
 }
 
 // Settled reports whether the tasks of a service are what it asks for and no

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,6 +29,7 @@ import (
 type Swarm interface {
 	List(context.Context) (catalog.Snapshot, map[string]string, error)
 	Tasks(context.Context) (map[string][]catalog.Task, error)
+	TasksOf(ctx context.Context, serviceIDs ...string) (map[string][]catalog.Task, error)
 	Service(ctx context.Context, id string) (catalog.Service, string, error)
 }
 
@@ -65,6 +67,8 @@ type Publisher struct {
 	versions map[string]string
 	large    []*catalog.TooLargeError
 	tasks    map[string][]catalog.Task
+	// allTasks is when the tasks of all services were last listed.
+	allTasks time.Time
 	// taskEntries are the same as they are written.
 	taskEntries catalog.Entries
 	motion      motion.Tracker
@@ -173,13 +177,17 @@ func (p *Publisher) listed(ctx context.Context, snapshot catalog.Snapshot, versi
 			"services", len(snapshot.Services), "nodes", len(snapshot.Nodes), "hash", p.view.Hash, "took", p.o.Now().Sub(start))
 	}
 	if isFirst || !changes.Empty() {
+		if slices.ContainsFunc(changes.Put, func(e catalog.Entry) bool { return strings.HasPrefix(e.Key, catalog.NodeKey("")) }) {
+			p.allTasks = time.Time{} // the tasks of any service may have stopped with a node
+		}
 		p.o.Changed()
 	}
 	return nil
 }
 
 // TaskPass makes the tasks on the bus equal to what Docker lists, for the services that
-// opted in, and returns how soon to look again.
+// opted in, and returns how soon to look again. While a few services move it looks at
+// those alone, and at all the others as seldom as when nothing moves.
 func (p *Publisher) TaskPass(ctx context.Context) (time.Duration, error) {
 	p.mu.Lock()
 	wanted := optedIn(p.snapshot)
@@ -187,16 +195,24 @@ func (p *Publisher) TaskPass(ctx context.Context) (time.Duration, error) {
 	if len(wanted) == 0 {
 		return motion.Quiet, nil // the first list, or the first service to opt in, pokes
 	}
-	all, err := p.o.Swarm.Tasks(ctx)
+	listed, few, err := p.listTasks(ctx, p.few())
 	if err != nil {
 		return motion.Fast, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	wanted = optedIn(p.snapshot)
-	p.tasks = make(map[string][]catalog.Task, len(wanted))
+	tasks := make(map[string][]catalog.Task, len(wanted))
 	for id := range wanted {
-		p.tasks[id] = all[id]
+		if old, known := p.tasks[id]; few == nil || slices.Contains(few, id) {
+			tasks[id] = listed[id]
+		} else if known {
+			tasks[id] = old
+		}
+	}
+	p.tasks = tasks
+	if few == nil {
+		p.allTasks = p.o.Now()
 	}
 	if p.taskEntries, _, err = catalog.EncodeAll(catalog.Snapshot{Tasks: p.tasks}); err != nil {
 		return motion.Fast, err
@@ -208,10 +224,45 @@ func (p *Publisher) TaskPass(ctx context.Context) (time.Duration, error) {
 	if !changes.Empty() {
 		p.o.Log.Debug("tasks written", "put", len(changes.Put), "deleted", len(changes.Delete))
 	}
+	return p.motion.Next(p.o.Now(), wanted, p.tasks, p.encoded()), nil
+}
+
+// encoded returns the present state of a service and its tasks, by ID.
+func (p *Publisher) encoded() func(id string) []byte {
 	want := p.want(nil)
-	return p.motion.Next(p.o.Now(), wanted, p.tasks, func(id string) []byte {
+	return func(id string) []byte {
 		return slices.Concat(want[catalog.ServiceKey(id)], want[catalog.TasksKey(id)])
-	}), nil
+	}
+}
+
+// mostOfFew is above how many services it is cheaper to list the tasks of all.
+const mostOfFew = 20
+
+// few returns the services that move, nil unless they are so few that looking at them
+// alone is worth it, and all others have been looked at lately.
+func (p *Publisher) few() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.o.Now().Sub(p.allTasks) >= motion.Quiet {
+		return nil
+	}
+	ids := p.motion.Moving(p.o.Now(), optedIn(p.snapshot), p.tasks, p.encoded())
+	if len(ids) > mostOfFew {
+		return nil
+	}
+	return ids
+}
+
+// listTasks lists the tasks of a few services, or of all, and returns of which: nil are
+// all. If one of the few has gone, they cannot be listed, and it is all.
+func (p *Publisher) listTasks(ctx context.Context, few []string) (map[string][]catalog.Task, []string, error) {
+	if len(few) > 0 {
+		if listed, err := p.o.Swarm.TasksOf(ctx, few...); err == nil {
+			return listed, few, nil
+		}
+	}
+	listed, err := p.o.Swarm.Tasks(ctx)
+	return listed, nil, err
 }
 
 // TaskLoop returns the loop of TaskPass, which decides itself how soon it looks again.

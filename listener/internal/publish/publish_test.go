@@ -32,7 +32,9 @@ type world struct {
 	told     []string
 	tellErr  error
 	looked   []time.Duration
-	start    time.Time
+	// few are the services looked at alone, those of one look in one text.
+	few   []string
+	start time.Time
 }
 
 func (w *world) List(context.Context) (catalog.Snapshot, map[string]string, error) {
@@ -48,6 +50,18 @@ func (w *world) List(context.Context) (catalog.Snapshot, map[string]string, erro
 func (w *world) Tasks(context.Context) (map[string][]catalog.Task, error) {
 	w.looked = append(w.looked, time.Since(w.start))
 	return w.tasks, w.listErr
+}
+
+func (w *world) TasksOf(_ context.Context, ids ...string) (map[string][]catalog.Task, error) {
+	w.looked, w.few = append(w.looked, time.Since(w.start)), append(w.few, strings.Join(ids, " "))
+	out := map[string][]catalog.Task{}
+	for _, id := range ids {
+		if _, ok := w.snapshot.Services[id]; !ok {
+			return nil, errors.New("no such service")
+		}
+		out[id] = w.tasks[id]
+	}
+	return out, w.listErr
 }
 
 func (w *world) Service(_ context.Context, id string) (catalog.Service, string, error) {
@@ -331,6 +345,85 @@ func TestStatuses(t *testing.T) {
 	if want := (catalog.Service{ID: "b", Name: "big", Mode: catalog.Replicated, Replicas: 1}); !reflect.DeepEqual(published, want) {
 		t.Errorf("published %+v, want its name without labels", published)
 	}
+}
+
+// TestAFewThatMoveAreLookedAtAlone runs passes in fake time, four in a second.
+func TestAFewThatMoveAreLookedAtAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, p, _ := newWorld(optIn("1", "web"), optIn("2", "api"), optIn("3", "db"))
+		passes := func(n int) {
+			t.Helper()
+			for range n {
+				if _, err := p.TaskPass(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(motion.Fast)
+			}
+		}
+		want := func(what string, looks int, few ...string) {
+			t.Helper()
+			if got := slices.Compact(w.few); len(w.looked) != looks || !slices.Equal(got, few) {
+				t.Errorf("%s: %d looks, alone at %q, want %d and %q", what, len(w.looked), got, looks, few)
+			}
+			w.looked, w.few = nil, nil
+		}
+		if err := p.ListPass(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		passes(1)
+		want("the first", 1)
+		time.Sleep(2 * motion.Quiet)
+		passes(1)
+		want("after long", 1)
+
+		// One is scaled up: its labels stay, its number of replicas changes.
+		web := w.snapshot.Services["1"]
+		web.Replicas = 2
+		w.snapshot.Services["1"] = web
+		if err := p.ListPass(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.tasks["1"] = append(w.tasks["1"], catalog.Task{ID: "new", State: "starting", Desired: "running"})
+		w.tasks["2"] = nil // nobody looks
+		w.writes = nil
+		passes(1)
+		want("one moves", 1, "1")
+		w.wrote(t, "put tasks.1")
+		passes(38)
+		want("it goes on moving", 38, "1")
+		passes(1)
+		want("the others after ten seconds", 1)
+		w.wrote(t, "put tasks.2")
+
+		// A service that has come is looked at, and one that has gone costs nothing but a
+		// look at all.
+		w.snapshot.Services = maps.Clone(w.snapshot.Services)
+		w.snapshot.Services["4"] = optIn("4", "new")
+		w.tasks["4"] = []catalog.Task{{ID: "t4", State: "starting", Desired: "running"}}
+		if err := p.ListPass(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.writes = nil
+		passes(1)
+		want("a new one", 1, "1 2 4")
+		w.wrote(t, "put tasks.4")
+		w.snapshot.Services = maps.Clone(w.snapshot.Services)
+		delete(w.snapshot.Services, "4") // which no list has told yet
+		passes(1)
+		want("one has gone", 2, "1 2 4")
+
+		if err := p.ListPass(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		passes(1)
+		want("the first two still move", 1, "1 2")
+		w.snapshot.Nodes = map[string]catalog.Node{"n": {ID: "n", State: "down"}}
+		if err := p.ListPass(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		passes(1)
+		want("a node is down", 1)
+	})
 }
 
 // TestLookingAtTasks runs the loop of tasks in fake time.
