@@ -27,7 +27,7 @@ func (c *Controller) follow() {
 	for _, s := range c.desired.Services {
 		svc := c.snapshot.Services[s.ID]
 		tasks := c.snapshot.Tasks[s.ID]
-		addrs := taskAddresses(tasks, c.o.Route.Networks)
+		addrs, count := taskAddresses(tasks, c.o.Route.Networks)
 		m, ok := c.moved[s.ID]
 		if !ok || m.replicas != svc.Replicas || !slices.Equal(m.tasks, addrs) {
 			m = motion{replicas: svc.Replicas, tasks: addrs, since: now}
@@ -36,7 +36,7 @@ func (c *Controller) follow() {
 		expected := svc.Replicas > 0 || svc.Mode == catalog.Global
 		moving := svc.UpdateState != "" || now.Sub(m.since) < settling || inMotion(svc, tasks)
 		for _, b := range s.Backends {
-			t := follow.Target{Name: b.Lookup, Expected: expected, Tasks: addrs, Moving: moving}
+			t := follow.Target{Name: b.Lookup, Expected: expected, Tasks: addrs, Count: count, Moving: moving}
 			if b.Outbound {
 				t = follow.Target{Name: b.Lookup, Expected: true}
 			}
@@ -60,12 +60,14 @@ func inMotion(svc catalog.Service, tasks []catalog.Task) bool {
 	return svc.Mode == catalog.Replicated && len(tasks) > 0 && uint64(running) != svc.Replicas
 }
 
-func taskAddresses(tasks []catalog.Task, networks []string) []netip.Addr {
-	var out []netip.Addr
+// taskAddresses returns the addresses of running tasks on some networks, and of how many
+// tasks these are.
+func taskAddresses(tasks []catalog.Task, networks []string) (out []netip.Addr, count int) {
 	for _, t := range tasks {
 		if !t.Running() {
 			continue
 		}
+		before := len(out)
 		for _, n := range networks {
 			for _, text := range t.Addresses[n] {
 				if a, err := netip.ParseAddr(text); err == nil {
@@ -73,7 +75,10 @@ func taskAddresses(tasks []catalog.Task, networks []string) []netip.Addr {
 				}
 			}
 		}
+		if len(out) > before {
+			count++
+		}
 	}
 	slices.SortFunc(out, netip.Addr.Compare)
-	return out
+	return out, count
 }

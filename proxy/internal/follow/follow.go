@@ -32,11 +32,14 @@ type Target struct {
 	// Tasks are the addresses that the catalog knows. They say when to look,
 	// never what the answer is.
 	Tasks []netip.Addr
+	// Count is of how many tasks these are; 0 says that each has one. A task on two
+	// networks has two, of which DNS answers one.
+	Count int
 }
 
 // equal compares two targets whose tasks are sorted.
 func (t Target) equal(u Target) bool {
-	return t.Name == u.Name && t.Expected == u.Expected && t.Moving == u.Moving && slices.Equal(t.Tasks, u.Tasks)
+	return t.Name == u.Name && t.Expected == u.Expected && t.Moving == u.Moving && t.Count == u.Count && slices.Equal(t.Tasks, u.Tasks)
 }
 
 // Resolver is what is asked: *net.Resolver, or a test's.

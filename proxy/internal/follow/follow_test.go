@@ -796,3 +796,16 @@ func TestTheDeathOfANodeIsSeenInAllItsServices(t *testing.T) {
 		}
 	})
 }
+
+func TestAServiceOnTwoNetworksComesToRest(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.zone.set("tasks.web.", "10.0.0.1 10.0.0.2")
+		w.Set(map[string]Target{"w": {Name: "tasks.web.", Expected: true, Tasks: list("10.0.0.1 10.0.0.2 10.9.0.1 10.9.0.2"), Count: 2}})
+		w.pass(10 * time.Second)
+		from := time.Now()
+		w.pass(30 * time.Second)
+		if n := len(w.zone.since("tasks.web.", from)); n > 11 {
+			t.Errorf("asked %d times in 30 s, want every three seconds", n)
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package follow
 
 import (
+	"cmp"
 	"hash/crc32"
 	"net/netip"
 	"slices"
@@ -126,7 +127,10 @@ func (e *entry) most() int {
 }
 
 // agrees says that DNS answers what the catalog shows, so that nothing is known to come.
-func (e *entry) agrees() bool { return slices.Equal(e.target.Tasks, e.addrs) }
+func (e *entry) agrees() bool {
+	return len(e.addrs) == cmp.Or(e.target.Count, len(e.target.Tasks)) &&
+		!slices.ContainsFunc(e.addrs, func(a netip.Addr) bool { return !slices.Contains(e.target.Tasks, a) })
+}
 
 // moves says that the answer may change any moment.
 func (e *entry) moves() bool { return e.target.Moving || len(e.target.Tasks) > 0 && !e.agrees() }
