@@ -253,13 +253,14 @@ func (s *Stack) Client(connections int) *http.Client {
 }
 
 // Neighbour is such a client that asks tasks themselves, from where the proxy of the
-// manager stands.
+// manager stands. It gives up soon, because a connection to a task that is not there yet
+// hangs, and goes on hanging for a second when it is.
 func (s *Stack) Neighbour(ctx context.Context, connections int) (*http.Client, error) {
 	dial, err := s.Within(ctx, Manager, "waggle_proxy")
 	if err != nil {
 		return nil, err
 	}
-	return &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DialContext: dial, MaxIdleConnsPerHost: connections}}, nil
+	return &http.Client{Timeout: 200 * time.Millisecond, Transport: &http.Transport{DialContext: dial, MaxIdleConnsPerHost: connections}}, nil
 }
 
 // Status asks by such a client, for the status alone.
