@@ -33,6 +33,7 @@ const (
 	quiet     = 3 * time.Second
 	unwanted  = 30 * time.Second // a name that has no answer and needs none
 	hold      = 10 * time.Second
+	holdMost  = time.Minute          // what the catalog calls running, which may not be current
 	perMoving = 4 * time.Millisecond // at most 250 look-ups per second for all in motion
 	perHeld   = 5 * time.Millisecond // and 200 for all that are held on to
 
@@ -284,16 +285,19 @@ func (s *state) tick(t time.Time) time.Time {
 	return s.begin.Add(t.Sub(s.begin).Truncate(grid) + grid)
 }
 
-// expire lets go of addresses that were held without an answer for long enough, but
-// for those that the catalog still calls running: a swarm whose engines are too busy
-// for DNS, or for one another, has its tasks all the same, and a request to an address
-// that is gone fails no worse than one without any.
+// expire lets go of addresses that were held without an answer for long enough. Those
+// that the catalog still calls running are held for longer: a swarm whose engines are too
+// busy for DNS, or for one another, has its tasks all the same. But the catalog may be
+// out of date, and an address another tenant's some day.
 func (s *state) expire(now time.Time) {
 	for _, e := range s.entries {
 		if len(e.addrs) == 0 || e.failing.IsZero() || now.Sub(e.failing) < hold {
 			continue
 		}
-		kept := slices.DeleteFunc(slices.Clone(e.addrs), func(a netip.Addr) bool { return !slices.Contains(e.target.Tasks, a) })
+		var kept []netip.Addr
+		if now.Sub(e.failing) < holdMost {
+			kept = slices.DeleteFunc(slices.Clone(e.addrs), func(a netip.Addr) bool { return !slices.Contains(e.target.Tasks, a) })
+		}
 		if len(kept) < len(e.addrs) {
 			s.assign(e, kept, now)
 		}
@@ -338,8 +342,12 @@ func (s *state) due(now time.Time) ([]lookup, time.Duration) {
 		if e.answered && (e.moves() || now.Sub(e.changed) < fast) {
 			moving++
 		}
-		if left := e.failing.Add(hold); len(e.addrs) > 0 && !e.failing.IsZero() && left.After(now) {
-			wake = earlier(wake, left)
+		if len(e.addrs) > 0 && !e.failing.IsZero() {
+			for _, end := range []time.Duration{hold, holdMost} {
+				if at := e.failing.Add(end); at.After(now) {
+					wake = earlier(wake, at)
+				}
+			}
 		}
 		next := e.next
 		if e.flying > 0 && !e.waits() {
