@@ -191,11 +191,12 @@ func (p *Publisher) listed(ctx context.Context, snapshot catalog.Snapshot, versi
 func (p *Publisher) TaskPass(ctx context.Context) (time.Duration, error) {
 	p.mu.Lock()
 	wanted := optedIn(p.snapshot)
+	few := p.few(wanted)
 	p.mu.Unlock()
 	if len(wanted) == 0 {
 		return motion.Quiet, nil // the first list, or the first service to opt in, pokes
 	}
-	listed, few, err := p.listTasks(ctx, p.few())
+	listed, few, err := p.listTasks(ctx, few)
 	if err != nil {
 		return motion.Fast, err
 	}
@@ -224,29 +225,24 @@ func (p *Publisher) TaskPass(ctx context.Context) (time.Duration, error) {
 	if !changes.Empty() {
 		p.o.Log.Debug("tasks written", "put", len(changes.Put), "deleted", len(changes.Delete))
 	}
-	return p.motion.Next(p.o.Now(), wanted, p.tasks, p.encoded()), nil
+	return p.motion.Next(p.o.Now(), wanted, p.tasks, p.encoded), nil
 }
 
-// encoded returns the present state of a service and its tasks, by ID.
-func (p *Publisher) encoded() func(id string) []byte {
-	want := p.want(nil)
-	return func(id string) []byte {
-		return slices.Concat(want[catalog.ServiceKey(id)], want[catalog.TasksKey(id)])
-	}
+// encoded returns the present state of a service and its tasks.
+func (p *Publisher) encoded(id string) []byte {
+	return slices.Concat(p.entries[catalog.ServiceKey(id)], p.taskEntries[catalog.TasksKey(id)])
 }
 
 // mostOfFew is above how many services it is cheaper to list the tasks of all.
 const mostOfFew = 20
 
-// few returns the services that move, nil unless they are so few that looking at them
-// alone is worth it, and all others have been looked at lately.
-func (p *Publisher) few() []string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+// few returns which of the services move, nil unless they are so few that looking at
+// them alone is worth it, and all others have been looked at lately.
+func (p *Publisher) few(wanted map[string]catalog.Service) []string {
 	if p.o.Now().Sub(p.allTasks) >= motion.Quiet {
 		return nil
 	}
-	ids := p.motion.Moving(p.o.Now(), optedIn(p.snapshot), p.tasks, p.encoded())
+	ids := p.motion.Moving(p.o.Now(), wanted, p.tasks, p.encoded)
 	if len(ids) > mostOfFew {
 		return nil
 	}
