@@ -103,10 +103,14 @@ func (e *entry) waits() bool { return e.target.Expected && !e.answered }
 // not heard of them yet, or has no time.
 func (e *entry) runs() bool { return e.waits() && len(e.target.Tasks) > 0 }
 
+// running says that the catalog calls an address running, and gone that it does not.
+func (e *entry) running(a netip.Addr) bool { return slices.Contains(e.target.Tasks, a) }
+func (e *entry) gone(a netip.Addr) bool    { return !e.running(a) }
+
 // holds says that the last answer is held on to, and the catalog calls some of it
 // running, so that it is Docker who does not get round to answering.
 func (e *entry) holds() bool {
-	return e.runs() && slices.ContainsFunc(e.addrs, func(a netip.Addr) bool { return slices.Contains(e.target.Tasks, a) })
+	return e.runs() && slices.ContainsFunc(e.addrs, e.running)
 }
 
 // waited is how long an answer has been missing, as far as it matters: a name that
@@ -129,8 +133,7 @@ func (e *entry) most() int {
 
 // agrees says that DNS answers what the catalog shows, so that nothing is known to come.
 func (e *entry) agrees() bool {
-	return len(e.addrs) == cmp.Or(e.target.Count, len(e.target.Tasks)) &&
-		!slices.ContainsFunc(e.addrs, func(a netip.Addr) bool { return !slices.Contains(e.target.Tasks, a) })
+	return len(e.addrs) == cmp.Or(e.target.Count, len(e.target.Tasks)) && !slices.ContainsFunc(e.addrs, e.gone)
 }
 
 // moves says that the answer may change any moment.
@@ -205,10 +208,11 @@ func (s *state) take(r result, now time.Time) {
 		s.assign(e, nil, now)
 	case e.failing.IsZero():
 		e.failing = now
-		if r.err == nil {
-			s.surprise(e, nil, now)
+		if r.err != nil {
+			break
 		}
-		if r.err == nil && !e.known {
+		s.surprise(e, nil, now)
+		if !e.known {
 			s.assign(e, nil, now) // there is nothing to hold on to
 		}
 	}
@@ -296,7 +300,7 @@ func (s *state) expire(now time.Time) {
 		}
 		var kept []netip.Addr
 		if now.Sub(e.failing) < holdMost {
-			kept = slices.DeleteFunc(slices.Clone(e.addrs), func(a netip.Addr) bool { return !slices.Contains(e.target.Tasks, a) })
+			kept = slices.DeleteFunc(slices.Clone(e.addrs), e.gone)
 		}
 		if len(kept) < len(e.addrs) {
 			s.assign(e, kept, now)
