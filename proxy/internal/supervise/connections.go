@@ -46,20 +46,16 @@ func sockets() []socket {
 func listensOn(group int) map[string]bool {
 	out := map[string]bool{}
 	owned := map[string]bool{}
-	files, _ := filepath.Glob("/proc/[0-9]*/fd/*") // the only error is that of a bad pattern
-	groups := map[string]bool{}
-	for _, file := range files {
-		dir := filepath.Dir(filepath.Dir(file))
-		ours, known := groups[dir]
-		if !known {
-			ours = inGroup(dir, group)
-			groups[dir] = ours
-		}
-		if !ours {
+	dirs, _ := filepath.Glob("/proc/[0-9]*") // the only error is that of a bad pattern
+	for _, dir := range dirs {
+		if !inGroup(dir, group) {
 			continue
 		}
-		if to, err := os.Readlink(file); err == nil && strings.HasPrefix(to, "socket:[") {
-			owned[strings.TrimSuffix(strings.TrimPrefix(to, "socket:["), "]")] = true
+		files, _ := filepath.Glob(dir + "/fd/*")
+		for _, file := range files {
+			if to, err := os.Readlink(file); err == nil && strings.HasPrefix(to, "socket:[") {
+				owned[strings.TrimSuffix(strings.TrimPrefix(to, "socket:["), "]")] = true
+			}
 		}
 	}
 	for _, s := range sockets() {
