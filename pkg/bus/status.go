@@ -2,7 +2,7 @@ package bus
 
 import (
 	"context"
-	"slices"
+	"reflect"
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
@@ -55,12 +55,6 @@ type encodedStatus struct {
 	value  []byte
 }
 
-// equal reports whether two statuses say the same.
-func (s Status) equal(o Status) bool {
-	return s.Component == o.Component && s.ServiceID == o.ServiceID && s.Service == o.Service && s.State == o.State &&
-		s.Reason == o.Reason && s.Label == o.Label && s.Hint == o.Hint && slices.Equal(s.Warnings, o.Warnings)
-}
-
 // Statuses returns a publisher for the bus's own component. poke is called when
 // the published statuses are not what was written.
 func (b *Bus) Statuses(poke func()) *Statuses {
@@ -83,7 +77,7 @@ func (s *Statuses) Publish(ctx context.Context, all []Status) error {
 		status.Component = s.component
 		key := prefix + Token(status.ServiceID)
 		e, ok := s.encoded[key]
-		if !ok || !e.status.equal(status) {
+		if !ok || !reflect.DeepEqual(e.status, status) {
 			value, err := catalog.Encode(status)
 			if err != nil {
 				return err
