@@ -252,18 +252,18 @@ func (s *Stack) Client(connections int) *http.Client {
 	return &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DialContext: s.lab.DialContext, MaxIdleConnsPerHost: connections}}
 }
 
-// Neighbour is such a client that asks tasks themselves, from where the proxy of the
+// Neighbour is a client that asks tasks themselves, from where the proxy of the
 // manager stands. It gives up soon, because a connection to a task that is not there yet
 // hangs, and goes on hanging for a second when it is.
-func (s *Stack) Neighbour(ctx context.Context, connections int) (*http.Client, error) {
+func (s *Stack) Neighbour(ctx context.Context) (*http.Client, error) {
 	dial, err := s.Within(ctx, Manager, "waggle_proxy")
 	if err != nil {
 		return nil, err
 	}
-	return &http.Client{Timeout: 200 * time.Millisecond, Transport: &http.Transport{DialContext: dial, MaxIdleConnsPerHost: connections}}, nil
+	return &http.Client{Timeout: 200 * time.Millisecond, Transport: &http.Transport{DialContext: dial}}, nil
 }
 
-// Status asks by such a client, for the status alone.
+// Status asks by one of these clients, for the status alone.
 func (s *Stack) Status(ctx context.Context, client *http.Client, url string) (int, error) {
 	status, _, err := ask(ctx, client, http.MethodGet, url, "")
 	return status, err
@@ -490,7 +490,7 @@ func (s *Stack) Metric(ctx context.Context, node, service, metric string) (float
 	return sum, nil
 }
 
-// Reloads returns how often the HAProxys of both nodes were reloaded.
+// Reloads returns how often the HAProxys of all nodes were reloaded.
 func (s *Stack) Reloads(ctx context.Context) (int, error) {
 	sum := 0.0
 	for _, node := range s.lab.Nodes() {

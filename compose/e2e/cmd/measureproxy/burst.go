@@ -65,14 +65,11 @@ func (m *measurement) bursts(ctx context.Context) (err error) {
 		return err
 	}
 	m.result("reloads while they were created", float64(reloads-before), goal{0, false, "%.0f"})
-	all := append(slices.Clone(took.here), took.elsewhere...)
+	all := slices.Concat(took.here, took.elsewhere)
 	m.result("from the start of a task to its first answer, worst", 1000*slices.Max(all), goal{500, false, "%.0f ms"})
 	m.result("from the start of a task to its first answer, median", 1000*median(all), goal{100, false, "%.0f ms"})
-	for where, list := range map[string][]float64{"on the node of the proxy": took.here, "on another node": took.elsewhere} {
-		if len(list) > 0 {
-			m.row("of these, "+where, fmt.Sprintf("%d: median %.0f ms, worst %.0f ms", len(list), 1000*median(list), 1000*slices.Max(list)), "", "")
-		}
-	}
+	m.part("of these, on the node of the proxy", took.here)
+	m.part("of these, on another node", took.elsewhere)
 
 	if err := at(fresh, 4, func(name string) error { return s.Relabel(ctx, name, stack.Labels("/moved-"+name)) }); err != nil {
 		return err
@@ -98,6 +95,13 @@ func (m *measurement) bursts(ctx context.Context) (err error) {
 	m.result("reloads while the labels of all changed", float64(after-reloads), goal{0, false, "%.0f"})
 	m.result("all new paths answer, from the last call", 1000*last.Sub(called).Seconds(), goal{200, false, "%.0f ms"})
 	return nil
+}
+
+// part shows some of what took so many seconds, if there are any.
+func (m *measurement) part(what string, took []float64) {
+	if len(took) > 0 {
+		m.row(what, fmt.Sprintf("%d: median %.0f ms, worst %.0f ms", len(took), 1000*median(took), 1000*slices.Max(took)), "", "")
+	}
 }
 
 // at does something with each name, so many at a time.
@@ -136,10 +140,10 @@ type appearances struct{ here, elsewhere []float64 }
 // it is the tasks that are asked, which says what is left to a proxy.
 func (m *measurement) appear(ctx context.Context, s *stack.Stack, services []string) (appearances, error) {
 	client := s.Client(len(services))
-	url := func(t stack.Task, name string) string { return "http://" + stack.Manager + "/" + name }
+	url := func(_ stack.Task, name string) string { return "http://" + stack.Manager + "/" + name }
 	if m.direct {
 		var err error
-		if client, err = s.Neighbour(ctx, 1); err != nil {
+		if client, err = s.Neighbour(ctx); err != nil {
 			return appearances{}, err
 		}
 		url = func(t stack.Task, _ string) string {
@@ -155,10 +159,10 @@ func (m *measurement) appear(ctx context.Context, s *stack.Stack, services []str
 	if err != nil {
 		return appearances{}, err
 	}
-	var mu sync.Mutex
+	var mu sync.Mutex // all write to answered and failed
+	var failed error
 	answered := map[string]time.Time{}
 	asked := map[string]bool{}
-	errs := make(chan error, len(services))
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	for len(asked) < len(services) {
@@ -176,8 +180,7 @@ func (m *measurement) appear(ctx context.Context, s *stack.Stack, services []str
 				when, err := first(ctx, s, client, url(t, name))
 				mu.Lock()
 				defer mu.Unlock()
-				answered[name] = when
-				errs <- err
+				answered[name], failed = when, errors.Join(failed, err)
 			})
 		}
 		if err := pause(ctx, 100*time.Millisecond); err != nil {
@@ -185,12 +188,8 @@ func (m *measurement) appear(ctx context.Context, s *stack.Stack, services []str
 		}
 	}
 	asking.Wait()
-	close(errs)
-	for e := range errs {
-		err = errors.Join(err, e)
-	}
-	if err != nil {
-		return appearances{}, err
+	if failed != nil {
+		return appearances{}, failed
 	}
 	tasks, err := s.Tasks(ctx, services...)
 	if err != nil {
