@@ -156,6 +156,28 @@ func (w *world) has(key, want string) {
 	}
 }
 
+// crowd returns n targets like one, named tasks.PREFIX0. and so on.
+func crowd(prefix string, n int, like Target) map[string]Target {
+	targets := make(map[string]Target, n)
+	for i := range n {
+		like.Name = fmt.Sprintf("tasks.%s%d.", prefix, i)
+		targets[like.Name] = like
+	}
+	return targets
+}
+
+// alive returns n targets, tasks.s0. and so on, of one task each, of which catalog and
+// DNS say the same.
+func (w *world) alive(n int) map[string]Target {
+	targets := make(map[string]Target, n)
+	for i := range n {
+		name, addr := fmt.Sprintf("tasks.s%d.", i), fmt.Sprintf("10.0.%d.%d", i/200, i%200+1)
+		w.zone.set(name, addr)
+		targets[name] = Target{Name: name, Expected: true, Tasks: list(addr)}
+	}
+	return targets
+}
+
 func TestANewTargetIsLookedUpAtOnce(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.zone.set("tasks.web.", "10.0.0.9 ::ffff:10.0.0.3 10.0.0.9")
@@ -205,11 +227,9 @@ func TestAPendingNameIsAskedOftenThenLess(t *testing.T) {
 
 func TestUnansweredLookUpsStayUnderTheLimit(t *testing.T) {
 	inWorld(t, func(w *world) {
-		targets := map[string]Target{}
-		for i := range 30 {
-			name := fmt.Sprintf("tasks.dead%d.", i)
+		targets := crowd("dead", 30, Target{Expected: true})
+		for name := range targets {
 			w.zone.slow(name, 40*time.Millisecond)
-			targets[name] = Target{Name: name, Expected: true}
 		}
 		for i := range 200 {
 			name := fmt.Sprintf("tasks.live%d.", i)
@@ -263,11 +283,7 @@ func TestUnansweredLookUpsStayUnderTheLimit(t *testing.T) {
 
 func TestANewcomerIsNotStarvedByOldPendingNames(t *testing.T) {
 	inWorld(t, func(w *world) {
-		targets := map[string]Target{}
-		for i := range 50 {
-			name := fmt.Sprintf("tasks.dead%d.", i)
-			targets[name] = Target{Name: name, Expected: true}
-		}
+		targets := crowd("dead", 50, Target{Expected: true})
 		w.Set(targets)
 		w.pass(5 * time.Minute)
 		targets["new"] = Target{Name: "tasks.new.", Expected: true}
@@ -578,11 +594,7 @@ func TestSameAnswerInAnotherOrderIsNoChange(t *testing.T) {
 
 func TestANameWhoseTasksRunIsAskedBeforeThoseOnlyToBeStarted(t *testing.T) {
 	inWorld(t, func(w *world) {
-		targets := map[string]Target{}
-		for i := range 100 {
-			name := fmt.Sprintf("tasks.s%d.", i)
-			targets[name] = Target{Name: name, Expected: true, Moving: true}
-		}
+		targets := crowd("s", 100, Target{Expected: true, Moving: true})
 		w.Set(targets)
 		w.pass(5 * time.Second)
 		for i := range 40 {
@@ -647,22 +659,16 @@ func TestWhatTheCatalogCallsRunningIsKeptWhileDNSIsSilent(t *testing.T) {
 
 func TestABusyEngineAnswersLate(t *testing.T) {
 	inWorld(t, func(w *world) {
-		targets := map[string]Target{}
-		for i := range 200 {
-			name, addr := fmt.Sprintf("tasks.s%d.", i), fmt.Sprintf("10.0.0.%d", i+1)
-			w.zone.set(name, addr)
-			targets[name] = Target{Name: name, Expected: true, Tasks: list(addr)}
-		}
+		targets := w.alive(200)
 		w.Set(targets)
 		w.pass(20 * time.Second)
 		pokes := w.pokes
 		for name := range targets {
 			w.zone.slow(name, 200*time.Millisecond)
 		}
-		for i := range 100 {
-			name := fmt.Sprintf("tasks.pending%d.", i)
+		for name, t := range crowd("pending", 100, Target{Expected: true, Moving: true}) {
 			w.zone.slow(name, time.Second) // forwarded to a resolver that stalls
-			targets[name] = Target{Name: name, Expected: true, Moving: true}
+			targets[name] = t
 		}
 		w.Set(targets)
 		w.pass(30 * time.Second)
@@ -728,11 +734,9 @@ func TestANameThatAgreesWithTheCatalogIsNotFollowedClosely(t *testing.T) {
 
 func TestManyThatComeUpTogetherAreFoundTogether(t *testing.T) {
 	inWorld(t, func(w *world) {
-		targets := map[string]Target{}
-		for i := range 100 {
-			name := fmt.Sprintf("tasks.s%d.", i)
+		targets := crowd("s", 100, Target{Expected: true, Moving: true})
+		for name := range targets {
 			w.zone.slow(name, time.Second) // forwarded to a resolver that stalls
-			targets[name] = Target{Name: name, Expected: true, Moving: true}
 		}
 		w.Set(targets)
 		w.pass(10 * time.Second)
@@ -749,16 +753,9 @@ func TestManyThatComeUpTogetherAreFoundTogether(t *testing.T) {
 }
 
 // quietly follows so many services of one task each, until all are quiet.
-func (w *world) quietly(n int) map[string]Target {
-	targets := map[string]Target{}
-	for i := range n {
-		name, addr := fmt.Sprintf("tasks.s%d.", i), fmt.Sprintf("10.0.%d.%d", i/200, i%200+1)
-		w.zone.set(name, addr)
-		targets[name] = Target{Name: name, Expected: true, Tasks: list(addr)}
-	}
-	w.Set(targets)
+func (w *world) quietly(n int) {
+	w.Set(w.alive(n))
 	w.pass(time.Minute)
-	return targets
 }
 
 func TestManyQuietNamesAreAskedTogether(t *testing.T) {
