@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"sync"
+
+	"github.com/wagglehq/waggle/pkg/docker"
 )
 
 // mostHints is how many services are read one by one before a list; with more of
@@ -22,14 +24,14 @@ type hints struct {
 
 func newHints() *hints { return &hints{ids: map[string]bool{}} }
 
-func (h *hints) add(id string) {
+func (h *hints) add(e docker.Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if id == "" {
+	if e.Kind != "service" || e.Removed {
 		h.more = true
 		return
 	}
-	h.ids[id] = true
+	h.ids[e.ID] = true
 }
 
 // take returns the services to look at first and whether that is all that was

@@ -125,7 +125,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		}
 		if all {
 			// The list that confirms it may wait until others have acted on it.
-			hints.add("")
+			hints.add(docker.Event{})
 			time.AfterFunc(confirmAfter, lists.Poke)
 			return nil
 		}
@@ -170,7 +170,9 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	g.Go(func() error { return tasks.Run(ctx) })
 	g.Go(func() error { return statuses.Run(ctx) })
 	g.Go(func() error { return events.Run(ctx) })
-	g.Go(func() error { return swarm.Events(ctx, func(id string) { pokes.Inc(); hints.add(id); lists.Poke() }) })
+	g.Go(func() error {
+		return swarm.Events(ctx, func(e docker.Event) { pokes.Inc(); hints.add(e); lists.Poke() })
+	})
 	g.Go(func() error { return self.Run(ctx) })
 	return g.Wait()
 }
@@ -300,6 +302,6 @@ func announce(b *bus.Bus, p *publish.Publisher, w *bus.CatalogWriter, instance, 
 		}
 		ctx, cancel := context.WithTimeout(ctx, announceEvery)
 		defer cancel()
-		return b.Announce(ctx, bus.Instance{Instance: instance, Revision: revision, Hash: view.Hash, Version: version})
+		return b.Announce(ctx, catalog.Instance{Instance: instance, Revision: revision, Hash: view.Hash, Version: version})
 	}
 }

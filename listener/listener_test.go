@@ -143,9 +143,9 @@ func (h *house) healthy(want bool) {
 }
 
 // status waits for the listener's status of a service.
-func (h *house) status(service string, check func(bus.Status) bool) {
+func (h *house) status(service string, check func(catalog.Status) bool) {
 	h.t.Helper()
-	var got struct{ Statuses []bus.Status }
+	var got struct{ Statuses []catalog.Status }
 	bustest.Eventually(h.t, "the status of "+service, func() error {
 		if h.get("/v1/services/"+service, &got); slices.ContainsFunc(got.Statuses, check) {
 			return nil
@@ -397,7 +397,7 @@ func TestABusThatLostItsStoreIsFilledAgain(t *testing.T) {
 	if !reflect.DeepEqual(before.Services, after.Services) || !reflect.DeepEqual(before.Nodes, after.Nodes) {
 		t.Errorf("before\n%+v\nafter\n%+v", before, after)
 	}
-	h.status("shop_web", func(s bus.Status) bool { return s.Component == "listener" && len(s.Warnings) == 1 })
+	h.status("shop_web", func(s catalog.Status) bool { return s.Component == "listener" && len(s.Warnings) == 1 })
 }
 
 // revisions returns the revision of every entry but the list key.
@@ -464,19 +464,21 @@ func TestLabelsThatHaveNoEffectAreSaid(t *testing.T) {
 	large := dockertest.Service{Name: "large", Replicas: 1, Labels: map[string]string{"com.df.notify": "true", "com.df.servicePath": strings.Repeat("/x", catalog.MaxValue/2)}}
 	h.swarm.Create(large)
 	h.run()
-	h.status("shop_web", func(s bus.Status) bool {
-		return s.State == bus.StateAccepted && len(s.Warnings) == 1 && strings.Contains(s.Warnings[0], "com.df.servicePth") && strings.Contains(s.Warnings[0], "is com.df.servicePath meant?")
+	h.status("shop_web", func(s catalog.Status) bool {
+		return s.State == catalog.StateAccepted && len(s.Warnings) == 1 && strings.Contains(s.Warnings[0], "com.df.servicePth") && strings.Contains(s.Warnings[0], "is com.df.servicePath meant?")
 	})
-	h.status("misplaced", func(s bus.Status) bool {
-		return s.State == bus.StateIgnored && strings.Contains(s.Reason, "stands on the container") && strings.Contains(s.Hint, "deploy.labels")
+	h.status("misplaced", func(s catalog.Status) bool {
+		return s.State == catalog.StateIgnored && strings.Contains(s.Reason, "stands on the container") && strings.Contains(s.Hint, "deploy.labels")
 	})
-	h.status("shy", func(s bus.Status) bool {
-		return s.State == bus.StateIgnored && s.Label == "com.df.notify" && strings.Contains(s.Hint, "--label-add com.df.notify=true shy")
+	h.status("shy", func(s catalog.Status) bool {
+		return s.State == catalog.StateIgnored && s.Label == "com.df.notify" && strings.Contains(s.Hint, "--label-add com.df.notify=true shy")
 	})
-	h.status("large", func(s bus.Status) bool { return s.State == bus.StateRejected && strings.Contains(s.Reason, "65536") })
+	h.status("large", func(s catalog.Status) bool {
+		return s.State == catalog.StateRejected && strings.Contains(s.Reason, "65536")
+	})
 	var plain struct {
 		Summary  string
-		Statuses []bus.Status
+		Statuses []catalog.Status
 	}
 	if h.get("/v1/services/plain", &plain); len(plain.Statuses) > 0 || !strings.Contains(plain.Summary, "no label under com.df.") {
 		t.Errorf("%+v", plain)
@@ -510,9 +512,9 @@ func TestStatusesOfAllComponentsAreJoined(t *testing.T) {
 	proxy := h.consume.Statuses(func() {})
 	bustest.Run(t, proxy.Run)
 	bustest.Eventually(t, "the proxy says what it did", func() error {
-		return proxy.Publish(t.Context(), []bus.Status{{ServiceID: id, Service: "shop_web", State: bus.StateRejected, Reason: "the path is taken by old_web"}})
+		return proxy.Publish(t.Context(), []catalog.Status{{ServiceID: id, Service: "shop_web", State: catalog.StateRejected, Reason: "the path is taken by old_web"}})
 	})
-	h.status("shop_web", func(s bus.Status) bool { return s.Component == "proxy" && s.State == bus.StateRejected })
+	h.status("shop_web", func(s catalog.Status) bool { return s.Component == "proxy" && s.State == catalog.StateRejected })
 	var got struct{ Summary string }
 	if h.get("/v1/services/shop_web", &got); got.Summary != "rejected by proxy: the path is taken by old_web" {
 		t.Errorf("summary %q", got.Summary)
@@ -521,7 +523,7 @@ func TestStatusesOfAllComponentsAreJoined(t *testing.T) {
 		Bus       string
 		Services  int
 		Revision  catalog.Revision
-		Instances []bus.Instance
+		Instances []catalog.Instance
 	}
 	bustest.Eventually(t, "the instance is announced", func() error {
 		if h.get("/v1/catalog", &about); len(about.Instances) != 1 || about.Instances[0].Instance != "l1" {

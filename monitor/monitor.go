@@ -22,6 +22,7 @@ import (
 	"github.com/wagglehq/waggle/monitor/internal/scrape"
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/bus"
+	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/reconcile"
 	"golang.org/x/sync/errgroup"
 )
@@ -176,7 +177,7 @@ func announce(ctx context.Context, b *bus.Bus, instance string, sh app.Shell, wo
 	defer tick.Stop()
 	for {
 		if v := work.View(); v != nil && b.Connected() {
-			i := bus.Instance{Instance: instance, Version: sh.Version, Revision: v.Revision, Hash: v.State.Hash}
+			i := catalog.Instance{Instance: instance, Version: sh.Version, Revision: v.Revision, Hash: v.State.Hash}
 			if err := b.Announce(ctx, i); err != nil && ctx.Err() == nil {
 				sh.Log.Warn("not announced", "error", err)
 			}

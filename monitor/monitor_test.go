@@ -194,9 +194,9 @@ func (s *stage) eventuallyShows(what, want string) {
 }
 
 // status waits for a service's state on the bus.
-func (s *stage) status(name string, state bus.State) bus.Status {
+func (s *stage) status(name string, state catalog.State) catalog.Status {
 	s.t.Helper()
-	var st bus.Status
+	var st catalog.Status
 	bustest.Eventually(s.t, name+" is "+string(state), func() error {
 		b, _, err := s.listener.Bucket(bus.StatusBucket).Get(s.t.Context(), "monitor.id"+name)
 		if err != nil {
@@ -255,8 +255,8 @@ func TestFromLabelsToPrometheus(t *testing.T) {
 	s.publish()
 	target := "shop_web 127.0.0.1:" + port + "/m"
 	s.eventuallyShows("targets and rules are there", "db_a=up > 1; db_b=up > 2; "+target+"; shop_web_slow=up > 3")
-	s.status("shop_web", bus.StateApplied)
-	s.status("db", bus.StateApplied)
+	s.status("shop_web", catalog.StateApplied)
+	s.status("db", catalog.StateApplied)
 	bustest.Eventually(t, "the target is scraped", func() error {
 		if hits.Load() < 3 {
 			return errors.New("too few scrapes")
@@ -282,7 +282,7 @@ func TestFromLabelsToPrometheus(t *testing.T) {
 	s.publish()
 	all := "db_a=up > 1; db_b=up > 22; new_n=up > 5; " + moved + "; shop_web_slow=up > 3"
 	s.eventuallyShows("one is kept, the others change", all)
-	if st := s.status("db", bus.StateDegraded); st.Label != "com.df.alertIf.1" || !strings.Contains(st.Reason, "@nope:1") {
+	if st := s.status("db", catalog.StateDegraded); st.Label != "com.df.alertIf.1" || !strings.Contains(st.Reason, "@nope:1") {
 		t.Error(st)
 	}
 	var one struct {
@@ -314,7 +314,7 @@ func TestFromLabelsToPrometheus(t *testing.T) {
 	s.service("late", "127.0.0.4", "alertName=l", "alertIf=up > 6")
 	s.publish()
 	s.eventuallyShows("only what is new is added", strings.Replace(all, "; new_n", "; late_l=up > 6; new_n", 1))
-	s.status("db", bus.StateDegraded)
+	s.status("db", catalog.StateDegraded)
 
 	// Services, labels and opt-in go, and all that came with them.
 	s.remove("new")
@@ -347,7 +347,7 @@ func (s *stage) announced() {
 		if err != nil {
 			return err
 		}
-		var i bus.Instance
+		var i catalog.Instance
 		if err := json.Unmarshal(b, &i); err != nil {
 			return err
 		}
@@ -366,7 +366,7 @@ func TestARestartServesTheLastGoodWithoutABus(t *testing.T) {
 	s.publish()
 	const all = "web 127.0.0.1:9/m; web_a=up > 1"
 	s.eventuallyShows("it is there", all)
-	s.status("web", bus.StateApplied)
+	s.status("web", catalog.StateApplied)
 	s.stop()
 	s.nats.Stop()
 	s.config.PrometheusURL, s.config.PrometheusListen = "http://"+freeAddress(t), freeAddress(t)
@@ -417,7 +417,7 @@ func TestAPrometheusThatIsNotOurs(t *testing.T) {
 	s.service("web", "127.0.0.1", "scrapePort=9", "alertName=a", "alertIf=up > 1")
 	s.publish()
 	s.eventuallyShows("their Prometheus shows it", "web 127.0.0.1:9/metrics; web_a=up > 1")
-	s.status("web", bus.StateApplied)
+	s.status("web", catalog.StateApplied)
 }
 
 func TestWhyIsMyServiceNotScraped(t *testing.T) {
@@ -438,7 +438,7 @@ func TestWhyIsMyServiceNotScraped(t *testing.T) {
 	s.service("asleep", "127.0.0.1", "scrapePort=9")
 	s.swarm.Tasks["idasleep"] = []catalog.Task{}
 	s.publish()
-	s.status("good", bus.StateApplied)
+	s.status("good", catalog.StateApplied)
 	for name, want := range map[string]string{
 		"good":      `"state": "applied"`,
 		"off":       "com.df.notify=true",
@@ -532,7 +532,7 @@ func TestOwnRules(t *testing.T) {
 	s.start()
 	s.service("db", "127.0.0.2", "alertName=a", "alertIf=up > 1")
 	s.publish()
-	s.status("db", bus.StateApplied)
+	s.status("db", catalog.StateApplied)
 	bustest.Eventually(t, "both are there", func() error {
 		got, err := s.shows()
 		if err == nil && (!strings.Contains(got, "db_a=up > 1") || !strings.Contains(got, "WaggleHAProxyDown=waggle_proxy_haproxy_up == 0")) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/bus"
+	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/label"
 	"github.com/wagglehq/waggle/pkg/reconcile"
 	"github.com/wagglehq/waggle/proxy/internal/api"
@@ -159,12 +160,12 @@ func (c Config) instance() string {
 }
 
 // own is what this replica says of itself.
-func own(name, version string, view func() *control.View) func() (bus.Instance, bool) {
-	return func() (bus.Instance, bool) {
+func own(name, version string, view func() *control.View) func() (catalog.Instance, bool) {
+	return func() (catalog.Instance, bool) {
 		v := view()
 		if v == nil {
-			return bus.Instance{}, false
+			return catalog.Instance{}, false
 		}
-		return bus.Instance{Instance: name, Revision: v.Snapshot.Revision, Hash: v.Hash, Version: version}, true
+		return catalog.Instance{Instance: name, Revision: v.Snapshot.Revision, Hash: v.Hash, Version: version}, true
 	}
 }

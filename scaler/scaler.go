@@ -14,6 +14,7 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/bus"
+	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/docker"
 	"github.com/wagglehq/waggle/pkg/label"
 	"github.com/wagglehq/waggle/pkg/reconcile"
@@ -147,11 +148,11 @@ func run(ctx context.Context, c Config, sh app.Shell, sw engine.Swarm) error {
 	}
 	due := time.AfterFunc(time.Hour, poke)
 	defer due.Stop()
-	catalog := b.Catalog(poke)
+	services := b.Catalog(poke)
 	statuses := b.Statuses(poke)
 	signals := store.New(b, c.SignalTTL, poke)
 	e := engine.New(engine.Options{
-		Bus: b, Catalog: catalog, Statuses: statuses, Store: signals, Swarm: sw, Notify: notifier.Tell, Poke: poke,
+		Bus: b, Catalog: services, Statuses: statuses, Store: signals, Swarm: sw, Notify: notifier.Tell, Poke: poke,
 		Defaults: c.defaults(), DryRun: c.DryRun, Instance: c.Instance, Now: time.Now, Log: sh.Log, Registry: sh.Registry,
 	})
 	loop.Store(reconcile.New(reconcile.Options{
@@ -173,17 +174,17 @@ func run(ctx context.Context, c Config, sh app.Shell, sw engine.Swarm) error {
 		return nil
 	})
 	(&api.API{
-		Token: c.Token, Snapshot: catalog.Snapshot, Store: signals, Engine: e, Defaults: c.defaults(), Now: time.Now, Log: sh.Log,
+		Token: c.Token, Snapshot: services.Snapshot, Store: signals, Engine: e, Defaults: c.defaults(), Now: time.Now, Log: sh.Log,
 		Patience: cmp.Or(c.RequestPatience, signal.Patience),
 	}).Routes(router)
 
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return catalog.Run(ctx) })
+	g.Go(func() error { return services.Run(ctx) })
 	g.Go(func() error { return statuses.Run(ctx) })
 	g.Go(func() error { return signals.Run(ctx) })
 	g.Go(func() error { return notifier.Run(ctx) })
 	g.Go(func() error { return loop.Load().Run(ctx) })
-	g.Go(func() error { return announce(ctx, b, c.Instance, sh, catalog, e) })
+	g.Go(func() error { return announce(ctx, b, c.Instance, sh, services, e) })
 	g.Go(func() error { return app.Serve(ctx, sh.Admin, router, sh.Log) })
 	return g.Wait()
 }
@@ -191,13 +192,13 @@ func run(ctx context.Context, c Config, sh app.Shell, sw engine.Swarm) error {
 // announceEvery is how often an instance says that it is there.
 const announceEvery = 10 * time.Second
 
-func announce(ctx context.Context, b *bus.Bus, instance string, sh app.Shell, catalog *bus.Catalog, e *engine.Engine) error {
+func announce(ctx context.Context, b *bus.Bus, instance string, sh app.Shell, services *bus.Catalog, e *engine.Engine) error {
 	tick := time.NewTicker(announceEvery)
 	defer tick.Stop()
 	for {
-		if snapshot, ok := catalog.Snapshot(); ok {
+		if snapshot, ok := services.Snapshot(); ok {
 			hash, _, _ := e.Policies()
-			if err := b.Announce(ctx, bus.Instance{Instance: instance, Revision: snapshot.Revision, Hash: hash, Version: sh.Version}); err != nil {
+			if err := b.Announce(ctx, catalog.Instance{Instance: instance, Revision: snapshot.Revision, Hash: hash, Version: sh.Version}); err != nil {
 				sh.Log.Debug("not announced", "error", err)
 			}
 		}

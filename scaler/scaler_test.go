@@ -752,11 +752,11 @@ func TestThroughTheDockerAPI(t *testing.T) {
 	}
 	defer reader.Close()
 	c.list.PublishFrom(func() catalog.Snapshot {
-		snapshot, _, err := reader.List(t.Context())
+		listing, err := reader.List(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		return snapshot
+		return listing.Snapshot
 	})
 	before, _ := d.Spec("shop_web")
 	s := c.startWith(Run, func(config *Config) { config.DockerHost = d.Host() })

@@ -260,7 +260,7 @@ func TestPermissions(t *testing.T) {
 	st := proxy.Statuses(func() {})
 	bustest.Run(t, st.Run)
 	bustest.Eventually(t, "the proxy writes its statuses", func() error {
-		return st.Publish(t.Context(), []bus.Status{{ServiceID: "id-a", Service: "a", State: bus.StateApplied}})
+		return st.Publish(t.Context(), []catalog.Status{{ServiceID: "id-a", Service: "a", State: catalog.StateApplied}})
 	})
 	if _, err := scaler.Bucket(bus.SignalsBucket).Put(t.Context(), "a.up", []byte("{}")); err != nil {
 		t.Errorf("the scaler writes signals: %v", err)
@@ -328,12 +328,12 @@ func TestStatusesOnChangeOnly(t *testing.T) {
 	b := s.Prepared()
 	st := b.Statuses(func() {})
 	bustest.Run(t, st.Run)
-	publish := func(all ...bus.Status) {
+	publish := func(all ...catalog.Status) {
 		t.Helper()
 		bustest.Eventually(t, "published", func() error { return st.Publish(t.Context(), all) })
 	}
-	a := bus.Status{ServiceID: "1", Service: "a", State: bus.StateApplied}
-	publish(a, bus.Status{ServiceID: "2", Service: "b", State: bus.StateRejected, Reason: "why"}, bus.Status{ServiceID: "3", Service: "c"})
+	a := catalog.Status{ServiceID: "1", Service: "a", State: catalog.StateApplied}
+	publish(a, catalog.Status{ServiceID: "2", Service: "b", State: catalog.StateRejected, Reason: "why"}, catalog.Status{ServiceID: "3", Service: "c"})
 	_, revision, err := b.Bucket(bus.StatusBucket).Get(t.Context(), "listener.1")
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"strconv"
 	"sync"
 	"time"
 
@@ -150,7 +151,7 @@ func (w *CatalogWriter) State() (catalog.Entries, catalog.Revision, bool) {
 // Write makes the bucket equal to want, which came from one full list, and says
 // so under the list key. versions, by key, travel in a header and are not
 // compared. It returns what it changed.
-func (w *CatalogWriter) Write(ctx context.Context, want catalog.Entries, versions map[string]string) (catalog.Changes, error) {
+func (w *CatalogWriter) Write(ctx context.Context, want catalog.Entries, versions map[string]uint64) (catalog.Changes, error) {
 	values, ok := w.mirror.Values()
 	if !ok {
 		return catalog.Changes{}, ErrNotSynced
@@ -167,7 +168,7 @@ func (w *CatalogWriter) Write(ctx context.Context, want catalog.Entries, version
 }
 
 // write sends all changes at once and waits for every acknowledgement.
-func (w *CatalogWriter) write(ctx context.Context, changes catalog.Changes, versions map[string]string) error {
+func (w *CatalogWriter) write(ctx context.Context, changes catalog.Changes, versions map[string]uint64) error {
 	type sent struct {
 		key   string
 		value []byte
@@ -177,8 +178,8 @@ func (w *CatalogWriter) write(ctx context.Context, changes catalog.Changes, vers
 	bucket := w.mirror.bucket
 	for _, e := range changes.Put {
 		var options []PutOption
-		if v := versions[e.Key]; v != "" {
-			options = append(options, WithHeader("Waggle-Swarm-Version", v))
+		if v := versions[e.Key]; v != 0 {
+			options = append(options, WithHeader("Waggle-Swarm-Version", strconv.FormatUint(v, 10)))
 		}
 		msg, opts := bucket.message(e.Key, e.Value, options)
 		ack, err := w.b.js.PublishMsgAsync(msg, opts...)

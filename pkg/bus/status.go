@@ -8,39 +8,6 @@ import (
 	"github.com/wagglehq/waggle/pkg/catalog"
 )
 
-// State is what became of a service in one component.
-type State string
-
-// The states of a service.
-const (
-	// StateAccepted: the labels are right; applying them is under way.
-	StateAccepted State = "accepted"
-	// StateApplied: in force, and verified.
-	StateApplied State = "applied"
-	// StateDegraded: in force, but something is missing, such as a running task.
-	StateDegraded State = "degraded"
-	// StateRejected: the present labels are not in force; the last accepted ones may be.
-	StateRejected State = "rejected"
-	// StateIgnored: the service did not ask for anything.
-	StateIgnored State = "ignored"
-)
-
-// Status says what became of one service in one component, and why.
-type Status struct {
-	Component string `json:"component"`
-	ServiceID string `json:"serviceId"`
-	Service   string `json:"service"`
-	State     State  `json:"state"`
-	// Reason is for a person to read; it is empty when all is well.
-	Reason string `json:"reason,omitempty"`
-	// Label is the full name of the label at fault, if one is.
-	Label string `json:"label,omitempty"`
-	// Hint says what to do.
-	Hint string `json:"hint,omitempty"`
-	// Warnings are faults that did no harm, such as unknown labels.
-	Warnings []string `json:"warnings,omitempty"`
-}
-
 // Statuses publishes the statuses of one component, on change only.
 type Statuses struct {
 	component string
@@ -51,7 +18,7 @@ type Statuses struct {
 }
 
 type encodedStatus struct {
-	status Status
+	status catalog.Status
 	value  []byte
 }
 
@@ -66,7 +33,7 @@ func (s *Statuses) Run(ctx context.Context) error { return s.mirror.Run(ctx) }
 
 // Publish makes the component's statuses on the bus equal to all. It is for one
 // goroutine.
-func (s *Statuses) Publish(ctx context.Context, all []Status) error {
+func (s *Statuses) Publish(ctx context.Context, all []catalog.Status) error {
 	values, ok := s.mirror.Values()
 	if !ok {
 		return ErrNotSynced
@@ -99,16 +66,6 @@ func (s *Statuses) Publish(ctx context.Context, all []Status) error {
 	return nil
 }
 
-// Instance is what one replica of a component says of itself.
-type Instance struct {
-	Component string           `json:"component"`
-	Instance  string           `json:"instance"`
-	Revision  catalog.Revision `json:"revision"`
-	Hash      string           `json:"hash"`
-	Version   string           `json:"version"`
-	Time      time.Time        `json:"time"`
-}
-
 // instanceTTL is how long an instance is remembered that says nothing more.
 const instanceTTL = 30 * time.Second
 
@@ -117,7 +74,7 @@ const instanceTTL = 30 * time.Second
 func InstanceKey(component, token string) string { return "instance." + component + "." + token }
 
 // Announce publishes the instance's state now.
-func (b *Bus) Announce(ctx context.Context, i Instance) error {
+func (b *Bus) Announce(ctx context.Context, i catalog.Instance) error {
 	i.Component, i.Time = b.component, time.Now().UTC()
 	value, err := catalog.Encode(i)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -14,25 +15,25 @@ import (
 // The buckets. Each holds one value per key and no history.
 const (
 	// CatalogBucket holds what the swarm offers; only the listener writes it.
-	CatalogBucket = "catalog"
+	CatalogBucket = "waggle_catalog"
 	// AcceptedBucket holds the label set last accepted, by component and service.
-	AcceptedBucket = "accepted"
+	AcceptedBucket = "waggle_accepted"
 	// StatusBucket holds what became of each service, by component and service,
 	// and the state of each instance.
-	StatusBucket = "status"
+	StatusBucket = "waggle_status"
 	// SignalsBucket holds what alerts ask for, by service and direction.
-	SignalsBucket = "signals"
+	SignalsBucket = "waggle_signals"
 	// ManualBucket holds what did not come by labels, by component: services of the
 	// older HTTP interfaces, certificates. Each component writes its own.
-	ManualBucket = "manual"
+	ManualBucket = "waggle_manual"
 )
 
 // The streams, to tail.
 const (
 	// EventsStream takes one message for each thing that changed.
-	EventsStream = "events"
+	EventsStream = "waggle_events"
 	// DecisionsStream takes one message for each decision of the scaler.
-	DecisionsStream = "decisions"
+	DecisionsStream = "waggle_decisions"
 )
 
 // markerTTL is how long the mark of a deleted key stays. A reader that was away
@@ -53,7 +54,7 @@ func (b *Bus) Prepare(ctx context.Context, replicas int) error {
 	}
 	for _, stream := range []string{EventsStream, DecisionsStream} {
 		if _, err := b.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
-			Name: stream, Subjects: []string{"waggle." + stream + ".>"}, Replicas: replicas,
+			Name: stream, Subjects: []string{streamSubject(stream) + ">"}, Replicas: replicas,
 			MaxAge: 7 * 24 * time.Hour, MaxBytes: 64 << 20, Discard: jetstream.DiscardOld,
 		}); err != nil {
 			return fmt.Errorf("bus: stream %s: %w", stream, err)
@@ -183,9 +184,12 @@ func wrap(verb, bucket, key string, err error) error {
 	return fmt.Errorf("bus: %s %s/%s: %w", verb, bucket, key, err)
 }
 
+// streamSubject is what the subjects of a stream's messages begin with.
+func streamSubject(stream string) string { return strings.Replace(stream, "_", ".", 1) + "." }
+
 // Publish adds a message to a stream under the given tokens.
 func (b *Bus) Publish(ctx context.Context, stream, tokens string, value []byte, options ...PutOption) error {
-	msg := &nats.Msg{Subject: "waggle." + stream + "." + tokens, Data: value, Header: nats.Header{}}
+	msg := &nats.Msg{Subject: streamSubject(stream) + tokens, Data: value, Header: nats.Header{}}
 	var opts []jetstream.PublishOpt
 	for _, o := range options {
 		o(msg, &opts)

@@ -57,6 +57,54 @@ type Service struct {
 	// UpdateState is Swarm's word for a rolling update under way or ended badly
 	// ("updating", "paused", "rollback_started", ...), empty otherwise.
 	UpdateState string `json:"updateState,omitempty"`
+	// Update tells more of that update, and of the last one that ended; nil if there was none.
+	Update *Update `json:"update,omitempty"`
+	// Image is the image of the tasks, as it stands in the specification.
+	Image string `json:"image,omitempty"`
+	// Spec is a hash of the specification without labels and number of replicas.
+	Spec string `json:"spec,omitempty"`
+	// Previous is what the specification was before the last change of any kind; nil
+	// if there was none.
+	Previous *Previous `json:"previous,omitempty"`
+	// Ports are the published ports, sorted.
+	Ports []Port `json:"ports,omitempty"`
+	// Withheld are the labels whose texts only those may read who need them, each
+	// with a mark that changes with the text. Readers who may read them find the
+	// texts among Labels, and Withheld empty.
+	Withheld map[string]string `json:"withheld,omitempty"`
+	// Oversize is how many bytes the service's labels take, if they are more than it
+	// may bring: they were left out, all but Notify.
+	Oversize int `json:"oversize,omitempty"`
+}
+
+// Update is Swarm's rolling update of a service.
+type Update struct {
+	// State is Swarm's word ("updating", "completed", "rollback_started", ...).
+	State string `json:"state"`
+	// Started is when it began.
+	Started time.Time `json:"started,omitzero"`
+	// Failure is what Swarm does if it fails ("pause", "continue", "rollback").
+	Failure string `json:"failure,omitempty"`
+	// Message is Swarm's own text.
+	Message string `json:"message,omitempty"`
+}
+
+// Previous is a specification that was replaced, as far as it tells a deploy from a
+// change of the number of replicas.
+type Previous struct {
+	// Replicas is the number asked for; 0 for a global service.
+	Replicas uint64 `json:"replicas"`
+	// Spec is the hash of the rest, comparable with that of the service.
+	Spec string `json:"spec"`
+}
+
+// Port is one published port.
+type Port struct {
+	Published uint32 `json:"published"`
+	Target    uint32 `json:"target"`
+	// Protocol is "tcp", "udp" or "sctp", Mode "ingress" or "host".
+	Protocol string `json:"protocol"`
+	Mode     string `json:"mode"`
 }
 
 // OptedIn reports whether the service wants Waggle's attention: com.df.notify is
@@ -78,8 +126,13 @@ func (s Service) CalledName() string {
 func (s Service) Equal(o Service) bool {
 	return s.ID == o.ID && s.Name == o.Name && s.Stack == o.Stack && s.Mode == o.Mode && s.Replicas == o.Replicas &&
 		s.EndpointMode == o.EndpointMode && s.UpdateState == o.UpdateState && s.CreatedAt.Equal(o.CreatedAt) &&
+		s.Image == o.Image && s.Spec == o.Spec && s.Oversize == o.Oversize && same(s.Update, o.Update) && same(s.Previous, o.Previous) &&
+		slices.Equal(s.Ports, o.Ports) && maps.Equal(s.Withheld, o.Withheld) &&
 		SameLabels(s.Labels, o.Labels) && SameLabels(s.ContainerLabels, o.ContainerLabels) && slices.Equal(s.Networks, o.Networks)
 }
+
+// same compares what two pointers lead to.
+func same[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
 
 // SameLabels is maps.Equal, and at once if both are the same map, as they are in most
 // comparisons of what was with what is: labels are shared and never changed.

@@ -15,6 +15,8 @@ func TestEqualServicesAreThoseOfEqualBytes(t *testing.T) {
 		return catalog.Service{
 			ID: "1", Name: "shop_web", Stack: "shop", Labels: map[string]string{"com.df.port": "80"}, ContainerLabels: map[string]string{"com.df.port": "81"},
 			Mode: catalog.Replicated, Replicas: 2, Networks: []string{"waggle"}, EndpointMode: "vip", CreatedAt: time.Unix(1, 0).UTC(), UpdateState: "updating",
+			Update: &catalog.Update{State: "updating"}, Image: "web:1", Spec: "a", Previous: &catalog.Previous{Spec: "b"},
+			Ports: []catalog.Port{{Published: 80, Target: 80, Protocol: "tcp", Mode: "host"}}, Withheld: map[string]string{"com.df.users": "c"}, Oversize: 1,
 		}
 	}
 	if !service().Equal(service()) {

@@ -28,11 +28,19 @@ const (
 
 // List is the value of ListKey, written after each full list.
 type List struct {
-	Schema   int       `json:"schema"`
-	Epoch    string    `json:"epoch"`
-	Services int       `json:"services"`
-	Nodes    int       `json:"nodes"`
-	Time     time.Time `json:"time"`
+	Schema int    `json:"schema"`
+	Epoch  string `json:"epoch"`
+	// Cluster is Swarm's ID of the cluster whose catalog this is.
+	Cluster  string `json:"cluster,omitempty"`
+	Services int    `json:"services"`
+	Nodes    int    `json:"nodes"`
+	// Keys is a hash of the keys of all services and nodes, sorted.
+	Keys string `json:"keys,omitempty"`
+	// Index is the highest of Swarm's versions on the list.
+	Index uint64 `json:"index,omitempty"`
+	// Writer names the listener that wrote it.
+	Writer string    `json:"writer,omitempty"`
+	Time   time.Time `json:"time"`
 }
 
 // Encode returns the canonical bytes of a value: JSON with sorted keys, without

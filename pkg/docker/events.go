@@ -19,12 +19,20 @@ const (
 	reopenMax = 2 * time.Second
 )
 
-// Events calls poke for every event of a service or node, with the service's ID if it
-// is one of a service that still exists, and once without whenever the stream has
-// been opened, since events are lost while it is not. It opens the
+// Event says that something may have changed. The zero value says that the stream
+// has been opened: what happened before was not told.
+type Event struct {
+	// Kind is "service" or "node", ID its ID.
+	Kind, ID string
+	// Removed says that it does not exist any more.
+	Removed bool
+}
+
+// Events calls poke for every event of a service or node, and once with the zero
+// value whenever the stream has been opened, since events are lost while it is not. It opens the
 // stream again for ever and returns nil when the context ends. A stream that is
 // dead without having been closed tells nothing: the caller lists now and then.
-func (c *Client) Events(ctx context.Context, poke func(serviceID string)) error {
+func (c *Client) Events(ctx context.Context, poke func(Event)) error {
 	wait, level := reopenMin, slog.LevelWarn
 	for {
 		opened, err := c.stream(ctx, poke)
@@ -47,7 +55,7 @@ func (c *Client) Events(ctx context.Context, poke func(serviceID string)) error 
 
 // stream reads events until the stream ends, which is always an error. The SDK's
 // own reader does not say when it has connected, which is when a list is due.
-func (c *Client) stream(ctx context.Context, poke func(serviceID string)) (opened bool, err error) {
+func (c *Client) stream(ctx context.Context, poke func(Event)) (opened bool, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	slow := time.AfterFunc(c.Timeout, func() { cancel(fmt.Errorf("no answer within %s", c.Timeout)) })
@@ -74,7 +82,7 @@ func (c *Client) stream(ctx context.Context, poke func(serviceID string)) (opene
 	if !slow.Stop() {
 		return fail(false, context.Cause(ctx))
 	}
-	poke("")
+	poke(Event{})
 	events := json.NewDecoder(res.Body)
 	for {
 		var event struct {
@@ -87,9 +95,6 @@ func (c *Client) stream(ctx context.Context, poke func(serviceID string)) (opene
 			}
 			return fail(true, err)
 		}
-		if event.Type != "service" || event.Action == "remove" {
-			event.Actor.ID = ""
-		}
-		poke(event.Actor.ID)
+		poke(Event{Kind: event.Type, ID: event.Actor.ID, Removed: event.Action == "remove"})
 	}
 }

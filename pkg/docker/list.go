@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -20,38 +19,36 @@ import (
 // stackLabel is how docker stack deploy marks what belongs to a stack.
 const stackLabel = "com.docker.stack.namespace"
 
-// List returns all services and nodes of the swarm, opted in or not, and the
-// version of each by its key (catalog.ServiceKey, catalog.NodeKey). The snapshot
-// has no tasks and no revision.
-func (c *Client) List(ctx context.Context) (catalog.Snapshot, map[string]string, error) {
+// List returns all services and nodes of the swarm, opted in or not.
+func (c *Client) List(ctx context.Context) (catalog.Listing, error) {
 	services, err := call(ctx, c, "list services", func(ctx context.Context, s *session) ([]swarm.Service, error) {
 		return s.sdk.ServiceList(ctx, swarm.ServiceListOptions{})
 	})
 	if err != nil {
-		return catalog.Snapshot{}, nil, err
+		return catalog.Listing{}, err
 	}
 	nodes, err := c.nodes(ctx)
 	if err != nil {
-		return catalog.Snapshot{}, nil, err
+		return catalog.Listing{}, err
 	}
 	names, err := c.networks.names(networksOf(services), func() (map[string]string, error) { return c.listNetworks(ctx) })
 	if err != nil {
-		return catalog.Snapshot{}, nil, err
+		return catalog.Listing{}, err
 	}
 	out := catalog.Snapshot{
 		Services: make(map[string]catalog.Service, len(services)),
 		Nodes:    make(map[string]catalog.Node, len(nodes)),
 	}
-	versions := make(map[string]string, len(services)+len(nodes))
+	versions := make(map[string]uint64, len(services)+len(nodes))
 	for _, s := range services {
 		out.Services[s.ID] = serviceValue(s, names)
-		versions[catalog.ServiceKey(s.ID)] = strconv.FormatUint(s.Version.Index, 10)
+		versions[catalog.ServiceKey(s.ID)] = s.Version.Index
 	}
 	for _, n := range nodes {
 		out.Nodes[n.ID] = nodeValue(n)
-		versions[catalog.NodeKey(n.ID)] = strconv.FormatUint(n.Version.Index, 10)
+		versions[catalog.NodeKey(n.ID)] = n.Version.Index
 	}
-	return out, versions, nil
+	return catalog.Listing{Snapshot: out, Versions: versions}, nil
 }
 
 // nodes lists the nodes. Whoever answers is a node itself, so an empty list is an error.
@@ -313,16 +310,16 @@ func running(tasks []catalog.Task) uint64 {
 
 // Service returns one service as List does, and its version. The error is
 // ErrNotFound if there is none.
-func (c *Client) Service(ctx context.Context, id string) (catalog.Service, string, error) {
+func (c *Client) Service(ctx context.Context, id string) (catalog.Service, uint64, error) {
 	s, err := c.inspect(ctx, id)
 	if err != nil {
-		return catalog.Service{}, "", err
+		return catalog.Service{}, 0, err
 	}
 	names, err := c.networks.names(networksOf([]swarm.Service{s}), func() (map[string]string, error) { return c.listNetworks(ctx) })
 	if err != nil {
-		return catalog.Service{}, "", err
+		return catalog.Service{}, 0, err
 	}
-	return serviceValue(s, names), strconv.FormatUint(s.Version.Index, 10), nil
+	return serviceValue(s, names), s.Version.Index, nil
 }
 
 // inspect reads one service.

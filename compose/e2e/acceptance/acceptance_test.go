@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/bus"
+	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
@@ -161,16 +162,16 @@ func standIn(config string) error {
 	if err != nil {
 		return err
 	}
-	catalog := b.Catalog(func() {})
-	go func() { _ = catalog.Run(ctx) }()
+	reader := b.Catalog(func() {})
+	go func() { _ = reader.Run(ctx) }()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/services", func(w http.ResponseWriter, _ *http.Request) {
-		snapshot, ok := catalog.Snapshot()
+		snapshot, ok := reader.Snapshot()
 		st := apiState{Revision: snapshot.Revision, FromBus: ok}
 		for _, svc := range snapshot.Services {
-			s := bus.Status{Service: svc.Name, State: bus.State(svc.Labels["com.df.verdict"])}
+			s := catalog.Status{Service: svc.Name, State: catalog.State(svc.Labels["com.df.verdict"])}
 			if s.State == "" {
-				s.State = bus.StateApplied
+				s.State = catalog.StateApplied
 			}
 			s.Reason = svc.Labels["com.df.reason"]
 			st.Services = append(st.Services, s)

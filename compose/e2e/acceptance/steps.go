@@ -23,7 +23,7 @@ import (
 
 	"golang.org/x/net/websocket"
 
-	"github.com/wagglehq/waggle/pkg/bus"
+	"github.com/wagglehq/waggle/pkg/catalog"
 )
 
 // bystander is a service that is changed only to see what others notice.
@@ -31,30 +31,30 @@ const bystander = "bystander"
 
 // outcome judges what the proxy says of a service that was deployed: nil when it is
 // as it must be, a finalError when it never will be.
-type outcome func(w *world, d deployment, s bus.Status, since time.Duration) error
+type outcome func(w *world, d deployment, s catalog.Status, since time.Duration) error
 
 // inForce wants the labels to be applied.
-func inForce(w *world, d deployment, s bus.Status, since time.Duration) error {
-	if s.State == bus.StateRejected {
+func inForce(w *world, d deployment, s catalog.Status, since time.Duration) error {
+	if s.State == catalog.StateRejected {
 		return &finalError{fmt.Errorf("%s is rejected: %s", d.name, s.Reason)}
 	}
 	return settled(w, d, s, since)
 }
 
 // refused wants them to be rejected, with a reason.
-func refused(_ *world, d deployment, s bus.Status, _ time.Duration) error {
-	if s.State != bus.StateRejected || s.Service != d.name || s.Reason == "" {
+func refused(_ *world, d deployment, s catalog.Status, _ time.Duration) error {
+	if s.State != catalog.StateRejected || s.Service != d.name || s.Reason == "" {
 		return fmt.Errorf("%s is %s (reason %q), want it to be rejected for a reason", s.Service, s.State, s.Reason)
 	}
 	return nil
 }
 
 // settled wants a verdict, whichever it is.
-func settled(w *world, d deployment, s bus.Status, since time.Duration) error {
+func settled(w *world, d deployment, s catalog.Status, since time.Duration) error {
 	switch s.State {
-	case bus.StateApplied, bus.StateIgnored, bus.StateRejected:
+	case catalog.StateApplied, catalog.StateIgnored, catalog.StateRejected:
 		return nil
-	case bus.StateDegraded:
+	case catalog.StateDegraded:
 		if since < knownTask && w.hasTask(d) {
 			return fmt.Errorf("%s is degraded although the DNS knows a task: %s", d.name, s.Reason)
 		}
@@ -94,10 +94,10 @@ func (w *world) deploy(ctx context.Context, d deployment, want outcome) error {
 	d.labels = w.withFiles(d.labels)
 	w.swarm.deploy(d)
 	return w.publish(ctx, func(st apiState, since time.Duration) error {
-		i := slices.IndexFunc(st.Services, func(s bus.Status) bool { return s.Service == d.name })
+		i := slices.IndexFunc(st.Services, func(s catalog.Status) bool { return s.Service == d.name })
 		if i < 0 {
 			// A service that is not the proxy's business has no entry.
-			return want(w, d, bus.Status{Service: d.name, State: bus.StateIgnored}, since)
+			return want(w, d, catalog.Status{Service: d.name, State: catalog.StateIgnored}, since)
 		}
 		return want(w, d, st.Services[i], since)
 	})
@@ -111,7 +111,7 @@ func remove(name string) attempt {
 func (w *world) remove(ctx context.Context, name string) error {
 	w.swarm.remove(name)
 	return w.publish(ctx, func(st apiState, _ time.Duration) error {
-		if slices.ContainsFunc(st.Services, func(s bus.Status) bool { return s.Service == name }) {
+		if slices.ContainsFunc(st.Services, func(s catalog.Status) bool { return s.Service == name }) {
 			return fmt.Errorf("the proxy still has %s", name)
 		}
 		return nil

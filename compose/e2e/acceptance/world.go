@@ -15,7 +15,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
 )
 
@@ -168,7 +167,7 @@ type apiState struct {
 	Revision catalog.Revision `json:"revision"`
 	FromBus  bool             `json:"fromBus"`
 	Error    string           `json:"error"`
-	Services []bus.Status     `json:"services"`
+	Services []catalog.Status `json:"services"`
 }
 
 // reached returns nil if the state is that of the revision or a later one.

@@ -41,16 +41,16 @@ func (a *API) Routes(r chi.Router) {
 }
 
 type catalogAnswer struct {
-	Bus       string           `json:"bus"`
-	Revision  catalog.Revision `json:"revision"`
-	Hash      string           `json:"hash"`
-	Services  int              `json:"services"`
-	OptedIn   int              `json:"optedIn"`
-	Nodes     int              `json:"nodes"`
-	Tasks     int              `json:"tasks"`
-	Listed    *time.Time       `json:"listed,omitempty"`
-	Failure   string           `json:"failure,omitempty"`
-	Instances []bus.Instance   `json:"instances,omitempty"`
+	Bus       string             `json:"bus"`
+	Revision  catalog.Revision   `json:"revision"`
+	Hash      string             `json:"hash"`
+	Services  int                `json:"services"`
+	OptedIn   int                `json:"optedIn"`
+	Nodes     int                `json:"nodes"`
+	Tasks     int                `json:"tasks"`
+	Listed    *time.Time         `json:"listed,omitempty"`
+	Failure   string             `json:"failure,omitempty"`
+	Instances []catalog.Instance `json:"instances,omitempty"`
 }
 
 func (a *API) catalog(w http.ResponseWriter, _ *http.Request) {
@@ -74,7 +74,7 @@ func (a *API) catalog(w http.ResponseWriter, _ *http.Request) {
 	values, _ := a.Statuses()
 	instances := bus.Under(values, "instance.")
 	for _, key := range slices.Sorted(maps.Keys(instances)) {
-		var i bus.Instance
+		var i catalog.Instance
 		if err := json.Unmarshal(instances[key].Data, &i); err == nil {
 			answer.Instances = append(answer.Instances, i)
 		}
@@ -88,7 +88,7 @@ type serviceAnswer struct {
 	ID              string            `json:"id"`
 	Summary         string            `json:"summary"`
 	OptedIn         bool              `json:"optedIn"`
-	Statuses        []bus.Status      `json:"statuses"`
+	Statuses        []catalog.Status  `json:"statuses"`
 	Stack           string            `json:"stack,omitempty"`
 	CalledName      string            `json:"calledName"`
 	Mode            catalog.Mode      `json:"mode"`
@@ -133,7 +133,7 @@ func (a *API) service(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (a *API) answer(svc catalog.Service, view publish.View, statuses []bus.Status, complete bool) serviceAnswer {
+func (a *API) answer(svc catalog.Service, view publish.View, statuses []catalog.Status, complete bool) serviceAnswer {
 	running := 0
 	for _, t := range view.Snapshot.Tasks[svc.ID] {
 		if t.Running() {
@@ -141,7 +141,7 @@ func (a *API) answer(svc catalog.Service, view publish.View, statuses []bus.Stat
 		}
 	}
 	if statuses == nil {
-		statuses = []bus.Status{} // an empty list is easier to read than null
+		statuses = []catalog.Status{} // an empty list is easier to read than null
 	}
 	return serviceAnswer{
 		Name: svc.Name, ID: svc.ID, Summary: summary(svc, statuses, complete && a.Connected()), OptedIn: svc.OptedIn(), Statuses: statuses,
@@ -152,11 +152,11 @@ func (a *API) answer(svc catalog.Service, view publish.View, statuses []bus.Stat
 }
 
 // byService returns the statuses of all components by service ID, each sorted by component.
-func (a *API) byService() (map[string][]bus.Status, bool) {
+func (a *API) byService() (map[string][]catalog.Status, bool) {
 	values, complete := a.Statuses()
-	out := map[string][]bus.Status{}
+	out := map[string][]catalog.Status{}
 	for _, key := range slices.Sorted(maps.Keys(values)) {
-		var s bus.Status
+		var s catalog.Status
 		if strings.HasPrefix(key, "instance.") || json.Unmarshal(values[key].Data, &s) != nil {
 			continue
 		}
@@ -166,14 +166,14 @@ func (a *API) byService() (map[string][]bus.Status, bool) {
 }
 
 // summary says in one line what became of a service, the worst first.
-func summary(svc catalog.Service, statuses []bus.Status, complete bool) string {
+func summary(svc catalog.Service, statuses []catalog.Status, complete bool) string {
 	if len(svc.Labels) == 0 && len(svc.ContainerLabels) == 0 {
 		return fmt.Sprintf("not Waggle's matter: it has no label under %s; to opt in, give it %s=true under deploy.labels", catalog.Prefix, catalog.Notify)
 	}
 	var parts, fine []string
-	for _, state := range []bus.State{bus.StateRejected, bus.StateDegraded, bus.StateIgnored} {
+	for _, state := range []catalog.State{catalog.StateRejected, catalog.StateDegraded, catalog.StateIgnored} {
 		for _, s := range statuses {
-			if s.State == state && (state != bus.StateIgnored || s.Reason != "") {
+			if s.State == state && (state != catalog.StateIgnored || s.Reason != "") {
 				parts = append(parts, fmt.Sprintf("%s by %s: %s", s.State, s.Component, s.Reason))
 			}
 		}
@@ -181,7 +181,7 @@ func summary(svc catalog.Service, statuses []bus.Status, complete bool) string {
 	warnings := 0
 	for _, s := range statuses {
 		warnings += len(s.Warnings)
-		if s.Component != "listener" && (s.State == bus.StateApplied || s.State == bus.StateAccepted) {
+		if s.Component != "listener" && (s.State == catalog.StateApplied || s.State == catalog.StateAccepted) {
 			fine = append(fine, fmt.Sprintf("%s by %s", s.State, s.Component))
 		}
 	}

@@ -20,7 +20,7 @@ func service(id, name string, labels, container map[string]string) catalog.Servi
 }
 
 // fixture is a listener that has listed a few services, and the statuses of all components.
-func fixture(t *testing.T) (*API, *publish.View, map[string]bus.Status) {
+func fixture(t *testing.T) (*API, *publish.View, map[string]catalog.Status) {
 	t.Helper()
 	in := map[string]string{"com.df.notify": "true", "com.df.users": "me:secret", "com.df.userz": "me:secret"}
 	services := map[string]catalog.Service{}
@@ -38,13 +38,13 @@ func fixture(t *testing.T) (*API, *publish.View, map[string]bus.Status) {
 			Tasks: map[string][]catalog.Task{"1": {{ID: "a", State: "running", Desired: "running"}, {ID: "b", State: "starting", Desired: "running"}}},
 		},
 	}
-	statuses := map[string]bus.Status{
-		"proxy.1":    {Component: "proxy", ServiceID: "1", State: bus.StateApplied},
-		"monitor.1":  {Component: "monitor", ServiceID: "1", State: bus.StateDegraded, Reason: "one target is down"},
-		"scaler.1":   {Component: "scaler", ServiceID: "1", State: bus.StateIgnored},
-		"listener.1": {Component: "listener", ServiceID: "1", State: bus.StateAccepted, Warnings: []string{"the label com.df.userz is not known"}},
-		"listener.4": {Component: "listener", ServiceID: "4", State: bus.StateIgnored, Reason: "it did not opt in"},
-		"proxy.6":    {Component: "proxy", ServiceID: "6", State: bus.StateRejected, Reason: "bad port", Label: "com.df.port"},
+	statuses := map[string]catalog.Status{
+		"proxy.1":    {Component: "proxy", ServiceID: "1", State: catalog.StateApplied},
+		"monitor.1":  {Component: "monitor", ServiceID: "1", State: catalog.StateDegraded, Reason: "one target is down"},
+		"scaler.1":   {Component: "scaler", ServiceID: "1", State: catalog.StateIgnored},
+		"listener.1": {Component: "listener", ServiceID: "1", State: catalog.StateAccepted, Warnings: []string{"the label com.df.userz is not known"}},
+		"listener.4": {Component: "listener", ServiceID: "4", State: catalog.StateIgnored, Reason: "it did not opt in"},
+		"proxy.6":    {Component: "proxy", ServiceID: "6", State: catalog.StateRejected, Reason: "bad port", Label: "com.df.port"},
 	}
 	return &API{
 		View:      func() publish.View { return *view },

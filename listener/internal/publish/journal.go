@@ -38,7 +38,7 @@ type journal struct {
 
 // note takes the services of a change; have is what was there before, versions
 // are Swarm's by key.
-func (j *journal) note(have catalog.Entries, changes catalog.Changes, versions map[string]string) {
+func (j *journal) note(have catalog.Entries, changes catalog.Changes, versions map[string]uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	add := func(kind, key string, value []byte) {
@@ -50,7 +50,7 @@ func (j *journal) note(have catalog.Entries, changes catalog.Changes, versions m
 		if err := json.Unmarshal(value, &svc); err != nil {
 			svc = catalog.Service{} // the entry that is replaced was broken: its name is not known
 		}
-		j.waiting = append(j.waiting, Event{Kind: kind, ServiceID: id, Service: svc.Name, mark: strings.Join([]string{kind, id, versions[key]}, ".")})
+		j.waiting = append(j.waiting, Event{Kind: kind, ServiceID: id, Service: svc.Name, mark: fmt.Sprintf("%s.%s.%d", kind, id, versions[key])})
 	}
 	for _, e := range changes.Put {
 		kind := "created"

@@ -27,16 +27,16 @@ import (
 
 // Swarm is what is listed; docker.Client is one.
 type Swarm interface {
-	List(context.Context) (catalog.Snapshot, map[string]string, error)
+	List(context.Context) (catalog.Listing, error)
 	Tasks(context.Context) (map[string][]catalog.Task, error)
 	TasksOf(ctx context.Context, serviceIDs ...string) (map[string][]catalog.Task, error)
-	Service(ctx context.Context, id string) (catalog.Service, string, error)
+	Service(ctx context.Context, id string) (catalog.Service, uint64, error)
 }
 
 // Catalog is what is written; bus.CatalogWriter is one.
 type Catalog interface {
 	State() (catalog.Entries, catalog.Revision, bool)
-	Write(ctx context.Context, want catalog.Entries, versions map[string]string) (catalog.Changes, error)
+	Write(ctx context.Context, want catalog.Entries, versions map[string]uint64) (catalog.Changes, error)
 }
 
 // Options are what a Publisher needs.
@@ -64,7 +64,7 @@ type Publisher struct {
 	mu       sync.Mutex
 	snapshot catalog.Snapshot
 	entries  catalog.Entries
-	versions map[string]string
+	versions map[string]uint64
 	large    []*catalog.TooLargeError
 	tasks    map[string][]catalog.Task
 	// allTasks is when the tasks of all services were last listed.
@@ -105,11 +105,11 @@ func (p *Publisher) ListPass(ctx context.Context) error {
 		p.view.Failure = bus.ErrNotSynced.Error()
 		return nil
 	}
-	snapshot, versions, err := p.o.Swarm.List(ctx)
+	listing, err := p.o.Swarm.List(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err == nil {
-		err = p.listed(ctx, snapshot, versions, start)
+		err = p.listed(ctx, listing.Snapshot, listing.Versions, start)
 	}
 	p.view.Failure = ""
 	if err != nil {
@@ -148,7 +148,7 @@ func (p *Publisher) Hint(ctx context.Context, id string) bool {
 	services := maps.Clone(p.snapshot.Services)
 	services[id] = svc
 	p.snapshot.Services = services
-	versions := map[string]string{}
+	versions := map[string]uint64{}
 	maps.Copy(versions, p.versions)
 	p.entries, p.versions = maps.Clone(p.entries), versions
 	p.entries[key], p.versions[key] = encoded[key], version
@@ -160,7 +160,7 @@ func (p *Publisher) Hint(ctx context.Context, id string) bool {
 	return err == nil
 }
 
-func (p *Publisher) listed(ctx context.Context, snapshot catalog.Snapshot, versions map[string]string, start time.Time) error {
+func (p *Publisher) listed(ctx context.Context, snapshot catalog.Snapshot, versions map[string]uint64, start time.Time) error {
 	entries, large, err := catalog.EncodeAll(snapshot)
 	if err != nil {
 		return err
@@ -345,14 +345,14 @@ func (p *Publisher) View() View {
 
 // Statuses returns what the listener has to say, by service, and false while
 // nothing has been listed.
-func (p *Publisher) Statuses() ([]bus.Status, bool) {
+func (p *Publisher) Statuses() ([]catalog.Status, bool) {
 	p.mu.Lock()
 	snapshot, large, ok := p.snapshot, p.large, !p.view.Listed.IsZero()
 	p.mu.Unlock()
-	var out []bus.Status
+	var out []catalog.Status
 	for _, a := range advice.All(snapshot, large, p.o.Table) {
-		out = append(out, bus.Status{
-			ServiceID: a.ServiceID, Service: a.Service, State: bus.State(a.State),
+		out = append(out, catalog.Status{
+			ServiceID: a.ServiceID, Service: a.Service, State: catalog.State(a.State),
 			Reason: a.Reason, Label: a.Label, Hint: a.Hint, Warnings: a.Warnings,
 		})
 	}

@@ -37,14 +37,14 @@ type world struct {
 	start time.Time
 }
 
-func (w *world) List(context.Context) (catalog.Snapshot, map[string]string, error) {
+func (w *world) List(context.Context) (catalog.Listing, error) {
 	if w.listing != nil {
 		w.listing()
 	}
 	if w.listErr != nil {
-		return catalog.Snapshot{}, nil, w.listErr
+		return catalog.Listing{}, w.listErr
 	}
-	return w.snapshot, nil, nil
+	return catalog.Listing{Snapshot: w.snapshot}, nil
 }
 
 func (w *world) Tasks(context.Context) (map[string][]catalog.Task, error) {
@@ -64,19 +64,19 @@ func (w *world) TasksOf(_ context.Context, ids ...string) (map[string][]catalog.
 	return out, w.listErr
 }
 
-func (w *world) Service(_ context.Context, id string) (catalog.Service, string, error) {
+func (w *world) Service(_ context.Context, id string) (catalog.Service, uint64, error) {
 	svc, ok := w.snapshot.Services[id]
 	if !ok {
-		return svc, "", errors.New("no such service")
+		return svc, 0, errors.New("no such service")
 	}
-	return svc, "7", w.listErr
+	return svc, 7, w.listErr
 }
 
 func (w *world) State() (catalog.Entries, catalog.Revision, bool) {
 	return maps.Clone(w.bucket), catalog.Revision{}, w.isSynced
 }
 
-func (w *world) Write(_ context.Context, want catalog.Entries, _ map[string]string) (catalog.Changes, error) {
+func (w *world) Write(_ context.Context, want catalog.Entries, _ map[string]uint64) (catalog.Changes, error) {
 	if w.writeErr != nil {
 		return catalog.Changes{}, w.writeErr
 	}
@@ -302,9 +302,9 @@ func TestEventsAreToldOnce(t *testing.T) {
 		}
 	}
 	want := []string{
-		`events listener.service.a {"kind":"created","serviceId":"a","service":"web"}`,
-		`events listener.service.a {"kind":"changed","serviceId":"a","service":"web"}`,
-		`events listener.service.a {"kind":"removed","serviceId":"a","service":"web"}`,
+		`waggle_events listener.service.a {"kind":"created","serviceId":"a","service":"web"}`,
+		`waggle_events listener.service.a {"kind":"changed","serviceId":"a","service":"web"}`,
+		`waggle_events listener.service.a {"kind":"removed","serviceId":"a","service":"web"}`,
 	}
 	if !slices.Equal(w.told, want) {
 		t.Errorf("told\n%s\nwant\n%s", strings.Join(w.told, "\n"), strings.Join(want, "\n"))
@@ -330,7 +330,7 @@ func TestStatuses(t *testing.T) {
 	}
 	all, ok := p.Statuses()
 	// The table of this test is empty, so that notify itself is not known.
-	if !ok || len(all) != 2 || all[0].State != bus.StateAccepted || all[1].State != bus.StateRejected || all[1].Service != "big" {
+	if !ok || len(all) != 2 || all[0].State != catalog.StateAccepted || all[1].State != catalog.StateRejected || all[1].Service != "big" {
 		t.Errorf("%+v, %t", all, ok)
 	}
 	if _, desired, rejected := p.Applied(); desired != 2 || rejected != 1 {

@@ -14,7 +14,6 @@ import (
 	"github.com/wagglehq/waggle/monitor/internal/prometheus"
 	"github.com/wagglehq/waggle/monitor/internal/report"
 	"github.com/wagglehq/waggle/pkg/app"
-	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
 )
 
@@ -51,7 +50,7 @@ type overview struct {
 }
 
 type service struct {
-	bus.Status
+	catalog.Status
 	Job     *job     `json:"job,omitempty"`
 	Alerts  []rule   `json:"alerts"`
 	Targets []target `json:"targets"`
@@ -147,7 +146,7 @@ func (h handler) targets(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(v.State.TargetsFile) // the client has gone; there is nobody to tell
 }
 
-func describe(svc desired.Service, st bus.Status) service {
+func describe(svc desired.Service, st catalog.Status) service {
 	out := service{Status: st, Alerts: []rule{}, Targets: []target{}}
 	out.Component = "monitor"
 	for _, r := range svc.Rules {

@@ -19,7 +19,6 @@ import (
 	"github.com/wagglehq/waggle/monitor/internal/report"
 	"github.com/wagglehq/waggle/monitor/internal/scrape"
 	"github.com/wagglehq/waggle/pkg/atomicfile"
-	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
 )
 
@@ -36,7 +35,7 @@ type Accepted interface {
 
 // Statuses tells others what became of each service.
 type Statuses interface {
-	Publish(context.Context, []bus.Status) error
+	Publish(context.Context, []catalog.Status) error
 }
 
 // Prometheus is what is made equal to the labels.
@@ -68,7 +67,7 @@ type View struct {
 	// Services are all of the swarm, by ID.
 	Services map[string]catalog.Service
 	State    desired.State
-	Statuses []bus.Status
+	Statuses []catalog.Status
 	// Err says why the state is not in force; empty if it is.
 	Err string
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/wagglehq/waggle/monitor/internal/alert"
 	"github.com/wagglehq/waggle/monitor/internal/prometheus"
 	"github.com/wagglehq/waggle/monitor/internal/scrape"
-	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
 )
 
@@ -28,7 +27,7 @@ type world struct {
 	complete bool
 	accepted map[string]catalog.Service
 	known    bool
-	statuses []bus.Status
+	statuses []catalog.Status
 	pokes    int
 
 	refuses  string // an expression that the checker refuses
@@ -49,7 +48,7 @@ func (w *world) Record(_ context.Context, s map[string]catalog.Service) error {
 	return nil
 }
 
-func (w *world) Publish(_ context.Context, s []bus.Status) error {
+func (w *world) Publish(_ context.Context, s []catalog.Status) error {
 	w.statuses = s
 	return nil
 }
@@ -124,7 +123,7 @@ func (w *world) pass() {
 	}
 }
 
-func (w *world) wants(state bus.State, rule string, scraped bool) {
+func (w *world) wants(state catalog.State, rule string, scraped bool) {
 	w.t.Helper()
 	if len(w.statuses) != 1 || w.statuses[0].State != state {
 		w.t.Errorf("statuses %+v, want %s", w.statuses, state)
@@ -152,7 +151,7 @@ func TestNothingHappensBeforeEverythingIsKnown(t *testing.T) {
 	}
 	w.known = true
 	w.pass()
-	w.wants(bus.StateApplied, "up < 1", true)
+	w.wants(catalog.StateApplied, "up < 1", true)
 	if err := w.loop.Healthy(); err != nil {
 		t.Fatal(err)
 	}
@@ -190,14 +189,14 @@ func TestWhatWasAcceptedSurvivesALostBusAndARestart(t *testing.T) {
 	w.pass()
 	w.label("scrapePort", "80", "alertName", "a", "alertIf", "up <")
 	w.pass()
-	w.wants(bus.StateDegraded, "up < 1", true)
+	w.wants(catalog.StateDegraded, "up < 1", true)
 	w.accepted = map[string]catalog.Service{}
 	w.pass()
-	w.wants(bus.StateDegraded, "up < 1", true)
+	w.wants(catalog.StateDegraded, "up < 1", true)
 	w.accepted = map[string]catalog.Service{}
 	w.restart()
 	w.pass()
-	w.wants(bus.StateDegraded, "up < 1", true)
+	w.wants(catalog.StateDegraded, "up < 1", true)
 	if w.accepted["1"].Labels["com.df.alertIf"] != "up < 1" {
 		t.Fatal("the bus was not told again", w.accepted)
 	}
@@ -209,7 +208,7 @@ func TestARuleThatTheCheckerRefusesIsLeftOut(t *testing.T) {
 	w.label("scrapePort", "80", "alertName", "a", "alertIf", "up < 2")
 	w.refuses = "< 2"
 	w.pass()
-	w.wants(bus.StateDegraded, "up < 1", true)
+	w.wants(catalog.StateDegraded, "up < 1", true)
 	if st := w.statuses[0]; st.Label != "com.df.alertIf" || !strings.Contains(st.Reason, "the checker does not like it") {
 		t.Fatal(st)
 	}
@@ -217,7 +216,7 @@ func TestARuleThatTheCheckerRefusesIsLeftOut(t *testing.T) {
 	w.label("scrapePort", "80", "alertName", "b", "alertIf", "up < 3")
 	w.restart()
 	w.pass()
-	w.wants(bus.StateDegraded, "", true)
+	w.wants(catalog.StateDegraded, "", true)
 }
 
 func TestAFailedApplyIsReportedAndNotRemembered(t *testing.T) {
@@ -226,7 +225,7 @@ func TestAFailedApplyIsReportedAndNotRemembered(t *testing.T) {
 	if err := w.loop.Pass(t.Context()); !errors.Is(err, w.applyErr) {
 		t.Fatal(err)
 	}
-	if st := w.statuses[0]; st.State != bus.StateAccepted || !strings.Contains(st.Reason, "refused the reload") || len(w.accepted) != 0 {
+	if st := w.statuses[0]; st.State != catalog.StateAccepted || !strings.Contains(st.Reason, "refused the reload") || len(w.accepted) != 0 {
 		t.Fatal(st, w.accepted)
 	}
 	if v := w.loop.View(); !strings.Contains(v.Err, "refused") || w.loop.Healthy() == nil {
@@ -234,7 +233,7 @@ func TestAFailedApplyIsReportedAndNotRemembered(t *testing.T) {
 	}
 	w.applyErr = nil
 	w.pass()
-	w.wants(bus.StateApplied, "up < 1", true)
+	w.wants(catalog.StateApplied, "up < 1", true)
 }
 
 func TestAppliedMeansThatPrometheusShowsIt(t *testing.T) {
@@ -242,7 +241,7 @@ func TestAppliedMeansThatPrometheusShowsIt(t *testing.T) {
 		w := newWorld(t)
 		w.blind = true
 		w.pass()
-		w.wants(bus.StateAccepted, "up < 1", true)
+		w.wants(catalog.StateAccepted, "up < 1", true)
 		time.Sleep(1100 * time.Millisecond)
 		synctest.Wait()
 		if w.pokes != 1 {
@@ -250,10 +249,10 @@ func TestAppliedMeansThatPrometheusShowsIt(t *testing.T) {
 		}
 		w.blind = false
 		w.pass()
-		w.wants(bus.StateApplied, "up < 1", true)
+		w.wants(catalog.StateApplied, "up < 1", true)
 		w.shown[0].ScrapeInterval = "1m"
 		w.pass()
-		w.wants(bus.StateAccepted, "up < 1", true)
+		w.wants(catalog.StateAccepted, "up < 1", true)
 	})
 }
 
@@ -265,16 +264,16 @@ func TestTasksThatAreNotToldYetAreStillThere(t *testing.T) {
 		w.snapshot.Tasks = nil
 		time.Sleep(20 * time.Second)
 		w.pass()
-		w.wants(bus.StateApplied, "up < 1", true)
+		w.wants(catalog.StateApplied, "up < 1", true)
 		time.Sleep(20 * time.Second)
 		w.pass()
-		w.wants(bus.StateDegraded, "up < 1", false)
+		w.wants(catalog.StateDegraded, "up < 1", false)
 		w.snapshot.Tasks = tasks
 		w.pass()
-		w.wants(bus.StateApplied, "up < 1", true)
+		w.wants(catalog.StateApplied, "up < 1", true)
 		w.snapshot.Tasks = map[string][]catalog.Task{"1": {}}
 		w.pass()
-		w.wants(bus.StateDegraded, "up < 1", false)
+		w.wants(catalog.StateDegraded, "up < 1", false)
 	})
 }
 
@@ -286,5 +285,5 @@ func TestTasksOfAServiceScaledToZeroAreGoneAtOnce(t *testing.T) {
 	w.snapshot.Services = map[string]catalog.Service{"1": svc}
 	w.snapshot.Tasks = nil
 	w.pass()
-	w.wants(bus.StateApplied, "up < 1", false)
+	w.wants(catalog.StateApplied, "up < 1", false)
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/wagglehq/waggle/monitor/internal/desired"
 	"github.com/wagglehq/waggle/monitor/internal/scrape"
-	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/label"
 )
@@ -22,38 +21,38 @@ type Applied struct {
 }
 
 // Statuses returns the status of every service that is opted in and asks for something.
-func Statuses(s desired.State, applied Applied) []bus.Status {
-	out := make([]bus.Status, 0, len(s.Services))
+func Statuses(s desired.State, applied Applied) []catalog.Status {
+	out := make([]catalog.Status, 0, len(s.Services))
 	for _, svc := range s.Services {
 		out = append(out, status(svc, applied))
 	}
 	return out
 }
 
-func status(svc desired.Service, applied Applied) bus.Status {
-	st := bus.Status{ServiceID: svc.ID, Service: svc.Name, State: bus.StateApplied, Warnings: svc.Warnings}
+func status(svc desired.Service, applied Applied) catalog.Status {
+	st := catalog.Status{ServiceID: svc.ID, Service: svc.Name, State: catalog.StateApplied, Warnings: svc.Warnings}
 	switch {
 	case len(svc.Faults) > 0:
-		st.State = bus.StateRejected
+		st.State = catalog.StateRejected
 		if svc.Fresh > 0 {
-			st.State = bus.StateDegraded
+			st.State = catalog.StateDegraded
 		}
 		fault(&st, svc)
 	case applied.Err != nil:
-		st.State, st.Reason = bus.StateAccepted, applied.Err.Error()
+		st.State, st.Reason = catalog.StateAccepted, applied.Err.Error()
 	case svc.Job != nil && len(svc.Targets) == 0 && svc.Wanted > 0:
-		st.State, st.Reason = bus.StateDegraded, "no task of the service runs on a network of Prometheus, so there is nothing to scrape"
+		st.State, st.Reason = catalog.StateDegraded, "no task of the service runs on a network of Prometheus, so there is nothing to scrape"
 		st.Hint = "docker service ps " + svc.Name
 	case applied.Unseen[svc.ID]:
-		st.State, st.Reason = bus.StateAccepted, "Prometheus has not taken up all targets yet; it does so within seconds"
+		st.State, st.Reason = catalog.StateAccepted, "Prometheus has not taken up all targets yet; it does so within seconds"
 	case svc.Job == nil && len(svc.Rules) == 0:
-		st.State, st.Reason = bus.StateIgnored, "the labels ask for neither a scrape job nor an alert"
+		st.State, st.Reason = catalog.StateIgnored, "the labels ask for neither a scrape job nor an alert"
 	}
 	return st
 }
 
 // fault names every fault, and the first one's label.
-func fault(st *bus.Status, svc desired.Service) {
+func fault(st *catalog.Status, svc desired.Service) {
 	reasons := make([]string, len(svc.Faults))
 	for i, f := range svc.Faults {
 		fate := "is left out"
@@ -84,8 +83,8 @@ func Rejected(s desired.State) int {
 }
 
 // Bystander returns the status of a service that the desired state does not name, and why.
-func Bystander(svc catalog.Service) bus.Status {
-	st := bus.Status{ServiceID: svc.ID, Service: svc.Name, State: bus.StateIgnored}
+func Bystander(svc catalog.Service) catalog.Status {
+	st := catalog.Status{ServiceID: svc.ID, Service: svc.Name, State: catalog.StateIgnored}
 	switch {
 	case !svc.OptedIn() && desired.Asks(svc.Labels):
 		st.Reason, st.Label = "the service is not opted in", catalog.Notify

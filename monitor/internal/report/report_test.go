@@ -8,7 +8,6 @@ import (
 	"github.com/wagglehq/waggle/monitor/internal/alert"
 	"github.com/wagglehq/waggle/monitor/internal/desired"
 	"github.com/wagglehq/waggle/monitor/internal/scrape"
-	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/label"
 )
@@ -21,18 +20,18 @@ func TestStatus(t *testing.T) {
 		name                string
 		svc                 desired.Service
 		applied             Applied
-		state               bus.State
+		state               catalog.State
 		label, reason, hint string
 	}{
-		{"all is well", desired.Service{Job: job, Targets: targets, Rules: rules, Wanted: 1}, Applied{}, bus.StateApplied, "", "", ""},
-		{"part is left out", desired.Service{Rules: rules, Fresh: 1, Faults: []desired.Fault{bad}}, Applied{}, bus.StateDegraded, "com.df.alertIf.2", `alert 2 is left out: com.df.alertIf.2="@x"`, "set it to a shortcut"},
-		{"all is left out", desired.Service{Faults: []desired.Fault{bad}}, Applied{}, bus.StateRejected, "com.df.alertIf.2", "alert 2 is left out", "a shortcut"},
-		{"all is as it was", desired.Service{Job: job, Faults: []desired.Fault{kept, bad}}, Applied{}, bus.StateRejected, "", "scrape stays as it was last accepted: Prometheus is on waggle and the service on back", "networks: [waggle]"},
-		{"not in force", desired.Service{Job: job, Wanted: 1}, Applied{Err: errors.New("down")}, bus.StateAccepted, "", "down", ""},
-		{"no task", desired.Service{Name: "web", Job: job, Wanted: 1}, Applied{}, bus.StateDegraded, "", "nothing to scrape", "docker service ps web"},
-		{"no task and none wanted", desired.Service{Job: job}, Applied{}, bus.StateApplied, "", "", ""},
-		{"not shown yet", desired.Service{ID: "1", Job: job, Targets: targets, Wanted: 1}, Applied{Unseen: map[string]bool{"1": true}}, bus.StateAccepted, "", "not taken up", ""},
-		{"labels without effect", desired.Service{Warnings: []string{"w"}}, Applied{}, bus.StateIgnored, "", "neither", ""},
+		{"all is well", desired.Service{Job: job, Targets: targets, Rules: rules, Wanted: 1}, Applied{}, catalog.StateApplied, "", "", ""},
+		{"part is left out", desired.Service{Rules: rules, Fresh: 1, Faults: []desired.Fault{bad}}, Applied{}, catalog.StateDegraded, "com.df.alertIf.2", `alert 2 is left out: com.df.alertIf.2="@x"`, "set it to a shortcut"},
+		{"all is left out", desired.Service{Faults: []desired.Fault{bad}}, Applied{}, catalog.StateRejected, "com.df.alertIf.2", "alert 2 is left out", "a shortcut"},
+		{"all is as it was", desired.Service{Job: job, Faults: []desired.Fault{kept, bad}}, Applied{}, catalog.StateRejected, "", "scrape stays as it was last accepted: Prometheus is on waggle and the service on back", "networks: [waggle]"},
+		{"not in force", desired.Service{Job: job, Wanted: 1}, Applied{Err: errors.New("down")}, catalog.StateAccepted, "", "down", ""},
+		{"no task", desired.Service{Name: "web", Job: job, Wanted: 1}, Applied{}, catalog.StateDegraded, "", "nothing to scrape", "docker service ps web"},
+		{"no task and none wanted", desired.Service{Job: job}, Applied{}, catalog.StateApplied, "", "", ""},
+		{"not shown yet", desired.Service{ID: "1", Job: job, Targets: targets, Wanted: 1}, Applied{Unseen: map[string]bool{"1": true}}, catalog.StateAccepted, "", "not taken up", ""},
+		{"labels without effect", desired.Service{Warnings: []string{"w"}}, Applied{}, catalog.StateIgnored, "", "neither", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := Statuses(desired.State{Services: []desired.Service{c.svc}}, c.applied)[0]
@@ -57,7 +56,7 @@ func TestBystander(t *testing.T) {
 		{"labels on the container", catalog.Service{ContainerLabels: ask}, "deploy.labels"},
 		{"nothing asked", catalog.Service{Labels: map[string]string{catalog.Notify: "true"}}, "com.df.scrapePort"},
 	} {
-		if got := Bystander(c.svc); got.State != bus.StateIgnored || got.Reason == "" || !strings.Contains(got.Hint, c.hint) {
+		if got := Bystander(c.svc); got.State != catalog.StateIgnored || got.Reason == "" || !strings.Contains(got.Hint, c.hint) {
 			t.Errorf("%s: %+v", c.name, got)
 		}
 	}

@@ -97,14 +97,14 @@ func permissions(component string) *server.Permissions {
 		"$JS.API.STREAM.MSG.GET.>",
 		"$JS.API.DIRECT.GET.>",
 		"$JS.ACK.>", "$JS.FC.>",
-		"$KV.accepted." + component + ".>",
-		"$KV.manual." + component + ".>",
-		"$KV.status." + component + ".>",
-		"$KV.status.instance." + component + ".>",
+		"$KV.waggle_accepted." + component + ".>",
+		"$KV.waggle_manual." + component + ".>",
+		"$KV.waggle_status." + component + ".>",
+		"$KV.waggle_status.instance." + component + ".>",
 		"waggle.events." + component + ".>",
 	}
 	if component == "scaler" {
-		allow = append(allow, "$KV.signals.>", "waggle.decisions.>")
+		allow = append(allow, "$KV.waggle_signals.>", "waggle.decisions.>")
 	}
 	return &server.Permissions{
 		Publish:   &server.SubjectPermission{Allow: allow},

@@ -10,14 +10,13 @@ import (
 
 	"github.com/go-chi/chi/v5"
 	"github.com/wagglehq/waggle/pkg/app"
-	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/proxy/internal/control"
 )
 
 // Service is what /v1/services says of one service.
 type Service struct {
-	bus.Status
+	catalog.Status
 	Routes    []Route      `json:"routes,omitempty"`
 	Streams   []Stream     `json:"streams,omitempty"`
 	Addresses []netip.Addr `json:"addresses,omitempty"`
@@ -86,7 +85,7 @@ func state(v *control.View) State {
 	return out
 }
 
-func service(v *control.View, status bus.Status) Service {
+func service(v *control.View, status catalog.Status) Service {
 	out := Service{Status: status, Addresses: v.Addresses[status.ServiceID]}
 	for _, s := range v.Desired.Services {
 		if s.ID != status.ServiceID {
@@ -117,7 +116,7 @@ func find(v *control.View, name string) (Service, error) {
 	if !ok {
 		return Service{}, fmt.Errorf("the swarm has no service named %s: the full name is needed, with the stack before it", name)
 	}
-	status := bus.Status{Component: "proxy", ServiceID: svc.ID, Service: svc.Name, State: bus.StateIgnored}
+	status := catalog.Status{Component: "proxy", ServiceID: svc.ID, Service: svc.Name, State: catalog.StateIgnored}
 	switch {
 	case len(svc.ContainerLabels) > 0 && len(svc.Labels) == 0:
 		status.Reason = "its com.df labels stand on the container, where they have no effect"

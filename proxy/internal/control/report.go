@@ -7,15 +7,14 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/label"
 	"github.com/wagglehq/waggle/proxy/internal/route"
 )
 
 // Statuses says what became of every service that opted in.
-func (v *View) Statuses() []bus.Status {
-	out := make([]bus.Status, 0, len(v.Desired.Verdicts))
+func (v *View) Statuses() []catalog.Status {
+	out := make([]catalog.Status, 0, len(v.Desired.Verdicts))
 	covered := v.covered()
 	for _, verdict := range v.Desired.Verdicts {
 		out = append(out, v.status(verdict, covered))
@@ -23,18 +22,18 @@ func (v *View) Statuses() []bus.Status {
 	return out
 }
 
-func (v *View) status(d route.Verdict, covered map[string]bool) bus.Status {
-	s := bus.Status{Component: "proxy", ServiceID: d.Service.ID, Service: d.Service.Name, State: bus.StateApplied}
+func (v *View) status(d route.Verdict, covered map[string]bool) catalog.Status {
+	s := catalog.Status{Component: "proxy", ServiceID: d.Service.ID, Service: d.Service.Name, State: catalog.StateApplied}
 	var (
 		network  *route.NetworkError
 		conflict *route.ConflictError
 	)
 	switch {
 	case errors.Is(d.Err, route.ErrNoRoute):
-		s.State, s.Reason = bus.StateIgnored, d.Err.Error()
+		s.State, s.Reason = catalog.StateIgnored, d.Err.Error()
 		return s
 	case d.Err != nil:
-		s.State, s.Reason = bus.StateRejected, d.Err.Error()
+		s.State, s.Reason = catalog.StateRejected, d.Err.Error()
 		if f := label.First(d.Err); f != nil {
 			s.Label, s.Hint = f.Label, "want "+f.Want
 		}
@@ -49,12 +48,12 @@ func (v *View) status(d route.Verdict, covered map[string]bool) bus.Status {
 		}
 		return s
 	case v.Err != nil:
-		s.State, s.Reason = bus.StateAccepted, "not applied yet: "+v.Err.Error()
+		s.State, s.Reason = catalog.StateAccepted, "not applied yet: "+v.Err.Error()
 	case len(d.Shadowed) > 0:
-		s.State, s.Reason = bus.StateDegraded, "routes that no request reaches: "+strings.Join(d.Shadowed, ", ")
+		s.State, s.Reason = catalog.StateDegraded, "routes that no request reaches: "+strings.Join(d.Shadowed, ", ")
 		s.Hint = "another service comes first in the order of routes, see docs/labels.md"
 	case len(v.Addresses[d.Service.ID]) == 0:
-		s.State = bus.StateDegraded
+		s.State = catalog.StateDegraded
 		s.Reason = "no task can be reached, requests are answered 503"
 		if covered[d.Service.ID] {
 			s.Reason = "no task can be reached, the others of its com.df.serviceGroup get its share"

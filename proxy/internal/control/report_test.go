@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/proxy/internal/route"
 )
@@ -26,7 +25,7 @@ func TestStatusWithoutTasks(t *testing.T) {
 	}
 	want := map[string]string{"alone": "503", "blue": "the others of its com.df.serviceGroup", "green": "", "red": "503", "pink": "503"}
 	for _, s := range v.Statuses() {
-		if state := map[bool]bus.State{true: bus.StateApplied, false: bus.StateDegraded}[want[s.Service] == ""]; s.State != state || !strings.Contains(s.Reason, want[s.Service]) {
+		if state := map[bool]catalog.State{true: catalog.StateApplied, false: catalog.StateDegraded}[want[s.Service] == ""]; s.State != state || !strings.Contains(s.Reason, want[s.Service]) {
 			t.Errorf("%s is %s: %q, want %s because of %q", s.Service, s.State, s.Reason, state, want[s.Service])
 		}
 	}

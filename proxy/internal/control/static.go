@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/proxy/internal/route"
 	"github.com/wagglehq/waggle/proxy/internal/static"
@@ -90,6 +89,6 @@ func (c *Controller) tell() {
 
 // Published are the statuses for the bus: those of the swarm's services, which
 // every proxy agrees on.
-func (v *View) Published() []bus.Status {
-	return slices.DeleteFunc(v.Statuses(), func(s bus.Status) bool { return static.Is(s.ServiceID) })
+func (v *View) Published() []catalog.Status {
+	return slices.DeleteFunc(v.Statuses(), func(s catalog.Status) bool { return static.Is(s.ServiceID) })
 }

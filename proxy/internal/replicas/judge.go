@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/wagglehq/waggle/pkg/bus"
+	"github.com/wagglehq/waggle/pkg/catalog"
 )
 
 // Grace is how long replicas may differ before they disagree: it takes them different
@@ -16,7 +16,7 @@ const Grace = 15 * time.Second
 
 // Replica is what one of them last said, as another sees it.
 type Replica struct {
-	bus.Instance
+	catalog.Instance
 	// Self marks the one that answers.
 	Self bool `json:"self,omitempty"`
 	// AgeSeconds is how long ago it said so.
@@ -28,7 +28,7 @@ type Replica struct {
 
 // judge compares what others say with an own instance. since is when each began to
 // differ, by name; the second result is what it is now.
-func judge(own bus.Instance, others []bus.Instance, since map[string]time.Time, now time.Time) ([]Replica, map[string]time.Time) {
+func judge(own catalog.Instance, others []catalog.Instance, since map[string]time.Time, now time.Time) ([]Replica, map[string]time.Time) {
 	next := map[string]time.Time{}
 	var out []Replica
 	for _, i := range others {
@@ -49,7 +49,7 @@ func judge(own bus.Instance, others []bus.Instance, since map[string]time.Time, 
 
 // differs: one that knows an earlier revision is behind, and sees by itself that we
 // differ. Revisions of different epochs cannot be compared.
-func differs(own, other bus.Instance) bool {
+func differs(own, other catalog.Instance) bool {
 	behind := other.Revision.Epoch == own.Revision.Epoch && other.Revision.Sequence < own.Revision.Sequence
 	return other.Hash != own.Hash && !behind
 }

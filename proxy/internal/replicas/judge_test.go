@@ -6,13 +6,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
 )
 
 // says is an instance in one line: name, epoch, sequence and hash.
-func says(text string) bus.Instance {
-	var i bus.Instance
+func says(text string) catalog.Instance {
+	var i catalog.Instance
 	if _, err := fmt.Sscan(text, &i.Instance, &i.Revision.Epoch, &i.Revision.Sequence, &i.Hash); err != nil {
 		panic(err)
 	}
@@ -38,8 +37,8 @@ func TestWhoDisagrees(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			begin := time.Unix(1000, 0)
-			_, since := judge(own, []bus.Instance{own, says(c.other)}, nil, begin)
-			seen, _ := judge(own, []bus.Instance{own, says(c.other)}, since, begin.Add(c.after))
+			_, since := judge(own, []catalog.Instance{own, says(c.other)}, nil, begin)
+			seen, _ := judge(own, []catalog.Instance{own, says(c.other)}, since, begin.Add(c.after))
 			got := false
 			for _, r := range seen {
 				got = got || r.Disagrees
@@ -62,7 +61,7 @@ func TestGraceBeginsAnew(t *testing.T) {
 	}{{"b e 10 y", 0}, {"b e 10 x", 20 * time.Second}, {"b e 10 y", time.Second}, {"b e 10 y", 10 * time.Second}, {"b e 10 y", 10 * time.Second}} {
 		now = now.Add(step.after)
 		var seen []Replica
-		seen, since = judge(own, []bus.Instance{says(step.other)}, since, now)
+		seen, since = judge(own, []catalog.Instance{says(step.other)}, since, now)
 		told = append(told, fmt.Sprint(seen[0].Disagrees))
 	}
 	if got := strings.Join(told, " "); got != "false false false false true" {
@@ -72,9 +71,9 @@ func TestGraceBeginsAnew(t *testing.T) {
 
 func TestReplicasAreSortedWithTheirAge(t *testing.T) {
 	now := time.Unix(1000, 0)
-	b := bus.Instance{Instance: "b", Time: now.Add(-2500 * time.Millisecond), Revision: catalog.Revision{Epoch: "e"}}
-	a := bus.Instance{Instance: "a", Time: now.Add(time.Second), Revision: catalog.Revision{Epoch: "e"}}
-	seen, _ := judge(b, []bus.Instance{b, a}, nil, now)
+	b := catalog.Instance{Instance: "b", Time: now.Add(-2500 * time.Millisecond), Revision: catalog.Revision{Epoch: "e"}}
+	a := catalog.Instance{Instance: "a", Time: now.Add(time.Second), Revision: catalog.Revision{Epoch: "e"}}
+	seen, _ := judge(b, []catalog.Instance{b, a}, nil, now)
 	if len(seen) != 2 || seen[0].Instance.Instance != "a" || seen[0].AgeSeconds != 0 || seen[1].AgeSeconds != 2.5 || !seen[1].Self {
 		t.Errorf("%+v", seen)
 	}

@@ -3,11 +3,13 @@ package replicas
 import (
 	"context"
 	"encoding/json"
+	"reflect"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/wagglehq/waggle/pkg/bus"
+	"github.com/wagglehq/waggle/pkg/catalog"
 )
 
 // SayEvery is how often a replica says what it has applied although nothing changed.
@@ -19,7 +21,7 @@ type Options struct {
 	// Component is what the replicas are of.
 	Component string
 	// Own returns what this replica has applied; false before there is anything.
-	Own      func() (bus.Instance, bool)
+	Own      func() (catalog.Instance, bool)
 	Registry prometheus.Registerer
 }
 
@@ -32,7 +34,7 @@ type Group struct {
 
 	// Of the loop's goroutine alone: what was said last and when, and since when
 	// others differ.
-	said   bus.Instance
+	said   catalog.Instance
 	saidAt time.Time
 	since  map[string]time.Time
 
@@ -69,7 +71,7 @@ func (g *Group) Pass(ctx context.Context) error {
 		return nil
 	}
 	g.look(own)
-	if !g.o.Bus.Connected() || own == g.said && time.Since(g.saidAt) < SayEvery-time.Second {
+	if !g.o.Bus.Connected() || reflect.DeepEqual(own, g.said) && time.Since(g.saidAt) < SayEvery-time.Second {
 		return nil
 	}
 	if err := g.o.Bus.Announce(ctx, own); err != nil {
@@ -79,14 +81,14 @@ func (g *Group) Pass(ctx context.Context) error {
 	return nil
 }
 
-func (g *Group) look(own bus.Instance) {
+func (g *Group) look(own catalog.Instance) {
 	values, complete := g.mirror.Values()
 	if !complete {
 		return
 	}
-	var others []bus.Instance
+	var others []catalog.Instance
 	for _, v := range values {
-		var i bus.Instance
+		var i catalog.Instance
 		if json.Unmarshal(v.Data, &i) == nil && i.Component == g.o.Component {
 			others = append(others, i)
 		}
@@ -121,6 +123,6 @@ func (g *Group) Replicas() []Replica {
 
 // age is how long ago an instance said something, to a tenth of a second. Clocks of
 // nodes differ a little, and nobody speaks in the future.
-func age(i bus.Instance, now time.Time) float64 {
+func age(i catalog.Instance, now time.Time) float64 {
 	return max(now.Sub(i.Time), 0).Round(100 * time.Millisecond).Seconds()
 }

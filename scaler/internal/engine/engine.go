@@ -297,10 +297,10 @@ func identity(d decide.Decision, before string) string {
 
 // report publishes what became of each service.
 func (e *Engine) report(ctx context.Context, outcomes []policy.Outcome) error {
-	statuses := make([]bus.Status, 0, len(outcomes))
+	statuses := make([]catalog.Status, 0, len(outcomes))
 	for _, o := range outcomes {
-		statuses = append(statuses, bus.Status{
-			ServiceID: o.Service.ID, Service: o.Service.Name, State: bus.State(o.State), Reason: o.Reason, Label: o.Label, Hint: o.Hint,
+		statuses = append(statuses, catalog.Status{
+			ServiceID: o.Service.ID, Service: o.Service.Name, State: catalog.State(o.State), Reason: o.Reason, Label: o.Label, Hint: o.Hint,
 		})
 	}
 	err := e.opts.Statuses.Publish(ctx, statuses)

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bustest"
+	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/scaler/internal/decide"
 	"github.com/wagglehq/waggle/scaler/internal/engine"
 	"github.com/wagglehq/waggle/scaler/internal/policy"
@@ -574,16 +575,16 @@ func TestStatuses(t *testing.T) {
 		_, _, err := b.Get(t.Context(), "scaler.id-good")
 		return err
 	})
-	for name, want := range map[string]bus.Status{
-		"good":  {State: bus.StateApplied},
-		"bad":   {State: bus.StateRejected, Label: "com.df.scaleUpBy", Hint: "want a whole number from 1 to 10000", Reason: `com.df.scaleUpBy="-1": want a whole number from 1 to 10000`},
-		"small": {State: bus.StateDegraded, Reason: "asks for 1 replicas, below scaleMin 2", Hint: "the next request up raises it to scaleMin; nothing does so without a request"},
+	for name, want := range map[string]catalog.Status{
+		"good":  {State: catalog.StateApplied},
+		"bad":   {State: catalog.StateRejected, Label: "com.df.scaleUpBy", Hint: "want a whole number from 1 to 10000", Reason: `com.df.scaleUpBy="-1": want a whole number from 1 to 10000`},
+		"small": {State: catalog.StateDegraded, Reason: "asks for 1 replicas, below scaleMin 2", Hint: "the next request up raises it to scaleMin; nothing does so without a request"},
 	} {
 		data, _, err := b.Get(t.Context(), "scaler.id-"+name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var got bus.Status
+		var got catalog.Status
 		if err := json.Unmarshal(data, &got); err != nil {
 			t.Fatal(err)
 		}
