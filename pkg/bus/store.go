@@ -16,6 +16,11 @@ import (
 const (
 	// CatalogBucket holds what the swarm offers; only the listener writes it.
 	CatalogBucket = "waggle_catalog"
+	// SecretsBucket holds the texts of labels that only those may read who need
+	// them, by service; only the listener writes it.
+	SecretsBucket = "waggle_secrets"
+	// LeaseBucket says which of several listeners writes.
+	LeaseBucket = "waggle_lease"
 	// AcceptedBucket holds the label set last accepted, by component and service.
 	AcceptedBucket = "waggle_accepted"
 	// StatusBucket holds what became of each service, by component and service,
@@ -44,7 +49,7 @@ const markerTTL = 24 * time.Hour
 // settings up to date. replicas is the number of servers that keep each.
 func (b *Bus) Prepare(ctx context.Context, replicas int) error {
 	replicas = max(replicas, 1)
-	for _, bucket := range []string{CatalogBucket, AcceptedBucket, StatusBucket, SignalsBucket, ManualBucket} {
+	for _, bucket := range []string{CatalogBucket, SecretsBucket, LeaseBucket, AcceptedBucket, StatusBucket, SignalsBucket, ManualBucket} {
 		if _, err := b.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
 			Bucket: bucket, History: 1, MaxValueSize: 512 << 10, MaxBytes: 64 << 20,
 			Replicas: replicas, LimitMarkerTTL: markerTTL,

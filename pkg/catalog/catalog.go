@@ -187,6 +187,11 @@ type Snapshot struct {
 	Services map[string]Service
 	Nodes    map[string]Node
 	Tasks    map[string][]Task
+	// Revisions are those of the services' entries, by ID.
+	Revisions map[string]uint64
+	// Cut tells how many tasks there are of each service that has more than are listed
+	// here, by ID.
+	Cut map[string]int
 }
 
 // Sorted returns the services, oldest first.
