@@ -27,8 +27,11 @@ import (
 
 // Config is everything an operator sets.
 type Config struct {
-	// DockerHost is the API of a manager.
-	DockerHost string
+	// DockerHost is the API of a manager, DockerTimeout how long one call of it may take
+	// (0: 5 s), DockerTLS how it is reached by TLS.
+	DockerHost    string
+	DockerTimeout time.Duration
+	DockerTLS     docker.TLS
 	// Resync is how often the swarm is listed although nothing was heard.
 	Resync time.Duration
 	// NATSURL names the servers of the bus; empty: the listener runs one itself.
@@ -51,7 +54,9 @@ type Config struct {
 // Service declares the flags and returns what runs until the context ends.
 func Service(fs *flag.FlagSet) func(context.Context, app.Shell) error {
 	var c Config
-	fs.StringVar(&c.DockerHost, "docker-host", docker.DefaultHost, "Docker API of a manager")
+	fs.StringVar(&c.DockerHost, "docker-host", docker.DefaultHost, "Docker API of a manager: unix:///path/of/socket or tcp://address:port")
+	fs.DurationVar(&c.DockerTimeout, "docker-timeout", docker.DefaultTimeout, "how long one call of the Docker API may take; after one that took longer up to four times as long")
+	c.DockerTLS.Flags(fs)
 	fs.DurationVar(&c.Resync, "resync", 30*time.Second, "how often the swarm is listed although nothing was heard")
 	fs.StringVar(&c.NATSURL, "nats-url", "", "servers of the bus, separated by commas; empty: the listener runs one itself")
 	fs.IntVar(&c.NATSReplicas, "nats-replicas", 1, "how many servers of the bus keep each bucket")
@@ -82,7 +87,8 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	if err != nil {
 		return err
 	}
-	swarm, err := docker.Connect(c.DockerHost, docker.AllowRead, sh.Log)
+	swarm, err := docker.Connect(c.DockerHost, docker.AllowRead, sh.Log, docker.Timeout(c.DockerTimeout), docker.WithTLS(c.DockerTLS),
+		docker.Key([]byte(c.KeyListener)), docker.Count(docker.Counters{Component: "listener", Registry: sh.Registry}))
 	if err != nil {
 		return err
 	}
@@ -190,6 +196,9 @@ func (c Config) check() error {
 	var errs []error
 	if c.Resync < time.Second {
 		errs = append(errs, fmt.Errorf("resync=%s: want at least 1s", c.Resync))
+	}
+	if c.DockerTimeout < 0 {
+		errs = append(errs, fmt.Errorf("docker-timeout=%s: want a time such as 5s", c.DockerTimeout))
 	}
 	if c.NATSReplicas < 1 || c.NATSReplicas > 5 {
 		errs = append(errs, fmt.Errorf("nats-replicas=%d: want 1 to 5", c.NATSReplicas))
