@@ -50,7 +50,10 @@ type Config struct {
 	PromtoolBin     string
 	ExternalURL     string
 	AlertmanagerURL string
-	OwnStack        string
+	// ControlNetwork is the network on which Prometheus reaches the tasks of a service
+	// that AlertmanagerURL names by tasks+.
+	ControlNetwork string
+	OwnStack       string
 	// OwnRules loads alerts about these, too.
 	OwnRules           bool
 	ScrapeInterval     time.Duration
@@ -74,7 +77,8 @@ func Service(fs *flag.FlagSet) func(context.Context, app.Shell) error {
 	fs.StringVar(&c.PrometheusListen, "prometheus-listen", ":9090", "address at which monitor offers its Prometheus to others, without reload and quit")
 	fs.StringVar(&c.PromtoolBin, "promtool-bin", "promtool", "promtool to check rules with; empty to leave that to Prometheus' reload")
 	fs.StringVar(&c.ExternalURL, "external-url", "", "URL at which users reach our Prometheus; its path becomes the prefix of all paths")
-	fs.StringVar(&c.AlertmanagerURL, "alertmanager-url", "", "Alertmanagers: http://HOST:PORT, or dns+http://NAME:PORT for every address of a name")
+	fs.StringVar(&c.AlertmanagerURL, "alertmanager-url", "", "Alertmanagers: tasks+http://SERVICE:PORT for the tasks that the catalog gives a service, http://HOST:PORT, or dns+http://NAME:PORT for every address of a name")
+	fs.StringVar(&c.ControlNetwork, "control-network", "waggle_control", "network on which Prometheus reaches the tasks of the service of a tasks+http:// Alertmanager")
 	fs.StringVar(&c.OwnStack, "own-stack", "waggle", "stack whose listener, proxy, monitor and scaler are scraped; empty for none")
 	fs.BoolVar(&c.OwnRules, "own-rules", true, "load the alerts about Waggle itself, if own-stack is not empty")
 	fs.DurationVar(&c.ScrapeInterval, "scrape-interval", 10*time.Second, "how often targets are scraped whose labels do not say")
@@ -125,6 +129,10 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	if err != nil {
 		return err
 	}
+	alertmanagers, err := prometheus.NewAlertmanagers(folder, c.ControlNetwork, list(c.AlertmanagerURL), sh.Log)
+	if err != nil {
+		return err
+	}
 	if err := prom.Prepare(ctx, config); err != nil {
 		return err
 	}
@@ -138,11 +146,12 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	snapshots, accepted, statuses := b.Catalog(poke), b.Accepted(poke), b.Statuses(poke)
 	work, err := loop.New(loop.Options{
 		Catalog: snapshots, Accepted: accepted, Statuses: statuses, Prometheus: prom,
-		Settings:     scrape.Settings{Networks: list(c.Network), Interval: c.ScrapeInterval, Timeout: c.timeout()},
-		AcceptedFile: filepath.Join(c.DataDir, "accepted.json"),
-		Poke:         poke,
-		Applied:      func(hash string, desired, rejected int) { passes.Applied(hash, desired, rejected) },
-		Log:          sh.Log,
+		Alertmanagers: alertmanagers.Apply,
+		Settings:      scrape.Settings{Networks: list(c.Network), Interval: c.ScrapeInterval, Timeout: c.timeout()},
+		AcceptedFile:  filepath.Join(c.DataDir, "accepted.json"),
+		Poke:          poke,
+		Applied:       func(hash string, desired, rejected int) { passes.Applied(hash, desired, rejected) },
+		Log:           sh.Log,
 	})
 	if err != nil {
 		return err

@@ -486,6 +486,7 @@ func TestBadSettingsAreNamed(t *testing.T) {
 		"prometheus-url":   func(c *monitor.Config) { c.PrometheusURL = "9090" },
 		"external-url":     func(c *monitor.Config) { c.ExternalURL = "/monitor" },
 		"alertmanager-url": func(c *monitor.Config) { c.AlertmanagerURL = "am:9093" },
+		"control-network":  func(c *monitor.Config) { c.AlertmanagerURL = "tasks+http://waggle_alertmanager:9093" },
 		"promtool":         func(c *monitor.Config) { c.PromtoolBin = "/nowhere/promtool" },
 		"scrape-interval":  func(c *monitor.Config) { c.ScrapeInterval = 0 },
 		"network":          func(c *monitor.Config) { c.Network = " , " },

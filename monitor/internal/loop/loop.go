@@ -45,13 +45,15 @@ type Prometheus interface {
 	Targets(context.Context) ([]prometheus.ShownTarget, error)
 }
 
-// Options are what a Loop works with. All are needed but Applied.
+// Options are what a Loop works with. All are needed but Alertmanagers and Applied.
 type Options struct {
 	Catalog    Catalog
 	Accepted   Accepted
 	Statuses   Statuses
 	Prometheus Prometheus
-	Settings   scrape.Settings
+	// Alertmanagers is told of each complete catalog.
+	Alertmanagers func(catalog.Snapshot) error
+	Settings      scrape.Settings
 	// AcceptedFile remembers the accepted labels for a bus that lost them.
 	AcceptedFile string
 	// Poke asks for another pass.
@@ -96,6 +98,9 @@ type seen struct {
 // New returns a Loop that remembers what its file says was accepted.
 func New(o Options) (*Loop, error) {
 	l := &Loop{o: o, started: time.Now(), accepted: map[string]catalog.Service{}, refused: map[string]string{}, tasks: map[string]seen{}}
+	if l.o.Alertmanagers == nil {
+		l.o.Alertmanagers = func(catalog.Snapshot) error { return nil }
+	}
 	if l.o.Applied == nil {
 		l.o.Applied = func(string, int, int) {}
 	}
@@ -128,18 +133,21 @@ func (l *Loop) Healthy() error {
 	return errors.New("the first configuration is not applied yet")
 }
 
-// Pass makes Prometheus equal to the catalog. Until the catalog and the accepted
-// labels are completely known it changes nothing.
+// Pass makes Prometheus equal to the catalog. Until the catalog is completely known it
+// changes nothing, and until the accepted labels are nothing but Alertmanagers.
 func (l *Loop) Pass(ctx context.Context) error {
 	snapshot, ok := l.o.Catalog.Snapshot()
 	if !ok {
 		return nil
 	}
+	snapshot = l.bridge(snapshot)
+	if err := l.o.Alertmanagers(snapshot); err != nil {
+		return fmt.Errorf("alertmanagers: %w", err)
+	}
 	accepted, ok := l.o.Accepted.Services()
 	if !ok {
 		return nil
 	}
-	snapshot = l.bridge(snapshot)
 	state, err := l.settle(ctx, desired.Input{
 		Snapshot: snapshot, Accepted: l.remember(accepted, snapshot.Services), Refused: l.refused, Settings: l.o.Settings,
 	})

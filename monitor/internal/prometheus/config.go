@@ -4,9 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"net/url"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -34,7 +31,8 @@ type Settings struct {
 	ScrapeInterval     time.Duration
 	ScrapeTimeout      time.Duration
 	EvaluationInterval time.Duration
-	// Alertmanagers are URLs. "dns+http://NAME:PORT" means every address of the name.
+	// Alertmanagers are URLs. "tasks+http://SERVICE:PORT" means the tasks of a service, as
+	// Alertmanagers writes them, "dns+http://NAME:PORT" every address of the name.
 	Alertmanagers []string
 	// OwnStack is the name of the stack whose listener, proxy, monitor and scaler
 	// are scraped; empty for none.
@@ -148,29 +146,4 @@ func Render(s Settings) ([]byte, error) {
 		return nil, fmt.Errorf("prometheus.yml: %w", err)
 	}
 	return b.Bytes(), nil
-}
-
-func alertmanager(text string) (alertmanagerYAML, error) {
-	u, err := url.Parse(text)
-	wrong := err != nil || u.Hostname() == "" || u.RawQuery != "" || u.User != nil
-	if !wrong {
-		wrong = !slices.Contains([]string{"http", "https", "dns+http", "dns+https"}, u.Scheme)
-	}
-	if wrong {
-		return alertmanagerYAML{}, fmt.Errorf("alertmanager-url %q: want http://HOST:PORT, or dns+http://NAME:PORT for every address of a name", text)
-	}
-	scheme, all := strings.CutPrefix(u.Scheme, "dns+")
-	am := alertmanagerYAML{Scheme: scheme, PathPrefix: strings.TrimSuffix(u.Path, "/")}
-	port := 9093
-	if u.Port() != "" {
-		if _, err := fmt.Sscan(u.Port(), &port); err != nil {
-			return alertmanagerYAML{}, fmt.Errorf("alertmanager-url %q: port: %w", text, err)
-		}
-	}
-	if all {
-		am.DNS = []dnsYAML{{[]string{u.Hostname()}, "A", port, refresh}}
-	} else {
-		am.Static = []staticYAML{{[]string{fmt.Sprintf("%s:%d", u.Hostname(), port)}}}
-	}
-	return am, nil
 }

@@ -17,7 +17,7 @@ func TestConfig(t *testing.T) {
 	base := Settings{ScrapeInterval: 10 * time.Second, ScrapeTimeout: 10 * time.Second, EvaluationInterval: 15 * time.Second}
 	stack := base
 	stack.OwnStack, stack.OwnRules, stack.Self, stack.SelfPath = "waggle", true, "127.0.0.1:9091", "/monitor"
-	stack.Alertmanagers = []string{"dns+http://tasks.waggle_alertmanager.:9093", "https://am.example.org/alerts/", "http://one:9094"}
+	stack.Alertmanagers = []string{"tasks+http://waggle_alertmanager:9093", "dns+http://tasks.waggle_alertmanager.:9093", "https://am.example.org/alerts/", "http://one:9094"}
 	for name, s := range map[string]Settings{"least": base, "stack": stack} {
 		t.Run(name, func(t *testing.T) {
 			got, err := Render(s)
@@ -46,7 +46,7 @@ func TestConfig(t *testing.T) {
 }
 
 func TestAddressesOfAlertmanagers(t *testing.T) {
-	for _, text := range []string{"am:9093", "am", "ftp://am", "http://", "http://user:pass@am", "http://am:x", "http://am?x=1"} {
+	for _, text := range []string{"am:9093", "am", "ftp://am", "http://", "http://user:pass@am", "http://am:x", "http://am?x=1", "tasks+https://am:9093", "tasks+dns+http://am:9093"} {
 		if _, err := Render(Settings{Alertmanagers: []string{text}}); err == nil || !strings.Contains(err.Error(), "alertmanager-url") {
 			t.Errorf("%s: %v", text, err)
 		}
