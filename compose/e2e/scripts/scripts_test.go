@@ -294,11 +294,11 @@ func TestAPortOpenedByHandIsNotClosedWithoutAWord(t *testing.T) {
 	m.write("service/waggle_proxy", "")
 	m.write("service/waggle_proxy.labels", "com.docker.stack.namespace=waggle\n")
 	m.write("service/waggle_proxy.ports", "waggle_proxy 80/tcp\nwaggle_proxy 443/tcp\nwaggle_proxy 443/udp\nwaggle_proxy 6379/tcp\n\n")
-	m.fails(nil, "deploy", nil, "would be closed, because no stack file has them: waggle_proxy 6379/tcp\n", "--forget ports")
+	m.fails(nil, "deploy", nil, "would be closed, because the stack files do not publish them together: waggle_proxy 6379/tcp\n", "--forget ports")
 	if got := m.deployed(); got != "" {
 		t.Errorf("deployed by %s", got)
 	}
-	tcp := m.stackFile("tcp.yml", "version: '3.8'\nservices:\n  proxy:\n    ports: [{target: 6379, published: 6379, protocol: tcp, mode: host}]\n")
+	tcp := m.stackFile("tcp.yml", "version: '3.8'\nservices:\n  proxy:\n    ports:\n      - {target: 6379, published: 6379, protocol: tcp, mode: host}\n      - {target: 443, published: 444, protocol: udp, mode: host}\n")
 	m.publishes(compose+"/stack.yml", tcp)
 	m.succeeds(nil, "deploy", "-c", tcp)
 	m.publishes(compose + "/stack.yml")

@@ -1,6 +1,7 @@
 package stackfile
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -44,6 +45,26 @@ func TestTheStackIsWholeAndTheDemoAddsToIt(t *testing.T) {
 	text, err := Text(alone)
 	if err != nil || !strings.Contains(text, "        target: 443\n") {
 		t.Errorf("no ports in what docker stack config prints (%v):\n%s", err, text)
+	}
+}
+
+// Docker merges ports by their published numbers: of one number for TCP and UDP only
+// the last is left. What serves everybody must be that.
+func TestPortsSurviveAFurtherFile(t *testing.T) {
+	demo, err := Load(Variables(), compose+"/stack.yml", compose+"/demo.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	has := map[string]bool{}
+	for _, s := range demo.Services {
+		for _, p := range s.Ports {
+			has[fmt.Sprintf("%s %d/%s", s.Name, p.Target, p.Protocol)] = true
+		}
+	}
+	for _, want := range []string{"proxy 80/tcp", "proxy 443/tcp", "proxy 443/udp", "proxy 8404/tcp"} {
+		if !has[want] {
+			t.Errorf("the demo does not publish %s: %v", want, has)
+		}
 	}
 }
 
