@@ -5,6 +5,7 @@ package scripts
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/docker/cli/cli/compose/types"
 
 	"github.com/wagglehq/waggle/compose/e2e/stackfile"
 )
@@ -294,13 +297,31 @@ func TestAPortOpenedByHandIsNotClosedWithoutAWord(t *testing.T) {
 	m.write("service/waggle_proxy", "")
 	m.write("service/waggle_proxy.labels", "com.docker.stack.namespace=waggle\n")
 	m.write("service/waggle_proxy.ports", "waggle_proxy 80/tcp\nwaggle_proxy 443/tcp\nwaggle_proxy 443/udp\nwaggle_proxy 6379/tcp\n\n")
-	m.fails(nil, "deploy", nil, "would be closed, because the stack files do not publish them together: waggle_proxy 6379/tcp\n", "--forget ports")
+	m.fails(nil, "deploy", nil, "would be closed, because no stack file publishes them: waggle_proxy 6379/tcp\n", "--forget ports")
 	if got := m.deployed(); got != "" {
 		t.Errorf("deployed by %s", got)
 	}
-	tcp := m.stackFile("tcp.yml", "version: '3.8'\nservices:\n  proxy:\n    ports:\n      - {target: 6379, published: 6379, protocol: tcp, mode: host}\n      - {target: 443, published: 444, protocol: udp, mode: host}\n")
+	tcp := m.stackFile("tcp.yml", "version: '3.8'\nservices:\n  proxy:\n    ports:\n      - {target: 6379, published: 6379, protocol: tcp, mode: host}\n      - {target: 5432, published: 5432, protocol: tcp, mode: host}\n    environment: {PRICE: \"$$5\"}\n")
 	m.publishes(compose+"/stack.yml", tcp)
 	m.succeeds(nil, "deploy", "-c", tcp)
+	// Docker's merge has lost one of 443 by TCP and 443 by UDP, and deploy gives it back.
+	m.write("deployed.yml", m.read("deployed"))
+	c, err := stackfile.Load(nil, filepath.Join(m.dir, "deployed.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(c.Services, func(s types.ServiceConfig) bool { return s.Name == "proxy" })
+	var open []string
+	for _, p := range c.Services[i].Ports {
+		open = append(open, fmt.Sprintf("%d:%d/%s", p.Published, p.Target, p.Protocol))
+	}
+	slices.Sort(open)
+	if got := strings.Join(open, " "); got != "443:443/tcp 443:443/udp 5432:5432/tcp 6379:6379/tcp 80:80/tcp" {
+		t.Errorf("open are %s", got)
+	}
+	if price := c.Services[i].Environment["PRICE"]; price == nil || *price != "$5" {
+		t.Errorf("a dollar has become %v", price)
+	}
 	m.publishes(compose + "/stack.yml")
 	m.succeeds(nil, "deploy", "--forget", "tcp.yml", "--forget", "ports")
 }
