@@ -88,7 +88,7 @@ func rules() []rule {
 				return variables(t, m[1])
 			}},
 		{form(`eval "\$\(compose/init (--env)\)"`), in("compose/deploy", "--env"), fine},
-		{form(`docker stack deploy -c (compose/stack.yml) --with-registry-auth (waggle)`), in("compose/deploy", "docker stack deploy -c"), fine},
+		{form(`docker stack deploy -c (compose/stack.yml) --with-registry-auth (waggle)`), in("compose/deploy", "stack deploy "), fine},
 		{form(`export ((?:[A-Z_]+=\S+ ?)+)`), in("compose/images/images.sh", "WAGGLE_TAG"),
 			func(t *testing.T, _ string, m []string) string { return variables(t, m[1]) }},
 		{form(`docker push \S+/waggle/([a-z]+):\S+`), in("compose/images/images.sh", "docker build"),
@@ -157,12 +157,12 @@ func routed(t *testing.T, service, method, where string) string {
 	}
 	method = strings.ToUpper(method[:1]) + strings.ToLower(method[1:])
 	code := ""
-	for _, file := range []string{"api.go", "certs.go"} {
+	for _, file := range []string{"api.go", "certs.go", "config.go"} {
 		if content, err := os.ReadFile(filepath.Join(root, service, "internal/api", file)); err == nil {
 			code += string(content)
 		}
 	}
-	for _, route := range regexp.MustCompile(`\b(?:r|trusted)\.`+method+`\("([^"]+)"`).FindAllStringSubmatch(code, -1) {
+	for _, route := range regexp.MustCompile(`(?:\br|\btrusted|\))\.`+method+`\("([^"]+)"`).FindAllStringSubmatch(code, -1) {
 		pattern := "/v1/" + strings.TrimPrefix(strings.TrimPrefix(route[1], "/v1"), "/")
 		if ok, _ := path.Match(strings.ReplaceAll(pattern, "{name}", "*"), where); ok {
 			return ""

@@ -164,7 +164,7 @@ func TestOperationsTellThePortsAsTheyAre(t *testing.T) {
 			if row[0] == "alertmanager" {
 				continue // it is not ours; the demo and the scaler's alerts use the port
 			}
-			if !regexp.MustCompile("`:?(?:[a-z0-9.]*:)?" + port + "`").MatchString(settings) {
+			if !regexp.MustCompile("`(?:[a-z0-9.]*:|80,)?" + port + "[,:`]").MatchString(settings) {
 				t.Errorf("no setting has the port %s of %s", port, row[0])
 			}
 		}
