@@ -13,6 +13,10 @@ export PATH := $(WAGGLE_CACHE)/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
 # The names of the images to build, all if empty.
 ONLY ?=
+# Where third-party images come from, see compose/images/images.sh. What is built for
+# tests and for the demo may stand on stand-ins.
+WAGGLE_BASES ?=
+export WAGGLE_BASES
 # Further flags for the tests that need no swarm, such as -count=1 or -run X.
 UNIT_FLAGS ?=
 # Further flags for the tests on a real swarm.
@@ -42,7 +46,7 @@ setup: ## Install and prepare what building and testing need; it may be run agai
 	@$(timed) setup compose/setup/setup.sh
 
 .PHONY: images
-images: ## Build all images, or those named: make images ONLY="proxy demo".
+images: ## Build all images, or those named: make images ONLY="proxy demo"; on official ones unless WAGGLE_BASES says otherwise.
 	@$(timed) images compose/images/images.sh $(ONLY)
 
 .PHONY: build
@@ -87,7 +91,7 @@ check-docs: ## Fail if a generated page is out of date, or a page names what is 
 
 .PHONY: test
 test: setup ## Run all tests: set-up, images, unit tests with the race detector, real swarm.
-	@$(MAKE) images
+	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
 	@$(MAKE) test-unit
 	@$(MAKE) test-swarm
 
@@ -107,13 +111,13 @@ acceptance: setup ## Run black-box cases of the proxy, as root: make acceptance 
 
 .PHONY: measure
 measure: setup ## Measure latencies and lost requests on a swarm of its own (20 minutes; MEASURE_FLAGS, see -h).
-	@$(MAKE) images
+	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
 	@$(timed) measure go run ./compose/e2e/cmd/measure $(MEASURE_FLAGS)
 
 .PHONY: measure-proxy
 measure-proxy: setup ## Measure the proxy beside bare HAProxy, with many services and connections (20 minutes; MEASURE_PROXY_FLAGS, see -h).
 	@compose/setup/load.sh
-	@$(MAKE) images
+	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
 	@$(timed) measure-proxy go run ./compose/e2e/cmd/measureproxy $(MEASURE_PROXY_FLAGS)
 
 .PHONY: fuzz
@@ -126,11 +130,11 @@ bench: ## Run the benchmarks, each for BENCHTIME (1s).
 
 .PHONY: demo
 demo: setup ## Bring the demo up on this machine's engine.
-	@$(MAKE) images
+	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
 	@compose/demo/demo.sh up
 
 .PHONY: down
-down: ## Take the demo down.
+down: ## Take the demo down, and nothing that it has not made.
 	@compose/demo/demo.sh down
 
 .PHONY: docs

@@ -10,20 +10,30 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=compose/setup/common.sh
 . "$here/../setup/common.sh"
+# shellcheck source=compose/lib/engine.sh
+. "$here/../lib/engine.sh"
+# shellcheck source=compose/demo/mark.sh
+. "$here/mark.sh"
 
-export WAGGLE_IMAGES=${WAGGLE_IMAGES:-waggle} WAGGLE_TAG=${WAGGLE_TAG:-dev}
+built=${WAGGLE_IMAGES:-waggle}
+export WAGGLE_IMAGES=$prefix WAGGLE_TAG=${WAGGLE_TAG:-dev}
 # 'make images' has given Alertmanager a name like the others', wherever it came from.
-export ALERTMANAGER_IMAGE=${ALERTMANAGER_IMAGE:-$WAGGLE_IMAGES/alertmanager:$WAGGLE_TAG}
+export ALERTMANAGER_IMAGE=$prefix/alertmanager:$WAGGLE_TAG
 
 own=$cache/demo # what 'down' must know
 
-# present stops with the images that are missing, before anything is touched.
-present() {
-  local image absent=()
-  for image in "$WAGGLE_IMAGES"/{listener,proxy,monitor,scaler,demo}:"$WAGGLE_TAG" "$ALERTMANAGER_IMAGE"; do
+# named gives the images that were built the demo's names, and stops with those that
+# are missing, before anything is touched.
+named() {
+  local name image absent=()
+  for name in listener proxy monitor scaler alertmanager demo; do
+    image=$built/$name:$WAGGLE_TAG
     docker image inspect "$image" >/dev/null 2>&1 || absent+=("$image")
   done
   [ "${#absent[@]}" = 0 ] || die "these images are not there: ${absent[*]}; 'make images' builds them"
+  for name in listener proxy monitor scaler alertmanager demo; do
+    docker tag "$built/$name:$WAGGLE_TAG" "$prefix/$name:$WAGGLE_TAG"
+  done
 }
 
 # fresh gives services the image of today: to Swarm the same tag is the same image.
@@ -43,7 +53,12 @@ fresh() {
 
 up() {
   docker version >/dev/null 2>&1 || die "no Docker engine answers; 'make setup' starts one"
-  present
+  local others
+  if [ "$(docker info -f '{{.Swarm.ControlAvailable}}')" = true ]; then
+    others=$(unmarked)
+    [ -z "$others" ] || die "a stack waggle that the demo has not deployed runs in this swarm ($others); the demo would change it"
+  fi
+  named
   mkdir -p "$own"
   local start=$EPOCHREALTIME had_swarm
   had_swarm=$(docker info -f '{{.Swarm.LocalNodeState}}')
@@ -54,6 +69,7 @@ up() {
   [ ! -e "$own/token" ] || WAGGLE_TOKEN=$(cat "$own/token")
   export WAGGLE_TOKEN=${WAGGLE_TOKEN:-}
   export WAGGLE_FURTHER_PORTS="8081 8082 8083 8084 8404 9090 9093"
+  export WAGGLE_LABEL=$mark
   local failed=0
   WAGGLE_INIT_FLAGS=--init-swarm "$here/../deploy" -c "$here/../demo.yml" --resolve-image never 2>&1 |
     grep -v -e '^Since --detach' -e '^In a future release' || failed=1
@@ -66,7 +82,7 @@ up() {
   echo "deployed in $(since "$start")"
   mkdir -p "$here/../../dist"
   (cd "$here/../e2e" && GOWORK=off go build -o ../../dist/story ./cmd/story)
-  "$here/../../dist/story" -host "${DEMO_HOST:-127.0.0.1}" -port "${WAGGLE_HTTP_PORT:-80}" -image "$WAGGLE_IMAGES/demo:$WAGGLE_TAG"
+  "$here/../../dist/story" -host "${DEMO_HOST:-127.0.0.1}" -port "${WAGGLE_HTTP_PORT:-80}" -image "$prefix/demo:$WAGGLE_TAG"
   [ ! -e "$own/token" ] ||
     echo "By hand: curl -X POST -H \"Authorization: Bearer \$(cat $own/token)\" 'http://${DEMO_HOST:-127.0.0.1}:8084/v1/scale-service?service=demo&scale=up'"
 }

@@ -9,6 +9,8 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=compose/setup/common.sh
 . "$here/../setup/common.sh"
+# shellcheck source=compose/lib/engine.sh
+. "$here/../lib/engine.sh"
 
 cache=$1
 shift
@@ -84,6 +86,6 @@ for image in "$@"; do
   "$name"
   options=(--change "LABEL waggle.recipe=$recipe")
   for change in "${changes[@]}"; do options+=(--change "$change"); done
-  tar -C "$tree" --numeric-owner -c . | docker import "${options[@]}" - "waggle-local/$image" >/dev/null
+  tar -C "$tree" --numeric-owner -c . | docker_within 600 import "${options[@]}" - "waggle-local/$image" >/dev/null
   rm -rf "$tree"
 done

@@ -5,11 +5,17 @@
 #
 # WAGGLE_IMAGES  the prefix of the names, waggle
 # WAGGLE_TAG     the tag, dev
-# WAGGLE_BASES   hub or local, to force where third-party images come from
+# WAGGLE_BASES   where HAProxy, Prometheus and Alertmanager come from:
+#                official   the official images, or nothing is built; this is the default
+#                stand-in   images made of Debian's unstable, for tests on machines
+#                           without a way out; never for production
+#                any        the official ones if they can be had, else the stand-ins
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=compose/setup/common.sh
 . "$here/../setup/common.sh"
+# shellcheck source=compose/lib/engine.sh
+. "$here/../lib/engine.sh"
 cd "$here/../.."
 
 prefix=${WAGGLE_IMAGES:-waggle}
@@ -22,8 +28,8 @@ names=("$@")
 
 # These are the defaults of the Dockerfiles too. Prometheus 3.5 is the line
 # with long support.
-declare -A hub=([proxy]=haproxy:3.4 [monitor]=prom/prometheus:v3.5.3 [alertmanager]=prom/alertmanager:v0.33.1)
-declare -A local=([proxy]=haproxy:3.4 [monitor]=prometheus:v3.5.3 [alertmanager]=alertmanager:v0.33.1)
+declare -A official=([proxy]=haproxy:3.4 [monitor]=prom/prometheus:v3.5.3 [alertmanager]=prom/alertmanager:v0.33.1)
+declare -A stand_in=([proxy]=haproxy:3.4 [monitor]=prometheus:v3.5.3 [alertmanager]=alertmanager:v0.33.1)
 
 present() { docker image inspect "$1" >/dev/null 2>&1; }
 
@@ -37,19 +43,46 @@ hub_answers() {
   return "$answer"
 }
 
-# source_of_bases decides between the official images and our equivalents, once
-# for all of them, and without asking the network when one kind is complete.
+# source_of_bases decides where any may come from, once for all of them, and without
+# asking the network when one kind is complete.
 source_of_bases() {
-  local name from=hub
-  for name in "${based[@]}"; do present "${hub[$name]}" || from=; done
+  local name from=official
+  for name in "${based[@]}"; do present "${official[$name]}" || from=; done
   if [ -z "$from" ]; then
-    from=local
-    for name in "${based[@]}"; do present "waggle-local/${local[$name]}" || from=; done
+    from=stand-in
+    for name in "${based[@]}"; do present "waggle-local/${stand_in[$name]}" || from=; done
   fi
   if [ -z "$from" ]; then
-    if hub_answers; then from=hub; else from=local; fi
+    if hub_answers; then from=official; else from=stand-in; fi
   fi
   echo "$from"
+}
+
+# bases sets where each image's base comes from, and makes them be there.
+bases() {
+  local name image from=${WAGGLE_BASES:-official} wanted=()
+  case $from in
+    any) from=$(source_of_bases) ;;
+    official | stand-in) ;;
+    *) die "WAGGLE_BASES is '$from'; it can be official, stand-in or any" ;;
+  esac
+  if [ "$from" = official ]; then
+    for name in "${based[@]}"; do
+      base[$name]=${official[$name]}
+      present "${base[$name]}" || docker_within 600 pull -q "${base[$name]}" >/dev/null ||
+        die "the official image ${base[$name]} is not here and cannot be pulled, see above, so nothing is built;" \
+          "pull or load it, or, for tests and the demo alone, let images of Debian's unstable stand in: WAGGLE_BASES=stand-in make images"
+    done
+    return
+  fi
+  for name in "${based[@]}"; do
+    base[$name]=waggle-local/${stand_in[$name]}
+    wanted+=("${stand_in[$name]}")
+  done
+  for image in "${wanted[@]}"; do
+    echo "images: NOT FOR PRODUCTION: in place of the official $image stands one made of Debian's unstable" >&2
+  done
+  as_root "$here/bases.sh" "$cache" "${wanted[@]}"
 }
 
 binary() {
@@ -66,7 +99,7 @@ image() {
   local dockerfile=$name/Dockerfile
   [ "$name" = demo ] && dockerfile=compose/demo/Dockerfile
   # The context is the one binary, so that little has to be sent and compared.
-  output=$(docker build -q -t "$prefix/$name:$tag" -f "$dockerfile" "${args[@]}" "dist/$name" 2>&1) ||
+  output=$(docker_within 600 build -q -t "$prefix/$name:$tag" -f "$dockerfile" "${args[@]}" "dist/$name" 2>&1) ||
     die "docker build of $name failed: $output"
 }
 
@@ -74,7 +107,7 @@ docker version >/dev/null 2>&1 || die "no Docker engine answers; 'make setup' st
 
 based=() built=()
 for name in "${names[@]}"; do
-  [ -n "${hub[$name]:-}" ] && based+=("$name")
+  [ -n "${official[$name]:-}" ] && based+=("$name")
   [ "$name" = alertmanager ] || built+=("$name")
 done
 
@@ -85,23 +118,7 @@ if [ "${#built[@]}" -gt 0 ]; then
   jobs+=($!)
 fi
 if [ "${#based[@]}" -gt 0 ]; then
-  from=${WAGGLE_BASES:-$(source_of_bases)}
-  wanted=()
-  for name in "${based[@]}"; do
-    case $from in
-      hub) base[$name]=${hub[$name]} wanted+=("${hub[$name]}") ;;
-      local) base[$name]=waggle-local/${local[$name]} wanted+=("${local[$name]}") ;;
-      *) die "WAGGLE_BASES is '$from'; it can be hub or local" ;;
-    esac
-  done
-  if [ "$from" = hub ]; then
-    for image in "${wanted[@]}"; do
-      present "$image" || timeout 600 docker pull -q "$image" || die "$image cannot be pulled; WAGGLE_BASES=local does without"
-    done
-  else
-    echo "images: no official images here; equivalents from the cached Debian root stand in: ${wanted[*]}"
-    as_root "$here/bases.sh" "$cache" "${wanted[@]}"
-  fi
+  bases
 fi
 failed=0
 for job in "${jobs[@]}"; do wait "$job" || failed=1; done

@@ -37,7 +37,13 @@ type Service func(*flag.FlagSet) func(context.Context, Shell) error
 func Main(name, version string, service Service, options ...Option) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	return run(ctx, name, version, service, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr, options...)
+	return run(ctx, name, version, service, os.Args[1:], os.LookupEnv, streams{os.Stdin, os.Stdout, os.Stderr}, options...)
+}
+
+// streams are the standard ones of a process.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
 }
 
 // Common are the settings that every service has.
@@ -48,6 +54,7 @@ type Common struct {
 	format string
 	// healthcheck and version ask for something else than a running service.
 	healthcheck, version bool
+	question             question
 }
 
 // Flags declares the flags with their defaults.
@@ -56,37 +63,48 @@ func (c *Common) Flags(fs *flag.FlagSet) {
 	fs.TextVar(&c.level, "log-level", slog.LevelInfo, "least level logged: debug, info, warn, error")
 	fs.StringVar(&c.format, "log-format", "json", "json or text")
 	fs.BoolVar(&c.healthcheck, "healthcheck", false, "ask the running service at -admin whether it is healthy, and exit")
+	c.question.flags(fs)
 	fs.BoolVar(&c.version, "version", false, "print the version and exit")
 }
 
-func run(ctx context.Context, name, version string, service Service, args []string, env lookup, stdout, stderr io.Writer, options ...Option) int {
+func run(ctx context.Context, name, version string, service Service, args []string, env lookup, std streams, options ...Option) int {
 	fs := flag.NewFlagSet(name, flag.ContinueOnError)
-	fs.SetOutput(stderr)
+	fs.SetOutput(std.err)
 	var common Common
 	common.Flags(fs)
 	run := service(fs)
+	complain := func(err error, code int) int {
+		_, _ = fmt.Fprintf(std.err, "%s: %v\n", name, err)
+		return code
+	}
 	if err := Parse(fs, args, env, options...); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return 0
 		}
-		_, _ = fmt.Fprintf(stderr, "%s: %v\n", name, err)
-		return 2
+		return complain(err, 2)
+	}
+	if err := common.question.read(); err != nil {
+		return complain(err, 2)
 	}
 	switch {
 	case common.version:
-		_, _ = fmt.Fprintln(stdout, name, version)
+		_, _ = fmt.Fprintln(std.out, name, version)
 		return 0
 	case common.healthcheck:
 		if err := checkHealth(ctx, common.Admin); err != nil {
-			_, _ = fmt.Fprintf(stderr, "%s: %v\n", name, err)
-			return 1
+			return complain(err, 1)
+		}
+		return 0
+	case common.question.method != "":
+		if err := common.question.ask(ctx, common.Admin, tokenOf(fs), std.in, std.out); err != nil {
+			return complain(err, 1)
 		}
 		return 0
 	}
 	sh := Shell{Name: name, Version: version, Admin: common.Admin}
-	var handler slog.Handler = slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: common.level})
+	var handler slog.Handler = slog.NewJSONHandler(std.err, &slog.HandlerOptions{Level: common.level})
 	if common.format == "text" {
-		handler = slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: common.level})
+		handler = slog.NewTextHandler(std.err, &slog.HandlerOptions{Level: common.level})
 	}
 	sh.Log = slog.New(handler).With("service", name)
 	sh.Registry = prometheus.NewRegistry()
@@ -100,14 +118,11 @@ func run(ctx context.Context, name, version string, service Service, args []stri
 	return 0
 }
 
-// checkHealth asks the running process; an address without a host means this machine.
+// checkHealth asks the running process.
 func checkHealth(ctx context.Context, addr string) error {
-	if strings.HasPrefix(addr, ":") || strings.HasPrefix(addr, "0.0.0.0:") {
-		addr = "127.0.0.1" + addr[strings.LastIndexByte(addr, ':'):]
-	}
 	ctx, cancel := context.WithTimeout(ctx, 1500*time.Millisecond)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/healthz", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+local(addr)+"/healthz", nil)
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ func start(t *testing.T, env map[string]string, args ...string) (code int, told,
 		text, ok := env[name]
 		return text, ok
 	}
-	code = run(t.Context(), "bee", "v1", service, args, lookup, &out, &errs)
+	code = run(t.Context(), "bee", "v1", service, args, lookup, streams{strings.NewReader(""), &out, &errs})
 	return code, told, out.String(), errs.String()
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -87,7 +88,10 @@ func Parse(fs *flag.FlagSet, args []string, env lookup, options ...Option) error
 
 // IsCommand tells whether a flag asks for something else than a running service. A
 // variable such as VERSION, which many images carry, must not do that.
-func IsCommand(flagName string) bool { return flagName == "healthcheck" || flagName == "version" }
+func IsCommand(flagName string) bool {
+	return flagName == "healthcheck" || flagName == "version" ||
+		slices.ContainsFunc(methods(), func(method string) bool { return flagOf(method) == flagName })
+}
 
 // fromEnvironment returns the text and the variable that it came from, "" if none is set.
 func fromEnvironment(flagName string, env lookup) (text, from string, err error) {

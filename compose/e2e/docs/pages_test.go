@@ -78,7 +78,7 @@ func rules() []rule {
 		{form(assignments + `make ([a-z-]+)((?: [A-Z_]+=(?:"[^"]*"|\S+))*)`),
 			func(m []string) (string, string) { return "Makefile", "\n" + m[2] + ": " },
 			func(t *testing.T, _ string, m []string) string { return variables(t, m[1]+m[3]) }},
-		{form(assignments + `compose/deploy((?: -c \S+| --with-registry-auth)*)`), in("compose/demo/demo.sh", "/../deploy"),
+		{form(assignments + `compose/deploy((?: -c \S+| --with-registry-auth| --resolve-image never| --show| --forget \S+)*)`), in("compose/demo/demo.sh", "/../deploy"),
 			func(t *testing.T, page string, m []string) string {
 				for _, file := range regexp.MustCompile(`-c (\S+)`).FindAllStringSubmatch(m[2], -1) {
 					if !strings.Contains(page, "\n# "+file[1]+"\n") {
@@ -88,7 +88,7 @@ func rules() []rule {
 				return variables(t, m[1])
 			}},
 		{form(`eval "\$\(compose/init (--env)\)"`), in("compose/deploy", "--env"), fine},
-		{form(`docker stack deploy -c (compose/stack.yml) --with-registry-auth (waggle)`), in("compose/deploy", "docker stack deploy -c"), fine},
+		{form(`docker stack deploy -c (compose/stack.yml) --with-registry-auth (waggle)`), in("compose/deploy", "stack deploy "), fine},
 		{form(`export ((?:[A-Z_]+=\S+ ?)+)`), in("compose/images/images.sh", "WAGGLE_TAG"),
 			func(t *testing.T, _ string, m []string) string { return variables(t, m[1]) }},
 		{form(`docker push \S+/waggle/([a-z]+):\S+`), in("compose/images/images.sh", "docker build"),
@@ -102,9 +102,20 @@ func rules() []rule {
 		// what it has, at the port at which the demo publishes it.
 		{form(`curl (?:-X (POST|PUT|DELETE) -H "Authorization: Bearer \$WAGGLE_TOKEN" )?(?:--data-binary @[a-z.]+ )?'?http://localhost(?::(\d+))?(/[a-z0-9_./-]*)(?:\?[a-z0-9_=&]*)?'?`),
 			in("compose/e2e/cmd/story/story.go", "curl http://"), endpoint},
-		{form(`docker service (create) --name ([a-z]+) --network waggle --endpoint-mode dnsrr(?: --label com\.df\.\S+)+ waggle/demo:dev`), in("compose/e2e/cmd/story/story.go", `"--label"`), fine},
+		{form(`docker service (create) --name ([a-z]+) --network waggle --endpoint-mode dnsrr(?: --label com\.df\.\S+)+ waggle.invalid/demo:dev`), in("compose/e2e/cmd/story/story.go", `"--label"`), fine},
 		{form(`docker service (update --label-add com\.df\.\S+|rm) hello`), in("compose/e2e/cmd/story/story.go", `"--label-add"`), fine},
-		{form(`docker service (?:update --publish-(?:add published=80\d\d,target=8080,mode=host|rm 8080)|scale|logs --tail \d+) waggle_([a-z]+)(?:=[01])?`), in("compose/stack.yml", "endpoint_mode: dnsrr"), stackService},
+		{form(`docker service (?:scale|logs --tail \d+) waggle_([a-z]+)(?:=[01])?`), in("compose/stack.yml", "endpoint_mode: dnsrr"), stackService},
+		{form(`compose/look ([a-z]+)(?: -(post|put|delete))? '?(/[a-z0-9_./-]*)(?:\?[a-z0-9_=&]*)?'?(?: <[a-z.]+)?`), in("compose/e2e/scripts/scripts_test.go", `"look", "proxy", "-put"`),
+			func(t *testing.T, _ string, m []string) string { return routed(t, m[1], m[2], m[3]) }},
+		{form(`docker exec \$\(docker ps -q -f name=waggle_([a-z]+)\) /waggle-([a-z]+) -(get) (/[a-z0-9_/]*)`), in("compose/look", `"/waggle-$service"`),
+			func(t *testing.T, _ string, m []string) string {
+				if !strings.Contains(text(t, m[1]+"/Dockerfile"), `ENTRYPOINT ["/waggle-`+m[2]+`"]`) {
+					return "the image of " + m[1] + " has no /waggle-" + m[2]
+				}
+				return routed(t, m[1], m[3], m[4])
+			}},
+		{form(`compose/uninstall((?: --yes| --keep-volumes)*)`), in("compose/e2e/scripts/scripts_test.go", `"uninstall", "--yes"`), fine},
+		{form(`docker (?:save -o waggle.tar(?: waggle.invalid/[a-z]+:\S+)+|load -i waggle.tar)`), in("compose/e2e/lab/lab.go", `"save"`), fine},
 		{form(`docker volume inspect waggle_([a-z]+)`), in("compose/stack.yml", "\nvolumes:\n"), stackService},
 		{form(`cd ([a-z]+) && go test (?:-race |-run (\w+) )?(\./[a-z/]+/)( -update)?`), in("CONTRIBUTING.md", "go test"), goTest},
 	}
@@ -113,7 +124,7 @@ func rules() []rule {
 // variables returns the first variable that nothing reads.
 func variables(t *testing.T, words string) string {
 	read := ""
-	for _, name := range []string{"Makefile", "compose/stack.yml", "compose/init", "compose/deploy", "compose/images/images.sh"} {
+	for _, name := range []string{"Makefile", "compose/stack.yml", "compose/init", "compose/deploy", "compose/images/images.sh", "compose/lib/engine.sh"} {
 		read += text(t, name)
 	}
 	for _, m := range regexp.MustCompile(`([A-Z_]+)=`).FindAllStringSubmatch(words, -1) {
@@ -126,10 +137,7 @@ func variables(t *testing.T, words string) string {
 
 // endpoint checks a request to one of our own ports against the stack file and the routes in the code.
 func endpoint(t *testing.T, _ string, m []string) string {
-	method, port, where := "Get", m[2], m[3]
-	if m[1] != "" {
-		method = m[1][:1] + strings.ToLower(m[1][1:])
-	}
+	method, port, where := m[1], m[2], m[3]
 	if port == "" {
 		return "" // through the proxy, to a service of the page's own
 	}
@@ -137,19 +145,30 @@ func endpoint(t *testing.T, _ string, m []string) string {
 	if service == nil {
 		return "the demo publishes no port " + port
 	}
+	return routed(t, service[1], method, where)
+}
+
+// routed returns what is wrong with a request to a service's admin port, by a method in
+// any case, GET if it is empty.
+func routed(t *testing.T, service, method, where string) string {
+	t.Helper()
+	if method == "" {
+		method = "get"
+	}
+	method = strings.ToUpper(method[:1]) + strings.ToLower(method[1:])
 	code := ""
-	for _, file := range []string{"api.go", "certs.go"} {
-		if content, err := os.ReadFile(filepath.Join(root, service[1], "internal/api", file)); err == nil {
+	for _, file := range []string{"api.go", "certs.go", "config.go"} {
+		if content, err := os.ReadFile(filepath.Join(root, service, "internal/api", file)); err == nil {
 			code += string(content)
 		}
 	}
-	for _, route := range regexp.MustCompile(`\b(?:r|trusted)\.`+method+`\("([^"]+)"`).FindAllStringSubmatch(code, -1) {
+	for _, route := range regexp.MustCompile(`(?:\br|\btrusted|\))\.`+method+`\("([^"]+)"`).FindAllStringSubmatch(code, -1) {
 		pattern := "/v1/" + strings.TrimPrefix(strings.TrimPrefix(route[1], "/v1"), "/")
 		if ok, _ := path.Match(strings.ReplaceAll(pattern, "{name}", "*"), where); ok {
 			return ""
 		}
 	}
-	return service[1] + " has no such path"
+	return service + " has no such path"
 }
 
 func stackService(t *testing.T, _ string, m []string) string {
@@ -203,7 +222,7 @@ func TestCommandsOnThePagesAreKnown(t *testing.T) {
 	if seen < 30 {
 		t.Errorf("only %d commands were found", seen)
 	}
-	for _, script := range []string{"compose/init", "compose/deploy", ".ci/run"} {
+	for _, script := range []string{"compose/init", "compose/deploy", "compose/look", "compose/uninstall", ".ci/run"} {
 		if info, err := os.Stat(root + "/" + script); err != nil || info.Mode()&0o111 == 0 {
 			t.Errorf("%s cannot be called: %v", script, err)
 		}
@@ -212,12 +231,15 @@ func TestCommandsOnThePagesAreKnown(t *testing.T) {
 
 func TestCommandsThatAreWrongAreFound(t *testing.T) {
 	for command, want := range map[string]string{
-		"curl http://localhost:8081/v1/nonsense":                  "listener has no such path",
-		"curl http://localhost:9999/v1/services":                  "the demo publishes no port 9999",
-		"docker volume inspect waggle_nonsense":                   "the stack has no nonsense",
-		"WAGGLE_NONSENSE=1 compose/deploy":                        "nothing reads WAGGLE_NONSENSE",
-		"compose/deploy -c nonsense.yml":                          "the page has no block that begins with # nonsense.yml",
-		"cd proxy && go test -run TestNonsense ./internal/route/": "no such test",
+		"curl http://localhost:8081/v1/nonsense":                                              "listener has no such path",
+		"curl http://localhost:9999/v1/services":                                              "the demo publishes no port 9999",
+		"compose/look scaler /v1/nonsense":                                                    "scaler has no such path",
+		"compose/look proxy -post /v1/services":                                               "proxy has no such path",
+		"docker exec $(docker ps -q -f name=waggle_proxy) /waggle-listener -get /v1/services": "the image of proxy has no /waggle-listener",
+		"docker volume inspect waggle_nonsense":                                               "the stack has no nonsense",
+		"WAGGLE_NONSENSE=1 compose/deploy":                                                    "nothing reads WAGGLE_NONSENSE",
+		"compose/deploy -c nonsense.yml":                                                      "the page has no block that begins with # nonsense.yml",
+		"cd proxy && go test -run TestNonsense ./internal/route/":                             "no such test",
 	} {
 		for _, r := range rules() {
 			if m := r.form.FindStringSubmatch(command); m != nil {

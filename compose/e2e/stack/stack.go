@@ -82,7 +82,7 @@ func Deploy(ctx context.Context, o Options) (*Stack, error) {
 		http: &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DialContext: l.DialContext, DisableKeepAlives: true}},
 	}
 	deploy := exec.CommandContext(ctx, filepath.Join(root, "compose", "deploy"), "--resolve-image", "never")
-	deploy.Env = append(os.Environ(), "DOCKER_HOST="+manager.Host(), "WAGGLE_IMAGES="+o.Images, "WAGGLE_TAG="+o.Tag,
+	deploy.Env = append(os.Environ(), "DOCKER_HOST="+manager.Host(), "WAGGLE_IMAGES="+full(o.Images), "WAGGLE_TAG="+o.Tag,
 		"ALERTMANAGER_IMAGE="+images[4], "WAGGLE_INIT_FLAGS=--skip-ports", "WAGGLE_TOKEN="+s.token)
 	if out, err := deploy.CombinedOutput(); err != nil {
 		return nil, errors.Join(fmt.Errorf("compose/deploy: %w:\n%s", err, out), s.Close())
@@ -91,6 +91,15 @@ func Deploy(ctx context.Context, o Options) (*Stack, error) {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+// full names the registry that Docker means by a prefix without one; images of this
+// machine are often called so, and compose/deploy wants it said.
+func full(prefix string) string {
+	if host, _, _ := strings.Cut(prefix, "/"); strings.ContainsAny(host, ".:") || host == "localhost" {
+		return prefix
+	}
+	return "docker.io/" + prefix
 }
 
 // root finds the repository from within it.

@@ -38,7 +38,7 @@ func initialise(t *testing.T, host string, env []string, args ...string) (stdout
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "../../init", args...)
-	cmd.Env = append(os.Environ(), append(env, "DOCKER_HOST="+host)...)
+	cmd.Env = append(os.Environ(), append([]string{"WAGGLE_IMAGES=registry.example.com/waggle", "DOCKER_HOST=" + host}, env...)...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()

@@ -117,7 +117,8 @@ func (s *story) create(ctx context.Context, name string, labels []string) error 
 }
 
 func (s *story) createSilently(ctx context.Context, name string, labels []string) error {
-	args := []string{"service", "create", "--detach", "--no-resolve-image", "--name", name, "--network", "waggle", "--endpoint-mode", "dnsrr"}
+	// 'make down' removes what has the label.
+	args := []string{"service", "create", "--detach", "--no-resolve-image", "--label", "waggle.demo=true", "--name", name, "--network", "waggle", "--endpoint-mode", "dnsrr"}
 	for _, l := range labels {
 		args = append(args, "--label", l)
 	}

@@ -1,0 +1,149 @@
+// Package alerts tests the configurations of Alertmanager that the stack brings, with
+// the real one.
+package alerts
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wagglehq/waggle/pkg/bustest"
+	"github.com/wagglehq/waggle/pkg/tooltest"
+)
+
+// files are the configurations, by name.
+func files(t *testing.T) []string {
+	t.Helper()
+	names, err := filepath.Glob("../../alertmanager*.yml")
+	if err != nil || len(names) != 3 {
+		t.Fatalf("the files are %v (%v)", names, err)
+	}
+	return names
+}
+
+// All ask the scaler in the same way; they differ in who else gets alerts.
+func TestEachFileIsOneForAlertmanager(t *testing.T) {
+	head := ""
+	for _, name := range files(t) {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.CommandContext(t.Context(), tooltest.Path(t, "amtool"), "check-config", name).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+		_, config, _ := strings.Cut(string(text), "\nglobal:")
+		config, _, _ = strings.Cut(config, "  - name: everything-else\n")
+		if head == "" {
+			head = config
+		}
+		if config != head || config == "" {
+			t.Errorf("%s says something else to the scaler than the others:\n%s", name, config)
+		}
+	}
+}
+
+// What is said arrives at a webhook in Alertmanager's JSON, and at a chat in words.
+func TestAlertsArrive(t *testing.T) {
+	for name, want := range map[string][]string{
+		"alertmanager-webhook.yml": {`"status":"firing"`, `"summary":"The shop is closed"`},
+		"alertmanager-slack.yml":   {`"title":"[FIRING] closed shop_web"`, `The shop is closed`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := make(chan string, 1)
+			receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				body, err := io.ReadAll(r.Body)
+				if err != nil {
+					t.Error(err)
+				}
+				select {
+				case got <- string(body):
+				default: // it was told already
+				}
+			}))
+			defer receiver.Close()
+			url := start(t, name, receiver.URL)
+			now := time.Now().UTC()
+			alert := fmt.Sprintf(`[{"labels":{"alertname":"closed","service":"shop_web"},"annotations":{"summary":"The shop is closed"},"startsAt":%q,"endsAt":%q}]`,
+				now.Format(time.RFC3339), now.Add(time.Hour).Format(time.RFC3339))
+			bustest.Eventually(t, "Alertmanager takes the alert", func() error {
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/api/v2/alerts", strings.NewReader(alert))
+				if err != nil {
+					return err
+				}
+				req.Header.Set("Content-Type", "application/json")
+				res, err := http.DefaultClient.Do(req)
+				if err != nil {
+					return err
+				}
+				defer func() { _ = res.Body.Close() }()
+				if res.StatusCode != http.StatusOK {
+					return fmt.Errorf("answered %s", res.Status)
+				}
+				return nil
+			})
+			select {
+			case body := <-got:
+				for _, w := range want {
+					if !strings.Contains(body, w) {
+						t.Errorf("%q is not in\n%s", w, body)
+					}
+				}
+			case <-time.After(30 * time.Second):
+				t.Error("nothing arrived")
+			}
+		})
+	}
+}
+
+// start runs Alertmanager on a file of ours, with the secrets of this test, and returns
+// its URL.
+func start(t *testing.T, name, receiver string) string {
+	t.Helper()
+	dir := t.TempDir()
+	text, err := os.ReadFile("../../" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, file := filepath.Join(dir, "secret"), filepath.Join(dir, "alertmanager.yml")
+	config := strings.ReplaceAll(string(text), "/run/secrets/waggle_alert_webhook", secret)
+	config = strings.ReplaceAll(config, "group_wait: 10s", "group_wait: 100ms")
+	for path, content := range map[string]string{secret: receiver, file: config} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var lc net.ListenConfig
+	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := ln.Addr().String()
+	if err := ln.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	cmd := exec.CommandContext(t.Context(), tooltest.Path(t, "alertmanager"), "--config.file="+file, "--storage.path="+dir,
+		"--web.listen-address="+addr, "--cluster.listen-address=")
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Wait() // the end of the test's context has killed it
+		if t.Failed() {
+			t.Log(out.String())
+		}
+	})
+	return "http://" + addr
+}

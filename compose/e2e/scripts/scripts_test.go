@@ -1,0 +1,460 @@
+// Package scripts tests the scripts that a user calls, against a docker command that
+// stands for a manager.
+package scripts
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/docker/cli/cli/compose/types"
+
+	"github.com/wagglehq/waggle/compose/e2e/stackfile"
+)
+
+const compose = "../.."
+
+// manager is a swarm's manager that has nothing of Waggle, as the docker command shows it.
+type manager struct {
+	t *testing.T
+	// dir holds what the manager has.
+	dir string
+}
+
+func newManager(t *testing.T) *manager {
+	t.Helper()
+	m := &manager{t, t.TempDir()}
+	m.write("hangs", "")
+	m.write("tasks", "")
+	for _, kind := range []string{"config", "secret", "network", "volume", "service"} {
+		if err := os.Mkdir(filepath.Join(m.dir, kind), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.publishes(compose + "/stack.yml")
+	return m
+}
+
+func (m *manager) write(name, text string) {
+	m.t.Helper()
+	file := filepath.Join(m.dir, name)
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		m.t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// read returns a file of the manager, empty if there is none.
+func (m *manager) read(name string) string {
+	m.t.Helper()
+	text, err := os.ReadFile(filepath.Join(m.dir, name))
+	if err != nil && !os.IsNotExist(err) {
+		m.t.Fatal(err)
+	}
+	return string(text)
+}
+
+// has returns the names of what there is of a kind.
+func (m *manager) has(kind string) []string {
+	m.t.Helper()
+	entries, err := os.ReadDir(filepath.Join(m.dir, kind))
+	if err != nil && !os.IsNotExist(err) {
+		m.t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		if name := e.Name(); !strings.HasSuffix(name, ".labels") && !strings.HasSuffix(name, ".ports") {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// publishes lets 'docker stack config' answer what the files come to.
+func (m *manager) publishes(files ...string) {
+	m.t.Helper()
+	c, err := stackfile.Load(stackfile.Variables(), files...)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	text, err := stackfile.Text(c)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.write("merged", text)
+}
+
+// answer is what a script said and how it ended.
+type answer struct {
+	stdout, stderr string
+	code           int
+}
+
+// run calls a script of compose/ with a few variables.
+func (m *manager) run(env []string, script string, args ...string) answer {
+	m.t.Helper()
+	fake, err := filepath.Abs("testdata")
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(m.t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(compose, script), args...)
+	cmd.Env = append([]string{"PATH=" + fake + ":/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "FAKE=" + m.dir, "HOME=" + m.dir, "WAGGLE_INIT_FLAGS=--skip-ports"}, env...)
+	cmd.Stdin = strings.NewReader("the input")
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); cmd.ProcessState == nil {
+		m.t.Fatal(err)
+	}
+	return answer{out.String(), errs.String(), cmd.ProcessState.ExitCode()}
+}
+
+// succeeds and fails run a script that must, and return what it said.
+func (m *manager) succeeds(env []string, script string, args ...string) string {
+	m.t.Helper()
+	a := m.run(env, script, args...)
+	if a.code != 0 {
+		m.t.Fatalf("%s %v ended with %d:\n%s%s", script, args, a.code, a.stdout, a.stderr)
+	}
+	return a.stdout + a.stderr
+}
+
+func (m *manager) fails(env []string, script string, args []string, want ...string) {
+	m.t.Helper()
+	a := m.run(env, script, args...)
+	if a.code != 1 {
+		m.t.Errorf("%s %v ended with %d", script, args, a.code)
+	}
+	for _, w := range want {
+		if !strings.Contains(a.stderr, w) {
+			m.t.Errorf("%s %v does not say %q:\n%s", script, args, w, a.stderr)
+		}
+	}
+}
+
+// deployed returns the last call of docker stack deploy, and forgets the calls.
+func (m *manager) deployed() string {
+	m.t.Helper()
+	last := ""
+	for line := range strings.Lines(m.read("calls")) {
+		if strings.HasPrefix(line, "stack deploy ") {
+			last = strings.TrimSpace(line)
+		}
+	}
+	m.write("calls", "")
+	return last
+}
+
+// stackFile writes a stack file of the user's.
+func (m *manager) stackFile(name, text string) string {
+	m.t.Helper()
+	m.write("files/"+name, text)
+	return filepath.Join(m.dir, "files", name)
+}
+
+func images(more ...string) []string {
+	return append([]string{"WAGGLE_IMAGES=registry.example.com/waggle"}, more...)
+}
+
+func TestSomebodySaysWhereTheImagesComeFrom(t *testing.T) {
+	m := newManager(t)
+	m.fails(nil, "deploy", nil, "WAGGLE_IMAGES is not set", "export WAGGLE_IMAGES=registry.example.com/waggle", "WAGGLE_IMAGES=waggle.invalid")
+	m.fails(nil, "init", []string{"--env", "--skip-ports"}, "WAGGLE_IMAGES is not set")
+	m.fails([]string{"WAGGLE_IMAGES=waggle"}, "deploy", nil, "names no registry", "Docker Hub for waggle/proxy", "WAGGLE_IMAGES=docker.io/waggle")
+	if m.deployed() != "" || m.has("secret") != nil {
+		t.Error("something was made nevertheless")
+	}
+	for _, prefix := range []string{"docker.io/acme", "registry:5000/waggle", "localhost/waggle", "waggle.invalid"} {
+		m.succeeds([]string{"WAGGLE_IMAGES=" + prefix}, "init", "--env", "--skip-ports")
+	}
+	// What makes secrets alone needs no images.
+	m.succeeds(nil, "init", "--skip-ports")
+}
+
+func TestADeploymentStartsFromTheLastOne(t *testing.T) {
+	m := newManager(t)
+	pin := m.stackFile("pin.yml", "version: '3.8'\nservices: {monitor: {environment: {WHO: \"${MINE_ALONE}\", COST: \"$${MINE_NOT}\"}}}\n")
+	m.succeeds(images("WAGGLE_TAG=1.0.0", "WAGGLE_HTTP_PORT=8000", "MINE_ALONE=a b", "MINE_NOT=c", "ALERT_WEBHOOK=https://alerts.example.com/hook"),
+		"deploy", "-c", pin, "--with-registry-auth", "--resolve-image=never", "--prune")
+	first := m.read("environment")
+	if got := m.deployed(); !strings.HasSuffix(got, "stack.yml -c "+pin+" --with-registry-auth --resolve-image never --prune waggle") {
+		t.Errorf("deployed by %s", got)
+	}
+
+	said := m.succeeds([]string{"WAGGLE_TAG=1.1.0"}, "deploy")
+	for _, want := range []string{"WAGGLE_IMAGES=registry.example.com/waggle", "WAGGLE_HTTP_PORT=8000", "MINE_ALONE=a b", "-c " + pin, "--with-registry-auth", "--resolve-image never"} {
+		if !strings.Contains(said, "as the last time: "+want+"\n") {
+			t.Errorf("it does not say that %s counts again:\n%s", want, said)
+		}
+	}
+	if got, want := m.read("environment"), strings.Replace(strings.Replace(first, "TAG=1.0.0", "TAG=1.1.0", 1), "MINE_NOT=c\n", "", 1); got != want {
+		t.Errorf("the environment is\n%swant\n%s", got, want)
+	}
+	// Not what belongs to one deployment alone.
+	if got := m.deployed(); !strings.HasSuffix(got, "-c "+pin+" --with-registry-auth --resolve-image never waggle") {
+		t.Errorf("deployed by %s", got)
+	}
+
+	another := m.stackFile("another.yml", "version: '3.8'\n")
+	m.succeeds([]string{"WAGGLE_HTTP_PORT="}, "deploy", "-c", another, "--forget", "MINE_ALONE", "--forget", "--with-registry-auth")
+	if got := m.deployed(); !strings.HasSuffix(got, "-c "+pin+" -c "+another+" --resolve-image never waggle") {
+		t.Errorf("deployed by %s", got)
+	}
+	kept := m.succeeds(nil, "deploy", "--show")
+	if strings.Contains(kept, "MINE_ALONE") || strings.Contains(kept, "8000") || !strings.Contains(kept, "variable WAGGLE_TAG=1.1.0\n") {
+		t.Errorf("kept is\n%s", kept)
+	}
+	if strings.Contains(kept, "example.com/hook") {
+		t.Errorf("the webhook's URL, which is a secret, is in a config:\n%s", kept)
+	}
+	if configs := m.has("config"); len(configs) != 1 {
+		t.Errorf("configs are left over: %v", configs)
+	}
+
+	m.succeeds(images(), "deploy", "--forget", "all")
+	if got := m.deployed(); !strings.HasSuffix(got, "/stack.yml waggle") || strings.Contains(m.read("environment"), "TAG") {
+		t.Errorf("deployed by %s with\n%s", got, m.read("environment"))
+	}
+}
+
+func TestAStackFileThatIsNotHereIsNotDropped(t *testing.T) {
+	m := newManager(t)
+	certs := m.stackFile("certs.yml", "version: '3.8'\n")
+	m.succeeds(images(), "deploy", "-c", certs)
+	if err := os.Remove(certs); err != nil {
+		t.Fatal(err)
+	}
+	m.deployed()
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.fails(nil, "deploy", nil, "stack files that are not on this machine: "+certs, "deploy on "+host, "--forget "+certs)
+	if got := m.deployed(); got != "" {
+		t.Errorf("deployed by %s", got)
+	}
+	m.succeeds(nil, "deploy", "--forget", "certs.yml")
+
+	config := m.stackFile("alertmanager.yml", "route: {}\n")
+	m.succeeds([]string{"ALERTMANAGER_CONFIG=" + config}, "deploy")
+	if err := os.Remove(config); err != nil {
+		t.Fatal(err)
+	}
+	m.fails(nil, "deploy", nil, "ALERTMANAGER_CONFIG: "+config+" cannot be read", "--forget ALERTMANAGER_CONFIG")
+	m.succeeds(nil, "deploy", "--forget", "ALERTMANAGER_CONFIG")
+}
+
+func TestWhoGetsTheAlertsStaysUntilSomebodyElseDoes(t *testing.T) {
+	m := newManager(t)
+	webhook := func(env []string, args ...string) (secret, config string) {
+		t.Helper()
+		m.succeeds(env, "deploy", args...)
+		for line := range strings.Lines(m.read("environment")) {
+			if name, ok := strings.CutPrefix(line, "WAGGLE_ALERT_WEBHOOK_SECRET="); ok {
+				secret = m.read("secret/" + strings.TrimSpace(name))
+			}
+			if name, ok := strings.CutPrefix(line, "ALERTMANAGER_CONFIG="); ok {
+				config = filepath.Base(strings.TrimSpace(name))
+			}
+		}
+		return secret, config
+	}
+	hook := "https://alerts.example.com/hook"
+	for _, step := range []struct {
+		name           string
+		env, args      []string
+		secret, config string
+	}{
+		{name: "nobody", env: images(), secret: "none", config: "alertmanager.yml"},
+		{name: "a webhook", env: []string{"ALERT_WEBHOOK=" + hook}, secret: hook, config: "alertmanager-webhook.yml"},
+		{name: "the same, not told again", secret: hook, config: "alertmanager-webhook.yml"},
+		{name: "a configuration of the user's", env: []string{"ALERTMANAGER_CONFIG=../../alertmanager-slack.yml"}, secret: hook, config: "alertmanager-slack.yml"},
+		{name: "that again", secret: hook, config: "alertmanager-slack.yml"},
+		{name: "ours again", args: []string{"--forget", "ALERTMANAGER_CONFIG"}, secret: hook, config: "alertmanager-webhook.yml"},
+		{name: "another", env: []string{"ALERT_WEBHOOK=" + hook + "2"}, secret: hook + "2", config: "alertmanager-webhook.yml"},
+		{name: "nobody any more", args: []string{"--forget", "ALERT_WEBHOOK"}, secret: "none", config: "alertmanager.yml"},
+	} {
+		if secret, config := webhook(step.env, step.args...); secret != step.secret || config != step.config {
+			t.Errorf("%s: %s by %s, want %s by %s", step.name, secret, config, step.secret, step.config)
+		}
+	}
+}
+
+func TestAPortOpenedByHandIsNotClosedWithoutAWord(t *testing.T) {
+	m := newManager(t)
+	m.succeeds(images(), "deploy")
+	m.deployed()
+	m.write("service/waggle_proxy", "")
+	m.write("service/waggle_proxy.labels", "com.docker.stack.namespace=waggle\n")
+	m.write("service/waggle_proxy.ports", "waggle_proxy 80/tcp\nwaggle_proxy 443/tcp\nwaggle_proxy 443/udp\nwaggle_proxy 6379/tcp\n\n")
+	m.fails(nil, "deploy", nil, "would be closed, because no stack file publishes them: waggle_proxy 6379/tcp\n", "--forget ports")
+	if got := m.deployed(); got != "" {
+		t.Errorf("deployed by %s", got)
+	}
+	tcp := m.stackFile("tcp.yml", "version: '3.8'\nservices:\n  proxy:\n    ports:\n      - {target: 6379, published: 6379, protocol: tcp, mode: host}\n      - {target: 5432, published: 5432, protocol: tcp, mode: host}\n    environment: {PRICE: \"$$5\"}\n")
+	m.publishes(compose+"/stack.yml", tcp)
+	m.succeeds(nil, "deploy", "-c", tcp)
+	// Docker's merge has lost one of 443 by TCP and 443 by UDP, and deploy gives it back.
+	m.write("deployed.yml", m.read("deployed"))
+	c, err := stackfile.Load(nil, filepath.Join(m.dir, "deployed.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(c.Services, func(s types.ServiceConfig) bool { return s.Name == "proxy" })
+	var open []string
+	for _, p := range c.Services[i].Ports {
+		open = append(open, fmt.Sprintf("%d:%d/%s", p.Published, p.Target, p.Protocol))
+	}
+	slices.Sort(open)
+	if got := strings.Join(open, " "); got != "443:443/tcp 443:443/udp 5432:5432/tcp 6379:6379/tcp 80:80/tcp" {
+		t.Errorf("open are %s", got)
+	}
+	if price := c.Services[i].Environment["PRICE"]; price == nil || *price != "$5" {
+		t.Errorf("a dollar has become %v", price)
+	}
+	m.publishes(compose + "/stack.yml")
+	m.succeeds(nil, "deploy", "--forget", "tcp.yml", "--forget", "ports")
+}
+
+func TestDeployRefusesWhatItCannotKeep(t *testing.T) {
+	m := newManager(t)
+	m.fails(images(), "deploy", []string{"-c", "-"}, "cannot come from the standard input")
+	m.fails(images(), "deploy", []string{"-c", "nowhere.yml"}, "nowhere.yml cannot be read")
+	m.fails(images(), "deploy", []string{"--forget"}, "--forget wants a word behind it")
+}
+
+// A call that hangs is named, whichever it is and whatever would be done with its answer.
+func TestAnEngineThatHangs(t *testing.T) {
+	for _, c := range []struct {
+		script, args, call, named string
+	}{
+		{"init", "--skip-ports", "info --format {{.ServerVersion}}", "init: error: docker info did not answer within 2 s"},
+		{"init", "--skip-ports", "network inspect", "docker network inspect waggle did not answer"},
+		{"init", "--skip-ports", "secret inspect waggle_seal_key", "docker secret inspect waggle_seal_key did not answer"},
+		{"deploy", "", "config ls", "deploy: error: docker config ls did not answer"},
+		{"deploy", "", "secret create", "init: error: docker secret create did not answer"},
+		{"look", "listener /v1/services", "ps", "look: error: docker ps did not answer"},
+		{"uninstall", "", "service ls", "uninstall: error: docker service ls did not answer"},
+		{"demo/down.sh", "", "version", "down.sh: error: docker version did not answer"},
+		{"demo/down.sh", "", "service ls", "down.sh: error: docker service ls did not answer"},
+		{"demo/demo.sh", "up", "info", "demo.sh: error: docker info did not answer"},
+		{"images/images.sh", "proxy", "version", "images.sh: error: docker version did not answer"},
+	} {
+		t.Run(c.script+" "+c.call, func(t *testing.T) {
+			t.Parallel()
+			m := newManager(t)
+			m.write("hangs", c.call+"\n")
+			m.fails(images("WAGGLE_DOCKER_LIMIT=2"), c.script, strings.Fields(c.args), c.named, "WAGGLE_DOCKER_LIMIT=SECONDS")
+		})
+	}
+}
+
+func TestLookAsksInsideTheContainer(t *testing.T) {
+	m := newManager(t)
+	m.write("containers", "abc123\n")
+	if got := m.succeeds(nil, "look", "listener", "/v1/services/shop_web"); got != "exec -i abc123 /waggle-listener -get /v1/services/shop_web\n" {
+		t.Errorf("asked by %s", got)
+	}
+	if got := m.read("input"); got != "" {
+		t.Errorf("it was given %q to read", got)
+	}
+	if got := m.succeeds(nil, "look", "proxy", "-put", "/v1/certs/acme.pem"); got != "exec -i abc123 /waggle-proxy -put /v1/certs/acme.pem\n" {
+		t.Errorf("asked by %s", got)
+	}
+	if got := m.read("input"); got != "the input" {
+		t.Errorf("it was given %q to read", got)
+	}
+	m.fails(nil, "look", []string{"prometheus", "/"}, "none of listener, proxy, monitor and scaler")
+	m.fails(nil, "look", []string{"proxy"}, "usage: compose/look SERVICE")
+
+	m.write("containers", "")
+	m.write("tasks", "m2 (Running 3 minutes ago)\n")
+	m.fails(nil, "look", []string{"listener", "/v1/services"}, "m2 (Running 3 minutes ago)", "DOCKER_HOST=ssh://NODE compose/look listener /v1/services")
+}
+
+// production is a manager with Waggle on it, deployed by hand.
+func production(t *testing.T) *manager {
+	m := newManager(t)
+	m.succeeds(images(), "deploy")
+	m.write("volume/waggle_monitor", "")
+	m.write("volume/waggle_monitor.labels", "com.docker.stack.namespace=waggle\n")
+	m.write("volume/shop_data", "")
+	m.write("secret/shop_password", "")
+	m.deployed()
+	return m
+}
+
+func TestTheDemoRemovesItsOwnAlone(t *testing.T) {
+	m := production(t)
+	secrets := m.has("secret")
+	m.fails(nil, "demo/down.sh", nil, "was not deployed by the demo (waggle_alertmanager )", "compose/uninstall")
+	m.fails(nil, "demo/demo.sh", []string{"up"}, "that the demo has not deployed runs in this swarm")
+	if calls := m.read("calls"); strings.Contains(calls, " rm ") || !slices.Equal(m.has("secret"), secrets) {
+		t.Errorf("something was removed:\n%s", calls)
+	}
+
+	// The demo's own goes, and beside it stay the secrets of somebody who has no stack at the moment.
+	m = newManager(t)
+	m.succeeds(nil, "init", "--skip-ports")
+	secrets = m.has("secret")
+	m.write("service/waggle_proxy", "")
+	m.write("service/waggle_proxy.labels", "com.docker.stack.namespace=waggle waggle.demo=true\n")
+	m.write("service/demo", "")
+	m.write("service/demo.labels", "waggle.demo=true\n")
+	m.write("service/shop", "")
+	m.write("service/shop.labels", "com.df.notify=true\n")
+	m.write("secret/waggle_alert_webhook_0123456789ab", "")
+	m.write("secret/waggle_alert_webhook_0123456789ab.labels", "waggle.demo=true\n")
+	m.succeeds(nil, "demo/down.sh")
+	if got := m.has("secret"); !slices.Equal(got, secrets) {
+		t.Errorf("secrets are %v, want %v", got, secrets)
+	}
+	if got := m.has("service"); !slices.Equal(got, []string{"shop"}) {
+		t.Errorf("services are %v", got)
+	}
+}
+
+func TestUninstallSaysWhatItWouldRemove(t *testing.T) {
+	m := production(t)
+	said := m.succeeds(nil, "uninstall")
+	for _, want := range []string{"services: waggle_alertmanager", "secrets: waggle_alert_webhook_", "waggle_token", "networks: waggle", "volumes: waggle_monitor", "--yes does it"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("it does not say %q:\n%s", want, said)
+		}
+	}
+	if calls := m.read("calls"); strings.Contains(calls, " rm ") {
+		t.Errorf("something was removed:\n%s", calls)
+	}
+	m.succeeds(nil, "uninstall", "--yes", "--keep-volumes")
+	if got := m.has("volume"); !slices.Equal(got, []string{"shop_data", "waggle_monitor"}) {
+		t.Errorf("volumes are %v", got)
+	}
+	m.succeeds(nil, "uninstall", "--yes")
+	for kind, want := range map[string][]string{"service": nil, "config": nil, "network": nil, "secret": {"shop_password"}, "volume": {"shop_data"}} {
+		if got := m.has(kind); !slices.Equal(got, want) {
+			t.Errorf("of the kind %s %v are left, want %v", kind, got, want)
+		}
+	}
+	m.fails(nil, "uninstall", []string{"--all"}, "unknown argument --all")
+}
+
+// Images of Debian's unstable are made where somebody asks for them by name, and nowhere else.
+func TestNothingStandsInForTheOfficialImagesUnasked(t *testing.T) {
+	m := newManager(t)
+	m.fails(nil, "images/images.sh", []string{"alertmanager"}, "the official image prom/alertmanager:v0.33.1 is not here and cannot be pulled", "WAGGLE_BASES=stand-in")
+	m.fails([]string{"WAGGLE_BASES=local"}, "images/images.sh", []string{"alertmanager"}, "it can be official, stand-in or any")
+	if calls := m.read("calls"); strings.Contains(calls, "waggle-local") {
+		t.Errorf("it looked for stand-ins:\n%s", calls)
+	}
+	m.fails([]string{"WAGGLE_BASES=stand-in"}, "images/images.sh", []string{"alertmanager"}, "NOT FOR PRODUCTION: in place of the official alertmanager:v0.33.1")
+}
