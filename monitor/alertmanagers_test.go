@@ -108,10 +108,12 @@ func TestAlertmanagerIsFoundByTheCatalog(t *testing.T) {
 	s := newStage(t)
 	s.config.AlertmanagerURL, s.config.ControlNetwork = "tasks+http://waggle_alertmanager:"+port, "waggle_control"
 	s.start()
-	s.service("db", "127.0.0.9", "alertName=a", "alertIf=vector(1)")
 	s.alertmanagerAt("running", "waggle_control", "127.0.0.1")
 	s.publish()
 	s.sendsTo("its task's address is known", "127.0.0.1:"+port)
+	// An alert is told when it begins, and then once a minute.
+	s.service("db", "127.0.0.9", "alertName=a", "alertIf=vector(1)")
+	s.publish()
 	first.hears(t, "db_a")
 	s.status("db", catalog.StateApplied)
 	reloads := s.counter(`waggle_monitor_reloads_total{result="ok"}`)
