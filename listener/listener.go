@@ -101,10 +101,10 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 
 	var lists, tasks, statuses, events, self *reconcile.Loop
 	writer := b.CatalogWriter(func() { lists.Poke() })
-	said := b.Statuses(func() { statuses.Poke() })
+	said := b.Statuses(instance, func() { statuses.Poke() })
 	everybody := b.Bucket(bus.StatusBucket).Mirror(">", func() {})
 	p := publish.New(publish.Options{
-		Swarm: swarm, Catalog: writer, Table: table, Now: time.Now, Log: sh.Log, Registry: sh.Registry,
+		Swarm: swarm, Catalog: whole{writer}, Table: table, Now: time.Now, Log: sh.Log, Registry: sh.Registry,
 		Changed: func() { tasks.Poke(); statuses.Poke(); events.Poke(); self.Poke() },
 	})
 	options := func(name string, resync, pause time.Duration) reconcile.Options {
@@ -155,8 +155,8 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	(&api.API{
 		View: p.View, Statuses: everybody.Values, Connected: b.Connected, Table: table,
 		Revision: func() (catalog.Revision, bool) {
-			_, revision, ok := writer.State()
-			return revision, ok
+			seen, ok := writer.Seen()
+			return seen.Revision, ok
 		},
 	}).Routes(router)
 
@@ -304,13 +304,13 @@ const announceEvery = 10 * time.Second
 // announce says so as soon as the first list is written, and then regularly.
 func announce(b *bus.Bus, p *publish.Publisher, w *bus.CatalogWriter, instance, version string) func(context.Context) error {
 	return func(ctx context.Context) error {
-		_, revision, ok := w.State()
+		seen, ok := w.Seen()
 		view := p.View()
 		if !ok || view.Listed.IsZero() {
 			return nil // the first list pokes
 		}
 		ctx, cancel := context.WithTimeout(ctx, announceEvery)
 		defer cancel()
-		return b.Announce(ctx, catalog.Instance{Instance: instance, Revision: revision, Hash: view.Hash, Version: version})
+		return b.Announce(ctx, catalog.Instance{Instance: instance, Revision: seen.Revision, Hash: view.Hash, Version: version})
 	}
 }

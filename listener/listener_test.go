@@ -501,8 +501,8 @@ func TestLabelsThatHaveNoEffectAreSaid(t *testing.T) {
 	if h.get("/v1/services/plain", &plain); len(plain.Statuses) > 0 || !strings.Contains(plain.Summary, "no label under com.df.") {
 		t.Errorf("%+v", plain)
 	}
-	if published, _ := h.seesServices("shop_web", "misplaced", "shy", "plain", "large").ByName("large"); published.Labels != nil {
-		t.Errorf("the large service is published as %d labels", len(published.Labels))
+	if published, _ := h.seesServices("shop_web", "misplaced", "shy", "plain", "large").ByName("large"); !published.OptedIn() || len(published.Labels) != 1 || published.Oversize == 0 {
+		t.Errorf("the large service is published as %+v", published)
 	}
 
 	// Mended and removed services leave no status behind.
@@ -515,7 +515,7 @@ func TestLabelsThatHaveNoEffectAreSaid(t *testing.T) {
 	bustest.Run(t, m.Run)
 	bustest.Eventually(t, "one status is left", func() error {
 		values, ok := m.Values()
-		if _, isWeb := values["listener."+h.swarm.ID("shop_web")]; !ok || len(values) != 1 || !isWeb {
+		if _, isWeb := values[bus.StatusKey("listener", "l1", h.swarm.ID("shop_web"))]; !ok || len(values) != 1 || !isWeb {
 			return fmt.Errorf("%d statuses", len(values))
 		}
 		return nil
@@ -527,7 +527,7 @@ func TestStatusesOfAllComponentsAreJoined(t *testing.T) {
 	id := h.swarm.Create(web())
 	h.run()
 	h.seesServices("shop_web")
-	proxy := h.consume.Statuses(func() {})
+	proxy := h.consume.Statuses("p1", func() {})
 	bustest.Run(t, proxy.Run)
 	bustest.Eventually(t, "the proxy says what it did", func() error {
 		return proxy.Publish(t.Context(), []catalog.Status{{ServiceID: id, Service: "shop_web", State: catalog.StateRejected, Reason: "the path is taken by old_web"}})

@@ -143,7 +143,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 
 	var passes *reconcile.Loop
 	poke := func() { passes.Poke() }
-	snapshots, accepted, statuses := b.Catalog(poke), b.Accepted(poke), b.Statuses(poke)
+	snapshots, accepted, statuses := b.Catalog(poke), b.Accepted(poke), b.Statuses(c.Instance, poke)
 	work, err := loop.New(loop.Options{
 		Catalog: snapshots, Accepted: accepted, Statuses: statuses, Prometheus: prom,
 		Alertmanagers: alertmanagers.Apply,

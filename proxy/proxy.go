@@ -64,7 +64,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		Log: sh.Log, Registry: sh.Registry,
 	})
 	catalog, accepted := b.Catalog(pokeRoutes), b.Accepted(pokeRoutes)
-	statuses := b.Statuses(func() { report.Poke() })
+	statuses := b.Statuses(c.instance(), func() { report.Poke() })
 	extra, err := manualServices(c, b, sh, pokeRoutes)
 	if err != nil {
 		return err

@@ -158,7 +158,7 @@ func run(ctx context.Context, c Config, sh app.Shell, sw engine.Swarm) error {
 	due := time.AfterFunc(time.Hour, poke)
 	defer due.Stop()
 	services := b.Catalog(poke)
-	statuses := b.Statuses(poke)
+	statuses := b.Statuses(c.Instance, poke)
 	signals := store.New(b, c.SignalTTL, poke)
 	e := engine.New(engine.Options{
 		Bus: b, Catalog: services, Statuses: statuses, Store: signals, Swarm: sw, Notify: notifier.Tell, Poke: poke,

@@ -205,7 +205,7 @@ func TestPasses(t *testing.T) {
 	w.tasks["a"] = nil
 	look()
 	w.wrote(t, "put tasks.a")
-	if got := string(w.bucket["tasks.a"]); got != "[]" {
+	if got := string(w.bucket["tasks.a"]); got != `{"tasks":[],"total":0}` {
 		t.Errorf("no tasks are %s", got)
 	}
 	a := w.snapshot.Services["a"]
@@ -338,12 +338,12 @@ func TestStatuses(t *testing.T) {
 	}
 	var published catalog.Service
 	b := catalog.NewBuilder()
-	if err := b.Put("service.b", w.bucket["service.b"]); err != nil {
+	if err := b.Put("service.b", w.bucket["service.b"], 1); err != nil {
 		t.Fatal(err)
 	}
 	published = b.Snapshot(0).Services["b"]
-	if want := (catalog.Service{ID: "b", Name: "big", Mode: catalog.Replicated, Replicas: 1}); !reflect.DeepEqual(published, want) {
-		t.Errorf("published %+v, want its name without labels", published)
+	if want := catalog.Stripped(large, published.Oversize); !reflect.DeepEqual(published, want) || want.Oversize <= catalog.MaxValue {
+		t.Errorf("published %+v, want %+v", published, want)
 	}
 }
 
