@@ -22,7 +22,8 @@ const Patience = 20 * time.Second
 const lookAgain = 5 * time.Second
 
 // State is a set of services and nodes with Swarm's version of each: those of the
-// bus, or those of a list. Entries of other kinds are passed over.
+// bus, or those of a list. The texts that a service withholds follow it; entries of
+// other kinds are passed over.
 type State struct {
 	Entries catalog.Entries
 	Indexes map[string]uint64
@@ -50,8 +51,9 @@ type Plan struct {
 	catalog.Changes
 	// Index is the highest version that lists told of lately, for the next list.
 	Index uint64
-	// New are the entries that this list made doubtful.
-	New map[string]Doubt
+	// Doubts are the entries that stay as they are for the time being, New those among
+	// them that this list made doubtful.
+	Doubts, New map[string]Doubt
 	// Again is how soon the next list is due, 0 if nothing is in doubt.
 	Again time.Duration
 }
@@ -92,7 +94,7 @@ func kinds() []string { return []string{catalog.ServiceKey(""), catalog.NodeKey(
 
 // Plan compares what the bus held before the swarm was listed with the list.
 func (m *Memory) Plan(now time.Time, have, list State) Plan {
-	p := Plan{New: map[string]Doubt{}}
+	p := Plan{Doubts: map[string]Doubt{}, New: map[string]Doubt{}}
 	next := map[string]doubt{}
 	// sure reports whether a doubt has lasted long enough, and keeps it otherwise.
 	sure := func(key string, why Doubt) bool {
@@ -104,7 +106,7 @@ func (m *Memory) Plan(now time.Time, have, list State) Plan {
 		if now.Sub(d.since) >= Patience {
 			return true
 		}
-		next[key] = d
+		next[key], p.Doubts[key] = d, why
 		return false
 	}
 	highest := map[string]uint64{}
@@ -143,6 +145,7 @@ func (m *Memory) Plan(now time.Time, have, list State) Plan {
 			p.Delete = append(p.Delete, key)
 		}
 	}
+	p.follow(have, list)
 	p.Index = m.index(now, p.Index, have.Index)
 	m.remember(have, list, next)
 	slices.SortFunc(p.Put, func(a, b catalog.Entry) int { return strings.Compare(a.Key, b.Key) })
@@ -153,6 +156,24 @@ func (m *Memory) Plan(now time.Time, have, list State) Plan {
 		}
 	}
 	return p
+}
+
+// follow treats the withheld texts of a service like the service itself.
+func (p *Plan) follow(have, list State) {
+	follows := func(key string) bool {
+		id, isSecret := catalog.SecretOf(key)
+		return isSecret && p.Doubts[catalog.ServiceKey(id)] == ""
+	}
+	for key, value := range list.Entries {
+		if follows(key) && !bytes.Equal(have.Entries[key], value) {
+			p.Put = append(p.Put, catalog.Entry{Key: key, Value: value})
+		}
+	}
+	for key := range have.Entries {
+		if _, listed := list.Entries[key]; !listed && follows(key) {
+			p.Delete = append(p.Delete, key)
+		}
+	}
 }
 
 // returned reports whether an entry that the bus does not have may be one that was
