@@ -14,13 +14,9 @@ import (
 	"github.com/wagglehq/waggle/pkg/reconcile"
 )
 
-const (
-	// mostOfFew is how many services are always looked at alone; more of them are while
-	// their tasks are fewer than half of all.
-	mostOfFew = 20
-	// chunk is how many of them are asked for in one call.
-	chunk = 50
-)
+// mostOfFew is how many services are always looked at alone; more of them are while
+// their tasks are fewer than half of all.
+const mostOfFew = 20
 
 // TaskPass makes the tasks on the bus equal to what Docker lists, for the services that
 // opted in and for Waggle's own, and returns how soon to look again. While a part of the
@@ -164,24 +160,12 @@ func (p *Publisher) few(wanted map[string]catalog.Service) []string {
 // all. If one of the few has gone, they cannot be listed, and it is all.
 func (p *Publisher) listTasks(ctx context.Context, few []string) (map[string][]catalog.Task, []string, error) {
 	if len(few) > 0 {
-		if listed, err := p.listChunks(ctx, few); err == nil {
+		if listed, err := p.o.Swarm.TasksOf(ctx, few...); err == nil {
 			return listed, few, nil
 		}
 	}
 	listed, err := p.o.Swarm.Tasks(ctx)
 	return listed, nil, err
-}
-
-func (p *Publisher) listChunks(ctx context.Context, few []string) (map[string][]catalog.Task, error) {
-	all := map[string][]catalog.Task{}
-	for ids := range slices.Chunk(few, chunk) {
-		listed, err := p.o.Swarm.TasksOf(ctx, ids...)
-		if err != nil {
-			return nil, err
-		}
-		maps.Copy(all, listed)
-	}
-	return all, nil
 }
 
 // TaskLoop returns the loop of TaskPass, which decides itself how soon it looks again.
