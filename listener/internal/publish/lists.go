@@ -153,6 +153,7 @@ func (p *Publisher) Willing() bool {
 func (p *Publisher) ask(ctx context.Context, seen bus.Seen) (catalog.Listing, error) {
 	start := p.o.Now()
 	listing, err := p.o.Swarm.List(ctx)
+	defer p.isAsked()
 	var foreign *ForeignError
 	if theirs := seen.List.Cluster; err == nil && theirs != "" && listing.Cluster != "" && theirs != listing.Cluster {
 		foreign = &ForeignError{Theirs: theirs, Ours: listing.Cluster, Writer: seen.List.Writer, Written: seen.List.Time}

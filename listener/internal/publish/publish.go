@@ -67,6 +67,9 @@ type Publisher struct {
 	metrics *metrics
 	journal journal
 	hints   *hints
+	// asked is closed when Docker was first asked for a list.
+	asked   chan struct{}
+	isAsked func()
 	missed  missed
 	lists   pace
 	world   world.Memory
@@ -139,11 +142,18 @@ func New(o Options) *Publisher {
 	if o.Reopen == nil {
 		o.Reopen = func() {}
 	}
-	return &Publisher{o: o, metrics: newMetrics(o.Registry), journal: journal{limit: maxEvents}, hints: newHints()}
+	asked := make(chan struct{})
+	return &Publisher{
+		o: o, metrics: newMetrics(o.Registry), journal: journal{limit: maxEvents}, hints: newHints(),
+		asked: asked, isAsked: sync.OnceFunc(func() { close(asked) }),
+	}
 }
 
 // writeTimeout bounds one write of the whole catalog.
 const writeTimeout = 10 * time.Second
+
+// Asked is closed when Docker was first asked for a list, whatever it answered.
+func (p *Publisher) Asked() <-chan struct{} { return p.asked }
 
 // State returns what is known.
 func (p *Publisher) State() State {
