@@ -188,6 +188,18 @@ func (b *Builder) Delete(key string) {
 	}
 }
 
+// Clear takes all entries out but the withheld texts.
+func (b *Builder) Clear() {
+	secrets := b.secrets
+	*b = *NewBuilder()
+	if secrets != nil {
+		b.withheld, b.secrets = map[string]revised{}, secrets
+	}
+}
+
+// ForgetSecrets takes all withheld texts out. Services that are whole stay so.
+func (b *Builder) ForgetSecrets() { clear(b.secrets) }
+
 // Complete reports whether everything that the listener's last list named is
 // present, and nothing more. Nothing may be applied from an incomplete catalog.
 func (b *Builder) Complete() bool {
