@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wagglehq/waggle/listener/internal/api"
@@ -19,6 +20,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bus/embedded"
+	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/docker"
 	"github.com/wagglehq/waggle/pkg/reconcile"
 	"golang.org/x/sync/errgroup"
@@ -108,7 +110,12 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 
 	var lists, tasks, statuses, events, self *reconcile.Loop
 	writer := b.CatalogWriter(func() { lists.Poke() })
-	reader := b.Catalog(func() { self.Poke() })
+	var isAnnounced atomic.Bool
+	reader := b.Catalog(func() {
+		if !isAnnounced.Load() {
+			self.Poke()
+		}
+	})
 	said := b.Statuses(instance, func() { statuses.Poke() })
 	everybody := b.Bucket(bus.StatusBucket).Mirror(">", func() {})
 	var lease *bus.Lease
@@ -152,13 +159,13 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	})
 	swept := reconcile.New(options("sweep", 10*time.Second, time.Second), sweeper.Pass)
 	events = reconcile.New(options("events", time.Minute, 0), func(ctx context.Context) error { return p.EventPass(ctx, b) })
-	self = reconcile.New(options("instance", announceEvery, time.Second), announce(b, p, reader, instance, sh.Version))
+	self = reconcile.New(options("instance", announceEvery, time.Second), announce(b, p, reader, catalog.Instance{Instance: instance, Version: sh.Version}, func() { isAnnounced.Store(true) }))
 	pokes := newPokes(sh.Registry)
 
 	router := app.Router(sh, health(p, reader, b, time.Now))
 	(&api.API{
 		Catalog: reader.Snapshot, List: reader.List, State: p.State, Hash: p.Hash, Holder: lease.Holder,
-		Statuses: everybody.Values, Connected: b.Connected, Table: table, Now: time.Now,
+		Statuses: everybody.Values, Instances: sweeper.Instances, Connected: b.Connected, Table: table, Now: time.Now,
 	}).Routes(router)
 
 	g, ctx := errgroup.WithContext(ctx)

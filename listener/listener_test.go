@@ -509,7 +509,7 @@ func TestStatusesOfAllComponentsAreJoined(t *testing.T) {
 	id := h.swarm.Create(web())
 	h.run()
 	h.seesServices("shop_web")
-	proxy := h.consume.Statuses(func() {})
+	proxy := h.consume.Statuses("p1", func() {})
 	bustest.Run(t, proxy.Run)
 	bustest.Eventually(t, "the proxy says what it did", func() error {
 		return proxy.Publish(t.Context(), []catalog.Status{{ServiceID: id, Service: "shop_web", State: catalog.StateRejected, Reason: "the path is taken by old_web"}})
@@ -636,11 +636,41 @@ func TestHealthWithoutABus(t *testing.T) {
 	}
 	defer b.Close()
 	now := time.Now()
-	healthy := health(publish.New(publish.Options{}), b, func() time.Time { return now })
+	healthy := health(publish.New(publish.Options{}), b.Catalog(func() {}), b, func() time.Time { return now })
 	if err := healthy(); err == nil {
 		t.Error("healthy at once")
 	}
-	now = now.Add(withoutBus)
+	now = now.Add(withoutOthers)
+	if err := healthy(); err != nil {
+		t.Errorf("after 20 s, when a restart would not help: %v", err)
+	}
+}
+
+// TestHealthWithoutDocker pins that the bus is not taken from everybody by restarts that
+// would not bring Docker back.
+func TestHealthWithoutDocker(t *testing.T) {
+	h := newHouse(t)
+	b := h.server.Prepared()
+	swarm, err := docker.Connect(h.swarm.Host(), docker.AllowRead, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.swarm.Stop()
+	now := time.Now()
+	writer := b.CatalogWriter(func() {})
+	bustest.Run(t, writer.Run)
+	p := publish.New(publish.Options{Swarm: swarm, Catalog: writer, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	healthy := health(p, b.Catalog(func() {}), b, func() time.Time { return now })
+	bustest.Eventually(t, "a list fails", func() error {
+		if err := p.ListPass(t.Context()); err != nil {
+			return nil
+		}
+		return errors.New("not yet")
+	})
+	if err := healthy(); err == nil || !strings.Contains(err.Error(), "docker") {
+		t.Errorf("at once: %v", err)
+	}
+	now = now.Add(withoutOthers)
 	if err := healthy(); err != nil {
 		t.Errorf("after 20 s, when a restart would not help: %v", err)
 	}
