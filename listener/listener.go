@@ -28,12 +28,11 @@ import (
 
 // Config is everything an operator sets.
 type Config struct {
-	// DockerHost is the API of a manager.
-	DockerHost string
-	// DockerTLS is how to speak to it at tcp://, DockerTimeout bounds each call; 0 is
-	// docker.DefaultTimeout.
-	DockerTLS     docker.TLS
+	// DockerHost is the API of a manager, DockerTimeout how long one call of it may take
+	// (0: 5 s), DockerTLS how it is reached by TLS.
+	DockerHost    string
 	DockerTimeout time.Duration
+	DockerTLS     docker.TLS
 	// Resync is how often the swarm is listed although nothing was heard.
 	Resync time.Duration
 	// Stack is the stack of Waggle's own services.
@@ -58,9 +57,9 @@ type Config struct {
 // Service declares the flags and returns what runs until the context ends.
 func Service(fs *flag.FlagSet) func(context.Context, app.Shell) error {
 	var c Config
-	fs.StringVar(&c.DockerHost, "docker-host", docker.DefaultHost, "Docker API of a manager")
+	fs.StringVar(&c.DockerHost, "docker-host", docker.DefaultHost, "Docker API of a manager: unix:///path/of/socket or tcp://address:port")
+	fs.DurationVar(&c.DockerTimeout, "docker-timeout", docker.DefaultTimeout, "how long one call of the Docker API may take; after one that took longer up to four times as long")
 	c.DockerTLS.Flags(fs)
-	fs.DurationVar(&c.DockerTimeout, "docker-timeout", docker.DefaultTimeout, "how long a call of the Docker API may take; one that took longer gets up to four times as long")
 	fs.StringVar(&c.Stack, "stack", "waggle", "stack of Waggle's own services, whose tasks are published without their opting in")
 	fs.DurationVar(&c.Resync, "resync", 30*time.Second, "how often the swarm is listed although nothing was heard")
 	fs.StringVar(&c.NATSURL, "nats-url", "", "servers of the bus, separated by commas; empty: the listener runs one itself")
@@ -202,6 +201,9 @@ func (c Config) check() error {
 	var errs []error
 	if c.Resync < time.Second {
 		errs = append(errs, fmt.Errorf("resync=%s: want at least 1s", c.Resync))
+	}
+	if c.DockerTimeout < 0 {
+		errs = append(errs, fmt.Errorf("docker-timeout=%s: want a time such as 5s", c.DockerTimeout))
 	}
 	if c.NATSReplicas < 1 || c.NATSReplicas > 5 {
 		errs = append(errs, fmt.Errorf("nats-replicas=%d: want 1 to 5", c.NATSReplicas))

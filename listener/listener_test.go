@@ -182,7 +182,7 @@ func TestTheLifeOfAService(t *testing.T) {
 	want := catalog.Service{
 		ID: id, Name: "shop_web", Stack: "shop", Mode: catalog.Replicated, Replicas: 2, EndpointMode: "dnsrr", Networks: []string{"waggle"},
 		Labels:    map[string]string{"com.df.notify": "true", "com.df.servicePath": "/web", "com.df.port": "8080"},
-		CreatedAt: got.CreatedAt,
+		CreatedAt: got.CreatedAt, Image: "app:1", Spec: got.Spec,
 	}
 	if !reflect.DeepEqual(got, want) || got.CreatedAt.IsZero() {
 		t.Errorf("created as %+v, want %+v", got, want)
@@ -431,7 +431,6 @@ func TestADeployThatChangesNothingWritesNothing(t *testing.T) {
 	before := h.revisions()
 	h.swarm.Redeploy("shop_web")
 	h.swarm.Redeploy("db")
-	h.swarm.SetUpdateState("shop_web", "completed")
 	other := h.swarm.Create(dockertest.Service{Name: "after", Replicas: 1})
 	h.seesServices("shop_web", "db", "after")
 	after := h.revisions()
@@ -439,6 +438,25 @@ func TestADeployThatChangesNothingWritesNothing(t *testing.T) {
 	if !maps.Equal(before, after) {
 		t.Errorf("before %v, after %v", before, after)
 	}
+}
+
+func TestAnotherEnvironmentIsAnotherSpecification(t *testing.T) {
+	h := newHouse(t)
+	h.swarm.Create(web())
+	h.run()
+	before := only(h.seesServices("shop_web"))
+	h.swarm.Change("shop_web", func(spec map[string]any) {
+		spec["TaskTemplate"].(map[string]any)["ContainerSpec"].(map[string]any)["Env"] = []any{"A=1"}
+	})
+	h.sees("another hash, and the one before", func(s catalog.Snapshot) bool {
+		svc := only(s)
+		return svc.Spec != before.Spec && svc.Previous != nil && *svc.Previous == catalog.Previous{Replicas: 2, Spec: before.Spec}
+	})
+	h.swarm.SetUpdateState("shop_web", "completed")
+	h.sees("that the update is complete, which is no state to wait for", func(s catalog.Snapshot) bool {
+		svc := only(s)
+		return svc.UpdateState == "" && svc.Update != nil && svc.Update.State == "completed"
+	})
 }
 
 func TestABurstOfEventsIsAFewLists(t *testing.T) {
