@@ -87,11 +87,11 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	if err != nil {
 		return err
 	}
-	table, err := known.Table()
+	key, err := markKey(string(c.KeyListener))
 	if err != nil {
 		return err
 	}
-	key, err := markKey(string(c.KeyListener))
+	table, err := known.Table()
 	if err != nil {
 		return err
 	}
@@ -151,7 +151,10 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		if !ok {
 			return nil // the first list pokes
 		}
-		return said.Publish(ctx, all)
+		if err := said.Publish(ctx, all); !errors.Is(err, bus.ErrNotSynced) {
+			return err
+		}
+		return nil // whoever reads them pokes
 	})
 	sweeper := sweep.New(sweep.Options{
 		Bucket: b.Bucket(bus.StatusBucket), Values: everybody.Values, Leads: lease.Held, Now: time.Now, Log: sh.Log,
