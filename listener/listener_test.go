@@ -561,27 +561,6 @@ func TestStatusesOfAllComponentsAreJoined(t *testing.T) {
 	}
 }
 
-func TestSeveralListenersOnOneBusAreHarmless(t *testing.T) {
-	h := newHouse(t)
-	h.swarm.Create(web("unheardOf", "x"))
-	h.run()
-	first := h.stop
-	h.run(func(c *Config) { c.Instance = "l2" })
-	h.seesServices("shop_web")
-	for i := range 20 {
-		h.swarm.Relabel("shop_web", map[string]string{"com.df.notify": "true", "com.df.servicePath": fmt.Sprint("/", i)})
-		h.swarm.Create(dockertest.Service{Name: fmt.Sprint("s", i), Replicas: 1})
-	}
-	converged := func(s catalog.Snapshot) bool {
-		svc, _ := s.ByName("shop_web")
-		return len(s.Services) == 21 && svc.Labels["com.df.servicePath"] == "/19"
-	}
-	h.sees("the last state", converged)
-	first()
-	h.swarm.Remove("s0")
-	h.sees("what the other tells", func(s catalog.Snapshot) bool { return len(s.Services) == 20 })
-}
-
 func TestTheListenersOwnBus(t *testing.T) {
 	swarm := dockertest.New(t)
 	id := swarm.Create(web())
