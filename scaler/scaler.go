@@ -149,10 +149,10 @@ func run(ctx context.Context, c Config, sh app.Shell, sw engine.Swarm) error {
 	due := time.AfterFunc(time.Hour, poke)
 	defer due.Stop()
 	services := b.Catalog(poke)
-	statuses := b.Statuses(poke)
+	statuses, accepted := b.Statuses(poke), b.Accepted(poke)
 	signals := store.New(b, c.SignalTTL, poke)
 	e := engine.New(engine.Options{
-		Bus: b, Catalog: services, Statuses: statuses, Store: signals, Swarm: sw, Notify: notifier.Tell, Poke: poke,
+		Bus: b, Catalog: services, Statuses: statuses, Accepted: accepted, Store: signals, Swarm: sw, Notify: notifier.Tell, Poke: poke,
 		Defaults: c.defaults(), DryRun: c.DryRun, Instance: c.Instance, Now: time.Now, Log: sh.Log, Registry: sh.Registry,
 	})
 	loop.Store(reconcile.New(reconcile.Options{
@@ -181,6 +181,7 @@ func run(ctx context.Context, c Config, sh app.Shell, sw engine.Swarm) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return services.Run(ctx) })
 	g.Go(func() error { return statuses.Run(ctx) })
+	g.Go(func() error { return accepted.Run(ctx) })
 	g.Go(func() error { return signals.Run(ctx) })
 	g.Go(func() error { return notifier.Run(ctx) })
 	g.Go(func() error { return loop.Load().Run(ctx) })
