@@ -68,6 +68,7 @@ type Engine struct {
 	latest   map[string]map[signal.Direction]decide.Decision
 	refusals map[string]bool
 	untold   []untold
+	revision catalog.Revision
 	hash     string
 	rejected int
 	desired  int
@@ -114,7 +115,7 @@ func (e *Engine) Pass(ctx context.Context) (time.Time, error) {
 	errs = append(errs, e.answer(ctx, asked))
 	next, err := e.follow(ctx, snapshot, asked)
 	errs = append(errs, err, e.tell(ctx), e.report(ctx, snapshot, outcomes), e.record(ctx))
-	e.note(outcomes)
+	e.note(snapshot.Revision, outcomes)
 	return next, errors.Join(errs...)
 }
 
@@ -322,7 +323,7 @@ func (e *Engine) report(ctx context.Context, snapshot catalog.Snapshot, outcomes
 	return err
 }
 
-func (e *Engine) note(outcomes []policy.Outcome) {
+func (e *Engine) note(revision catalog.Revision, outcomes []policy.Outcome) {
 	h := sha256.New()
 	desired, rejected := 0, 0
 	for _, o := range outcomes {
@@ -336,7 +337,7 @@ func (e *Engine) note(outcomes []policy.Outcome) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.passed = true
+	e.passed, e.revision = true, revision
 	e.hash, e.desired, e.rejected = hex.EncodeToString(h.Sum(nil)[:8]), desired, rejected
 }
 
@@ -346,6 +347,13 @@ func (e *Engine) Policies() (hash string, desired, rejected int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.hash, e.desired, e.rejected
+}
+
+// Revision returns that of the catalog of the last pass. It may be called by any goroutine.
+func (e *Engine) Revision() catalog.Revision {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.revision
 }
 
 // Passed reports whether a pass has seen a complete catalog. It may be called by any goroutine.
