@@ -4,8 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"iter"
+	"maps"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
 )
@@ -20,6 +25,37 @@ type Accepted struct {
 	// all of them, and hardly any has changed.
 	mu      sync.Mutex
 	decoded map[string]decoded
+
+	// leave and now belong to the caller of Record.
+	leave leave
+	now   func() time.Time
+}
+
+// acceptedStays is how long a label set outlives its service. A service that is gone for
+// a moment, by a mistake of whoever publishes it, must not lose what keeps it in force.
+const acceptedStays = time.Minute
+
+// leave remembers since when something is not wanted any more.
+type leave map[string]time.Time
+
+// due returns which of those that are not wanted have not been for long enough.
+func (l leave) due(have iter.Seq[string], isWanted func(string) bool, now time.Time) []string {
+	present := map[string]bool{}
+	var due []string
+	for id := range have {
+		if isWanted(id) {
+			continue
+		}
+		present[id] = true
+		if since, ok := l[id]; !ok {
+			l[id] = now
+		} else if now.Sub(since) >= acceptedStays {
+			due = append(due, id)
+		}
+	}
+	maps.DeleteFunc(l, func(id string, _ time.Time) bool { return !present[id] })
+	slices.Sort(due)
+	return due
 }
 
 type decoded struct {
@@ -30,7 +66,7 @@ type decoded struct {
 
 // Accepted returns the accepted label sets of the bus's own component.
 func (b *Bus) Accepted(poke func()) *Accepted {
-	return &Accepted{component: b.component, mirror: b.Bucket(AcceptedBucket).Mirror(b.component+".>", poke)}
+	return &Accepted{component: b.component, mirror: b.Bucket(AcceptedBucket).Mirror(b.component+".>", poke), leave: leave{}, now: time.Now}
 }
 
 // Run follows the bucket until the context ends.
@@ -67,13 +103,17 @@ func (a *Accepted) decode(values map[string]Value) map[string]decoded {
 	return out
 }
 
-// Record makes the bucket equal to the accepted services, by ID.
+// Record puts the accepted services, by ID, into the bucket. Others are deleted after they
+// have been missing from it for a minute; whoever records is expected to do so again.
+// One that the bus does not take is named in the error and does not hold up the others.
+// It is for one goroutine.
 func (a *Accepted) Record(ctx context.Context, services map[string]catalog.Service) error {
 	values, ok := a.mirror.Values()
 	if !ok {
 		return ErrNotSynced
 	}
 	have := a.decode(values)
+	var errs []error
 	for id, svc := range services {
 		if old, ok := have[id]; ok && old.ok && old.svc.Equal(svc) {
 			continue
@@ -83,15 +123,17 @@ func (a *Accepted) Record(ctx context.Context, services map[string]catalog.Servi
 			return err
 		}
 		if _, err := a.mirror.Put(ctx, a.component+"."+id, value); err != nil {
-			return err
+			errs = append(errs, err)
+		}
+		if ctx.Err() != nil {
+			return errors.Join(errs...)
 		}
 	}
-	for id := range have {
-		if _, ok := services[id]; !ok {
-			if err := a.mirror.Delete(ctx, a.component+"."+id); err != nil {
-				return fmt.Errorf("accepted: %w", err)
-			}
+	isWanted := func(id string) bool { _, ok := services[id]; return ok }
+	for _, id := range a.leave.due(maps.Keys(have), isWanted, a.now()) {
+		if err := a.mirror.Delete(ctx, a.component+"."+id); err != nil {
+			errs = append(errs, fmt.Errorf("accepted: %w", err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }

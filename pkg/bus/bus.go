@@ -45,6 +45,9 @@ type Bus struct {
 	// mu guards watchers, which the connection's own goroutine and those of readers share.
 	mu       sync.Mutex
 	watchers map[chan struct{}]struct{}
+
+	// missing rings when a reader finds that its bucket is not there.
+	missing bell
 }
 
 // ErrNotFound says that a key or bucket is not there.

@@ -2,24 +2,33 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
 // sink takes what follow reads. All calls come from one goroutine.
 type sink interface {
-	// begin starts a session on the stream created at that time: all keys are
-	// going to be told again.
-	begin(created time.Time)
-	put(key string, value []byte, sequence uint64)
-	remove(key string, sequence uint64)
+	// open announces a session: own writes that are noted from here on are newer than
+	// what its replay tells.
+	open()
+	// begin starts the session: all keys are going to be told again.
+	begin(store)
+	put(key string, v Value)
+	remove(key string, revision uint64)
 	// synced says that everything the stream holds has been told; what the
 	// session did not tell does not exist.
 	synced()
 }
+
+// heartbeat is how often the server says that it has nothing to tell. A reader whose
+// server has gone, such as the leader of a stream, notices within two of them.
+const heartbeat = time.Second
 
 // sessionLimit is how long one session reads before the next begins with a sweep.
 const sessionLimit = 10 * time.Minute
@@ -62,10 +71,16 @@ func (b *Bus) follow(ctx context.Context, bucket, filter string, to sink) {
 
 // session reads until the context ends or something fails.
 func (b *Bus) session(ctx context.Context, bucket, filter string, to sink) (wasSynced bool, err error) {
+	to.open()
 	stream, err := b.js.Stream(ctx, "KV_"+bucket)
 	if err != nil {
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			b.missing.ring()
+		}
 		return false, fmt.Errorf("stream: %w", err)
 	}
+	info := stream.CachedInfo()
+	to.begin(store{created: info.Created, last: info.State.LastSeq})
 	prefix := "$KV." + bucket + "."
 	consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{prefix + filter},
@@ -73,16 +88,17 @@ func (b *Bus) session(ctx context.Context, bucket, filter string, to sink) (wasS
 		// A replay that resets within a session would tell nothing of what was
 		// removed meanwhile; a new session does.
 		MaxResetAttempts: 1,
+		// A reader may not be allowed to delete what it made, and need not.
+		InactiveThreshold: readerGone,
 	})
 	if err != nil {
 		return false, fmt.Errorf("consumer: %w", err)
 	}
-	to.begin(stream.CachedInfo().Created)
 	if info := consumer.CachedInfo(); info != nil && info.NumPending == 0 && info.Delivered.Consumer == 0 {
 		wasSynced = true
 		to.synced()
 	}
-	messages, err := consumer.Messages(jetstream.PullHeartbeat(2*time.Second), jetstream.PullExpiry(10*time.Second))
+	messages, err := consumer.Messages(jetstream.PullHeartbeat(heartbeat), jetstream.PullExpiry(10*time.Second))
 	if err != nil {
 		return wasSynced, fmt.Errorf("messages: %w", err)
 	}
@@ -103,11 +119,30 @@ func (b *Bus) session(ctx context.Context, bucket, filter string, to sink) (wasS
 		if gone(msg.Headers()) {
 			to.remove(key, meta.Sequence.Stream)
 		} else {
-			to.put(key, msg.Data(), meta.Sequence.Stream)
+			to.put(key, Value{Data: msg.Data(), Revision: meta.Sequence.Stream, Index: indexOf(msg.Headers()), Time: meta.Timestamp})
 		}
 		if !wasSynced && meta.NumPending == 0 {
 			wasSynced = true
 			to.synced()
 		}
 	}
+}
+
+// indexHeader carries Swarm's version of what an entry tells.
+const indexHeader = "Waggle-Swarm-Version"
+
+// WithIndex adds Swarm's version of what the value tells; 0 adds nothing.
+func WithIndex(index uint64) PutOption {
+	if index == 0 {
+		return func(*nats.Msg, *[]jetstream.PublishOpt) {}
+	}
+	return WithHeader(indexHeader, strconv.FormatUint(index, 10))
+}
+
+func indexOf(h nats.Header) uint64 {
+	index, err := strconv.ParseUint(h.Get(indexHeader), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return index
 }

@@ -3,6 +3,7 @@ package bus
 import (
 	"bytes"
 	"context"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -12,27 +13,65 @@ import (
 type Value struct {
 	Data     []byte
 	Revision uint64
+	// Index is Swarm's version of what the entry tells, 0 if it tells none.
+	Index uint64
+	// Time is when the server took the value, by the server's clock; zero for an own
+	// write that has not come back yet.
+	Time time.Time
+}
+
+// store says which store a session reads, and how far it has come.
+type store struct {
+	created time.Time
+	last    uint64
+	// rewinds is how often it was seen to have lost something.
+	rewinds int
 }
 
 // Mirror is a local copy of the keys of a bucket, kept up to date by Run.
+//
+// A session begins with a replay of all keys, and what the replay tells is so, whatever
+// was known before: a store that comes back with an older content is another store. Only
+// within a session, and for own writes that were noted in it, a higher revision is newer.
 type Mirror struct {
 	bucket *Bucket
 	filter string
 	poke   func()
+	// hook is told what changes, while mu is held; nil if nobody listens.
+	hook hook
 
 	// mu guards the rest: Run's goroutine writes, others read, and a writer
 	// notes its own writes so that it need not wait to see them come back.
-	mu      sync.Mutex
-	created time.Time
-	values  map[string]Value
-	told    map[string]bool
-	isSync  bool
+	mu     sync.Mutex
+	store  store
+	values map[string]Value
+	// gone are the revisions by which keys were deleted, as far as they are known:
+	// whoever writes such a key must name it.
+	gone map[string]uint64
+	// told are the keys of which this session has told or noted something; nil once the
+	// replay has ended, when all is told.
+	told map[string]struct{}
+	// before is how far the store had come, for all that was known, when the session
+	// asked for it.
+	before uint64
+	isSync bool
+}
+
+// hook follows a mirror.
+type hook interface {
+	// put says that a key has another value.
+	put(key string, v Value)
+	// touch says that a key has the same value under another revision.
+	touch(key string, v Value)
+	remove(key string)
+	// clear says that nothing is known any more.
+	clear()
 }
 
 // Mirror returns a copy of the keys that match filter ("proxy.>", ">"). poke is
-// called after every change.
+// called after every change of a value.
 func (k *Bucket) Mirror(filter string, poke func()) *Mirror {
-	return &Mirror{bucket: k, filter: filter, poke: poke, values: map[string]Value{}, told: map[string]bool{}}
+	return &Mirror{bucket: k, filter: filter, poke: poke, values: map[string]Value{}, gone: map[string]uint64{}}
 }
 
 // Run keeps the copy up to date until the context ends.
@@ -42,16 +81,12 @@ func (m *Mirror) Run(ctx context.Context) error {
 }
 
 // Values returns a copy of all entries and whether they are all there are. It is
-// false until the first complete reading, and after the bucket was created anew
-// until it has been read again.
+// false until the first complete reading, and after the bucket was created anew or
+// lost something until it has been read again.
 func (m *Mirror) Values() (map[string]Value, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	out := make(map[string]Value, len(m.values))
-	for k, v := range m.values {
-		out[k] = v
-	}
-	return out, m.isSync
+	return maps.Clone(m.values), m.isSync
 }
 
 // Value returns one entry.
@@ -62,11 +97,33 @@ func (m *Mirror) Value(key string) (Value, bool) {
 	return v, ok
 }
 
+// deleted returns the revision by which a key was deleted, 0 if that is not known.
+func (m *Mirror) deleted(key string) uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.gone[key]
+}
+
 // Synced reports whether the copy is complete.
 func (m *Mirror) Synced() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.isSync
+}
+
+// read calls f while nothing changes, and reports whether the copy is complete.
+func (m *Mirror) read(f func(*Mirror)) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f(m)
+	return m.isSync
+}
+
+// is reports whether the copy is of the store that was seen, which has lost nothing since.
+func (m *Mirror) is(seen store) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.store.created.Equal(seen.created) && m.store.rewinds == seen.rewinds
 }
 
 // Put writes a value, unless the copy says that it is there already, and notes it in the copy.
@@ -78,82 +135,168 @@ func (m *Mirror) Put(ctx context.Context, key string, data []byte, options ...Pu
 	if err != nil {
 		return false, err
 	}
-	m.note(key, data, revision)
+	m.note(key, Value{Data: data, Revision: revision})
 	return true, nil
 }
 
 // Delete removes a key, unless the copy says that it is not there.
-func (m *Mirror) Delete(ctx context.Context, key string) error {
+func (m *Mirror) Delete(ctx context.Context, key string, options ...PutOption) error {
 	if _, ok := m.Value(key); !ok && m.Synced() {
 		return nil
 	}
-	if err := m.bucket.Delete(ctx, key); err != nil {
+	revision, err := m.bucket.remove(ctx, key, options...)
+	if err != nil {
 		return err
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.values, key)
+	m.noteGone(key, revision)
 	return nil
 }
 
 // note takes an own write into the copy, if nothing newer is there.
-func (m *Mirror) note(key string, data []byte, revision uint64) {
+func (m *Mirror) note(key string, v Value) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if old, ok := m.values[key]; !ok || old.Revision < revision {
-		m.values[key] = Value{Data: data, Revision: revision}
+	m.take(key, v)
+}
+
+// noteGone takes an own deletion into the copy, if nothing newer is there.
+func (m *Mirror) noteGone(key string, revision uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.drop(key, revision)
+}
+
+// forget gives up what is known of a deletion: the server forgets it, too, and says
+// nothing of that.
+func (m *Mirror) forget(key string, revision uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.gone[key] == revision {
+		delete(m.gone, key)
 	}
 }
 
-func (m *Mirror) begin(created time.Time) {
+func (m *Mirror) open() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.told = map[string]bool{}
-	if !created.Equal(m.created) {
-		m.created, m.isSync = created, false
-		m.values = map[string]Value{}
+	m.told, m.before = map[string]struct{}{}, m.store.last
+}
+
+func (m *Mirror) begin(s store) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	isSame := s.created.Equal(m.store.created)
+	if isSame && s.last >= m.before {
+		m.store.last = max(m.store.last, s.last)
+		return
+	}
+	s.rewinds = m.store.rewinds
+	if isSame {
+		s.rewinds++
+	}
+	m.store, m.isSync = s, false
+	m.told = map[string]struct{}{}
+	m.values, m.gone = map[string]Value{}, map[string]uint64{}
+	if m.hook != nil {
+		m.hook.clear()
 	}
 }
 
-func (m *Mirror) put(key string, data []byte, sequence uint64) {
+func (m *Mirror) put(key string, v Value) {
 	m.mu.Lock()
-	m.told[key] = true
-	old, ok := m.values[key]
-	changed := !ok || old.Revision < sequence
-	if changed {
-		m.values[key] = Value{Data: data, Revision: sequence}
-	}
-	changed = changed && !(ok && bytes.Equal(old.Data, data))
+	changed := m.take(key, v)
 	m.mu.Unlock()
 	if changed {
 		m.poke()
 	}
 }
 
-func (m *Mirror) remove(key string, sequence uint64) {
+func (m *Mirror) remove(key string, revision uint64) {
 	m.mu.Lock()
-	old, ok := m.values[key]
-	ok = ok && old.Revision < sequence
-	if ok {
-		delete(m.values, key)
-	}
+	changed := m.drop(key, revision)
 	m.mu.Unlock()
-	if ok {
+	if changed {
 		m.poke()
 	}
+}
+
+// take takes a value in unless it is older than what this session told, and reports
+// whether it is another.
+func (m *Mirror) take(key string, v Value) (changed bool) {
+	if !m.isNews(key, v.Revision) {
+		return false
+	}
+	old, ok := m.values[key]
+	m.values[key] = v
+	delete(m.gone, key)
+	changed = !ok || !bytes.Equal(old.Data, v.Data)
+	switch {
+	case m.hook == nil:
+	case changed:
+		m.hook.put(key, v)
+	case old.Revision != v.Revision:
+		m.hook.touch(key, v)
+	}
+	return changed
+}
+
+// drop is take for a deletion.
+func (m *Mirror) drop(key string, revision uint64) (changed bool) {
+	if !m.isNews(key, revision) {
+		return false
+	}
+	_, changed = m.values[key]
+	delete(m.values, key)
+	m.gone[key] = revision
+	if changed && m.hook != nil {
+		m.hook.remove(key)
+	}
+	return changed
+}
+
+// isNews reports whether a revision of a key is to be taken in, and notes that the
+// session has told of it. The same revision is taken in again, because it may bring what
+// an own write could not know.
+func (m *Mirror) isNews(key string, revision uint64) bool {
+	if m.told != nil {
+		if _, ok := m.told[key]; !ok {
+			m.told[key] = struct{}{}
+			m.store.last = max(m.store.last, revision)
+			return true
+		}
+	}
+	known := m.gone[key]
+	if v, ok := m.values[key]; ok {
+		known = v.Revision
+	}
+	m.store.last = max(m.store.last, revision)
+	return revision >= known
 }
 
 func (m *Mirror) synced() {
 	m.mu.Lock()
-	for key := range m.values {
-		if !m.told[key] {
-			delete(m.values, key)
+	changed := !m.isSync
+	if m.told != nil {
+		for key := range m.values {
+			if _, ok := m.told[key]; !ok {
+				changed = true
+				delete(m.values, key)
+				if m.hook != nil {
+					m.hook.remove(key)
+				}
+			}
+		}
+		for key := range m.gone {
+			if _, ok := m.told[key]; !ok {
+				delete(m.gone, key)
+			}
 		}
 	}
-	m.told = map[string]bool{}
-	m.isSync = true
+	m.told, m.isSync = nil, true
 	m.mu.Unlock()
-	m.poke()
+	if changed {
+		m.poke()
+	}
 }
 
 // Under returns the entries whose key starts with prefix, without the prefix.

@@ -1,85 +1,130 @@
 package bus
 
 import (
+	"bytes"
 	"context"
-	"reflect"
+	"encoding/json"
+	"errors"
+	"slices"
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
 )
 
-// Statuses publishes the statuses of one component, on change only.
+// Statuses publishes the statuses of one instance of a component, on change only.
 type Statuses struct {
-	component string
-	mirror    *Mirror
-	// encoded are the statuses as they were last published, by key, because most are
+	component, instance string
+	prefix              string
+	mirror              *Mirror
+	now                 func() time.Time
+	// last are the statuses as they were last published, by key, because most are
 	// the same the next time. It belongs to the caller of Publish.
-	encoded map[string]encodedStatus
+	last map[string]published
 }
 
-type encodedStatus struct {
+// published is a status and its bytes.
+type published struct {
 	status catalog.Status
 	value  []byte
 }
 
-// Statuses returns a publisher for the bus's own component. poke is called when
-// the published statuses are not what was written.
-func (b *Bus) Statuses(poke func()) *Statuses {
-	return &Statuses{component: b.component, mirror: b.Bucket(StatusBucket).Mirror(b.component+".>", poke)}
+// StatusKey is where what an instance says of a service lies in StatusBucket.
+func StatusKey(component, instance, serviceID string) string {
+	return statusPrefix(component, instance) + Token(serviceID)
+}
+
+func statusPrefix(component, instance string) string { return component + "." + Token(instance) + "." }
+
+// Statuses returns a publisher for an instance of the bus's own component. poke is
+// called when the published statuses are not what was written.
+func (b *Bus) Statuses(instance string, poke func()) *Statuses {
+	prefix := statusPrefix(b.component, instance)
+	return &Statuses{
+		component: b.component, instance: instance, prefix: prefix, now: time.Now,
+		mirror: b.Bucket(StatusBucket).Mirror(prefix+">", poke),
+	}
 }
 
 // Run follows the bucket until the context ends.
 func (s *Statuses) Run(ctx context.Context) error { return s.mirror.Run(ctx) }
 
-// Publish makes the component's statuses on the bus equal to all. It is for one
-// goroutine.
+// Publish makes the instance's statuses on the bus equal to all. It fills in Component,
+// Instance and Since. A status that the bus does not take is named in the error and does
+// not hold up the others. It is for one goroutine.
 func (s *Statuses) Publish(ctx context.Context, all []catalog.Status) error {
 	values, ok := s.mirror.Values()
 	if !ok {
 		return ErrNotSynced
 	}
-	prefix := s.component + "."
-	encoded := make(map[string]encodedStatus, len(all))
+	last := make(map[string]published, len(all))
+	var errs []error
 	for _, status := range all {
-		status.Component = s.component
-		key := prefix + Token(status.ServiceID)
-		e, ok := s.encoded[key]
-		if !ok || !reflect.DeepEqual(e.status, status) {
-			value, err := catalog.Encode(status)
-			if err != nil {
-				return err
-			}
-			e = encodedStatus{status, value}
+		key := s.prefix + Token(status.ServiceID)
+		p, err := s.publish(ctx, key, status, values[key])
+		if err != nil {
+			errs = append(errs, err) // it names the key
+		} else {
+			last[key] = p
 		}
-		encoded[key] = e
 		delete(values, key)
-		if _, err := s.mirror.Put(ctx, key, e.value); err != nil {
-			return err
+		if ctx.Err() != nil {
+			return errors.Join(errs...)
 		}
 	}
-	s.encoded = encoded
+	s.last = last
 	for key := range values {
 		if err := s.mirror.Delete(ctx, key); err != nil {
-			return err
+			errs = append(errs, err)
+		}
+		if ctx.Err() != nil {
+			break
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
-// instanceTTL is how long an instance is remembered that says nothing more.
-const instanceTTL = 30 * time.Second
+// publish writes one status unless the bus has it.
+func (s *Statuses) publish(ctx context.Context, key string, status catalog.Status, on Value) (published, error) {
+	status.Component, status.Instance = s.component, s.instance
+	old, known := s.last[key]
+	if !known || !bytes.Equal(old.value, on.Data) {
+		old = published{value: on.Data}
+		known = json.Unmarshal(on.Data, &old.status) == nil
+	}
+	status.Since = s.now().UTC().Truncate(time.Millisecond)
+	if known && isSameVerdict(old.status, status) {
+		status.Since = old.status.Since
+		if old.status.Revision == status.Revision && old.status.Service == status.Service {
+			return old, nil
+		}
+	}
+	value, err := catalog.Encode(status)
+	if err != nil {
+		return published{}, err
+	}
+	_, err = s.mirror.Put(ctx, key, value)
+	return published{status, value}, err
+}
+
+// isSameVerdict reports whether two statuses of a service say the same of it.
+func isSameVerdict(a, b catalog.Status) bool {
+	return a.Component == b.Component && a.Instance == b.Instance && a.ServiceID == b.ServiceID && a.State == b.State &&
+		a.Reason == b.Reason && a.Label == b.Label && a.Hint == b.Hint && slices.Equal(a.Warnings, b.Warnings) && !a.Since.IsZero()
+}
 
 // InstanceKey is where the instance of a token lies in StatusBucket, and with an
 // empty one the beginning of the keys of all instances of a component.
-func InstanceKey(component, token string) string { return "instance." + component + "." + token }
+func InstanceKey(component, token string) string { return instancePrefix + component + "." + token }
 
-// Announce publishes the instance's state now.
+const instancePrefix = "instance."
+
+// Announce publishes the instance's state now. It is forgotten after catalog.AwayAfter.
 func (b *Bus) Announce(ctx context.Context, i catalog.Instance) error {
 	i.Component, i.Time = b.component, time.Now().UTC()
 	value, err := catalog.Encode(i)
 	if err != nil {
 		return err
 	}
-	_, err = b.Bucket(StatusBucket).Put(ctx, InstanceKey(b.component, Token(i.Instance)), value, WithTTL(instanceTTL))
+	_, err = b.Bucket(StatusBucket).Put(ctx, InstanceKey(b.component, Token(i.Instance)), value, WithTTL(catalog.AwayAfter))
 	return err
 }

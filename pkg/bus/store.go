@@ -130,8 +130,19 @@ func (k *Bucket) Put(ctx context.Context, key string, value []byte, options ...P
 
 // Delete removes a key, which need not exist.
 func (k *Bucket) Delete(ctx context.Context, key string, options ...PutOption) error {
-	_, err := k.Put(ctx, key, nil, append(options, WithHeader("KV-Operation", "DEL"), WithTTL(markerTTL))...)
+	_, err := k.remove(ctx, key, options...)
 	return err
+}
+
+// remove is Delete, and returns the revision of the deletion.
+func (k *Bucket) remove(ctx context.Context, key string, options ...PutOption) (uint64, error) {
+	return k.Put(ctx, key, nil, append(options, asDeletion)...)
+}
+
+// asDeletion makes a write the mark of a deleted key.
+func asDeletion(m *nats.Msg, opts *[]jetstream.PublishOpt) {
+	m.Header.Set("KV-Operation", "DEL")
+	*opts = append(*opts, jetstream.WithMsgTTL(markerTTL))
 }
 
 // Purge removes a key without leaving a mark of it.
@@ -181,7 +192,7 @@ func gone(h nats.Header) bool {
 func wrap(verb, bucket, key string, err error) error {
 	var api *jetstream.APIError
 	switch {
-	case errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence:
+	case errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant):
 		err = errors.Join(ErrConflict, err)
 	case errors.Is(err, jetstream.ErrMsgNotFound), errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, jetstream.ErrNoStreamResponse):
 		err = errors.Join(ErrNotFound, err)
@@ -205,8 +216,13 @@ func (b *Bus) Publish(ctx context.Context, stream, tokens string, value []byte, 
 	return nil
 }
 
-// readerGone is when the server forgets a reader that could not be deleted.
-const readerGone = 10 * time.Second
+// readerGone is when the server forgets a reader that asks for nothing any more. Nobody
+// but the listener may delete readers, its own or others'.
+const readerGone = 5 * time.Second
+
+// lastGone is readerGone for one that reads once and waits for nothing. A server admits
+// a limited number of readers.
+const lastGone = time.Second
 
 // Message is one message of a stream.
 type Message struct {
@@ -231,17 +247,11 @@ func (b *Bus) Last(ctx context.Context, stream string, n int) ([]Message, error)
 	}
 	consumer, err := s.CreateConsumer(ctx, jetstream.ConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: start, AckPolicy: jetstream.AckNonePolicy,
-		MemoryStorage: true, InactiveThreshold: readerGone,
+		MemoryStorage: true, InactiveThreshold: lastGone,
 	})
 	if err != nil {
 		return nil, wrap("read", stream, "", err)
 	}
-	// A server admits a limited number of readers, so none waits to be forgotten.
-	defer func() {
-		if err := s.DeleteConsumer(context.WithoutCancel(ctx), consumer.CachedInfo().Name); err != nil {
-			b.log.Debug("a reader is left to expire", "stream", stream, "error", err)
-		}
-	}()
 	batch, err := consumer.Fetch(n, jetstream.FetchMaxWait(2*time.Second))
 	if err != nil {
 		return nil, wrap("read", stream, "", err)

@@ -1,0 +1,253 @@
+package bus
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/wagglehq/waggle/pkg/catalog"
+)
+
+// The times of a lease.
+const (
+	// leaseTTL is how long the bus keeps a lease that is not renewed.
+	leaseTTL = 3 * time.Second
+	// leaseMargin is how much earlier its holder stops believing in it.
+	leaseMargin = 500 * time.Millisecond
+	// leaseEvery is how often it is renewed, or looked for.
+	leaseEvery = time.Second
+)
+
+// LeaseOptions say who wants which lease.
+type LeaseOptions struct {
+	// Key names the lease in LeaseBucket.
+	Key string
+	// Holder is the name of the one who wants it. One who starts under the name of the
+	// present holder takes its lease over at once: it is the same, started again.
+	Holder string
+	// Willing is asked before each attempt; a holder that is not willing any more lets
+	// go. It must not block.
+	Willing func() bool
+	// Changed is called by Run's goroutine after the lease was taken or lost; nil if
+	// nobody wants to know.
+	Changed func(held bool)
+}
+
+// Lease is held by at most one of those who want it, as far as clocks agree on how long
+// three seconds are. It is no fence: a process that was stopped may still act on
+// what it believed. What it writes must be protected by compare and set.
+type Lease struct {
+	o      LeaseOptions
+	b      *Bus
+	mirror *Mirror
+	// nonce tells this process from another one of the same name.
+	nonce string
+	poked chan struct{}
+
+	// mu guards until, because Held may be called by anybody.
+	mu sync.Mutex
+	// until is how long the lease is believed in; zero if it is not held.
+	until time.Time
+
+	// The rest belongs to Run. revision is that of the own lease.
+	revision uint64
+	wasHeld  bool
+	isTold   bool
+	// seen is another's lease, and seenAt when it was found.
+	seen   uint64
+	seenAt time.Time
+}
+
+// leaseValue is what lies on the bus.
+type leaseValue struct {
+	Holder string `json:"holder"`
+	Nonce  string `json:"nonce"`
+}
+
+// Lease returns a lease that Run tries to take and to keep.
+func (b *Bus) Lease(o LeaseOptions) *Lease {
+	l := &Lease{o: o, b: b, nonce: rand.Text(), poked: make(chan struct{}, 1)}
+	l.mirror = b.Bucket(LeaseBucket).Mirror(o.Key, func() {
+		select {
+		case l.poked <- struct{}{}:
+		default:
+		}
+	})
+	return l
+}
+
+// Held reports whether the lease is held at this moment.
+func (l *Lease) Held() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return time.Now().Before(l.until)
+}
+
+// Holder returns who holds the lease, as far as is known, and false if nobody does or
+// the bus has not been read.
+func (l *Lease) Holder() (string, bool) {
+	v, ok := l.mirror.Value(l.o.Key)
+	if !ok || !l.mirror.Synced() {
+		return "", false
+	}
+	value, ok := parseLease(v.Data)
+	return value.Holder, ok
+}
+
+func parseLease(data []byte) (leaseValue, bool) {
+	var v leaseValue
+	return v, json.Unmarshal(data, &v) == nil && v.Holder != ""
+}
+
+// Run takes and keeps the lease, whenever it is willing and may, until the context ends;
+// then it releases it.
+func (l *Lease) Run(ctx context.Context) error {
+	return both(ctx, l.mirror.Run, l.keep)
+}
+
+func (l *Lease) keep(ctx context.Context) error {
+	for {
+		next := l.step(ctx)
+		l.tell()
+		timer := time.NewTimer(next)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			l.release(context.WithoutCancel(ctx))
+			l.tell()
+			return nil
+		case <-l.poked:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// step renews the lease, tries to take it, or lets it go, and returns when to look again.
+func (l *Lease) step(ctx context.Context) time.Duration {
+	if !l.o.Willing() {
+		l.release(ctx)
+		return leaseEvery
+	}
+	if !l.mirror.Synced() && !l.Held() {
+		return leaseEvery // the mirror pokes
+	}
+	v, isTaken := l.mirror.Value(l.o.Key)
+	value, _ := parseLease(v.Data)
+	switch {
+	case isTaken && value.Nonce == l.nonce:
+		l.revision = v.Revision
+	case isTaken && value.Holder == l.o.Holder && !l.wasHeld:
+		l.revision = v.Revision
+	case isTaken:
+		l.lose()
+		l.watch(ctx, v.Revision)
+		return leaseEvery
+	default:
+		l.revision = l.mirror.deleted(l.o.Key)
+	}
+	if wait := l.early(); wait > 0 {
+		return wait
+	}
+	return l.renew(ctx)
+}
+
+// watch asks the bus for another's lease that has not been renewed for longer than it
+// lasts: nobody is told of a key that is purged.
+func (l *Lease) watch(ctx context.Context, revision uint64) {
+	if revision != l.seen {
+		l.seen, l.seenAt = revision, time.Now()
+	}
+	if time.Since(l.seenAt) < leaseTTL+leaseEvery {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, leaseEvery)
+	defer cancel()
+	_, last, err := l.mirror.bucket.Get(ctx, l.o.Key)
+	if errors.Is(err, ErrNotFound) {
+		l.mirror.noteGone(l.o.Key, max(last, revision))
+		if last == 0 {
+			l.mirror.forget(l.o.Key, revision)
+		}
+	}
+}
+
+// early returns how long it is until the lease, if it is held, is to be renewed.
+func (l *Lease) early() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.until.IsZero() {
+		return 0
+	}
+	return time.Until(l.until) - (leaseTTL - leaseMargin - leaseEvery)
+}
+
+// renew writes the lease, and returns when to do so again.
+func (l *Lease) renew(ctx context.Context) time.Duration {
+	data, err := catalog.Encode(leaseValue{Holder: l.o.Holder, Nonce: l.nonce})
+	if err != nil {
+		l.b.log.Error("lease", "error", err)
+		return leaseEvery
+	}
+	ctx, cancel := context.WithTimeout(ctx, leaseEvery)
+	defer cancel()
+	sent := time.Now()
+	revision, err := l.mirror.bucket.Put(ctx, l.o.Key, data, IfRevision(l.revision), WithTTL(leaseTTL))
+	switch {
+	case err == nil:
+		l.mirror.note(l.o.Key, Value{Data: data, Revision: revision})
+		l.mu.Lock()
+		l.until = sent.Add(leaseTTL - leaseMargin)
+		l.mu.Unlock()
+		l.wasHeld = true
+		return leaseEvery
+	case errors.Is(err, ErrConflict):
+		// Whoever wrote it is told by the mirror in a moment. It may be this process,
+		// if it never got its answer, so the lease is not given up yet.
+		l.mirror.forget(l.o.Key, l.revision)
+	default:
+		l.b.log.Debug("lease not renewed", "key", l.o.Key, "error", err)
+	}
+	return leaseEvery / 4
+}
+
+// lose stops believing in the lease.
+func (l *Lease) lose() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.until = time.Time{}
+}
+
+// release gives the lease back, so that another need not wait until it has run out.
+func (l *Lease) release(ctx context.Context) {
+	l.mu.Lock()
+	wasHeld := !l.until.IsZero()
+	l.until = time.Time{}
+	l.mu.Unlock()
+	if !wasHeld {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, leaseEvery)
+	defer cancel()
+	v, ok := l.mirror.Value(l.o.Key)
+	if value, _ := parseLease(v.Data); !ok || value.Nonce != l.nonce {
+		return
+	}
+	if err := l.mirror.Delete(ctx, l.o.Key, IfRevision(v.Revision)); err != nil {
+		l.b.log.Debug("lease is left to run out", "key", l.o.Key, "error", err)
+	}
+}
+
+// tell tells whoever wants to know, if something has changed.
+func (l *Lease) tell() {
+	if held := l.Held(); held != l.isTold {
+		l.isTold = held
+		l.b.log.Info("lease", "key", l.o.Key, "held", held)
+		if l.o.Changed != nil {
+			l.o.Changed(held)
+		}
+	}
+}
