@@ -79,7 +79,9 @@ func (b *Bus) CatalogWriter(poke func()) *CatalogWriter {
 }
 
 // Run follows the buckets until the context ends.
-func (w *CatalogWriter) Run(ctx context.Context) error { return both(ctx, w.entries.Run, w.secrets.Run) }
+func (w *CatalogWriter) Run(ctx context.Context) error {
+	return both(ctx, w.entries.Run, w.secrets.Run)
+}
 
 // Seen returns what the bucket holds. It is false while that is not known.
 func (w *CatalogWriter) Seen() (Seen, bool) {

@@ -1,6 +1,9 @@
 package bus
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Readers counts the readers of a stream that the server knows.
 func (b *Bus) Readers(ctx context.Context, stream string) (int, error) {
@@ -10,3 +13,26 @@ func (b *Bus) Readers(ctx context.Context, stream string) (int, error) {
 	}
 	return s.CachedInfo().State.Consumers, nil
 }
+
+// Remove removes a bucket, as a person would.
+func (b *Bus) Remove(ctx context.Context, bucket string) error {
+	return b.js.DeleteStream(ctx, "KV_"+bucket)
+}
+
+// Fill lets a bucket take no more bytes than it holds.
+func (b *Bus) Fill(ctx context.Context, bucket string) error {
+	s, err := b.js.Stream(ctx, "KV_"+bucket)
+	if err != nil {
+		return err
+	}
+	config := s.CachedInfo().Config
+	config.MaxBytes = int64(s.CachedInfo().State.Bytes) + 200
+	_, err = b.js.UpdateStream(ctx, config)
+	return err
+}
+
+// At sets the clock of a publisher of statuses.
+func (s *Statuses) At(now func() time.Time) { s.now = now }
+
+// At sets the clock of the accepted label sets.
+func (a *Accepted) At(now func() time.Time) { a.now = now }

@@ -86,10 +86,10 @@ func wait(ctx context.Context, ack jetstream.PubAckFuture) result {
 
 // Codes of the server for a value that it does not take; the client has no names for them.
 const (
-	codeStoreFailed      jetstream.ErrorCode = 10077 // the bucket is full, or the disk
-	codeNoStorage        jetstream.ErrorCode = 10047
-	codeNoResources      jetstream.ErrorCode = 10023
-	codeHeadersTooLarge  jetstream.ErrorCode = 10097
+	codeStoreFailed     jetstream.ErrorCode = 10077 // the bucket is full, or the disk
+	codeNoStorage       jetstream.ErrorCode = 10047
+	codeNoResources     jetstream.ErrorCode = 10023
+	codeHeadersTooLarge jetstream.ErrorCode = 10097
 )
 
 // isRefusal reports whether the bus does not take this value, and may take others.

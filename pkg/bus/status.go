@@ -86,15 +86,17 @@ func (s *Statuses) Publish(ctx context.Context, all []catalog.Status) error {
 // publish writes one status unless the bus has it.
 func (s *Statuses) publish(ctx context.Context, key string, status catalog.Status, on Value) (published, error) {
 	status.Component, status.Instance = s.component, s.instance
-	old, known := s.last[key]
-	if !known || !bytes.Equal(old.value, on.Data) {
+	old := s.last[key] // it is what counts if the bus has lost it
+	if on.Data != nil && !bytes.Equal(old.value, on.Data) {
 		old = published{value: on.Data}
-		known = json.Unmarshal(on.Data, &old.status) == nil
+		if err := json.Unmarshal(on.Data, &old.status); err != nil {
+			old.status = catalog.Status{} // it is written anew
+		}
 	}
 	status.Since = s.now().UTC().Truncate(time.Millisecond)
-	if known && isSameVerdict(old.status, status) {
+	if isSameVerdict(old.status, status) {
 		status.Since = old.status.Since
-		if old.status.Revision == status.Revision && old.status.Service == status.Service {
+		if on.Data != nil && old.status.Revision == status.Revision && old.status.Service == status.Service {
 			return old, nil
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -67,6 +69,30 @@ func (s *Server) StartAgain() {
 
 // LoseStore makes the next start begin with an empty store.
 func (s *Server) LoseStore() { s.opts.Dir = s.t.TempDir() }
+
+// Keep copies the store as it is on disk at this moment, for Rewind.
+func (s *Server) Keep() (backup string) {
+	s.t.Helper()
+	s.Stop()
+	defer s.StartAgain()
+	backup = filepath.Join(s.t.TempDir(), "store")
+	if err := os.CopyFS(backup, os.DirFS(s.opts.Dir)); err != nil {
+		s.t.Fatal(err)
+	}
+	return backup
+}
+
+// Rewind puts the store back to what it was when the backup was made, as after a power
+// cut or when a backup is restored, and starts the server again.
+func (s *Server) Rewind(backup string) {
+	s.t.Helper()
+	s.Stop()
+	s.opts.Dir = filepath.Join(s.t.TempDir(), "store")
+	if err := os.CopyFS(s.opts.Dir, os.DirFS(backup)); err != nil {
+		s.t.Fatal(err)
+	}
+	s.StartAgain()
+}
 
 // URL is where to connect.
 func (s *Server) URL() string { return "nats://127.0.0.1:" + strconv.Itoa(s.opts.Port) }
