@@ -12,14 +12,13 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/wagglehq/waggle/listener/internal/api"
 	"github.com/wagglehq/waggle/listener/internal/known"
 	"github.com/wagglehq/waggle/listener/internal/publish"
+	"github.com/wagglehq/waggle/listener/internal/sweep"
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bus/embedded"
-	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/docker"
 	"github.com/wagglehq/waggle/pkg/reconcile"
 	"golang.org/x/sync/errgroup"
@@ -29,8 +28,14 @@ import (
 type Config struct {
 	// DockerHost is the API of a manager.
 	DockerHost string
+	// DockerTLS is how to speak to it at tcp://, DockerTimeout bounds each call; 0 is
+	// docker.DefaultTimeout.
+	DockerTLS     docker.TLS
+	DockerTimeout time.Duration
 	// Resync is how often the swarm is listed although nothing was heard.
 	Resync time.Duration
+	// Stack is the stack of Waggle's own services.
+	Stack string
 	// NATSURL names the servers of the bus; empty: the listener runs one itself.
 	NATSURL string
 	// NATSReplicas is how many servers keep each bucket.
@@ -52,6 +57,9 @@ type Config struct {
 func Service(fs *flag.FlagSet) func(context.Context, app.Shell) error {
 	var c Config
 	fs.StringVar(&c.DockerHost, "docker-host", docker.DefaultHost, "Docker API of a manager")
+	c.DockerTLS.Flags(fs)
+	fs.DurationVar(&c.DockerTimeout, "docker-timeout", docker.DefaultTimeout, "how long a call of the Docker API may take; one that took longer gets up to four times as long")
+	fs.StringVar(&c.Stack, "stack", "waggle", "stack of Waggle's own services, whose tasks are published without their opting in")
 	fs.DurationVar(&c.Resync, "resync", 30*time.Second, "how often the swarm is listed although nothing was heard")
 	fs.StringVar(&c.NATSURL, "nats-url", "", "servers of the bus, separated by commas; empty: the listener runs one itself")
 	fs.IntVar(&c.NATSReplicas, "nats-replicas", 1, "how many servers of the bus keep each bucket")
@@ -82,7 +90,12 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	if err != nil {
 		return err
 	}
-	swarm, err := docker.Connect(c.DockerHost, docker.AllowRead, sh.Log)
+	key, err := markKey(string(c.KeyListener))
+	if err != nil {
+		return err
+	}
+	swarm, err := docker.Connect(c.DockerHost, docker.AllowRead, sh.Log, docker.WithTLS(c.DockerTLS), docker.Timeout(c.DockerTimeout),
+		docker.Key(key), docker.Count(docker.Counters{Component: "listener", Registry: sh.Registry}))
 	if err != nil {
 		return err
 	}
@@ -95,11 +108,15 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 
 	var lists, tasks, statuses, events, self *reconcile.Loop
 	writer := b.CatalogWriter(func() { lists.Poke() })
-	said := b.Statuses(func() { statuses.Poke() })
+	reader := b.Catalog(func() { self.Poke() })
+	said := b.Statuses(instance, func() { statuses.Poke() })
 	everybody := b.Bucket(bus.StatusBucket).Mirror(">", func() {})
+	var lease *bus.Lease
 	p := publish.New(publish.Options{
-		Swarm: swarm, Catalog: writer, Table: table, Now: time.Now, Log: sh.Log, Registry: sh.Registry,
+		Swarm: swarm, Catalog: writer, Table: table, IsSecret: known.Secrets(table), Mark: marker(key), Instance: instance, Stack: c.Stack,
+		Leads: func() bool { return lease.Held() }, Reopen: swarm.ReopenEvents,
 		Changed: func() { tasks.Poke(); statuses.Poke(); events.Poke(); self.Poke() },
+		Now:     time.Now, Log: sh.Log, Registry: sh.Registry,
 	})
 	options := func(name string, resync, pause time.Duration) reconcile.Options {
 		return reconcile.Options{
@@ -108,6 +125,12 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 			RetryMin: 20 * time.Millisecond, RetryMax: 500 * time.Millisecond, Log: sh.Log, Registry: sh.Registry,
 		}
 	}
+	lists, tasks = p.ListLoop(options("lists", c.Resync, 0)), p.TaskLoop(options("tasks", 0, 0))
+	leads := newLeads(sh.Registry)
+	lease = b.Lease(bus.LeaseOptions{
+		Key: "listener", Holder: c.holder(instance), Willing: p.Willing,
+		Changed: func(held bool) { leads(held); lists.Poke(); tasks.Poke(); statuses.Poke(); self.Poke() },
+	})
 	prepared := make(chan struct{})
 	isPrepared := sync.OnceFunc(func() { close(prepared) })
 	buckets := reconcile.New(options("buckets", time.Minute, 0), func(ctx context.Context) error {
@@ -117,23 +140,6 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		}
 		return err
 	})
-	hints := newHints()
-	lists = reconcile.New(options("lists", c.Resync, listPause), func(ctx context.Context) error {
-		ids, all := hints.take()
-		for _, id := range ids {
-			all = p.Hint(ctx, id) && all
-		}
-		if all {
-			// The list that confirms it may wait until others have acted on it.
-			hints.add(docker.Event{})
-			time.AfterFunc(confirmAfter, lists.Poke)
-			return nil
-		}
-		err := p.ListPass(ctx)
-		lists.Applied(p.Applied())
-		return err
-	})
-	tasks = p.TaskLoop(options("tasks", 0, 0))
 	statuses = reconcile.New(options("statuses", time.Minute, statusPause), func(ctx context.Context) error {
 		all, ok := p.Statuses()
 		if !ok {
@@ -141,49 +147,48 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		}
 		return said.Publish(ctx, all)
 	})
+	sweeper := sweep.New(sweep.Options{
+		Bucket: b.Bucket(bus.StatusBucket), Values: everybody.Values, Leads: lease.Held, Now: time.Now, Log: sh.Log,
+	})
+	swept := reconcile.New(options("sweep", 10*time.Second, time.Second), sweeper.Pass)
 	events = reconcile.New(options("events", time.Minute, 0), func(ctx context.Context) error { return p.EventPass(ctx, b) })
-	self = reconcile.New(options("instance", announceEvery, time.Second), announce(b, p, writer, instance, sh.Version))
+	self = reconcile.New(options("instance", announceEvery, time.Second), announce(b, p, reader, instance, sh.Version))
 	pokes := newPokes(sh.Registry)
 
-	router := app.Router(sh, health(p, b, time.Now))
+	router := app.Router(sh, health(p, reader, b, time.Now))
 	(&api.API{
-		View: p.View, Statuses: everybody.Values, Connected: b.Connected, Table: table,
-		Revision: func() (catalog.Revision, bool) {
-			_, revision, ok := writer.State()
-			return revision, ok
-		},
+		Catalog: reader.Snapshot, List: reader.List, State: p.State, Hash: p.Hash, Holder: lease.Holder,
+		Statuses: everybody.Values, Connected: b.Connected, Table: table, Now: time.Now,
 	}).Routes(router)
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return app.Serve(ctx, sh.Admin, router, sh.Log) })
 	g.Go(func() error { return buckets.Run(ctx) })
 	g.Go(func() error { b.OnConnect(ctx, buckets.Poke); return nil })
+	g.Go(func() error { b.OnMissing(ctx, buckets.Poke); return nil })
 	select {
 	case <-prepared:
 	case <-ctx.Done():
 		return g.Wait()
 	}
-	g.Go(func() error { return writer.Run(ctx) })
-	g.Go(func() error { return said.Run(ctx) })
-	g.Go(func() error { return everybody.Run(ctx) })
-	g.Go(func() error { return lists.Run(ctx) })
-	g.Go(func() error { return tasks.Run(ctx) })
-	g.Go(func() error { return statuses.Run(ctx) })
-	g.Go(func() error { return events.Run(ctx) })
+	for _, run := range []func(context.Context) error{
+		writer.Run, reader.Run, said.Run, everybody.Run, lists.Run, tasks.Run, statuses.Run, events.Run, swept.Run, self.Run,
+	} {
+		g.Go(func() error { return run(ctx) })
+	}
 	g.Go(func() error {
-		return swarm.Events(ctx, func(e docker.Event) { pokes.Inc(); hints.add(e); lists.Poke() })
+		return swarm.Events(ctx, func(e docker.Event) { pokes.Inc(); p.Heard(e); lists.Poke() })
 	})
-	g.Go(func() error { return self.Run(ctx) })
+	select {
+	case <-p.Asked(): // who does not know yet whether Docker answers wants no lease
+	case <-ctx.Done():
+		return g.Wait()
+	}
+	g.Go(func() error { return lease.Run(ctx) })
 	return g.Wait()
 }
 
-// listPause keeps a storm of events cheap; the first event of a storm is acted on at once.
-const listPause = 10 * time.Millisecond
-
-// confirmAfter is how long after single services were read the full list follows.
-const confirmAfter = 100 * time.Millisecond
-
-// statusPause is the same for statuses, which nobody waits for.
+// statusPause keeps a storm of changes cheap for statuses, which nobody waits for.
 const statusPause = 200 * time.Millisecond
 
 func (c Config) check() error {
@@ -232,6 +237,15 @@ func (c Config) instance() (string, error) {
 	return name, nil
 }
 
+// holder is the name under which the lease is asked for. Beside its own server a listener
+// is the only one, so that one that starts again need not wait for its own lease to end.
+func (c Config) holder(instance string) string {
+	if c.NATSURL == "" {
+		return "own"
+	}
+	return instance
+}
+
 // connect connects to the bus, starting one first if there is no other.
 func (c Config) connect(sh app.Shell) (*bus.Bus, func(), error) {
 	o := bus.Options{URL: c.NATSURL, Component: "listener", Key: string(c.KeyListener), Log: sh.Log}
@@ -254,54 +268,4 @@ func (c Config) connect(sh app.Shell) (*bus.Bus, func(), error) {
 		return nil, nil, err
 	}
 	return b, func() { b.Close(); stop() }, nil
-}
-
-// withoutBus is how long to wait for a bus of others before the listener counts
-// as healthy without it: a restart would not bring the bus.
-const withoutBus = 20 * time.Second
-
-// health returns nil once the first full list is on the bus. It stays nil then:
-// whether Docker or a bus of others is there does not depend on this process.
-func health(p *publish.Publisher, b *bus.Bus, now func() time.Time) func() error {
-	started := now()
-	return func() error {
-		view := p.View()
-		switch {
-		case !view.Listed.IsZero():
-			return nil
-		case !b.Connected() && now().Sub(started) >= withoutBus:
-			return nil
-		case !b.Connected():
-			return errors.New("the bus is not there yet")
-		case view.Failure != "":
-			return fmt.Errorf("the swarm has not been listed yet: %s", view.Failure)
-		}
-		return errors.New("the swarm has not been listed yet")
-	}
-}
-
-func newPokes(reg prometheus.Registerer) prometheus.Counter {
-	pokes := prometheus.NewCounter(prometheus.CounterOpts{
-		Namespace: "waggle", Subsystem: "listener", Name: "docker_events_total",
-		Help: "Events of services and nodes heard from Docker, and openings of the stream.",
-	})
-	reg.MustRegister(pokes)
-	return pokes
-}
-
-// announceEvery is how often an instance says that it is there.
-const announceEvery = 10 * time.Second
-
-// announce says so as soon as the first list is written, and then regularly.
-func announce(b *bus.Bus, p *publish.Publisher, w *bus.CatalogWriter, instance, version string) func(context.Context) error {
-	return func(ctx context.Context) error {
-		_, revision, ok := w.State()
-		view := p.View()
-		if !ok || view.Listed.IsZero() {
-			return nil // the first list pokes
-		}
-		ctx, cancel := context.WithTimeout(ctx, announceEvery)
-		defer cancel()
-		return b.Announce(ctx, catalog.Instance{Instance: instance, Revision: revision, Hash: view.Hash, Version: version})
-	}
 }

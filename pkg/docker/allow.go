@@ -20,9 +20,9 @@ const (
 // The calls, without the version before them. Identifiers are as Swarm makes
 // them, so that no path can lead elsewhere.
 var (
-	readable = regexp.MustCompile(`^/(_ping|version|info|events|services(/[A-Za-z0-9][A-Za-z0-9_.-]*)?|nodes|networks|tasks)$`)
-	writable = regexp.MustCompile(`^/services/[A-Za-z0-9][A-Za-z0-9_.-]*/update$`)
-	versions = regexp.MustCompile(`^/v[0-9]+\.[0-9]+/`)
+	readable  = regexp.MustCompile(`^/(_ping|version|info|events|services(/[A-Za-z0-9][A-Za-z0-9_.-]*)?|nodes|networks|tasks)$`)
+	writable  = regexp.MustCompile(`^/services/[A-Za-z0-9][A-Za-z0-9_.-]*/update$`)
+	versioned = regexp.MustCompile(`^/v[0-9]+\.[0-9]+/`)
 )
 
 // permits reports whether a call with this method and path, without version, is allowed.
@@ -48,7 +48,7 @@ type guard struct {
 // RoundTrip sends the request if it is allowed.
 func (g *guard) RoundTrip(r *http.Request) (*http.Response, error) {
 	path := strings.TrimPrefix(r.URL.EscapedPath(), strings.TrimSuffix(g.basePath, "/"))
-	if v := versions.FindString(path); v != "" {
+	if v := versioned.FindString(path); v != "" {
 		path = path[len(v)-1:]
 	}
 	if !g.allow.permits(r.Method, path) {

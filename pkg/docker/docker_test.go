@@ -23,9 +23,9 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-func connect(t *testing.T, host string, allow docker.Allow) *docker.Client {
+func connect(t *testing.T, host string, allow docker.Allow, options ...docker.Option) *docker.Client {
 	t.Helper()
-	c, err := docker.Connect(host, allow, nil)
+	c, err := docker.Connect(host, allow, nil, options...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,8 @@ func TestRecordedAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := json.MarshalIndent(map[string]any{
-		"services": listing.Snapshot.Services, "nodes": listing.Snapshot.Nodes, "tasks": listing.Snapshot.Tasks, "versions": listing.Versions,
+		"services": listing.Snapshot.Services, "nodes": listing.Snapshot.Nodes, "tasks": listing.Snapshot.Tasks,
+		"versions": listing.Versions, "cluster": listing.Cluster,
 	}, "", " ")
 	if err != nil {
 		t.Fatal(err)
@@ -106,10 +107,11 @@ func TestListReadsWhatTheLabelsSay(t *testing.T) {
 			ID: swarm.ID("shop_web"), Name: "shop_web", Stack: "shop", Mode: catalog.Replicated, Replicas: 2,
 			Labels:          map[string]string{"com.df.notify": "true", "com.df.servicePath": "/web"},
 			ContainerLabels: map[string]string{"com.df.port": "8080"},
-			Networks:        []string{"back", "waggle"}, EndpointMode: "dnsrr",
+			Networks:        []string{"back", "waggle"}, EndpointMode: "dnsrr", Image: "app:1", Spec: web.Spec,
 		}},
 		{agent, catalog.Service{
-			ID: swarm.ID("agent"), Name: "agent", Mode: catalog.Global, EndpointMode: "vip", UpdateState: "paused",
+			ID: swarm.ID("agent"), Name: "agent", Mode: catalog.Global, EndpointMode: "vip", UpdateState: "paused", Image: "app:1", Spec: agent.Spec,
+			Update: &catalog.Update{State: "paused", Started: agent.Update.Started, Failure: "pause", Message: "paused"},
 		}},
 	} {
 		if !reflect.DeepEqual(want.got, want.want) {
@@ -185,11 +187,12 @@ func TestAFailedOrPartialListIsAnError(t *testing.T) {
 		"services hang":              func() { swarm.Hang(dockertest.Services) },
 		"nodes hang":                 func() { swarm.Hang(dockertest.Nodes) },
 		"the daemon answers no ping": func() { swarm.Hang(dockertest.Ping) },
+		"no word of the cluster":     func() { swarm.Replace(dockertest.Info, `{"Swarm":{"LocalNodeState":"active","ControlAvailable":true,"Error":"no leader"}}`) },
+		"info fails":                 func() { swarm.Fail(dockertest.Info, 500, "context deadline exceeded") },
 		"ping from something else":   func() { swarm.Replace(dockertest.Ping, "hello") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := connect(t, swarm.Host(), docker.AllowRead)
-			c.Timeout = 100 * time.Millisecond
+			c := connect(t, swarm.Host(), docker.AllowRead, docker.Timeout(100*time.Millisecond))
 			broken()
 			listing, err := c.List(t.Context())
 			if _, taskErr := c.Tasks(t.Context()); err == nil && taskErr == nil {
@@ -286,8 +289,7 @@ func TestTasksAreThoseThatRunOrWill(t *testing.T) {
 
 func TestEventsPoke(t *testing.T) {
 	swarm := dockertest.New(t)
-	c := connect(t, swarm.Host(), docker.AllowRead)
-	c.Timeout = 200 * time.Millisecond
+	c := connect(t, swarm.Host(), docker.AllowRead, docker.Timeout(200*time.Millisecond))
 	var pokes atomic.Int64
 	stop := bustest.Run(t, func(ctx context.Context) error { return c.Events(ctx, func(docker.Event) { pokes.Add(1) }) })
 	expect := func(what string, want int64) {
@@ -435,8 +437,7 @@ func TestSetReplicasRefuses(t *testing.T) {
 			if c.service == "" {
 				c.service = "web"
 			}
-			client := connect(t, swarm.Host(), c.allow)
-			client.Timeout = 200 * time.Millisecond
+			client := connect(t, swarm.Host(), c.allow, docker.Timeout(200*time.Millisecond))
 			if err := client.SetReplicas(t.Context(), c.service, version, 5); !errors.Is(err, c.want) {
 				t.Errorf("error %v, want %v", err, c.want)
 			}

@@ -1,7 +1,6 @@
 package docker
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/containerd/errdefs"
-	"github.com/docker/docker/api/types/filters"
 	"github.com/wagglehq/waggle/pkg/catalog"
 )
 
@@ -38,7 +36,7 @@ func (c *Client) Scale(ctx context.Context, serviceID string) (Scale, error) {
 	if err != nil {
 		return Scale{}, err
 	}
-	tasks, err := c.tasks(ctx, filters.Arg("service", svc.ID))
+	tasks, err := c.TasksOf(ctx, svc.ID)
 	if err != nil {
 		return Scale{}, err
 	}
@@ -71,7 +69,7 @@ func (c *Client) SetReplicas(ctx context.Context, serviceID string, version, rep
 	if spec == nil {
 		return nil // it has that number already
 	}
-	_, err = call(ctx, c, "update service "+serviceID, func(ctx context.Context, s *session) (struct{}, error) {
+	_, err = call(ctx, c, kindUpdate, "update service "+serviceID, func(ctx context.Context, s *session) (struct{}, error) {
 		return struct{}{}, c.update(ctx, s, have.ID, version, spec)
 	})
 	if err == nil || errors.Is(err, ErrNotFound) || ctx.Err() != nil {
@@ -95,7 +93,7 @@ type raw struct {
 }
 
 func (c *Client) read(ctx context.Context, serviceID string) (raw, error) {
-	return call(ctx, c, "read service "+serviceID, func(ctx context.Context, s *session) (raw, error) {
+	return call(ctx, c, kindService, "read service "+serviceID, func(ctx context.Context, s *session) (raw, error) {
 		if strings.ContainsAny(serviceID, "/?#%") || serviceID == "" {
 			return raw{}, errdefs.ErrNotFound
 		}
@@ -118,7 +116,7 @@ func (c *Client) update(ctx context.Context, s *session, id string, version uint
 		// was never updated does not have.
 		"registryAuthFrom": {"spec"},
 	}
-	res, err := c.send(ctx, s, http.MethodPost, "/services/"+id+"/update", query, bytes.NewReader(spec))
+	res, err := c.send(ctx, s, http.MethodPost, "/services/"+id+"/update", query, spec)
 	if err != nil {
 		return err
 	}

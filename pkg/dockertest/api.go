@@ -18,6 +18,7 @@ import (
 // The calls, as Break, Calls and Before name them.
 const (
 	Ping     = "GET /_ping"
+	Version  = "GET /version"
 	Info     = "GET /info"
 	Services = "GET /services"
 	Inspect  = "GET /services/{id}"
@@ -28,149 +29,43 @@ const (
 	Events   = "GET /events"
 )
 
-// Calls returns how often a call was made.
-func (s *Swarm) Calls(call string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.calls[call]
-}
-
-// Hang lets a call wait for its answer until Mend.
-func (s *Swarm) Hang(call string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.faults[call] == nil {
-		s.faults[call] = make(chan struct{})
-	}
-}
-
-// Fail makes a call answer with an HTTP status and message until Mend.
-func (s *Swarm) Fail(call string, status int, message string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.answers[call] = answer{status: status, body: string(encode(map[string]string{"message": message}))}
-}
-
-// NoLeader makes the calls that need the swarm answer as they do while it has no leader.
-func (s *Swarm) NoLeader() {
-	for _, call := range []string{Services, Inspect, Update, Nodes, Tasks} {
-		s.Fail(call, http.StatusInternalServerError, "rpc error: code = Unknown desc = The swarm does not have a leader. "+
-			"It's possible that too few managers are online. Make sure more than half of the managers are online.")
-	}
-}
-
-// Truncate makes a call's answer end in its middle until Mend.
-func (s *Swarm) Truncate(call string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.answers[call] = answer{cut: true}
-}
-
-// Replace makes a call answer with this body until Mend.
-func (s *Swarm) Replace(call, body string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.answers[call] = answer{status: http.StatusOK, body: body}
-}
-
-// Before calls f before each answer of a call, until Mend. f may change the swarm.
-func (s *Swarm) Before(call string, f func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.hooks[call] = f
-}
-
-// Mend ends what Hang, Fail, Truncate, Replace and Before began.
-func (s *Swarm) Mend() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, c := range s.faults {
-		close(c)
-	}
-	clear(s.faults)
-	clear(s.answers)
-	clear(s.hooks)
-}
-
-// Leave makes the daemon a worker ("active") or one outside of any swarm ("inactive").
-func (s *Swarm) Leave(state string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.swarm = swarmState{state: state}
-}
-
-// CutEvents ends all streams of events.
-func (s *Swarm) CutEvents() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for c := range s.streams {
-		close(c)
-		delete(s.streams, c)
-	}
-}
-
-// DeafenEvents lets the present streams of events stay open without telling
-// anything more, as a half-dead connection does.
-func (s *Swarm) DeafenEvents() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	clear(s.streams)
-}
-
-// Listeners returns how many streams of events are open.
-func (s *Swarm) Listeners() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.streams)
-}
-
-// emit sends an event to all streams; a stream that does not read is cut.
-func (s *Swarm) emit(kind, action, id, name string, more map[string]string) {
-	attributes := map[string]string{"name": name}
-	maps.Copy(attributes, more)
-	event := append(encode(map[string]any{
-		"Type": kind, "Action": action, "Actor": map[string]any{"ID": id, "Attributes": attributes},
-		"scope": "swarm", "time": s.now.Unix(), "timeNano": s.now.UnixNano(),
-	}), '\n')
-	for c := range s.streams {
-		select {
-		case c <- event:
-		default:
-			close(c)
-			delete(s.streams, c)
-		}
-	}
-}
-
 var versionPrefix = regexp.MustCompile(`^/v[0-9]+\.[0-9]+`)
 
-func (s *Swarm) handler() http.Handler {
+func (m *Manager) handler() http.Handler {
 	r := chi.NewRouter()
-	r.Head("/_ping", s.call(Ping, s.ping))
-	r.Get("/_ping", s.call(Ping, s.ping))
-	r.Get("/info", s.call(Info, s.info))
-	r.Get("/services", s.call(Services, s.managers(s.listServices)))
-	r.Get("/services/{id}", s.call(Inspect, s.managers(s.inspect)))
-	r.Post("/services/{id}/update", s.call(Update, s.managers(s.update)))
-	r.Get("/nodes", s.call(Nodes, s.managers(s.listNodes)))
-	r.Get("/networks", s.call(Networks, s.listNetworks))
-	r.Get("/tasks", s.call(Tasks, s.managers(s.listTasks)))
-	r.Get("/events", s.call(Events, s.events))
-	r.NotFound(func(w http.ResponseWriter, r *http.Request) { s.t.Errorf("unexpected call %s %s", r.Method, r.URL) })
+	r.Head("/_ping", m.call(Ping, m.ping))
+	r.Get("/_ping", m.call(Ping, m.ping))
+	r.Get("/version", m.call(Version, m.version))
+	r.Get("/info", m.call(Info, m.info))
+	r.Get("/services", m.call(Services, m.managers(m.listServices)))
+	r.Get("/services/{id}", m.call(Inspect, m.managers(m.inspect)))
+	r.Post("/services/{id}/update", m.call(Update, m.managers(m.update)))
+	r.Get("/nodes", m.call(Nodes, m.managers(m.listNodes)))
+	r.Get("/networks", m.call(Networks, m.listNetworks))
+	r.Get("/tasks", m.call(Tasks, m.managers(m.listTasks)))
+	r.Get("/events", m.call(Events, m.events))
+	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
+		m.swarm.t.Errorf("unexpected call %s %s", r.Method, r.URL)
+	})
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		req.URL.Path = versionPrefix.ReplaceAllString(req.URL.Path, "")
+		prefix := versionPrefix.FindString(req.URL.Path)
+		if why := m.refuses(prefix); why != "" {
+			refuse(w, http.StatusBadRequest, why)
+			return
+		}
+		req.URL.Path = strings.TrimPrefix(req.URL.Path, prefix)
 		r.ServeHTTP(w, req)
 	})
 }
 
 // call counts a call and breaks it if it is to be broken.
-func (s *Swarm) call(name string, next http.HandlerFunc) http.HandlerFunc {
+func (m *Manager) call(name string, next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		s.mu.Lock()
-		s.calls[name]++
-		hang, hook := s.faults[name], s.hooks[name]
-		broken, isBroken := s.answers[name]
-		s.mu.Unlock()
+		m.swarm.mu.Lock()
+		m.calls[name]++
+		hang, hook := m.faults[name], m.hooks[name]
+		broken, isBroken := m.answers[name]
+		m.swarm.mu.Unlock()
 		if hook != nil {
 			hook()
 		}
@@ -197,15 +92,15 @@ func (s *Swarm) call(name string, next http.HandlerFunc) http.HandlerFunc {
 }
 
 // managers refuses a call as a daemon does that is no manager.
-func (s *Swarm) managers(next http.HandlerFunc) http.HandlerFunc {
+func (m *Manager) managers(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		s.mu.Lock()
-		is := s.swarm
-		s.mu.Unlock()
+		m.swarm.mu.Lock()
+		control, state := m.control, m.state
+		m.swarm.mu.Unlock()
 		switch {
-		case is.manager:
+		case control:
 			next(w, r)
-		case is.state == "inactive":
+		case state == "inactive":
 			refuse(w, http.StatusServiceUnavailable, `This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.`)
 		default:
 			refuse(w, http.StatusServiceUnavailable, "This node is not a swarm manager. Worker nodes can't be used to view or modify cluster state. Please run this command on a manager node or promote the current node to a manager.")
@@ -224,28 +119,61 @@ func respond(w http.ResponseWriter, v any) {
 	_ = json.NewEncoder(w).Encode(v)
 }
 
-func (s *Swarm) ping(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Api-Version", "1.41")
+func (m *Manager) ping(w http.ResponseWriter, _ *http.Request) {
+	m.swarm.mu.Lock()
+	defer m.swarm.mu.Unlock()
+	w.Header().Set("Api-Version", fmt.Sprintf("1.%d", m.most))
 	w.Header().Set("Docker-Experimental", "false")
 	w.Header().Set("Ostype", "linux")
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = io.WriteString(w, "OK")
 }
 
-func (s *Swarm) info(w http.ResponseWriter, _ *http.Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	respond(w, map[string]any{"Swarm": map[string]any{
-		"NodeAddr": "10.97.0.11", "LocalNodeState": s.swarm.state, "ControlAvailable": s.swarm.manager, "Error": "",
-	}})
+func (m *Manager) version(w http.ResponseWriter, _ *http.Request) {
+	m.swarm.mu.Lock()
+	defer m.swarm.mu.Unlock()
+	respond(w, map[string]any{
+		"Version": "20.10.24", "ApiVersion": fmt.Sprintf("1.%d", m.most), "MinAPIVersion": fmt.Sprintf("1.%d", m.least), "Os": "linux", "Arch": "amd64",
+	})
 }
 
-func (s *Swarm) listServices(w http.ResponseWriter, _ *http.Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// refuses returns how the daemon refuses a version of the API, "" if it speaks it.
+func (m *Manager) refuses(prefix string) string {
+	m.swarm.mu.Lock()
+	defer m.swarm.mu.Unlock()
+	var minor int
+	if _, err := fmt.Sscanf(prefix, "/v1.%d", &minor); err != nil {
+		return ""
+	}
+	switch {
+	case minor < m.least:
+		return fmt.Sprintf("client version 1.%d is too old. Minimum supported API version is 1.%d, please upgrade your client to a newer version", minor, m.least)
+	case minor > m.most:
+		return fmt.Sprintf("client version 1.%d is too new. Maximum supported API version is 1.%d", minor, m.most)
+	}
+	return ""
+}
+
+func (m *Manager) info(w http.ResponseWriter, _ *http.Request) {
+	m.swarm.mu.Lock()
+	defer m.swarm.mu.Unlock()
+	told := map[string]any{"NodeAddr": "10.97.0.11", "LocalNodeState": m.state, "ControlAvailable": m.control, "Error": ""}
+	world := m.world()
+	if n := world.nodes[m.hostname]; n != nil {
+		told["NodeID"] = n.id
+	}
+	if m.control {
+		told["Cluster"] = map[string]any{"ID": world.cluster, "Version": map[string]any{"Index": 10}}
+	}
+	respond(w, map[string]any{"Name": m.hostname, "Swarm": told})
+}
+
+func (m *Manager) listServices(w http.ResponseWriter, _ *http.Request) {
+	m.swarm.mu.Lock()
+	defer m.swarm.mu.Unlock()
 	out := []any{}
-	for _, id := range slices.Sorted(maps.Keys(s.services)) {
-		out = append(out, s.services[id].value())
+	for _, id := range slices.Sorted(maps.Keys(m.world().services)) {
+		out = append(out, m.world().services[id].value())
 	}
 	respond(w, out)
 }
@@ -265,10 +193,10 @@ func (svc *service) value() map[string]any {
 	return out
 }
 
-func (s *Swarm) inspect(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	svc := s.find(chi.URLParam(r, "id"))
+func (m *Manager) inspect(w http.ResponseWriter, r *http.Request) {
+	m.swarm.mu.Lock()
+	defer m.swarm.mu.Unlock()
+	svc := m.world().find(chi.URLParam(r, "id"))
 	if svc == nil {
 		refuse(w, http.StatusNotFound, fmt.Sprintf("service %s not found", chi.URLParam(r, "id")))
 		return
@@ -276,13 +204,15 @@ func (s *Swarm) inspect(w http.ResponseWriter, r *http.Request) {
 	respond(w, svc.value())
 }
 
-func (s *Swarm) update(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	svc := s.find(chi.URLParam(r, "id"))
+func (m *Manager) update(w http.ResponseWriter, r *http.Request) {
+	m.swarm.mu.Lock()
+	defer m.swarm.mu.Unlock()
+	svc := m.world().find(chi.URLParam(r, "id"))
 	body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 	var spec map[string]any
 	switch {
+	case m.past != nil:
+		refuse(w, http.StatusInternalServerError, "rpc error: code = DeadlineExceeded desc = context deadline exceeded")
 	case svc == nil:
 		refuse(w, http.StatusNotFound, fmt.Sprintf("service %s not found", chi.URLParam(r, "id")))
 	case err != nil || json.Unmarshal(body, &spec) != nil:
@@ -292,18 +222,18 @@ func (s *Swarm) update(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Query().Get("registryAuthFrom") == "previous-spec" && svc.previous == nil:
 		refuse(w, http.StatusInternalServerError, "service does not have a previous spec")
 	default:
-		s.updates = append(s.updates, body)
-		s.apply(svc, spec)
+		m.swarm.updates = append(m.swarm.updates, body)
+		m.swarm.apply(svc, spec)
 		respond(w, map[string]any{"Warnings": nil})
 	}
 }
 
-func (s *Swarm) listNodes(w http.ResponseWriter, _ *http.Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (m *Manager) listNodes(w http.ResponseWriter, _ *http.Request) {
+	m.swarm.mu.Lock()
+	defer m.swarm.mu.Unlock()
 	out := []any{}
-	for i, name := range slices.Sorted(maps.Keys(s.nodes)) {
-		n := s.nodes[name]
+	for i, name := range slices.Sorted(maps.Keys(m.world().nodes)) {
+		n := m.world().nodes[name]
 		out = append(out, map[string]any{
 			"ID": n.id, "Version": map[string]any{"Index": n.version},
 			"Spec": map[string]any{"Labels": n.labels, "Role": n.role, "Availability": n.availability},
@@ -317,12 +247,12 @@ func (s *Swarm) listNodes(w http.ResponseWriter, _ *http.Request) {
 	respond(w, out)
 }
 
-func (s *Swarm) listNetworks(w http.ResponseWriter, _ *http.Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (m *Manager) listNetworks(w http.ResponseWriter, _ *http.Request) {
+	m.swarm.mu.Lock()
+	defer m.swarm.mu.Unlock()
 	out := []any{}
-	for _, id := range slices.Sorted(maps.Keys(s.networks)) {
-		out = append(out, map[string]any{"Name": s.networks[id], "Id": id, "Scope": "swarm", "Driver": "overlay"})
+	for _, id := range slices.Sorted(maps.Keys(m.world().networks)) {
+		out = append(out, map[string]any{"Name": m.world().networks[id], "Id": id, "Scope": "swarm", "Driver": "overlay"})
 	}
 	respond(w, out)
 }
@@ -344,30 +274,55 @@ func wanted(r *http.Request, name string) []string {
 	return list
 }
 
-func (s *Swarm) listTasks(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	services, desired := wanted(r, "service"), wanted(r, "desired-state")
-	out := []any{}
-	for _, id := range slices.Sorted(maps.Keys(s.services)) {
-		svc := s.services[id]
-		if len(services) > 0 && !slices.Contains(services, id) && !slices.Contains(services, nameOf(svc.spec)) {
-			continue
-		}
-		for _, t := range svc.tasks {
-			if len(desired) == 0 || slices.Contains(desired, t.Desired) {
-				out = append(out, s.taskValue(svc, t))
+func (m *Manager) listTasks(w http.ResponseWriter, r *http.Request) {
+	m.swarm.mu.Lock()
+	defer m.swarm.mu.Unlock()
+	world, desired := m.world(), wanted(r, "desired-state")
+	services := slices.Sorted(maps.Keys(world.services))
+	if few := wanted(r, "service"); len(few) > 0 {
+		services = nil
+		for _, idOrName := range few {
+			svc := world.find(idOrName)
+			if svc == nil {
+				refuse(w, http.StatusNotFound, fmt.Sprintf("service %s not found", idOrName))
+				return
 			}
+			services = append(services, svc.id)
 		}
 	}
-	respond(w, out)
+	var out []json.RawMessage
+	for _, id := range services {
+		svc := world.services[id]
+		if svc.crashing && m.past == nil {
+			m.swarm.crash(svc)
+		}
+		for i := range svc.tasks {
+			t := &svc.tasks[i]
+			if len(desired) > 0 && !slices.Contains(desired, t.Desired) {
+				continue
+			}
+			if t.encoded == nil || t.encodedOf != svc.version {
+				t.encoded, t.encodedOf = encode(m.taskValue(svc, *t)), svc.version
+			}
+			out = append(out, t.encoded)
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = io.WriteString(w, "[")
+	for i, t := range out {
+		if i > 0 {
+			_, _ = io.WriteString(w, ",")
+		}
+		_, _ = w.Write(t)
+	}
+	_, _ = io.WriteString(w, "]")
 }
 
-func (s *Swarm) taskValue(svc *service, t task) map[string]any {
+func (m *Manager) taskValue(svc *service, t task) map[string]any {
 	attachments := []any{}
 	for _, name := range slices.Sorted(maps.Keys(t.Addresses)) {
 		attachments = append(attachments, map[string]any{
-			"Network":   map[string]any{"ID": s.network(name), "Spec": map[string]any{"Name": name, "Scope": "swarm"}},
+			"Network":   map[string]any{"ID": m.world().networkID(name), "Spec": map[string]any{"Name": name, "Scope": "swarm"}},
 			"Addresses": []string{t.Addresses[name] + "/16"},
 		})
 	}
@@ -383,18 +338,18 @@ func (s *Swarm) taskValue(svc *service, t task) map[string]any {
 	}
 }
 
-func (s *Swarm) events(w http.ResponseWriter, r *http.Request) {
+func (m *Manager) events(w http.ResponseWriter, r *http.Request) {
 	flush := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusOK)
-	s.mu.Lock()
+	m.swarm.mu.Lock()
 	stream := make(chan []byte, 1000)
-	s.streams[stream] = struct{}{}
-	s.mu.Unlock()
+	m.streams[stream] = struct{}{}
+	m.swarm.mu.Unlock()
 	defer func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.streams, stream)
+		m.swarm.mu.Lock()
+		defer m.swarm.mu.Unlock()
+		delete(m.streams, stream)
 	}()
 	if flush.Flush() != nil {
 		return

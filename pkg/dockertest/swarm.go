@@ -7,11 +7,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net"
-	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -48,26 +46,18 @@ type Task struct {
 	Addresses map[string]string
 }
 
-// Swarm is a swarm in memory. Its methods may be called at any time.
+// Swarm is a swarm in memory. Its methods may be called at any time; those of a
+// Manager are about its first one, m1.
 type Swarm struct {
-	t      testing.TB
-	server *httptest.Server
-	addr   string
+	*Manager
+	t testing.TB
 
-	// mu guards the rest, which the test and the server's goroutines share.
+	// mu guards the rest and all managers, which the test and the servers' goroutines share.
 	mu       sync.Mutex
-	index    uint64
 	ids      int
-	now      time.Time
-	services map[string]*service
-	nodes    map[string]*node
-	networks map[string]string
-	calls    map[string]int
-	faults   map[string]chan struct{}
-	answers  map[string]answer
-	hooks    map[string]func()
-	streams  map[chan []byte]struct{}
-	swarm    swarmState
+	prefix   string
+	world    *world
+	managers []*Manager
 	updates  []json.RawMessage
 }
 
@@ -82,6 +72,9 @@ type service struct {
 	given          bool
 	addresses      []string
 	tasks          []task
+	// crashing says that its tasks die again and again, stage how far they are.
+	crashing bool
+	stage    int
 }
 
 type task struct {
@@ -89,6 +82,9 @@ type task struct {
 	id, nodeID string
 	version    uint64
 	created    time.Time
+	// encoded is the task in an answer, of specification encodedOf.
+	encoded   json.RawMessage
+	encodedOf uint64
 }
 
 type node struct {
@@ -97,74 +93,81 @@ type node struct {
 	version                                 uint64
 }
 
-type swarmState struct {
-	state   string
-	manager bool
-}
-
-// answer is what a broken call gets instead of its own.
-type answer struct {
-	status int
-	body   string
-	cut    bool
-}
-
 // New starts a swarm of one manager, m1, that is stopped when the test ends.
 func New(t testing.TB) *Swarm {
 	t.Helper()
-	s := &Swarm{
-		t: t, now: time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC), index: 10,
-		services: map[string]*service{}, nodes: map[string]*node{}, networks: map[string]string{},
-		calls: map[string]int{}, faults: map[string]chan struct{}{}, answers: map[string]answer{}, hooks: map[string]func(){},
-		streams: map[chan []byte]struct{}{}, swarm: swarmState{state: "active", manager: true},
-	}
+	s := &Swarm{t: t, world: newWorld()}
+	s.Manager = s.listen("m1")
+	_, port, _ := strings.Cut(s.addr, ":")
+	s.prefix = port
+	s.world.cluster = s.newID("cluster")
 	s.AddNode("m1", "manager")
-	s.StartAgain()
-	t.Cleanup(s.Stop)
 	return s
 }
 
-// Host is what to give to docker.Connect.
-func (s *Swarm) Host() string { return "tcp://" + s.addr }
-
-// Stop takes the daemon away; the swarm's state stays, as in other managers.
-func (s *Swarm) Stop() {
-	s.Mend()
-	s.CutEvents()
-	if s.server != nil {
-		s.server.CloseClientConnections()
-		s.server.Close()
-		s.server = nil
-	}
-}
-
-// StartAgain brings a stopped daemon back at the same address.
-func (s *Swarm) StartAgain() {
+// AddManager adds a node that is a manager with a daemon of its own.
+func (s *Swarm) AddManager(hostname string) *Manager {
 	s.t.Helper()
-	addr := s.addr
-	if addr == "" {
-		addr = "127.0.0.1:0"
-	}
-	var lc net.ListenConfig
-	ln, err := lc.Listen(s.t.Context(), "tcp", addr)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.addr = ln.Addr().String()
-	s.server = &httptest.Server{Listener: ln, Config: &http.Server{Handler: s.handler(), ReadHeaderTimeout: 5 * time.Second}}
-	s.server.Start()
+	s.AddNode(hostname, "manager")
+	return s.listen(hostname)
 }
 
+// listen starts the daemon of a manager.
+func (s *Swarm) listen(hostname string) *Manager {
+	s.t.Helper()
+	m := newManager(s, hostname)
+	s.mu.Lock()
+	s.managers = append(s.managers, m)
+	s.mu.Unlock()
+	m.StartAgain()
+	s.t.Cleanup(m.Stop)
+	return m
+}
+
+// Backup is the state of a swarm at one moment.
+type Backup struct{ world *world }
+
+// Backup keeps the present state.
+func (s *Swarm) Backup() Backup {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Backup{s.world.clone()}
+}
+
+// Restore brings a state back, as a restored backup does: the index of versions goes back
+// too, and what happened since has never been. Nobody is told.
+func (s *Swarm) Restore(b Backup) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.world = b.world.clone()
+}
+
+// Cluster returns the ID of the cluster.
+func (s *Swarm) Cluster() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.world.cluster
+}
+
+// Index returns the highest version that anything in the swarm has had.
+func (s *Swarm) Index() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.world.index
+}
+
+// newID makes an ID that no other swarm of the test has.
 func (s *Swarm) newID(kind string) string {
 	s.ids++
+	kind += s.prefix
 	return fmt.Sprintf("%s%0*d", kind, 25-len(kind), s.ids)
 }
 
-// tick moves the swarm's clock and its version counter.
+// tick moves the swarm's clock and the one index from which all versions come.
 func (s *Swarm) tick() (time.Time, uint64) {
-	s.now = s.now.Add(time.Second)
-	s.index++
-	return s.now, s.index
+	s.world.now = s.world.now.Add(time.Second)
+	s.world.index++
+	return s.world.now, s.world.index
 }
 
 // AddNode adds a node that is ready and active; role is "manager" or "worker".
@@ -173,7 +176,7 @@ func (s *Swarm) AddNode(hostname, role string) string {
 	defer s.mu.Unlock()
 	_, version := s.tick()
 	n := &node{id: s.newID("node"), hostname: hostname, role: role, state: "ready", availability: "active", version: version}
-	s.nodes[hostname] = n
+	s.world.nodes[hostname] = n
 	s.emit("node", "create", n.id, hostname, nil)
 	return n.id
 }
@@ -192,7 +195,7 @@ func (s *Swarm) changeNode(hostname string, change func(*node)) {
 	s.t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := s.nodes[hostname]
+	n := s.world.nodes[hostname]
 	if n == nil {
 		s.t.Fatalf("no node %s", hostname)
 	}
@@ -205,21 +208,22 @@ func (s *Swarm) changeNode(hostname string, change func(*node)) {
 func (s *Swarm) RemoveNode(hostname string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n := s.nodes[hostname]; n != nil {
-		delete(s.nodes, hostname)
+	if n := s.world.nodes[hostname]; n != nil {
+		delete(s.world.nodes, hostname)
+		s.tick()
 		s.emit("node", "remove", n.id, hostname, nil)
 	}
 }
 
 // network returns the ID of a network, which is made if need be.
 func (s *Swarm) network(name string) string {
-	for id, n := range s.networks {
+	for id, n := range s.world.networks {
 		if n == name {
 			return id
 		}
 	}
 	id := s.newID("net")
-	s.networks[id] = name
+	s.world.networks[id] = name
 	return id
 }
 
@@ -233,7 +237,7 @@ func (s *Swarm) Create(svc Service) string {
 	}
 	now, version := s.tick()
 	made := &service{id: s.newID("svc"), version: version, created: now, updated: now, pending: svc.Pending, addresses: svc.Addresses, spec: s.specOf(svc)}
-	s.services[made.id] = made
+	s.world.services[made.id] = made
 	s.place(made)
 	s.emit("service", "create", made.id, svc.Name, nil)
 	return made.id
@@ -343,7 +347,8 @@ func (s *Swarm) Remove(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	svc := s.must(name)
-	delete(s.services, svc.id)
+	delete(s.world.services, svc.id)
+	s.tick()
 	s.emit("service", "remove", svc.id, name, nil)
 }
 
@@ -373,7 +378,44 @@ func (s *Swarm) Settle(name string) {
 	for i := range svc.tasks {
 		svc.tasks[i].State = "running"
 		_, svc.tasks[i].version = s.tick()
+		svc.tasks[i].encoded = nil
 	}
+}
+
+// CrashLoop makes the tasks of a service die and be replaced from now on, by one step for
+// each list of tasks that asks for them: prepared, starting, running, dead. Nothing tells of it.
+func (s *Swarm) CrashLoop(names ...string) {
+	s.t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range names {
+		s.must(name).crashing = true
+	}
+}
+
+// crash brings the tasks of a service one step further in their loop.
+func (s *Swarm) crash(svc *service) {
+	steps := []struct{ state, desired string }{{"preparing", "ready"}, {"starting", "running"}, {"running", "running"}}
+	step := steps[svc.stage%len(steps)]
+	first := svc.stage%len(steps) == 0
+	svc.stage++
+	var tasks []task
+	for _, t := range svc.tasks {
+		switch {
+		case t.Desired == "shutdown":
+			continue // the engine keeps a few of the dead; one is enough
+		case !first:
+			t.State, t.Desired, t.encoded = step.state, step.desired, nil
+			_, t.version = s.tick()
+			tasks = append(tasks, t)
+		default:
+			dead := t
+			dead.State, dead.Desired, dead.encoded = "failed", "shutdown", nil
+			_, dead.version = s.tick()
+			tasks = append(tasks, dead, s.newTask(svc, Task{Slot: t.Slot, Node: t.Node, State: step.state, Desired: step.desired}))
+		}
+	}
+	svc.given, svc.tasks = true, tasks
 }
 
 // place makes as many tasks as the specification asks for.
@@ -406,23 +448,38 @@ func (s *Swarm) newTask(svc *service, t Task) task {
 		t.Desired = "running"
 	}
 	if t.Node == "" {
-		t.Node = slices.Min(slices.Collect(maps.Keys(s.nodes)))
+		t.Node = slices.Min(slices.Collect(maps.Keys(s.world.nodes)))
 	}
 	if t.Addresses == nil {
 		t.Addresses = map[string]string{}
 		for i, id := range networkIDs(svc.spec) {
-			t.Addresses[s.networks[id]] = fmt.Sprintf("10.%d.%d.%d", i, s.ids/250, s.ids%250+2)
+			t.Addresses[s.world.networks[id]] = fmt.Sprintf("10.%d.%d.%d", i, s.ids/250, s.ids%250+2)
 			if t.Slot <= len(svc.addresses) {
-				t.Addresses[s.networks[id]] = svc.addresses[t.Slot-1]
+				t.Addresses[s.world.networks[id]] = svc.addresses[t.Slot-1]
 			}
 		}
 	}
 	made := task{Task: t, id: s.newID("task")}
-	if n := s.nodes[t.Node]; n != nil {
+	if n := s.world.nodes[t.Node]; n != nil {
 		made.nodeID = n.id
 	}
 	made.created, made.version = s.tick()
 	return made
+}
+
+// emit sends an event to the streams of all managers that hear of it.
+func (s *Swarm) emit(kind, action, id, name string, more map[string]string) {
+	attributes := map[string]string{"name": name}
+	maps.Copy(attributes, more)
+	event := append(encode(map[string]any{
+		"Type": kind, "Action": action, "Actor": map[string]any{"ID": id, "Attributes": attributes},
+		"scope": "swarm", "time": s.world.now.Unix(), "timeNano": s.world.now.UnixNano(),
+	}), '\n')
+	for _, m := range s.managers {
+		if m.past == nil {
+			m.tell(event)
+		}
+	}
 }
 
 // Replicas returns the number of replicas asked for.
@@ -475,17 +532,7 @@ func (s *Swarm) Updates() []json.RawMessage {
 	return slices.Clone(s.updates)
 }
 
-func (s *Swarm) find(idOrName string) *service {
-	if svc := s.services[idOrName]; svc != nil {
-		return svc
-	}
-	for _, svc := range s.services {
-		if nameOf(svc.spec) == idOrName {
-			return svc
-		}
-	}
-	return nil
-}
+func (s *Swarm) find(idOrName string) *service { return s.world.find(idOrName) }
 
 func (s *Swarm) must(name string) *service {
 	s.t.Helper()

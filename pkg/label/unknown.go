@@ -13,14 +13,15 @@ type Unknown struct {
 	Nearest string
 }
 
-// FindUnknown returns the labels under prefix that table does not name, sorted.
-// Labels for which foreign answers true belong to somebody else and are passed over.
-func FindUnknown(prefix string, labels map[string]string, table []Spec, foreign func(name string) bool) []Unknown {
+// FindUnknown returns the first labels under prefix that table does not name, sorted, at
+// most so many, and how many more there are. Labels for which foreign answers true belong
+// to somebody else and are passed over.
+func FindUnknown(prefix string, labels map[string]string, table []Spec, foreign func(name string) bool, most int) (first []Unknown, more int) {
 	known := make(map[string]Spec, len(table))
 	for _, s := range table {
 		known[s.Name] = s
 	}
-	var out []Unknown
+	var names []string
 	for full := range labels {
 		name, ok := strings.CutPrefix(full, prefix)
 		if !ok || (foreign != nil && foreign(name)) {
@@ -33,21 +34,32 @@ func FindUnknown(prefix string, labels map[string]string, table []Spec, foreign 
 		if s, ok := known[base]; ok && s.Indexed && index > 0 {
 			continue
 		}
+		names = append(names, full)
+	}
+	slices.Sort(names)
+	// To look for the nearest name is dear, and a service may have thousands of labels.
+	for _, full := range names[:min(len(names), most)] {
 		u := Unknown{Label: full}
+		base, _ := SplitIndex(strings.TrimPrefix(full, prefix))
 		if near := nearest(base, table); near != "" {
 			u.Nearest = prefix + near
 		}
-		out = append(out, u)
+		first = append(first, u)
 	}
-	slices.SortFunc(out, func(a, b Unknown) int { return strings.Compare(a.Label, b.Label) })
-	return out
+	return first, len(names) - len(first)
 }
+
+// Near reports whether a word may be meant where another is written.
+func Near(written, meant string) bool { return distance(written, meant) < limit(written) }
+
+// limit is the edit distance from which on two words are not near.
+func limit(written string) int { return len(written)/3 + 2 }
 
 // nearest returns the name with the smallest edit distance, if it is small for
 // the length of the word.
 func nearest(name string, table []Spec) string {
 	lower := strings.ToLower(name)
-	best, bestDistance := "", len(name)/3+2
+	best, bestDistance := "", limit(name)
 	for _, s := range table {
 		d := distance(lower, strings.ToLower(s.Name))
 		if d < bestDistance || (d == bestDistance && best != "" && s.Name < best) {

@@ -24,7 +24,7 @@ const (
 	Accepted State = "accepted"
 	// Ignored services did not opt in.
 	Ignored State = "ignored"
-	// Rejected services are published without labels.
+	// Rejected services are published without labels but com.df.notify.
 	Rejected State = "rejected"
 )
 
@@ -39,20 +39,41 @@ type Advice struct {
 // maxWarnings bounds what is said of one service.
 const maxWarnings = 20
 
-// All returns the advice on every service of which there is something to say,
-// sorted by ID. large are the services that brought too much.
-func All(s catalog.Snapshot, large []*catalog.TooLargeError, table []label.Spec) []Advice {
-	tooLarge := map[string]*catalog.TooLargeError{}
-	for _, l := range large {
-		tooLarge[l.Service] = l
-	}
+// Memory is what was said of each service, because most are the same the next time. Its
+// zero value is ready. It belongs to one goroutine.
+type Memory struct {
+	said map[string]remembered
+}
+
+type remembered struct {
+	svc    catalog.Service
+	large  catalog.TooLargeError
+	advice Advice
+	ok     bool
+}
+
+// All returns the advice on every service of which there is something to say, sorted by
+// ID. large are the services that brought too much, by name.
+func (m *Memory) All(s catalog.Snapshot, large map[string]*catalog.TooLargeError, table []label.Spec) []Advice {
+	next := make(map[string]remembered, len(s.Services))
 	var out []Advice
 	for _, id := range slices.Sorted(maps.Keys(s.Services)) {
 		svc := s.Services[id]
-		if a, ok := On(svc, tooLarge[svc.Name], table); ok {
-			out = append(out, a)
+		r := remembered{svc: svc}
+		if l := large[svc.Name]; l != nil {
+			r.large = *l
+		}
+		if old, ok := m.said[id]; ok && old.large == r.large && old.svc.Equal(svc) {
+			r = old
+		} else {
+			r.advice, r.ok = On(svc, large[svc.Name], table)
+		}
+		next[id] = r
+		if r.ok {
+			out = append(out, r.advice)
 		}
 	}
+	m.said = next
 	return out
 }
 
@@ -68,7 +89,7 @@ func On(svc catalog.Service, large *catalog.TooLargeError, table []label.Spec) (
 	switch {
 	case large != nil:
 		a.State, a.Reason = Rejected, large.Error()
-		a.Hint = "Shorten the labels of the service; certificates and long lists belong into secrets or files."
+		a.Hint = "Shorten the labels of the service; certificates and long lists belong into secrets or files. What was last accepted stays in force."
 	case svc.OptedIn():
 	case len(onContainer) > 0 && !hasNotify:
 		a.State, a.Label = Ignored, onContainer[0]
@@ -87,7 +108,8 @@ func On(svc catalog.Service, large *catalog.TooLargeError, table []label.Spec) (
 		a.Reason = (&label.Fault{Label: catalog.Notify, Text: label.Show(text, false), Want: "true"}).Error()
 		a.Hint = optIn(svc.Name)
 	}
-	for _, u := range label.FindUnknown(catalog.Prefix, svc.Labels, table, known.Foreign) {
+	unknown, more := label.FindUnknown(catalog.Prefix, svc.Labels, table, known.Foreign, maxWarnings)
+	for _, u := range unknown {
 		w := fmt.Sprintf("the label %s is not known and has no effect", shorten(u.Label))
 		if u.Nearest != "" {
 			w += ": is " + u.Nearest + " meant?"
@@ -99,8 +121,8 @@ func On(svc catalog.Service, large *catalog.TooLargeError, table []label.Spec) (
 			a.Warnings = append(a.Warnings, fmt.Sprintf("the label %s stands on the container and has no effect there: write it under deploy.labels", shorten(full)))
 		}
 	}
-	if more := len(a.Warnings) - maxWarnings; more > 0 {
-		a.Warnings = append(a.Warnings[:maxWarnings], fmt.Sprintf("and %d more", more))
+	if more += max(len(a.Warnings)-maxWarnings, 0); more > 0 {
+		a.Warnings = append(a.Warnings[:min(len(a.Warnings), maxWarnings)], fmt.Sprintf("and %d more", more))
 	}
 	return a, a.State != Accepted || len(a.Warnings) > 0
 }

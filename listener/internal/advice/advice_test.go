@@ -1,6 +1,8 @@
 package advice
 
 import (
+	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -98,17 +100,40 @@ func TestAllIsBoundedAndSorted(t *testing.T) {
 	for i := range 50 {
 		many["com.df."+strings.Repeat("x", 300+i)] = "secret text"
 	}
-	all := All(catalog.Snapshot{Services: map[string]catalog.Service{
+	var m Memory
+	all := m.All(catalog.Snapshot{Services: map[string]catalog.Service{
 		"b": {ID: "b", Name: "many", Labels: many},
 		"a": {ID: "a", Name: "large", Labels: labels("notify", "true")},
 		"c": {ID: "c", Name: "fine", Labels: labels("notify", "true")},
-	}}, []*catalog.TooLargeError{{Service: "large", Bytes: 99999}}, nil)
+	}}, map[string]*catalog.TooLargeError{"large": {Service: "large", Bytes: 99999}}, nil)
 	if len(all) != 3 || all[0].Service != "large" || all[0].State != Rejected || all[1].Service != "many" {
 		t.Fatalf("%+v", all)
 	}
 	text := strings.Join(all[1].Warnings, "\n")
 	if len(all[1].Warnings) != 21 || all[1].Warnings[20] != "and 31 more" || len(text) > 21*300 || strings.Contains(text, "secret") {
 		t.Errorf("%d warnings of %d bytes:\n%s", len(all[1].Warnings), len(text), text)
+	}
+}
+
+// TestThousandsOfUnknownLabelsAreCheap gives one service as many labels as fit. What was
+// said of them is said again without another look: no label of the table is near then.
+func TestThousandsOfUnknownLabelsAreCheap(t *testing.T) {
+	table, err := known.Table()
+	if err != nil {
+		t.Fatal(err)
+	}
+	many := labels("notify", "true")
+	for i := range 2800 {
+		many[fmt.Sprintf("com.df.servicePath%04d", i)] = "x"
+	}
+	s := catalog.Snapshot{Services: map[string]catalog.Service{"a": {ID: "a", Name: "many", Labels: many}}}
+	var m Memory
+	first := m.All(s, nil, table)
+	if len(first) != 1 || len(first[0].Warnings) != 21 || first[0].Warnings[20] != "and 2780 more" {
+		t.Fatalf("%+v", first)
+	}
+	if again := m.All(s, nil, nil); !reflect.DeepEqual(first, again) {
+		t.Errorf("the second time it is %+v", again)
 	}
 }
 

@@ -61,6 +61,58 @@ func Foreign(name string) bool {
 	return name == "cron" || strings.HasPrefix(name, "cron.") || strings.HasPrefix(name, "letsencrypt.")
 }
 
+// Secrets returns what tells whether the text of a label, named with the prefix, may be
+// a secret: the table says so, or nobody here knows the label and its name looks like
+// it, or like that of a secret label mistyped. It is for one goroutine.
+func Secrets(table []label.Spec) func(full string) bool {
+	const most = 10_000 // names that are remembered
+	specs := index(table)
+	remembered := map[string]bool{}
+	return func(full string) bool {
+		secret, ok := remembered[full]
+		if !ok {
+			secret = isSecret(strings.TrimPrefix(full, catalog.Prefix), specs, table)
+			if len(remembered) >= most {
+				clear(remembered)
+			}
+			remembered[full] = secret
+		}
+		return secret
+	}
+}
+
+func isSecret(name string, specs map[string]label.Spec, table []label.Spec) bool {
+	if spec, ok := find(name, specs); ok {
+		return spec.Secret
+	}
+	base, _ := label.SplitIndex(name)
+	base = strings.ToLower(base)
+	for _, word := range []string{"passw", "secret", "token", "key", "credential", "auth"} {
+		if strings.Contains(base, word) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(table, func(s label.Spec) bool { return s.Secret && label.Near(base, strings.ToLower(s.Name)) })
+}
+
+func index(table []label.Spec) map[string]label.Spec {
+	out := make(map[string]label.Spec, len(table))
+	for _, s := range table {
+		out[s.Name] = s
+	}
+	return out
+}
+
+// find returns the label of a name without prefix.
+func find(name string, specs map[string]label.Spec) (label.Spec, bool) {
+	if spec, ok := specs[name]; ok {
+		return spec, true
+	}
+	base, n := label.SplitIndex(name)
+	spec, ok := specs[base]
+	return spec, ok && spec.Indexed && n > 0
+}
+
 // Hidden stands for a text that is not shown.
 const Hidden = "(hidden)"
 
@@ -68,12 +120,11 @@ const Hidden = "(hidden)"
 // that nobody here knows, are hidden; the mistyped name of a secret label would
 // otherwise disclose it.
 func Show(labels map[string]string, table []label.Spec) map[string]string {
+	specs := index(table)
 	out := make(map[string]string, len(labels))
 	for full, text := range labels {
 		name := strings.TrimPrefix(full, catalog.Prefix)
-		base, _ := label.SplitIndex(name)
-		i := slices.IndexFunc(table, func(s label.Spec) bool { return s.Name == name || s.Indexed && s.Name == base })
-		if i < 0 || table[i].Secret {
+		if spec, ok := find(name, specs); !ok || spec.Secret {
 			text = Hidden
 		}
 		out[full] = text

@@ -20,10 +20,11 @@ const (
 	Quiet = 10 * time.Second
 )
 
-// How long a service counts as moving after it last changed.
 const (
+	// settledAfter is how long a service must be what it should be before it counts as calm.
 	settledAfter = 5 * time.Second
-	patience     = time.Minute
+	// patience is for how long it is looked at often until then.
+	patience = time.Minute
 )
 
 // Tracker remembers when each service last changed. Its zero value is ready. It
@@ -33,22 +34,37 @@ type Tracker struct {
 }
 
 type seen struct {
-	value []byte
-	at    time.Time
+	service, tasks []byte
+	// at is when either last changed.
+	at time.Time
+	// restless is since when it has not been calm, from its last new labels or
+	// number of replicas on.
+	restless time.Time
+	calm     bool
 }
 
-// Next returns how soon to look again. services are those whose tasks matter,
-// value returns the encoded state of a service and its tasks.
-func (t *Tracker) Next(now time.Time, services map[string]catalog.Service, tasks map[string][]catalog.Task, value func(id string) []byte) time.Duration {
+// Value returns the encoded state of a service and of its tasks.
+type Value func(id string) (service, tasks []byte)
+
+// Next returns how soon to look again. services are those whose tasks matter.
+func (t *Tracker) Next(now time.Time, services map[string]catalog.Service, tasks map[string][]catalog.Task, value Value) time.Duration {
 	next := make(map[string]seen, len(services))
 	wait := Quiet
 	for id, svc := range services {
-		s := seen{value: value(id), at: now}
-		if old, ok := t.seen[id]; ok && bytes.Equal(old.value, s.value) {
-			s.at = old.at
+		s := seen{at: now, restless: now}
+		s.service, s.tasks = value(id)
+		if old, ok := t.seen[id]; ok && bytes.Equal(old.service, s.service) {
+			same := bytes.Equal(old.tasks, s.tasks)
+			if same {
+				s.at = old.at
+			}
+			if !old.calm || same {
+				s.restless = old.restless
+			}
 		}
+		s.calm = s.isCalm(now, svc, tasks[id])
 		next[id] = s
-		wait = min(wait, soon(now.Sub(s.at), Settled(svc, tasks[id])))
+		wait = min(wait, s.soon(now, svc, tasks[id]))
 	}
 	t.seen = next
 	return wait
@@ -56,11 +72,12 @@ func (t *Tracker) Next(now time.Time, services map[string]catalog.Service, tasks
 
 // Moving returns the services that are worth a look before the others, sorted by ID:
 // those for which Next would not wait, and those that have changed since.
-func (t *Tracker) Moving(now time.Time, services map[string]catalog.Service, tasks map[string][]catalog.Task, value func(id string) []byte) []string {
+func (t *Tracker) Moving(now time.Time, services map[string]catalog.Service, tasks map[string][]catalog.Task, value Value) []string {
 	var out []string
 	for id, svc := range services {
 		s, ok := t.seen[id]
-		if !ok || soon(now.Sub(s.at), Settled(svc, tasks[id])) < Quiet || !bytes.Equal(s.value, value(id)) {
+		service, own := value(id)
+		if !ok || s.soon(now, svc, tasks[id]) < Quiet || !bytes.Equal(s.service, service) || !bytes.Equal(s.tasks, own) {
 			out = append(out, id)
 		}
 	}
@@ -68,22 +85,35 @@ func (t *Tracker) Moving(now time.Time, services map[string]catalog.Service, tas
 	return out
 }
 
-// soon is how soon to look again at one service that changed so long ago.
-func soon(since time.Duration, settled bool) time.Duration {
-	switch {
-	case since < settledAfter, !settled && since < patience:
-		return Fast
-	case !settled:
-		return Waiting
+func (s seen) isCalm(now time.Time, svc catalog.Service, tasks []catalog.Task) bool {
+	return now.Sub(s.at) >= settledAfter && Settled(svc, tasks)
+}
+
+// soon is how soon to look again. Nobody waits for the next task of a service that
+// has been starting and dying for long, unlike for those of an update.
+func (s seen) soon(now time.Time, svc catalog.Service, tasks []catalog.Task) time.Duration {
+	since := now.Sub(s.restless)
+	if updating(svc) {
+		since = now.Sub(s.at)
 	}
-	return Quiet
+	switch {
+	case s.isCalm(now, svc, tasks):
+		return Quiet
+	case since < patience:
+		return Fast
+	}
+	return Waiting
+}
+
+func updating(svc catalog.Service) bool {
+	return svc.UpdateState == "updating" || svc.UpdateState == "rollback_started"
 }
 
 // Settled reports whether the tasks of a service are what it asks for and no
 // update is under way. A paused update has come to rest.
 func Settled(svc catalog.Service, tasks []catalog.Task) bool {
 	switch {
-	case svc.UpdateState == "updating" || svc.UpdateState == "rollback_started":
+	case updating(svc):
 		return false
 	case svc.Mode == catalog.ReplicatedJob || svc.Mode == catalog.GlobalJob:
 		return true // nobody is led to a job

@@ -46,8 +46,8 @@ func TestNext(t *testing.T) {
 	var tracker Tracker
 	step := func(what string, at time.Duration, want time.Duration, services map[string]catalog.Service, all []catalog.Task) {
 		t.Helper()
-		got := tracker.Next(start.Add(at), services, map[string][]catalog.Task{"web": all}, func(id string) []byte {
-			return fmt.Append(nil, services[id], all)
+		got := tracker.Next(start.Add(at), services, map[string][]catalog.Task{"web": all}, func(id string) ([]byte, []byte) {
+			return fmt.Append(nil, services[id]), fmt.Append(nil, all)
 		})
 		if got != want {
 			t.Errorf("%s: look again in %s, want %s", what, got, want)
@@ -64,8 +64,35 @@ func TestNext(t *testing.T) {
 	step("and is not replaced", 150*time.Second, Fast, two, tasks("running"))
 	step("for more than a minute", 161*time.Second, Waiting, two, tasks("running"))
 	step("for an hour", time.Hour, Waiting, two, tasks("running"))
-	step("and is at last", time.Hour+time.Second, Fast, two, tasks("running", "running"))
+	step("and is at last", time.Hour+time.Second, Waiting, two, tasks("running", "running"))
 	step("quiet again", time.Hour+7*time.Second, Quiet, two, tasks("running", "running"))
 	step("removed", time.Hour+8*time.Second, Quiet, nil, nil)
 	step("there again", time.Hour+9*time.Second, Fast, two, tasks("running", "running"))
+}
+
+// TestACrashLoopIsLookedAtLessOften has a task that dies every five seconds, for two minutes.
+func TestACrashLoopIsLookedAtLessOften(t *testing.T) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	var tracker Tracker
+	looks := func(svc catalog.Service, from, to time.Duration) (n int) {
+		services := map[string]catalog.Service{"web": svc}
+		for at := from; at < to; n++ {
+			states := [][]catalog.Task{tasks("starting"), tasks("running")}[at/(2500*time.Millisecond)%2]
+			at += tracker.Next(start.Add(at), services, map[string][]catalog.Task{"web": states}, func(string) ([]byte, []byte) {
+				return fmt.Append(nil, svc), fmt.Append(nil, states)
+			})
+		}
+		return n
+	}
+	svc := catalog.Service{Mode: catalog.Replicated, Replicas: 1}
+	if n := looks(svc, 0, time.Minute); n != 240 {
+		t.Errorf("%d looks in the first minute, want four a second", n)
+	}
+	if n := looks(svc, time.Minute, 2*time.Minute); n != 60 {
+		t.Errorf("%d looks in the second minute, want one a second", n)
+	}
+	svc.UpdateState = "updating"
+	if n := looks(svc, 2*time.Minute, 3*time.Minute); n != 240 {
+		t.Errorf("%d looks in a minute of an update, want four a second", n)
+	}
 }

@@ -14,12 +14,12 @@ func BenchmarkListPass(b *testing.B) {
 			for i := range n {
 				s := optIn(fmt.Sprint("id", i), fmt.Sprint("shop_service", i))
 				s.Labels["com.df.servicePath"], s.Labels["com.df.port"], s.CreatedAt = fmt.Sprint("/path/", i), "8080", time.Unix(int64(i), 0)
-				w.snapshot.Services[s.ID] = s
+				w.set(s, uint64(i)+1)
 			}
 			for i := 0; b.Loop(); i++ {
 				s := w.snapshot.Services["id0"]
 				s.Replicas = uint64(i)
-				w.snapshot.Services["id0"] = s
+				w.set(s, uint64(i)+5000)
 				if err := p.ListPass(b.Context()); err != nil {
 					b.Fatal(err)
 				}

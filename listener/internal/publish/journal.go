@@ -16,15 +16,26 @@ import (
 // for a stream to tail is not what anything depends on.
 const maxEvents = 1000
 
-// Event says that one service of the catalog changed.
+// Event says that one service or node of the catalog changed.
 type Event struct {
 	// Kind is "created", "changed" or "removed".
 	Kind      string `json:"kind"`
-	ServiceID string `json:"serviceId"`
-	Service   string `json:"service"`
+	ServiceID string `json:"serviceId,omitempty"`
+	Service   string `json:"service,omitempty"`
+	NodeID    string `json:"nodeId,omitempty"`
+	// Node is the node's hostname.
+	Node string `json:"node,omitempty"`
 
 	// mark is the same for whoever else tells of the same change.
 	mark string
+}
+
+// subject is where it is told in the stream.
+func (e Event) subject() string {
+	if e.NodeID != "" {
+		return "listener.node." + bus.Token(e.NodeID)
+	}
+	return "listener.service." + bus.Token(e.ServiceID)
 }
 
 // journal keeps events until they are told.
@@ -36,21 +47,18 @@ type journal struct {
 	dropped int
 }
 
-// note takes the services of a change; have is what was there before, versions
-// are Swarm's by key.
+// note takes the services and nodes of a change that landed; have is what was there
+// before, versions are Swarm's by key.
 func (j *journal) note(have catalog.Entries, changes catalog.Changes, versions map[string]uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	add := func(kind, key string, value []byte) {
-		id, ok := strings.CutPrefix(key, catalog.ServiceKey(""))
+		e, ok := eventOf(key, value)
 		if !ok {
 			return
 		}
-		var svc catalog.Service
-		if err := json.Unmarshal(value, &svc); err != nil {
-			svc = catalog.Service{} // the entry that is replaced was broken: its name is not known
-		}
-		j.waiting = append(j.waiting, Event{Kind: kind, ServiceID: id, Service: svc.Name, mark: fmt.Sprintf("%s.%s.%d", kind, id, versions[key])})
+		e.Kind, e.mark = kind, fmt.Sprintf("%s.%s.%d", kind, key, versions[key])
+		j.waiting = append(j.waiting, e)
 	}
 	for _, e := range changes.Put {
 		kind := "created"
@@ -66,6 +74,23 @@ func (j *journal) note(have catalog.Entries, changes catalog.Changes, versions m
 		j.waiting = j.waiting[more:]
 		j.dropped += more
 	}
+}
+
+// eventOf returns an event about the service or node of an entry, false for other entries.
+// The name of one whose entry is broken is not known.
+func eventOf(key string, value []byte) (Event, bool) {
+	kind, id, _ := strings.Cut(key, ".")
+	var names struct{ Name, Hostname string }
+	if err := json.Unmarshal(value, &names); err != nil {
+		names.Name, names.Hostname = "", ""
+	}
+	switch kind {
+	case "service":
+		return Event{ServiceID: id, Service: names.Name}, true
+	case "node":
+		return Event{NodeID: id, Node: names.Hostname}, true
+	}
+	return Event{}, false
 }
 
 // next returns the oldest event, if there is one.
@@ -117,7 +142,7 @@ func (p *Publisher) EventPass(ctx context.Context, to Stream) error {
 			return err
 		}
 		limited, cancel := context.WithTimeout(ctx, writeTimeout)
-		err = to.Publish(limited, bus.EventsStream, "listener.service."+bus.Token(e.ServiceID), value, bus.WithID(e.mark))
+		err = to.Publish(limited, bus.EventsStream, e.subject(), value, bus.WithID(e.mark))
 		cancel()
 		if err != nil {
 			return fmt.Errorf("event: %w", err)

@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -18,41 +19,44 @@ import (
 	"github.com/wagglehq/waggle/pkg/reconcile"
 )
 
-// world is a swarm to list and a bucket to write, in memory: what is wanted here
-// is control over when each of them fails.
-type world struct {
-	snapshot          catalog.Snapshot
-	tasks             map[string][]catalog.Task
-	listErr, writeErr error
-	listing           func()
-
-	bucket   catalog.Entries
-	isSynced bool
-	writes   []string
-	told     []string
-	tellErr  error
+// swarm is what a listener lists, in memory: what is wanted here is control over when
+// it fails.
+type swarm struct {
+	snapshot catalog.Snapshot
+	versions map[string]uint64
+	cluster  string
+	tasks    map[string][]catalog.Task
+	listErr  error
+	listing  func()
+	looking  func()
+	lists    int
 	looked   []time.Duration
 	// few are the services looked at alone, those of one look in one text.
 	few   []string
 	start time.Time
 }
 
-func (w *world) List(context.Context) (catalog.Listing, error) {
+func (w *swarm) List(context.Context) (catalog.Listing, error) {
+	w.lists++
+	listing := catalog.Listing{Snapshot: w.snapshot, Versions: maps.Clone(w.versions), Cluster: w.cluster}
 	if w.listing != nil {
 		w.listing()
 	}
 	if w.listErr != nil {
 		return catalog.Listing{}, w.listErr
 	}
-	return catalog.Listing{Snapshot: w.snapshot}, nil
+	return listing, nil
 }
 
-func (w *world) Tasks(context.Context) (map[string][]catalog.Task, error) {
+func (w *swarm) Tasks(context.Context) (map[string][]catalog.Task, error) {
 	w.looked = append(w.looked, time.Since(w.start))
+	if w.looking != nil {
+		w.looking()
+	}
 	return w.tasks, w.listErr
 }
 
-func (w *world) TasksOf(_ context.Context, ids ...string) (map[string][]catalog.Task, error) {
+func (w *swarm) TasksOf(_ context.Context, ids ...string) (map[string][]catalog.Task, error) {
 	w.looked, w.few = append(w.looked, time.Since(w.start)), append(w.few, strings.Join(ids, " "))
 	out := map[string][]catalog.Task{}
 	for _, id := range ids {
@@ -64,60 +68,138 @@ func (w *world) TasksOf(_ context.Context, ids ...string) (map[string][]catalog.
 	return out, w.listErr
 }
 
-func (w *world) Service(_ context.Context, id string) (catalog.Service, uint64, error) {
+func (w *swarm) Service(_ context.Context, id string) (catalog.Service, uint64, error) {
 	svc, ok := w.snapshot.Services[id]
 	if !ok {
 		return svc, 0, errors.New("no such service")
 	}
-	return svc, 7, w.listErr
+	return svc, w.versions[catalog.ServiceKey(id)], w.listErr
 }
 
-func (w *world) State() (catalog.Entries, catalog.Revision, bool) {
-	return maps.Clone(w.bucket), catalog.Revision{}, w.isSynced
+// set puts a service in, with its version.
+func (w *swarm) set(svc catalog.Service, version uint64) {
+	w.snapshot.Services = maps.Clone(w.snapshot.Services)
+	w.snapshot.Services[svc.ID] = svc
+	w.versions[catalog.ServiceKey(svc.ID)] = version
+	if _, ok := w.tasks[svc.ID]; !ok {
+		w.tasks[svc.ID] = []catalog.Task{{ID: "t" + svc.ID, State: "running", Desired: "running"}}
+	}
 }
 
-func (w *world) Write(_ context.Context, want catalog.Entries, _ map[string]uint64) (catalog.Changes, error) {
-	if w.writeErr != nil {
-		return catalog.Changes{}, w.writeErr
-	}
-	changes := catalog.Diff(w.bucket, want)
-	for _, e := range changes.Put {
-		w.writes = append(w.writes, "put "+e.Key)
-	}
-	for _, key := range changes.Delete {
-		w.writes = append(w.writes, "delete "+key)
-	}
-	w.bucket = maps.Clone(want)
-	return changes, nil
+func (w *swarm) remove(id string) {
+	w.snapshot.Services = maps.Clone(w.snapshot.Services)
+	delete(w.snapshot.Services, id)
+	delete(w.versions, catalog.ServiceKey(id))
 }
 
-func (w *world) Publish(_ context.Context, stream, tokens string, value []byte, _ ...bus.PutOption) error {
-	if w.tellErr == nil {
-		w.told = append(w.told, strings.Join([]string{stream, tokens, string(value)}, " "))
-	}
-	return w.tellErr
+// past returns a swarm that goes on being what this one is at this moment.
+func (w *swarm) past() *swarm {
+	return &swarm{snapshot: w.snapshot, versions: maps.Clone(w.versions), cluster: w.cluster, tasks: maps.Clone(w.tasks), start: w.start}
 }
 
-func (w *world) wrote(t *testing.T, want ...string) {
+// bucket is what listeners write, by compare and set.
+type bucket struct {
+	bucket   catalog.Entries
+	list     catalog.List
+	indexes  map[string]uint64
+	sequence uint64
+	isSynced bool
+	writes   []string
+	writeErr error
+	// lands is how many entries of a write land before it fails; all if it is negative.
+	lands   int
+	refused map[string]error
+	told    []string
+	tellErr error
+}
+
+func newBucket() *bucket {
+	return &bucket{bucket: catalog.Entries{}, indexes: map[string]uint64{}, isSynced: true}
+}
+
+func (b *bucket) Seen() (bus.Seen, bool) {
+	return bus.Seen{
+		Entries: maps.Clone(b.bucket), List: b.list, Indexes: maps.Clone(b.indexes), Revision: catalog.Revision{Epoch: "e", Sequence: b.sequence},
+	}, b.isSynced
+}
+
+func (b *bucket) Write(_ context.Context, seen bus.Seen, plan bus.Plan) (bus.Written, error) {
+	done := bus.Written{Refused: map[string]error{}}
+	fits := func(key string) bool {
+		now, there := b.bucket[key]
+		was, wasThere := seen.Entries[key]
+		return there == wasThere && bytes.Equal(now, was)
+	}
+	full := func() bool { return b.writeErr != nil && len(done.Changes.Put)+len(done.Changes.Delete) >= b.lands }
+	for _, e := range plan.Put {
+		switch {
+		case full():
+			return done, b.writeErr
+		case !fits(e.Key):
+			return done, bus.ErrConflict
+		case b.refused[e.Key] != nil:
+			done.Refused[e.Key] = b.refused[e.Key]
+			continue
+		}
+		b.sequence++
+		b.bucket[e.Key], b.indexes[e.Key] = e.Value, plan.Indexes[e.Key]
+		b.writes = append(b.writes, "put "+e.Key)
+		done.Changes.Put = append(done.Changes.Put, e)
+	}
+	for _, key := range plan.Delete {
+		switch {
+		case full():
+			return done, b.writeErr
+		case !fits(key):
+			return done, bus.ErrConflict
+		}
+		b.sequence++
+		delete(b.bucket, key)
+		delete(b.indexes, key)
+		b.writes = append(b.writes, "delete "+key)
+		done.Changes.Delete = append(done.Changes.Delete, key)
+	}
+	if plan.List != nil {
+		b.list = *plan.List
+	}
+	return done, nil
+}
+
+func (b *bucket) Publish(_ context.Context, stream, tokens string, value []byte, _ ...bus.PutOption) error {
+	if b.tellErr == nil {
+		b.told = append(b.told, strings.Join([]string{stream, tokens, string(value)}, " "))
+	}
+	return b.tellErr
+}
+
+func (b *bucket) wrote(t *testing.T, want ...string) {
 	t.Helper()
-	if !slices.Equal(w.writes, want) {
-		t.Errorf("wrote %v, want %v", w.writes, want)
+	if !slices.Equal(b.writes, want) {
+		t.Errorf("wrote %v, want %v", b.writes, want)
 	}
-	w.writes = nil
+	b.writes = nil
+}
+
+// house is a swarm and a bucket.
+type house struct {
+	*swarm
+	*bucket
 }
 
 func optIn(id, name string) catalog.Service {
 	return catalog.Service{ID: id, Name: name, Mode: catalog.Replicated, Replicas: 1, Labels: map[string]string{"com.df.notify": "true"}}
 }
 
-func newWorld(services ...catalog.Service) (*world, *Publisher, *int) {
-	w := &world{
-		snapshot: catalog.Snapshot{Services: map[string]catalog.Service{}, Nodes: map[string]catalog.Node{"n": {ID: "n"}}},
-		bucket:   catalog.Entries{}, isSynced: true, tasks: map[string][]catalog.Task{}, start: time.Now(),
+func newWorld(services ...catalog.Service) (*house, *Publisher, *int) {
+	w := &house{
+		swarm: &swarm{
+			snapshot: catalog.Snapshot{Services: map[string]catalog.Service{}, Nodes: map[string]catalog.Node{"n": {ID: "n", Hostname: "n1"}}},
+			versions: map[string]uint64{"node.n": 1}, tasks: map[string][]catalog.Task{}, start: time.Now(),
+		},
+		bucket: newBucket(),
 	}
-	for _, s := range services {
-		w.snapshot.Services[s.ID] = s
-		w.tasks[s.ID] = []catalog.Task{{ID: "t" + s.ID, State: "running", Desired: "running"}}
+	for i, s := range services {
+		w.set(s, uint64(i)+2)
 	}
 	changed := new(int)
 	return w, New(Options{Swarm: w, Catalog: w, Changed: func() { *changed++ }, Now: time.Now, Log: slog.New(slog.DiscardHandler)}), changed
@@ -131,19 +213,18 @@ func TestHintsPublishWhatIsKnownAndNothingElse(t *testing.T) {
 	w.wrote(t, "put node.n", "put service.a", "put service.b")
 	relabelled := optIn("a", "web")
 	relabelled.Labels["com.df.servicePath"] = "/new"
-	w.snapshot.Services["a"] = relabelled
+	w.set(relabelled, 4)
 	p.Hint(t.Context(), "a")
 	w.wrote(t, "put service.a")
 	if *changed != 2 {
 		t.Errorf("told of a change %d times, want 2: the first list and the hint", *changed)
 	}
 	p.Hint(t.Context(), "a")
-	w.snapshot.Services["c"] = optIn("c", "new")
+	w.set(optIn("c", "new"), 5)
 	p.Hint(t.Context(), "c")
-	delete(w.snapshot.Services, "b")
+	w.remove("b")
 	p.Hint(t.Context(), "b")
-	relabelled = optIn("a", "web")
-	w.snapshot.Services["a"] = relabelled
+	w.set(optIn("a", "web"), 6)
 	w.listErr = errors.New("the daemon does not answer")
 	p.Hint(t.Context(), "a")
 	w.wrote(t)
@@ -197,7 +278,7 @@ func TestPasses(t *testing.T) {
 		}
 	}
 	w.wrote(t)
-	if got := p.View(); got.Failure != "no leader" || len(got.Snapshot.Services) != 2 {
+	if got := p.State(); got.Failure != "no leader" || got.Since.IsZero() {
 		t.Errorf("during a failure: %+v", got)
 	}
 	w.listErr = nil
@@ -205,18 +286,19 @@ func TestPasses(t *testing.T) {
 	w.tasks["a"] = nil
 	look()
 	w.wrote(t, "put tasks.a")
-	if got := string(w.bucket["tasks.a"]); got != "[]" {
+	if got := string(w.bucket.bucket["tasks.a"]); got != `{"tasks":[],"total":0}` {
 		t.Errorf("no tasks are %s", got)
 	}
 	a := w.snapshot.Services["a"]
 	a.Labels = map[string]string{"com.df.notify": "false"}
-	w.snapshot.Services = map[string]catalog.Service{"a": a, "b": w.snapshot.Services["b"]}
+	w.set(a, 9)
 	list()
 	w.wrote(t, "put service.a", "delete tasks.a")
-	w.snapshot.Services = map[string]catalog.Service{"b": w.snapshot.Services["b"]}
+	w.remove("a")
+	w.versions["service.b"] = 10
 	list()
 	w.wrote(t, "delete service.a")
-	if got := p.View(); got.Failure != "" || got.Hash == "" {
+	if got := p.State(); got.Failure != "" || !got.Since.IsZero() || p.Hash() == "" {
 		t.Errorf("afterwards: %+v", got)
 	}
 }
@@ -229,7 +311,8 @@ func TestTasksSurviveARestart(t *testing.T) {
 		}
 	}
 	w.writes = nil
-	delete(w.snapshot.Services, "b")
+	w.remove("b")
+	w.versions["service.a"] = 9
 	after := New(before.o)
 	if err := after.ListPass(t.Context()); err != nil {
 		t.Fatal(err)
@@ -240,14 +323,14 @@ func TestTasksSurviveARestart(t *testing.T) {
 func TestAWriteThatFailedIsMadeUpFor(t *testing.T) {
 	w, p, changed := newWorld(optIn("a", "web"))
 	w.isSynced = false
-	if err := p.ListPass(t.Context()); err != nil || p.View().Failure == "" {
-		t.Errorf("error %v and failure %q before the bucket is known", err, p.View().Failure)
+	if err := p.ListPass(t.Context()); err != nil || p.State().Failure == "" {
+		t.Errorf("error %v and failure %q before the bucket is known", err, p.State().Failure)
 	}
 	w.isSynced, w.writeErr = true, errors.New("bus away")
 	if err := p.ListPass(t.Context()); !errors.Is(err, w.writeErr) {
 		t.Errorf("error %v", err)
 	}
-	if _, ok := p.Statuses(); ok || *changed > 0 || !p.View().Listed.IsZero() {
+	if _, ok := p.Statuses(); ok || *changed > 0 || !p.State().Listed.IsZero() {
 		t.Error("something counts as listed that is not on the bus")
 	}
 	w.writeErr = nil
@@ -292,9 +375,10 @@ func TestEventsAreToldOnce(t *testing.T) {
 	w.tellErr = nil
 	svc := w.snapshot.Services["a"]
 	svc.Replicas = 2
-	w.snapshot.Services["a"] = svc
+	w.set(svc, 3)
 	list()
-	delete(w.snapshot.Services, "a")
+	w.set(optIn("b", "api"), 4)
+	w.remove("a")
 	list()
 	for range 2 {
 		if err := p.EventPass(t.Context(), w); err != nil {
@@ -302,8 +386,10 @@ func TestEventsAreToldOnce(t *testing.T) {
 		}
 	}
 	want := []string{
+		`waggle_events listener.node.n {"kind":"created","nodeId":"n","node":"n1"}`,
 		`waggle_events listener.service.a {"kind":"created","serviceId":"a","service":"web"}`,
 		`waggle_events listener.service.a {"kind":"changed","serviceId":"a","service":"web"}`,
+		`waggle_events listener.service.b {"kind":"created","serviceId":"b","service":"api"}`,
 		`waggle_events listener.service.a {"kind":"removed","serviceId":"a","service":"web"}`,
 	}
 	if !slices.Equal(w.told, want) {
@@ -314,7 +400,7 @@ func TestEventsAreToldOnce(t *testing.T) {
 func TestEventsThatWaitAreBounded(t *testing.T) {
 	j := journal{limit: 2}
 	for _, id := range []string{"a", "b", "c"} {
-		j.note(nil, catalog.Changes{Put: []catalog.Entry{{Key: "service." + id, Value: []byte(`{}`)}, {Key: "node.n"}}}, nil)
+		j.note(nil, catalog.Changes{Put: []catalog.Entry{{Key: "service." + id, Value: []byte(`{}`)}, {Key: "tasks.n"}}}, nil)
 	}
 	if first, _ := j.next(); first.ServiceID != "b" || len(j.waiting) != 2 || j.lost() != 1 || j.lost() != 0 {
 		t.Errorf("%+v", j.waiting)
@@ -338,12 +424,16 @@ func TestStatuses(t *testing.T) {
 	}
 	var published catalog.Service
 	b := catalog.NewBuilder()
-	if err := b.Put("service.b", w.bucket["service.b"]); err != nil {
+	if err := b.Put("service.b", w.bucket.bucket["service.b"], 1); err != nil {
 		t.Fatal(err)
 	}
 	published = b.Snapshot(0).Services["b"]
-	if want := (catalog.Service{ID: "b", Name: "big", Mode: catalog.Replicated, Replicas: 1}); !reflect.DeepEqual(published, want) {
-		t.Errorf("published %+v, want its name without labels", published)
+	if published.Oversize < catalog.MaxValue {
+		t.Errorf("it is said to take %d bytes", published.Oversize)
+	}
+	published.Oversize = 0
+	if want := optIn("b", "big"); !reflect.DeepEqual(published, want) {
+		t.Errorf("published %+v, want it without labels, and still opted in", published)
 	}
 }
 
@@ -379,7 +469,7 @@ func TestAFewThatMoveAreLookedAtAlone(t *testing.T) {
 		// One is scaled up: its labels stay, its number of replicas changes.
 		web := w.snapshot.Services["1"]
 		web.Replicas = 2
-		w.snapshot.Services["1"] = web
+		w.set(web, 9)
 		if err := p.ListPass(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -397,8 +487,7 @@ func TestAFewThatMoveAreLookedAtAlone(t *testing.T) {
 
 		// A service that has come is looked at, and one that has gone costs nothing but a
 		// look at all.
-		w.snapshot.Services = maps.Clone(w.snapshot.Services)
-		w.snapshot.Services["4"] = optIn("4", "new")
+		w.set(optIn("4", "new"), 10)
 		w.tasks["4"] = []catalog.Task{{ID: "t4", State: "starting", Desired: "running"}}
 		if err := p.ListPass(t.Context()); err != nil {
 			t.Fatal(err)
@@ -407,17 +496,17 @@ func TestAFewThatMoveAreLookedAtAlone(t *testing.T) {
 		passes(1)
 		want("a new one", 1, "1 2 4")
 		w.wrote(t, "put tasks.4")
-		w.snapshot.Services = maps.Clone(w.snapshot.Services)
-		delete(w.snapshot.Services, "4") // which no list has told yet
+		w.remove("4") // which no list has told yet
 		passes(1)
 		want("one has gone", 2, "1 2 4")
 
+		w.versions["service.1"] = 11
 		if err := p.ListPass(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		passes(1)
 		want("the first two still move", 1, "1 2")
-		w.snapshot.Nodes = map[string]catalog.Node{"n": {ID: "n", State: "down"}}
+		w.snapshot.Nodes, w.versions["node.n"] = map[string]catalog.Node{"n": {ID: "n", State: "down"}}, 12
 		if err := p.ListPass(t.Context()); err != nil {
 			t.Fatal(err)
 		}

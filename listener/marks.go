@@ -1,0 +1,29 @@
+package listener
+
+import (
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+)
+
+// markKey derives from the listener's secret the key of all marks and hashes that are
+// published of texts that are not. All listeners of one bus have the same.
+func markKey(secret string) ([]byte, error) {
+	key, err := hkdf.Key(sha256.New, []byte(secret), nil, "waggle catalog marks", 32)
+	if err != nil {
+		return nil, fmt.Errorf("key of marks: %w", err)
+	}
+	return key, nil
+}
+
+// marker returns what makes the mark of a text: it tells that the text changed, and
+// nothing else to whoever does not have the key.
+func marker(key []byte) func(text string) string {
+	return func(text string) string {
+		h := hmac.New(sha256.New, key)
+		_, _ = h.Write([]byte(text))
+		return hex.EncodeToString(h.Sum(nil)[:16])
+	}
+}
