@@ -136,7 +136,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 
 	var passes, says *reconcile.Loop
 	poke := func() { passes.Poke() }
-	snapshots, accepted, statuses := b.Catalog(poke), b.Accepted(poke), b.Statuses(poke)
+	snapshots, accepted, statuses := b.Catalog(poke), b.Accepted(poke), b.Statuses(c.Instance, poke)
 	work, err := loop.New(loop.Options{
 		Catalog: snapshots, Accepted: accepted, Statuses: statuses, Prometheus: prom,
 		Settings:     scrape.Settings{Networks: list(c.Network), Interval: c.ScrapeInterval, Timeout: c.timeout()},

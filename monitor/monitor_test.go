@@ -113,7 +113,11 @@ func (s *stage) publish() {
 		s.t.Fatal(err, large)
 	}
 	bustest.Eventually(s.t, "the swarm is published", func() error {
-		_, err := s.writer.Write(s.t.Context(), entries, nil)
+		seen, ok := s.writer.Seen()
+		if !ok {
+			return bus.ErrNotSynced
+		}
+		_, err := s.writer.Write(s.t.Context(), seen, seen.Plan(entries))
 		return err
 	})
 }

@@ -62,8 +62,8 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		Binary: c.HAProxy, Dir: settings.Dir, Worker: worker, Master: runtime.NewMaster(c.masterSocket()),
 		Log: sh.Log, Registry: sh.Registry,
 	})
-	catalog, accepted := b.Catalog(pokeRoutes), b.Accepted(pokeRoutes)
-	statuses := b.Statuses(func() { report.Poke() })
+	catalog, accepted := b.CatalogWithSecrets(pokeRoutes), b.Accepted(pokeRoutes)
+	statuses := b.Statuses(c.instance(), func() { report.Poke() })
 	extra, err := manualServices(c, b, sh, pokeRoutes)
 	if err != nil {
 		return err

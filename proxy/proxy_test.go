@@ -191,7 +191,11 @@ func (h *house) publish() {
 		h.t.Fatal(err)
 	}
 	bustest.Eventually(h.t, "the catalog is written", func() error {
-		_, err := h.writer.Write(h.t.Context(), e, nil)
+		seen, ok := h.writer.Seen()
+		if !ok {
+			return bus.ErrNotSynced
+		}
+		_, err := h.writer.Write(h.t.Context(), seen, seen.Plan(e))
 		return err
 	})
 }
@@ -204,8 +208,8 @@ func (h *house) prepareAgain() {
 	b := h.bus.Connect("listener")
 	bustest.Eventually(h.t, "the buckets are made anew", func() error { return b.Prepare(h.t.Context(), 1) })
 	bustest.Eventually(h.t, "the listener sees that they are empty", func() error {
-		if entries, _, ok := h.writer.State(); !ok || len(entries) > 0 {
-			return fmt.Errorf("%d entries", len(entries))
+		if seen, ok := h.writer.Seen(); !ok || len(seen.Entries) > 0 {
+			return fmt.Errorf("%d entries", len(seen.Entries))
 		}
 		return nil
 	})

@@ -150,7 +150,7 @@ func run(ctx context.Context, c Config, sh app.Shell, sw engine.Swarm) error {
 	due := time.AfterFunc(time.Hour, poke)
 	defer due.Stop()
 	services := b.Catalog(poke)
-	statuses, accepted := b.Statuses(poke), b.Accepted(poke)
+	statuses, accepted := b.Statuses(c.Instance, poke), b.Accepted(poke)
 	signals := store.New(b, c.SignalTTL, poke)
 	e := engine.New(engine.Options{
 		Bus: b, Catalog: services, Statuses: statuses, Accepted: accepted, Store: signals, Swarm: sw, Notify: notifier.Tell, Poke: poke,

@@ -115,9 +115,13 @@ func (s *swarm) write(ctx context.Context) (catalog.Revision, error) {
 		return catalog.Revision{}, err
 	}
 	err = poll(ctx, stepLimit, func(ctx context.Context) error {
-		_, err := s.writer.Write(ctx, entries, nil)
+		seen, ok := s.writer.Seen()
+		if !ok {
+			return bus.ErrNotSynced
+		}
+		_, err := s.writer.Write(ctx, seen, seen.Plan(entries))
 		return err
 	})
-	_, revision, _ := s.writer.State()
-	return revision, err
+	seen, _ := s.writer.Seen()
+	return seen.Revision, err
 }

@@ -165,7 +165,11 @@ func publish(t *testing.T, w *bus.CatalogWriter, s catalog.Snapshot) {
 		t.Fatal(err)
 	}
 	bustest.Eventually(t, "the catalog is written", func() error {
-		_, err := w.Write(t.Context(), entries, nil)
+		seen, ok := w.Seen()
+		if !ok {
+			return bus.ErrNotSynced
+		}
+		_, err := w.Write(t.Context(), seen, seen.Plan(entries))
 		return err
 	})
 }

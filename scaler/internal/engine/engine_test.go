@@ -85,7 +85,7 @@ func (s *scene) start(name string, change ...func(*engine.Options)) *instance {
 	s.t.Helper()
 	b := s.bus.Connect("scaler")
 	i := &instance{s: s, Store: store.New(b, ttl, func() {}), catalog: b.Catalog(func() {}), accepted: b.Accepted(func() {})}
-	statuses := b.Statuses(func() {})
+	statuses := b.Statuses(name, func() {})
 	o := engine.Options{
 		Bus: b, Catalog: i.catalog, Statuses: statuses, Accepted: i.accepted, Store: i.Store, Swarm: s.swarm, Poke: func() {},
 		Notify:   func(d decide.Decision) { i.told = append(i.told, d) },
@@ -575,7 +575,7 @@ func TestStatuses(t *testing.T) {
 	b := s.bus.Connect("proxy").Bucket(bus.StatusBucket)
 	bustest.Eventually(t, "the statuses are there", func() error {
 		i.pass()
-		_, _, err := b.Get(t.Context(), "scaler.id-good")
+		_, _, err := b.Get(t.Context(), bus.StatusKey("scaler", "a", "id-good"))
 		return err
 	})
 	for name, want := range map[string]catalog.Status{
@@ -583,7 +583,7 @@ func TestStatuses(t *testing.T) {
 		"bad":   {State: catalog.StateRejected, Label: "com.df.scaleUpBy", Hint: "want a whole number from 1 to 10000", Reason: `com.df.scaleUpBy="-1": want a whole number from 1 to 10000`},
 		"small": {State: catalog.StateDegraded, Reason: "asks for 1 replicas, below scaleMin 2", Hint: "the next request up raises it to scaleMin; nothing does so without a request"},
 	} {
-		data, _, err := b.Get(t.Context(), "scaler.id-"+name)
+		data, _, err := b.Get(t.Context(), bus.StatusKey("scaler", "a", "id-"+name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -591,12 +591,16 @@ func TestStatuses(t *testing.T) {
 		if err := json.Unmarshal(data, &got); err != nil {
 			t.Fatal(err)
 		}
-		want.Component, want.Service, want.ServiceID = "scaler", name, "id-"+name
+		if got.Revision.Sequence == 0 || got.Since.IsZero() {
+			t.Errorf("%s: judged was %+v, since %s", name, got.Revision, got.Since)
+		}
+		want.Component, want.Instance, want.Service, want.ServiceID = "scaler", "a", name, "id-"+name
+		want.Revision, want.Since = got.Revision, got.Since
 		if fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("%s: got %+v\nwant %+v", name, got, want)
 		}
 	}
-	if _, _, err := b.Get(t.Context(), "scaler.id-other"); !errors.Is(err, bus.ErrNotFound) {
+	if _, _, err := b.Get(t.Context(), bus.StatusKey("scaler", "a", "id-other")); !errors.Is(err, bus.ErrNotFound) {
 		t.Errorf("a service that asks for nothing has no status: %v", err)
 	}
 	if hash, desired, rejected := i.Policies(); hash == "" || desired != 2 || rejected != 1 {

@@ -203,7 +203,11 @@ func (l *Listener) Publish() {
 		if err != nil {
 			return err
 		}
-		_, err = l.writer.Write(l.t.Context(), entries, nil)
+		seen, ok := l.writer.Seen()
+		if !ok {
+			return bus.ErrNotSynced
+		}
+		_, err = l.writer.Write(l.t.Context(), seen, seen.Plan(entries))
 		return err
 	})
 }

@@ -245,7 +245,11 @@ func (w *waggle) write(ctx context.Context) error {
 		return err
 	}
 	return lab.Poll(ctx, "the catalog to be written", func() error {
-		_, err := w.writer.Write(ctx, entries, nil)
+		seen, ok := w.writer.Seen()
+		if !ok {
+			return bus.ErrNotSynced
+		}
+		_, err := w.writer.Write(ctx, seen, seen.Plan(entries))
 		return err
 	})
 }
