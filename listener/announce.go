@@ -13,16 +13,22 @@ import (
 // announceEvery is how often an instance says that it is there.
 const announceEvery = 10 * time.Second
 
-// announce says so as soon as a complete catalog is on the bus, and then regularly.
-func announce(b *bus.Bus, p *publish.Publisher, reader *bus.Catalog, instance, version string) func(context.Context) error {
+// announce says so as soon as a complete catalog is on the bus, and then regularly; said is
+// called when it was said.
+func announce(b *bus.Bus, p *publish.Publisher, reader *bus.Catalog, self catalog.Instance, said func()) func(context.Context) error {
 	return func(ctx context.Context) error {
 		snapshot, ok := reader.Snapshot()
 		if !ok {
-			return nil // the first list pokes
+			return nil // the reader pokes
 		}
 		ctx, cancel := context.WithTimeout(ctx, announceEvery)
 		defer cancel()
-		return b.Announce(ctx, catalog.Instance{Instance: instance, Revision: snapshot.Revision, Hash: p.Hash(), Version: version})
+		self.Revision, self.Hash = snapshot.Revision, p.Hash()
+		err := b.Announce(ctx, self)
+		if err == nil {
+			said()
+		}
+		return err
 	}
 }
 

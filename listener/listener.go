@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wagglehq/waggle/listener/internal/api"
@@ -19,6 +20,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bus/embedded"
+	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/docker"
 	"github.com/wagglehq/waggle/pkg/reconcile"
 	"golang.org/x/sync/errgroup"
@@ -26,12 +28,11 @@ import (
 
 // Config is everything an operator sets.
 type Config struct {
-	// DockerHost is the API of a manager.
-	DockerHost string
-	// DockerTLS is how to speak to it at tcp://, DockerTimeout bounds each call; 0 is
-	// docker.DefaultTimeout.
-	DockerTLS     docker.TLS
+	// DockerHost is the API of a manager, DockerTimeout how long one call of it may take
+	// (0: 5 s), DockerTLS how it is reached by TLS.
+	DockerHost    string
 	DockerTimeout time.Duration
+	DockerTLS     docker.TLS
 	// Resync is how often the swarm is listed although nothing was heard.
 	Resync time.Duration
 	// Stack is the stack of Waggle's own services.
@@ -56,9 +57,9 @@ type Config struct {
 // Service declares the flags and returns what runs until the context ends.
 func Service(fs *flag.FlagSet) func(context.Context, app.Shell) error {
 	var c Config
-	fs.StringVar(&c.DockerHost, "docker-host", docker.DefaultHost, "Docker API of a manager")
+	fs.StringVar(&c.DockerHost, "docker-host", docker.DefaultHost, "Docker API of a manager: unix:///path/of/socket or tcp://address:port")
+	fs.DurationVar(&c.DockerTimeout, "docker-timeout", docker.DefaultTimeout, "how long one call of the Docker API may take; after one that took longer up to four times as long")
 	c.DockerTLS.Flags(fs)
-	fs.DurationVar(&c.DockerTimeout, "docker-timeout", docker.DefaultTimeout, "how long a call of the Docker API may take; one that took longer gets up to four times as long")
 	fs.StringVar(&c.Stack, "stack", "waggle", "stack of Waggle's own services, whose tasks are published without their opting in")
 	fs.DurationVar(&c.Resync, "resync", 30*time.Second, "how often the swarm is listed although nothing was heard")
 	fs.StringVar(&c.NATSURL, "nats-url", "", "servers of the bus, separated by commas; empty: the listener runs one itself")
@@ -86,11 +87,11 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	if err != nil {
 		return err
 	}
-	table, err := known.Table()
+	key, err := markKey(string(c.KeyListener))
 	if err != nil {
 		return err
 	}
-	key, err := markKey(string(c.KeyListener))
+	table, err := known.Table()
 	if err != nil {
 		return err
 	}
@@ -108,7 +109,12 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 
 	var lists, tasks, statuses, events, self *reconcile.Loop
 	writer := b.CatalogWriter(func() { lists.Poke() })
-	reader := b.Catalog(func() { self.Poke() })
+	var isAnnounced atomic.Bool
+	reader := b.Catalog(func() {
+		if !isAnnounced.Load() {
+			self.Poke()
+		}
+	})
 	said := b.Statuses(instance, func() { statuses.Poke() })
 	everybody := b.Bucket(bus.StatusBucket).Mirror(">", func() {})
 	var lease *bus.Lease
@@ -145,20 +151,23 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		if !ok {
 			return nil // the first list pokes
 		}
-		return said.Publish(ctx, all)
+		if err := said.Publish(ctx, all); !errors.Is(err, bus.ErrNotSynced) {
+			return err
+		}
+		return nil // whoever reads them pokes
 	})
 	sweeper := sweep.New(sweep.Options{
 		Bucket: b.Bucket(bus.StatusBucket), Values: everybody.Values, Leads: lease.Held, Now: time.Now, Log: sh.Log,
 	})
 	swept := reconcile.New(options("sweep", 10*time.Second, time.Second), sweeper.Pass)
 	events = reconcile.New(options("events", time.Minute, 0), func(ctx context.Context) error { return p.EventPass(ctx, b) })
-	self = reconcile.New(options("instance", announceEvery, time.Second), announce(b, p, reader, instance, sh.Version))
+	self = reconcile.New(options("instance", announceEvery, time.Second), announce(b, p, reader, catalog.Instance{Instance: instance, Version: sh.Version}, func() { isAnnounced.Store(true) }))
 	pokes := newPokes(sh.Registry)
 
 	router := app.Router(sh, health(p, reader, b, time.Now))
 	(&api.API{
 		Catalog: reader.Snapshot, List: reader.List, State: p.State, Hash: p.Hash, Holder: lease.Holder,
-		Statuses: everybody.Values, Connected: b.Connected, Table: table, Now: time.Now,
+		Statuses: everybody.Values, Instances: sweeper.Instances, Connected: b.Connected, Table: table, Now: time.Now,
 	}).Routes(router)
 
 	g, ctx := errgroup.WithContext(ctx)
@@ -195,6 +204,9 @@ func (c Config) check() error {
 	var errs []error
 	if c.Resync < time.Second {
 		errs = append(errs, fmt.Errorf("resync=%s: want at least 1s", c.Resync))
+	}
+	if c.DockerTimeout < 0 {
+		errs = append(errs, fmt.Errorf("docker-timeout=%s: want a time such as 5s", c.DockerTimeout))
 	}
 	if c.NATSReplicas < 1 || c.NATSReplicas > 5 {
 		errs = append(errs, fmt.Errorf("nats-replicas=%d: want 1 to 5", c.NATSReplicas))

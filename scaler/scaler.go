@@ -34,8 +34,11 @@ type Config struct {
 	// NATSURL names the servers of the bus, NATSKey is the scaler's secret there.
 	NATSURL string
 	NATSKey app.Secret
-	// DockerHost is the API of a manager.
-	DockerHost string
+	// DockerHost is the API of a manager, DockerTimeout how long one call of it may take
+	// (0: 5 s), DockerTLS how it is reached by TLS.
+	DockerHost    string
+	DockerTimeout time.Duration
+	DockerTLS     docker.TLS
 	// Token must be sent by whoever asks for a scaling.
 	Token app.Secret
 	// SignalTTL is how long an alert stands that is not heard of again: two
@@ -70,7 +73,9 @@ func declare(fs *flag.FlagSet, c *Config) {
 	d := policy.Standard()
 	fs.StringVar(&c.NATSURL, "nats-url", "nats://waggle_listener:4222", "servers of the bus, separated by commas")
 	fs.Var(&c.NATSKey, "nats-key", "secret of the scaler on the bus")
-	fs.StringVar(&c.DockerHost, "docker-host", docker.DefaultHost, "Docker API of a manager")
+	fs.StringVar(&c.DockerHost, "docker-host", docker.DefaultHost, "Docker API of a manager: unix:///path/of/socket or tcp://address:port")
+	fs.DurationVar(&c.DockerTimeout, "docker-timeout", docker.DefaultTimeout, "how long one call of the Docker API may take; after one that took longer up to four times as long")
+	c.DockerTLS.Flags(fs)
 	fs.Var(&c.Token, "token", "bearer token that whoever asks for a scaling must send; without one nothing can be asked")
 	fs.DurationVar(&c.SignalTTL, "signal-ttl", 2*time.Minute, "how long an alert stands that is not heard of again: two repeat intervals of Alertmanager")
 	fs.IntVar(&c.DefaultMin, "default-min", d.Min, "least number of replicas of a service without com.df.scaleMin")
@@ -103,13 +108,17 @@ func (c Config) check() error {
 	if c.AlertLifetime <= 0 {
 		errs = append(errs, fmt.Errorf("alert-timeout=%s: want more than 0s", c.AlertLifetime))
 	}
+	if c.DockerTimeout < 0 {
+		errs = append(errs, fmt.Errorf("docker-timeout=%s: want a time such as 5s", c.DockerTimeout))
+	}
 	return errors.Join(errs...)
 }
 
 // Run runs the scaler until the context ends. It returns an error at once for a
 // wrong Config or a taken port; the bus and Docker need not be there yet.
 func Run(ctx context.Context, c Config, sh app.Shell) error {
-	client, err := docker.Connect(c.DockerHost, docker.AllowScale, sh.Log)
+	client, err := docker.Connect(c.DockerHost, docker.AllowScale, sh.Log, docker.Timeout(c.DockerTimeout), docker.WithTLS(c.DockerTLS),
+		docker.Count(docker.Counters{Component: "scaler", Registry: sh.Registry}))
 	if err != nil {
 		return err
 	}

@@ -187,9 +187,11 @@ func TestAFailedOrPartialListIsAnError(t *testing.T) {
 		"services hang":              func() { swarm.Hang(dockertest.Services) },
 		"nodes hang":                 func() { swarm.Hang(dockertest.Nodes) },
 		"the daemon answers no ping": func() { swarm.Hang(dockertest.Ping) },
-		"no word of the cluster":     func() { swarm.Replace(dockertest.Info, `{"Swarm":{"LocalNodeState":"active","ControlAvailable":true,"Error":"no leader"}}`) },
-		"info fails":                 func() { swarm.Fail(dockertest.Info, 500, "context deadline exceeded") },
-		"ping from something else":   func() { swarm.Replace(dockertest.Ping, "hello") },
+		"no word of the cluster": func() {
+			swarm.Replace(dockertest.Info, `{"Swarm":{"LocalNodeState":"active","ControlAvailable":true,"Error":"no leader"}}`)
+		},
+		"info fails":               func() { swarm.Fail(dockertest.Info, 500, "context deadline exceeded") },
+		"ping from something else": func() { swarm.Replace(dockertest.Ping, "hello") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := connect(t, swarm.Host(), docker.AllowRead, docker.Timeout(100*time.Millisecond))

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -158,7 +159,7 @@ func (c *Client) whyNotConnected(err error) error {
 		return fmt.Errorf("%w: docker-ca is not the authority that signed the daemon's certificate", err)
 	case errors.As(err, &name):
 		return fmt.Errorf("%w: docker-host must name the daemon as its certificate does", err)
-	case errors.As(err, new(tls.RecordHeaderError)):
+	case errors.As(err, new(tls.RecordHeaderError)), errors.Is(err, http.ErrSchemeMismatch):
 		return fmt.Errorf("%w: the daemon does not speak TLS at this port (2376, as a rule)", err)
 	case errors.As(err, &alert) && alert.Op == "remote error", errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		if t := c.tls.filled(); t.Cert == "" {

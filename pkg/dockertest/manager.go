@@ -2,6 +2,7 @@ package dockertest
 
 import (
 	"crypto/tls"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -77,7 +78,7 @@ func (m *Manager) StartAgain() {
 	if m.tls != nil {
 		ln = tls.NewListener(ln, m.tls)
 	}
-	m.server = &httptest.Server{Listener: ln, Config: &http.Server{Handler: m.handler(), ReadHeaderTimeout: 5 * time.Second}}
+	m.server = &httptest.Server{Listener: ln, Config: &http.Server{Handler: m.handler(), ReadHeaderTimeout: 5 * time.Second, ErrorLog: log.New(t.Output(), "", 0)}}
 	m.server.Start()
 }
 

@@ -28,8 +28,8 @@ type Instance struct {
 	// Said is what it said of itself last; only the names are known of one that
 	// only left statuses behind.
 	Said catalog.Instance
-	// Heard is when it was last heard of; of one that was gone already when this
-	// process began to listen it is when that was, or later, and Exact is false.
+	// Heard is when it was last heard of. Exact is false if it was gone already when this
+	// process began to listen: it is then when it last said something of a service.
 	Heard time.Time
 	Exact bool
 	// Away says that it has not been heard of for catalog.AwayAfter.
@@ -74,9 +74,7 @@ func (t *Tracker) Look(now time.Time, values map[string]Value) map[Name]Instance
 	for key, v := range values {
 		if name, ok := NameOf(key); ok {
 			left[name] = true
-			if _, known := t.seen[name]; !known {
-				t.seen[name] = Instance{Name: name, Heard: now}
-			}
+			t.said(now, name, v.Time)
 			continue
 		}
 		component, token, _ := strings.Cut(strings.TrimPrefix(key, prefix), ".")
@@ -95,7 +93,7 @@ func (t *Tracker) Look(now time.Time, values map[string]Value) map[Name]Instance
 	}
 	out := make(map[Name]Instance, len(t.seen))
 	for name, i := range t.seen {
-		i.Away = !i.Exact || now.Sub(i.Heard) >= catalog.AwayAfter
+		i.Away = now.Sub(i.Heard) >= catalog.AwayAfter
 		if !left[name] && now.Sub(i.Heard) >= forgetAfter {
 			delete(t.seen, name)
 			continue
@@ -103,6 +101,23 @@ func (t *Tracker) Look(now time.Time, values map[string]Value) map[Name]Instance
 		out[name] = i
 	}
 	return out
+}
+
+// said notes that an instance said something of a service.
+func (t *Tracker) said(now time.Time, name Name, at time.Time) {
+	if at.After(now) {
+		at = now
+	}
+	i, known := t.seen[name]
+	switch {
+	case !known && at.IsZero():
+		t.seen[name] = Instance{Name: name, Heard: now}
+	case !known:
+		t.seen[name] = Instance{Name: name, Heard: at}
+	case at.After(i.Heard):
+		i.Heard = at
+		t.seen[name] = i
+	}
 }
 
 // Sorted returns instances by component and name.

@@ -41,7 +41,7 @@ func TestWhoIsAway(t *testing.T) {
 	b.announce("proxy", "p1")
 	b.announce("proxy", "p2")
 	b.says("proxy.p1.web")
-	b.says("monitor.m0.web") // it was gone when this process began
+	b.says("monitor.m0.web") // which said nothing more of itself
 	look := func(after time.Duration) string {
 		now := b.at(after)
 		var words []string
@@ -58,8 +58,8 @@ func TestWhoIsAway(t *testing.T) {
 		after time.Duration
 		want  string
 	}{
-		{0, "monitor m0 away 0s, proxy p1, proxy p2"},
-		{29 * time.Second, "monitor m0 away 29s, proxy p1, proxy p2"},
+		{0, "monitor m0, proxy p1, proxy p2"},
+		{29 * time.Second, "monitor m0, proxy p1, proxy p2"},
 		{40 * time.Second, "monitor m0 away 40s, proxy p1 away 40s, proxy p2"},
 	} {
 		if c.after > 0 {
