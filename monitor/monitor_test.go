@@ -202,7 +202,7 @@ func (s *stage) status(name string, state catalog.State) catalog.Status {
 	s.t.Helper()
 	var st catalog.Status
 	bustest.Eventually(s.t, name+" is "+string(state), func() error {
-		b, _, err := s.listener.Bucket(bus.StatusBucket).Get(s.t.Context(), "monitor.id"+name)
+		b, _, err := s.listener.Bucket(bus.StatusBucket).Get(s.t.Context(), bus.StatusKey("monitor", "test", "id"+name))
 		if err != nil {
 			return err
 		}

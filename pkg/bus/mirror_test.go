@@ -1,7 +1,6 @@
 package bus
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"testing"
@@ -238,7 +237,7 @@ func TestAStoreThatGoesBackIsAnotherStore(t *testing.T) {
 	m.synced()
 	m.put("kept", Value{Data: []byte("2"), Revision: 951})
 	values, ok := m.Values()
-	if !ok || len(values) != 1 || fmt.Sprintf("%s", values["kept"].Data) != "2" {
+	if !ok || len(values) != 1 || string(values["kept"].Data) != "2" {
 		t.Errorf("it holds %v (complete: %v)", values, ok)
 	}
 }
