@@ -1,7 +1,7 @@
 // Command gendocs writes what is generated from the code: docs/labels.md,
 // docs/metrics.md, docs/settings.md, the schemas of the values on the bus and the
-// listener's list of known labels. It
-// runs at the root of the repository, as 'make docs' does.
+// listener's list of known labels. It runs at the root of the repository, as 'make docs'
+// does.
 package main
 
 import (
