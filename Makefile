@@ -138,7 +138,7 @@ down: ## Take the demo down, and nothing that it has not made.
 	@compose/demo/demo.sh down
 
 .PHONY: docs
-docs: ## Generate the pages of labels, metrics and settings, and the listener's list of labels.
+docs: ## Generate the pages of labels, metrics and settings, the schemas, and the listener's list of labels.
 	@go run ./compose/e2e/cmd/gendocs
 
 .PHONY: clean

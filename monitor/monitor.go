@@ -20,6 +20,7 @@ import (
 	"github.com/wagglehq/waggle/monitor/internal/loop"
 	"github.com/wagglehq/waggle/monitor/internal/prometheus"
 	"github.com/wagglehq/waggle/monitor/internal/scrape"
+	"github.com/wagglehq/waggle/pkg/announce"
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
@@ -113,7 +114,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	defer b.Close()
 
 	metrics := newMetrics(sh.Registry)
-	own, err := c.ownRules()
+	rules, err := c.ownRules()
 	if err != nil {
 		return err
 	}
@@ -122,7 +123,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		Dir: folder, URL: base.String(), Log: sh.Log,
 		Checker:  &prometheus.Checker{Bin: c.PromtoolBin, Dir: c.DataDir},
 		Foreign:  c.PrometheusBin == "",
-		OwnRules: own,
+		OwnRules: rules,
 		Reloaded: func(result string) { metrics.reloads.WithLabelValues(result).Inc() },
 	})
 	config, err := prometheus.Render(c.settings(base))
@@ -141,7 +142,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		ExternalURL: c.ExternalURL, Retention: c.Retention, Output: c.output(), Log: sh.Log, Started: metrics.starts.Inc,
 	}
 
-	var passes *reconcile.Loop
+	var passes, says *reconcile.Loop
 	poke := func() { passes.Poke() }
 	snapshots, accepted, statuses := b.Catalog(poke), b.Accepted(poke), b.Statuses(c.Instance, poke)
 	work, err := loop.New(loop.Options{
@@ -158,7 +159,11 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	}
 	passes = reconcile.New(reconcile.Options{
 		Component: Component, Name: "prometheus", Pause: 100 * time.Millisecond, Gather: gather, Log: sh.Log, Registry: sh.Registry,
-	}, work.Pass)
+	}, func(ctx context.Context) error {
+		defer says.Poke()
+		return work.Pass(ctx)
+	})
+	says = announce.Loop(Component, announce.New(announce.Options{Bus: b, Own: own(c.Instance, sh, work)}), sh.Log)
 	router := app.Router(sh, work.Healthy)
 	api.Mount(router, work, prom)
 
@@ -167,7 +172,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	g.Go(func() error { return accepted.Run(ctx) })
 	g.Go(func() error { return statuses.Run(ctx) })
 	g.Go(func() error { return passes.Run(ctx) })
-	g.Go(func() error { return announce(ctx, b, c.Instance, sh, work) })
+	g.Go(func() error { return says.Run(ctx) })
 	g.Go(func() error { return app.Serve(ctx, sh.Admin, router, sh.Log) })
 	if c.PrometheusBin != "" {
 		g.Go(func() error { return child.Run(ctx) })
@@ -178,24 +183,18 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	return g.Wait()
 }
 
-// announceEvery is how often this replica says what it has applied.
-const announceEvery = 10 * time.Second
+// judgedBy are the settings by which monitor judges labels, by their flags.
+func judgedBy() []string { return []string{"network", "scrape-interval", "scrape-timeout"} }
 
-func announce(ctx context.Context, b *bus.Bus, instance string, sh app.Shell, work *loop.Loop) error {
-	tick := time.NewTicker(announceEvery)
-	defer tick.Stop()
-	for {
-		if v := work.View(); v != nil && b.Connected() {
-			i := catalog.Instance{Instance: instance, Version: sh.Version, Revision: v.Revision, Hash: v.State.Hash}
-			if err := b.Announce(ctx, i); err != nil && ctx.Err() == nil {
-				sh.Log.Warn("not announced", "error", err)
-			}
+// own is what this replica says of itself.
+func own(instance string, sh app.Shell, work *loop.Loop) func() (catalog.Instance, bool) {
+	settings := sh.Chosen(judgedBy())
+	return func() (catalog.Instance, bool) {
+		v := work.View()
+		if v == nil {
+			return catalog.Instance{}, false
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
+		return catalog.Instance{Instance: instance, Version: sh.Version, Revision: v.Revision, Hash: v.State.Hash, Settings: settings}, true
 	}
 }
 

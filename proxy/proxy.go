@@ -3,15 +3,14 @@ package proxy
 
 import (
 	"context"
-	"os"
 	"path/filepath"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/wagglehq/waggle/pkg/announce"
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/bus"
-	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/label"
 	"github.com/wagglehq/waggle/pkg/reconcile"
 	"github.com/wagglehq/waggle/proxy/internal/api"
@@ -63,7 +62,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		Binary: c.HAProxy, Dir: settings.Dir, Worker: worker, Master: runtime.NewMaster(c.masterSocket()),
 		Log: sh.Log, Registry: sh.Registry,
 	})
-	catalog, accepted := b.Catalog(pokeRoutes), b.Accepted(pokeRoutes)
+	catalog, accepted := b.CatalogWithSecrets(pokeRoutes), b.Accepted(pokeRoutes)
 	statuses := b.Statuses(c.instance(), func() { report.Poke() })
 	extra, err := manualServices(c, b, sh, pokeRoutes)
 	if err != nil {
@@ -111,8 +110,10 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 			}
 			return extra.keep(ctx)
 		})
-	group := replicas.New(replicas.Options{Bus: b, Component: "proxy", Own: own(c.instance(), sh.Version, controller.View), Registry: sh.Registry}, func() { agree.Poke() })
-	agree = reconcile.New(reconcile.Options{Component: "proxy", Name: "replicas", Log: sh.Log, Pause: time.Second, Resync: replicas.SayEvery}, group.Pass)
+	group := replicas.New(replicas.Options{
+		Bus: b, Component: "proxy", Own: own(c.instance(), sh, controller.View), Count: countConnections(worker), Registry: sh.Registry,
+	}, func() { agree.Poke() })
+	agree = reconcile.New(reconcile.Options{Component: "proxy", Name: "replicas", Log: sh.Log, Pause: time.Second, Resync: announce.Every}, group.Pass)
 
 	router := app.Router(sh, controller.Healthy)
 	api.Mount(router, controller.View)
@@ -146,26 +147,3 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 
 // reportEvery is how often what was reported is compared with what should be.
 const reportEvery = 10 * time.Second
-
-// instance names this replica; by default it is the container's host name.
-func (c Config) instance() string {
-	if c.Instance != "" {
-		return c.Instance
-	}
-	name, err := os.Hostname()
-	if err != nil {
-		return "unknown"
-	}
-	return name
-}
-
-// own is what this replica says of itself.
-func own(name, version string, view func() *control.View) func() (catalog.Instance, bool) {
-	return func() (catalog.Instance, bool) {
-		v := view()
-		if v == nil {
-			return catalog.Instance{}, false
-		}
-		return catalog.Instance{Instance: name, Revision: v.Snapshot.Revision, Hash: v.Hash, Version: version}, true
-	}
-}

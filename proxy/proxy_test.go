@@ -72,6 +72,7 @@ type house struct {
 	writer   *bus.CatalogWriter
 	dns      *dns
 	config   Config
+	settings map[string]string
 	http     int
 	admin    string
 	upstream int
@@ -99,7 +100,7 @@ func newHouse(t *testing.T) *house {
 	if err := fs.Parse(args); err != nil {
 		t.Fatal(err)
 	}
-	h.config.Resolver = h.dns
+	h.config.Resolver, h.settings = h.dns, app.Settings(fs)
 	h.upstreams("127.0.0.2", "127.0.0.3")
 	return h
 }
@@ -176,7 +177,7 @@ func (h *house) run() {
 	if testing.Verbose() {
 		log = os.Stderr
 	}
-	sh := app.Shell{Name: "proxy", Admin: h.admin, Registry: prometheus.NewRegistry(), Log: slog.New(slog.NewTextHandler(log, nil))}
+	sh := app.Shell{Name: "proxy", Version: "test", Admin: h.admin, Settings: h.settings, Registry: prometheus.NewRegistry(), Log: slog.New(slog.NewTextHandler(log, nil))}
 	h.stop = bustest.Run(h.t, func(ctx context.Context) error { return Run(ctx, h.config, sh) })
 }
 

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wagglehq/waggle/pkg/announce"
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
@@ -158,17 +159,19 @@ func run(ctx context.Context, c Config, sh app.Shell, sw engine.Swarm) error {
 	due := time.AfterFunc(time.Hour, poke)
 	defer due.Stop()
 	services := b.Catalog(poke)
-	statuses := b.Statuses(c.Instance, poke)
+	statuses, accepted := b.Statuses(c.Instance, poke), b.Accepted(poke)
 	signals := store.New(b, c.SignalTTL, poke)
 	e := engine.New(engine.Options{
-		Bus: b, Catalog: services, Statuses: statuses, Store: signals, Swarm: sw, Notify: notifier.Tell, Poke: poke,
+		Bus: b, Catalog: services, Statuses: statuses, Accepted: accepted, Store: signals, Swarm: sw, Notify: notifier.Tell, Poke: poke,
 		Defaults: c.defaults(), DryRun: c.DryRun, Instance: c.Instance, Now: time.Now, Log: sh.Log, Registry: sh.Registry,
 	})
+	says := announce.Loop("scaler", announce.New(announce.Options{Bus: b, Own: own(c.Instance, sh, e)}), sh.Log)
 	loop.Store(reconcile.New(reconcile.Options{
 		Component: "scaler", Name: "decisions", Pause: 50 * time.Millisecond, Log: sh.Log, Registry: sh.Registry,
 	}, func(ctx context.Context) error {
 		next, err := e.Pass(ctx)
 		loop.Load().Applied(e.Policies())
+		says.Poke()
 		if !next.IsZero() {
 			due.Reset(max(time.Until(next), 0))
 		}
@@ -190,31 +193,30 @@ func run(ctx context.Context, c Config, sh app.Shell, sw engine.Swarm) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return services.Run(ctx) })
 	g.Go(func() error { return statuses.Run(ctx) })
+	g.Go(func() error { return accepted.Run(ctx) })
 	g.Go(func() error { return signals.Run(ctx) })
 	g.Go(func() error { return notifier.Run(ctx) })
 	g.Go(func() error { return loop.Load().Run(ctx) })
-	g.Go(func() error { return announce(ctx, b, c.Instance, sh, services, e) })
+	g.Go(func() error { return says.Run(ctx) })
 	g.Go(func() error { return app.Serve(ctx, sh.Admin, router, sh.Log) })
 	return g.Wait()
 }
 
-// announceEvery is how often an instance says that it is there.
-const announceEvery = 10 * time.Second
+// judgedBy are the settings by which the scaler judges labels, by their flags.
+func judgedBy() []string {
+	return []string{
+		"default-min", "default-max", "default-up-by", "default-down-by", "default-cooldown-up", "default-cooldown-down", "patience", "dry-run",
+	}
+}
 
-func announce(ctx context.Context, b *bus.Bus, instance string, sh app.Shell, services *bus.Catalog, e *engine.Engine) error {
-	tick := time.NewTicker(announceEvery)
-	defer tick.Stop()
-	for {
-		if snapshot, ok := services.Snapshot(); ok {
-			hash, _, _ := e.Policies()
-			if err := b.Announce(ctx, catalog.Instance{Instance: instance, Revision: snapshot.Revision, Hash: hash, Version: sh.Version}); err != nil {
-				sh.Log.Debug("not announced", "error", err)
-			}
+// own is what this instance says of itself.
+func own(instance string, sh app.Shell, e *engine.Engine) func() (catalog.Instance, bool) {
+	settings := sh.Chosen(judgedBy())
+	return func() (catalog.Instance, bool) {
+		if !e.Passed() {
+			return catalog.Instance{}, false
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
+		hash, _, _ := e.Policies()
+		return catalog.Instance{Instance: instance, Revision: e.Revision(), Hash: hash, Version: sh.Version, Settings: settings}, true
 	}
 }

@@ -27,6 +27,19 @@ type Shell struct {
 	Registry      *prometheus.Registry
 	// Admin is the address of the admin HTTP server (":8080").
 	Admin string
+	// Settings are those in force, as Settings returns them.
+	Settings map[string]string
+}
+
+// Chosen returns the settings of those names. A name that there is none of is left out.
+func (sh Shell) Chosen(names []string) map[string]string {
+	out := make(map[string]string, len(names))
+	for _, name := range names {
+		if text, ok := sh.Settings[name]; ok {
+			out[name] = text
+		}
+	}
+	return out
 }
 
 // Service declares its flags and returns what runs until the context ends.
@@ -101,7 +114,7 @@ func run(ctx context.Context, name, version string, service Service, args []stri
 		}
 		return 0
 	}
-	sh := Shell{Name: name, Version: version, Admin: common.Admin}
+	sh := Shell{Name: name, Version: version, Admin: common.Admin, Settings: Settings(fs)}
 	var handler slog.Handler = slog.NewJSONHandler(std.err, &slog.HandlerOptions{Level: common.level})
 	if common.format == "text" {
 		handler = slog.NewTextHandler(std.err, &slog.HandlerOptions{Level: common.level})

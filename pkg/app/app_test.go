@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"flag"
+	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -69,5 +71,26 @@ func TestVersion(t *testing.T) {
 	code, told, stdout, _ := start(t, nil, "-version")
 	if code != 0 || told != "" || stdout != "bee v1\n" {
 		t.Errorf("code %d, told %q, said %q; want the version and no service", code, told, stdout)
+	}
+}
+
+// TestSettingsAreToldWithoutSecrets: others may read them.
+func TestSettingsAreToldWithoutSecrets(t *testing.T) {
+	var got map[string]string
+	service := func(fs *flag.FlagSet) func(context.Context, Shell) error {
+		fs.String("text", "none", "a text")
+		fs.Int("count", 1, "a number")
+		fs.Var(new(Secret), "key", "a secret")
+		return func(_ context.Context, sh Shell) error {
+			got = sh.Chosen([]string{"text", "count", "key", "admin", "version", "nothing"})
+			return nil
+		}
+	}
+	env := func(name string) (string, bool) { return "buzz", name == "KEY" || name == "TEXT" }
+	if code := run(t.Context(), "bee", "v1", service, []string{"-count", "7"}, env, io.Discard, io.Discard); code != 0 {
+		t.Fatal(code)
+	}
+	if want := map[string]string{"text": "buzz", "count": "7", "admin": ":8080"}; !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }

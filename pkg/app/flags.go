@@ -113,6 +113,17 @@ func fromEnvironment(flagName string, env lookup) (text, from string, err error)
 	return "", "", nil
 }
 
+// Settings returns the flags as they are in force, by name, without secrets.
+func Settings(fs *flag.FlagSet) map[string]string {
+	out := effective(fs)
+	fs.VisitAll(func(f *flag.Flag) {
+		if _, secret := f.Value.(*Secret); secret {
+			delete(out, f.Name)
+		}
+	})
+	return out
+}
+
 // effective returns the flags as they are in force, for the log. Secrets hide themselves.
 func effective(fs *flag.FlagSet) map[string]string {
 	out := map[string]string{}

@@ -50,8 +50,12 @@ type Service struct {
 	ID     string
 	Name   string
 	Called string
+	// Revision is that of its entry in the catalog.
+	Revision catalog.Revision
 	// Wanted is how many tasks there should be.
 	Wanted uint64
+	// Unlisted is how many tasks there are that the catalog does not list.
+	Unlisted int
 	// Job is nil when there is none in force.
 	Job     *scrape.Job
 	Targets []scrape.Target
@@ -65,7 +69,8 @@ type Service struct {
 
 // Fault is why one item is not in force as the present labels have it.
 type Fault struct {
-	// Item is "scrape", "alert" or "alert 2".
+	// Item is "scrape", "alert" or "alert 2", or "name" or "labels" for all that the
+	// service asks for.
 	Item string
 	Err  error
 	// Kept reports that the item's last accepted form stays in force.
@@ -77,11 +82,12 @@ func From(in Input) (State, error) {
 	s := State{Accepted: map[string]catalog.Service{}}
 	claims := claims{called: map[string]catalog.Service{}, rules: map[string]alert.Rule{}, refused: in.Refused}
 	for _, svc := range in.Snapshot.Sorted() {
-		if !svc.OptedIn() || !Asks(svc.Labels) {
+		if !svc.OptedIn() || svc.Fits() == nil && !Asks(svc.Labels) {
 			continue
 		}
 		tasks := in.Snapshot.Tasks[svc.ID]
-		one, labels := settle(svc, in.Accepted[svc.ID], wanted(svc, tasks), in.Settings, claims)
+		one, labels := settle(svc, in.Accepted[svc.ID], wanted(svc, in.Snapshot), in.Settings, claims)
+		one.Revision, one.Unlisted = in.Snapshot.RevisionOf(svc.ID), in.Snapshot.TaskCount(svc.ID)-len(tasks)
 		if one.Job != nil {
 			one.Targets = scrape.Targets(*one.Job, tasks, in.Snapshot.Nodes)
 		}
@@ -125,13 +131,17 @@ func Asks(labels map[string]string) bool {
 }
 
 // wanted is how many tasks a service should have. A global service should have
-// one on each node on which Swarm wants one.
-func wanted(svc catalog.Service, tasks []catalog.Task) uint64 {
+// one on each node on which Swarm wants one; where not all are listed, as many as
+// there are.
+func wanted(svc catalog.Service, s catalog.Snapshot) uint64 {
 	if svc.Mode != catalog.Global && svc.Mode != catalog.GlobalJob {
 		return svc.Replicas
 	}
+	if cut, ok := s.Cut[svc.ID]; ok {
+		return uint64(max(cut, 0))
+	}
 	nodes := map[string]bool{}
-	for _, t := range tasks {
+	for _, t := range s.Tasks[svc.ID] {
 		if t.Desired == "running" {
 			nodes[t.Node] = true
 		}
@@ -221,6 +231,10 @@ func settle(svc, accepted catalog.Service, replicas uint64, settings scrape.Sett
 	formerly := svc
 	formerly.Labels = accepted.Labels
 
+	if err := svc.Fits(); err != nil {
+		formerly.Oversize = 0
+		return keep(out, formerly, err, replicas, settings, c)
+	}
 	present, warnings := items(svc, replicas, settings)
 	out.Warnings = warnings
 	taken := c.call(svc)
@@ -283,6 +297,28 @@ func settle(svc, accepted catalog.Service, replicas uint64, settings scrape.Sett
 		return out, nil
 	}
 	return out, labels
+}
+
+// keep leaves all that a service asked for as it was, because of err.
+func keep(out Service, formerly catalog.Service, err error, replicas uint64, settings scrape.Settings, c claims) (Service, map[string]string) {
+	fault := Fault{Item: "labels", Err: err}
+	if formerly.Labels != nil && c.call(formerly) == nil {
+		out.Called = formerly.CalledName()
+		old, _ := items(formerly, replicas, settings)
+		for _, it := range old {
+			if it.err != nil || it.job == nil && c.rule(it.rule) != nil {
+				continue
+			}
+			fault.Kept = true
+			if it.job != nil {
+				out.Job = it.job
+			} else {
+				out.Rules = append(out.Rules, it.rule)
+			}
+		}
+	}
+	out.Faults = append(out.Faults, fault)
+	return out, formerly.Labels
 }
 
 // rename gives labels the name that others give the service.

@@ -261,6 +261,50 @@ func TestTheServiceLabelIsTheFullName(t *testing.T) {
 	}
 }
 
+// TestLabelsThatGrewTooLargeLeaveAllAsItWas: what was left out was perhaps monitor's.
+func TestLabelsThatGrewTooLargeLeaveAllAsItWas(t *testing.T) {
+	for _, c := range []struct {
+		name, before, want string
+	}{
+		{"all that was accepted stays", "shop/web shortName=true scrapePort=80 alertName=a alertIf=up<1", "shop_web: 10.0.0.1:80/metrics [web_a=up<1] !labels(kept)"},
+		{"too large from the beginning", "", "shop_web: [] !labels(gone)"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var before map[string]catalog.Service
+			if c.before != "" {
+				before = accepted(t, c.before)
+			}
+			now := swarm("shop/web")
+			svc := now.Services["id-shop_web"]
+			svc.Oversize = 70000
+			now.Services["id-shop_web"] = svc
+			s, got := from(t, Input{Snapshot: now, Accepted: before})
+			if strings.ReplaceAll(got, ":  [", ": [") != c.want {
+				t.Errorf("got %s\nwant %s", got, c.want)
+			}
+			if len(s.Services) == 1 && s.Services[0].Fresh != 0 {
+				t.Error("it counts as fresh")
+			}
+			if !maps.Equal(s.Accepted["id-shop_web"].Labels, before["id-shop_web"].Labels) {
+				t.Errorf("accepted are %v, want %v", s.Accepted, before)
+			}
+		})
+	}
+}
+
+// TestACutListOfTasksIsNotTakenForAll: there are more tasks than are listed.
+func TestACutListOfTasksIsNotTakenForAll(t *testing.T) {
+	snapshot := swarm("exp scrapePort=80 alertName=a alertIf=@replicas_running")
+	svc := snapshot.Services["id-exp"]
+	svc.Mode, svc.Replicas = catalog.Global, 0
+	snapshot.Services["id-exp"] = svc
+	snapshot.Cut = map[string]int{"id-exp": 4000}
+	s, _ := from(t, Input{Snapshot: snapshot})
+	if one := s.Services[0]; !strings.HasSuffix(s.Rules[0].Expr, "!= 4000") || one.Wanted != 4000 || one.Unlisted != 3999 || len(one.Targets) != 1 {
+		t.Errorf("%s, %+v", s.Rules[0].Expr, one)
+	}
+}
+
 func TestSameCatalogSameBytes(t *testing.T) {
 	var lines []string
 	for i := range 40 {

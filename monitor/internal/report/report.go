@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/wagglehq/waggle/monitor/internal/desired"
-	"github.com/wagglehq/waggle/monitor/internal/scrape"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/label"
 )
@@ -30,7 +29,7 @@ func Statuses(s desired.State, applied Applied) []catalog.Status {
 }
 
 func status(svc desired.Service, applied Applied) catalog.Status {
-	st := catalog.Status{ServiceID: svc.ID, Service: svc.Name, State: catalog.StateApplied, Warnings: svc.Warnings}
+	st := catalog.Status{ServiceID: svc.ID, Service: svc.Name, State: catalog.StateApplied, Warnings: svc.Warnings, Revision: svc.Revision}
 	switch {
 	case len(svc.Faults) > 0:
 		st.State = catalog.StateRejected
@@ -43,6 +42,9 @@ func status(svc desired.Service, applied Applied) catalog.Status {
 	case svc.Job != nil && len(svc.Targets) == 0 && svc.Wanted > 0:
 		st.State, st.Reason = catalog.StateDegraded, "no task of the service runs on a network of Prometheus, so there is nothing to scrape"
 		st.Hint = "docker service ps " + svc.Name
+	case svc.Job != nil && svc.Unlisted > 0:
+		st.State, st.Reason = catalog.StateDegraded, fmt.Sprintf("%d of its tasks are not in the catalog, which lists only so many of one service, so they are not scraped", svc.Unlisted)
+		st.Hint = "fewer replicas, or several services"
 	case applied.Unseen[svc.ID]:
 		st.State, st.Reason = catalog.StateAccepted, "Prometheus has not taken up all targets yet; it does so within seconds"
 	case svc.Job == nil && len(svc.Rules) == 0:
@@ -56,7 +58,12 @@ func fault(st *catalog.Status, svc desired.Service) {
 	reasons := make([]string, len(svc.Faults))
 	for i, f := range svc.Faults {
 		fate := "is left out"
-		if f.Kept {
+		switch {
+		case f.Item == "labels" && f.Kept:
+			fate = "stay as they were last accepted"
+		case f.Item == "labels":
+			fate = "are left out"
+		case f.Kept:
 			fate = "stays as it was last accepted"
 		}
 		reasons[i] = fmt.Sprintf("%s %s: %s", f.Item, fate, f.Err)
@@ -66,8 +73,8 @@ func fault(st *catalog.Status, svc desired.Service) {
 	if l := label.First(first); l != nil {
 		st.Label, st.Hint = l.Label, "set it to "+l.Want
 	}
-	if network := new(scrape.NetworkError); errors.As(first, &network) {
-		st.Hint = network.Hint()
+	if hinted := interface{ Hint() string }(nil); errors.As(first, &hinted) {
+		st.Hint = hinted.Hint()
 	}
 }
 

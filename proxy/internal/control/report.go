@@ -23,9 +23,13 @@ func (v *View) Statuses() []catalog.Status {
 }
 
 func (v *View) status(d route.Verdict, covered map[string]bool) catalog.Status {
-	s := catalog.Status{Component: "proxy", ServiceID: d.Service.ID, Service: d.Service.Name, State: catalog.StateApplied}
+	s := catalog.Status{
+		Component: "proxy", ServiceID: d.Service.ID, Service: d.Service.Name, State: catalog.StateApplied,
+		Revision: v.Snapshot.RevisionOf(d.Service.ID),
+	}
 	var (
-		network  *route.NetworkError
+		hinted   interface{ Hint() string }
+		withheld *catalog.WithheldError
 		conflict *route.ConflictError
 	)
 	switch {
@@ -37,11 +41,14 @@ func (v *View) status(d route.Verdict, covered map[string]bool) catalog.Status {
 		if f := label.First(d.Err); f != nil {
 			s.Label, s.Hint = f.Label, "want "+f.Want
 		}
-		if errors.As(d.Err, &network) {
-			s.Hint = network.Hint()
+		if errors.As(d.Err, &hinted) {
+			s.Hint = hinted.Hint()
+		}
+		if errors.As(d.Err, &withheld) {
+			s.Label = withheld.Labels[0]
 		}
 		if errors.As(d.Err, &conflict) {
-			s.Label, s.Hint = catalog.Prefix+cmp.Or(conflict.Label, "servicePath"), conflict.Hint()
+			s.Label = catalog.Prefix + cmp.Or(conflict.Label, "servicePath")
 		}
 		if d.KeepsLast {
 			s.Reason += " (the labels last accepted stay in force)"

@@ -28,13 +28,18 @@ func (c *Controller) follow() {
 		svc := c.snapshot.Services[s.ID]
 		tasks := c.snapshot.Tasks[s.ID]
 		addrs, count := taskAddresses(tasks, c.o.Route.Networks)
+		wrong := inMotion(svc, tasks)
+		if _, cut := c.snapshot.Cut[s.ID]; cut {
+			// DNS knows the others, too, and a list that lacks them says nothing.
+			addrs, count, wrong = nil, 0, false
+		}
 		m, ok := c.moved[s.ID]
 		if !ok || m.replicas != svc.Replicas || !slices.Equal(m.tasks, addrs) {
 			m = motion{replicas: svc.Replicas, tasks: addrs, since: now}
 		}
 		moved[s.ID] = m
 		expected := svc.Replicas > 0 || svc.Mode == catalog.Global
-		moving := svc.UpdateState != "" || now.Sub(m.since) < settling || inMotion(svc, tasks)
+		moving := svc.UpdateState != "" || now.Sub(m.since) < settling || wrong
 		for _, b := range s.Backends {
 			t := follow.Target{Name: b.Lookup, Expected: expected, Tasks: addrs, Count: count, Moving: moving}
 			if b.Outbound {

@@ -3,17 +3,14 @@ package replicas
 import (
 	"context"
 	"encoding/json"
-	"reflect"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/wagglehq/waggle/pkg/announce"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
 )
-
-// SayEvery is how often a replica says what it has applied although nothing changed.
-const SayEvery = 10 * time.Second
 
 // Options are what a Group works with.
 type Options struct {
@@ -21,7 +18,9 @@ type Options struct {
 	// Component is what the replicas are of.
 	Component string
 	// Own returns what this replica has applied; false before there is anything.
-	Own      func() (catalog.Instance, bool)
+	Own func() (catalog.Instance, bool)
+	// Count adds what is counted when this replica tells of itself; nil if nothing is.
+	Count    func(ctx context.Context, i *catalog.Instance)
 	Registry prometheus.Registerer
 }
 
@@ -32,10 +31,9 @@ type Group struct {
 	count  prometheus.Gauge
 	differ prometheus.Gauge
 
-	// Of the loop's goroutine alone: what was said last and when, and since when
-	// others differ.
-	said   catalog.Instance
-	saidAt time.Time
+	// Of the loop's goroutine alone: who tells of this replica, and since when others
+	// differ.
+	teller *announce.Teller
 	since  map[string]time.Time
 
 	mu   sync.Mutex // the loop writes, requests read
@@ -46,7 +44,8 @@ type Group struct {
 // something.
 func New(o Options, poke func()) *Group {
 	g := &Group{
-		o: o, mirror: o.Bus.Bucket(bus.StatusBucket).Mirror(bus.InstanceKey(o.Component, "")+">", poke), since: map[string]time.Time{},
+		o: o, mirror: o.Bus.Bucket(bus.StatusBucket).Mirror(bus.InstanceKey(o.Component, "")+">", poke),
+		teller: announce.New(announce.Options{Bus: o.Bus, Own: o.Own, Count: o.Count}), since: map[string]time.Time{},
 		count: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: "waggle", Subsystem: "proxy", Name: "replicas",
 			Help: "Replicas of the proxy that said something within 30 s, this one included.",
@@ -71,14 +70,7 @@ func (g *Group) Pass(ctx context.Context) error {
 		return nil
 	}
 	g.look(own)
-	if !g.o.Bus.Connected() || reflect.DeepEqual(own, g.said) && time.Since(g.saidAt) < SayEvery-time.Second {
-		return nil
-	}
-	if err := g.o.Bus.Announce(ctx, own); err != nil {
-		return err
-	}
-	g.said, g.saidAt = own, time.Now()
-	return nil
+	return g.teller.Pass(ctx)
 }
 
 func (g *Group) look(own catalog.Instance) {

@@ -22,9 +22,7 @@ func (s *settler) free(svc, last catalog.Service) error {
 	if err != nil || len(wants.Streams) == 0 {
 		return nil //nolint:nilerr // it is told by whoever admits the service.
 	}
-	had := svc
-	had.Labels = last.Labels
-	before, err := s.read(had)
+	before, err := s.read(labelled(svc, last.Labels))
 	if err != nil {
 		before = Service{}
 	}

@@ -94,7 +94,7 @@ func NewSettler(o Options) *Settler {
 
 // fromService is FromService, remembered by ID.
 func (m *Settler) fromService(svc catalog.Service) (Service, error) {
-	if err := m.refusedNow(svc); err != nil {
+	if err := cmp.Or(svc.Whole(), m.refusedNow(svc)); err != nil {
 		return Service{}, err
 	}
 	if r, ok := m.read[svc.ID]; ok && r.of.Name == svc.Name && r.of.CreatedAt.Equal(svc.CreatedAt) &&
@@ -152,10 +152,7 @@ func (m *Settler) settle(ordered []catalog.Service, accepted map[string]catalog.
 		}
 		v := Verdict{Service: svc, Err: err}
 		if last, ok := accepted[svc.ID]; ok && !errors.Is(err, ErrNoRoute) {
-			// What else the service is, such as its networks, holds as it is now.
-			old := svc
-			old.Labels = last.Labels
-			v.KeepsLast = s.claimAll(old) == nil
+			v.KeepsLast = s.claimAll(labelled(svc, last.Labels)) == nil
 		}
 		s.d.Verdicts = append(s.d.Verdicts, v)
 	}
@@ -177,6 +174,22 @@ func (m *Settler) settle(ordered []catalog.Service, accepted map[string]catalog.
 	}
 	s.d.Verdicts = byName(s.d.Verdicts, func(v *Verdict) string { return v.Service.Name })
 	return s.d
+}
+
+// labelled is a service with other labels, which are whole. What else it is, such as its
+// networks, holds as it is now.
+func labelled(svc catalog.Service, labels map[string]string) catalog.Service {
+	svc.Labels, svc.Withheld, svc.Oversize = labels, nil, 0
+	return svc
+}
+
+// accepted is what of a service its routes are made of. The rest changes with every
+// deploy, and is no matter of acceptance.
+func accepted(svc catalog.Service) catalog.Service {
+	return catalog.Service{
+		ID: svc.ID, Name: svc.Name, Stack: svc.Stack, Labels: svc.Labels, ContainerLabels: svc.ContainerLabels,
+		Mode: svc.Mode, Networks: svc.Networks, EndpointMode: svc.EndpointMode, CreatedAt: svc.CreatedAt,
+	}
 }
 
 // forget drops what is remembered of services that are gone.
@@ -274,9 +287,7 @@ func (s *settler) claimAll(svc catalog.Service) error {
 		}
 	}
 	s.d.Services = append(s.d.Services, wants)
-	// What changes by itself, such as the number of replicas, is no matter of acceptance.
-	svc.Replicas, svc.UpdateState = 0, ""
-	s.d.Accepted[svc.ID] = svc
+	s.d.Accepted[svc.ID] = accepted(svc)
 	return nil
 }
 

@@ -143,6 +143,7 @@ type Info struct {
 	Version string
 	Uptime  time.Duration // in whole seconds
 	MaxConn int           // connections at a time, of all frontends together
+	CurConn int           // how many of these are open
 }
 
 // ShowInfo returns the process at the other end of the socket. Its pid is
@@ -165,10 +166,11 @@ func parseInfo(text string) (Info, error) {
 	pid, err1 := strconv.Atoi(fields["Pid"])
 	uptime, err2 := strconv.Atoi(fields["Uptime_sec"])
 	maxConn, err3 := strconv.Atoi(fields["Maxconn"])
-	if err := errors.Join(err1, err2, err3); err != nil {
+	curConn, err4 := strconv.Atoi(fields["CurrConns"])
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return Info{}, fmt.Errorf("haproxy: show info: %w", err)
 	}
-	return Info{Pid: pid, Version: fields["Version"], Uptime: time.Duration(uptime) * time.Second, MaxConn: maxConn}, nil
+	return Info{Pid: pid, Version: fields["Version"], Uptime: time.Duration(uptime) * time.Second, MaxConn: maxConn, CurConn: curConn}, nil
 }
 
 // ShowMap returns the entries of a map in the order in which they are kept.

@@ -231,8 +231,7 @@ func (a *API) find(snapshot catalog.Snapshot, name string) (catalog.Service, err
 	if err != nil {
 		return catalog.Service{Name: label.Show(name, false)}, err
 	}
-	_, err = policy.FromService(svc, a.Defaults)
-	return svc, err
+	return svc, a.Engine.Admits(svc)
 }
 
 // refuse records that a service is not scaled and returns the text for whoever asked.
@@ -260,7 +259,7 @@ func code(err error) int {
 		return http.StatusConflict
 	case errors.Is(err, policy.ErrNotAsked), errors.Is(err, policy.ErrNotNotified):
 		return http.StatusForbidden
-	case label.First(err) != nil:
+	case label.First(err) != nil, errors.As(err, new(*catalog.OversizeError)):
 		return http.StatusUnprocessableEntity
 	}
 	return http.StatusBadRequest

@@ -38,6 +38,8 @@ type Options struct {
 	Bus      *bus.Bus
 	Catalog  *bus.Catalog
 	Statuses *bus.Statuses
+	// Accepted keeps the labels that are in force.
+	Accepted *bus.Accepted
 	Store    *store.Store
 	Swarm    Swarm
 	// Notify is told every decision that is published; it must not block.
@@ -66,9 +68,14 @@ type Engine struct {
 	latest   map[string]map[signal.Direction]decide.Decision
 	refusals map[string]bool
 	untold   []untold
+	revision catalog.Revision
 	hash     string
 	rejected int
 	desired  int
+	// accepted are the services with the labels in force, and oversize those whose labels
+	// were left out of the catalog, by ID, as of the last pass.
+	accepted map[string]catalog.Service
+	oversize map[string]int
 }
 
 // untold is a decision that the bus has not taken yet.
@@ -97,13 +104,18 @@ func (e *Engine) Pass(ctx context.Context) (time.Time, error) {
 	if !ok {
 		return time.Time{}, nil
 	}
+	accepted, ok := e.opts.Accepted.Services()
+	if !ok {
+		return time.Time{}, nil
+	}
 	e.metrics.asked(asked)
-	outcomes := policy.All(snapshot, e.opts.Defaults)
+	outcomes := policy.All(snapshot, e.believe(accepted, snapshot), e.opts.Defaults)
+	e.hold(outcomes)
 	var errs []error
 	errs = append(errs, e.answer(ctx, asked))
 	next, err := e.follow(ctx, snapshot, asked)
-	errs = append(errs, err, e.tell(ctx), e.report(ctx, outcomes))
-	e.note(outcomes)
+	errs = append(errs, err, e.tell(ctx), e.report(ctx, snapshot, outcomes), e.record(ctx))
+	e.note(snapshot.Revision, outcomes)
 	return next, errors.Join(errs...)
 }
 
@@ -162,7 +174,7 @@ func (e *Engine) follow(ctx context.Context, snapshot catalog.Snapshot, asked st
 			continue
 		}
 		d.Instance = e.opts.Instance
-		e.record(d)
+		e.news(d)
 		var due time.Time
 		switch {
 		case d.Action == decide.Refused:
@@ -197,9 +209,9 @@ func (e *Engine) Refuse(d decide.Decision) {
 	}
 }
 
-// record remembers a decision about alerts and queues it, unless it says what the
+// news remembers a decision about alerts and queues it, unless it says what the
 // last one said. A scaling is always news.
-func (e *Engine) record(d decide.Decision) {
+func (e *Engine) news(d decide.Decision) {
 	e.mu.Lock()
 	byDirection := e.latest[d.ServiceID]
 	if byDirection == nil {
@@ -296,11 +308,12 @@ func identity(d decide.Decision, before string) string {
 }
 
 // report publishes what became of each service.
-func (e *Engine) report(ctx context.Context, outcomes []policy.Outcome) error {
+func (e *Engine) report(ctx context.Context, snapshot catalog.Snapshot, outcomes []policy.Outcome) error {
 	statuses := make([]catalog.Status, 0, len(outcomes))
 	for _, o := range outcomes {
 		statuses = append(statuses, catalog.Status{
 			ServiceID: o.Service.ID, Service: o.Service.Name, State: catalog.State(o.State), Reason: o.Reason, Label: o.Label, Hint: o.Hint,
+			Revision: snapshot.RevisionOf(o.Service.ID),
 		})
 	}
 	err := e.opts.Statuses.Publish(ctx, statuses)
@@ -310,21 +323,21 @@ func (e *Engine) report(ctx context.Context, outcomes []policy.Outcome) error {
 	return err
 }
 
-func (e *Engine) note(outcomes []policy.Outcome) {
+func (e *Engine) note(revision catalog.Revision, outcomes []policy.Outcome) {
 	h := sha256.New()
 	desired, rejected := 0, 0
 	for _, o := range outcomes {
-		switch o.State {
-		case policy.Rejected:
+		if o.State == policy.Rejected {
 			rejected++
-		case policy.Applied, policy.Degraded:
+		}
+		if o.Policy.InForce() {
 			desired++
 			_, _ = fmt.Fprintf(h, "%+v\n", o.Policy)
 		}
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.passed = true
+	e.passed, e.revision = true, revision
 	e.hash, e.desired, e.rejected = hex.EncodeToString(h.Sum(nil)[:8]), desired, rejected
 }
 
@@ -334,6 +347,13 @@ func (e *Engine) Policies() (hash string, desired, rejected int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.hash, e.desired, e.rejected
+}
+
+// Revision returns that of the catalog of the last pass. It may be called by any goroutine.
+func (e *Engine) Revision() catalog.Revision {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.revision
 }
 
 // Passed reports whether a pass has seen a complete catalog. It may be called by any goroutine.
@@ -417,7 +437,7 @@ func (e *Engine) Views() ([]View, error) {
 		return nil, ErrNotReady
 	}
 	out := []View{}
-	for _, o := range policy.All(snapshot, e.opts.Defaults) {
+	for _, o := range policy.All(snapshot, e.acceptedNow(), e.opts.Defaults) {
 		out = append(out, e.view(o, asked))
 	}
 	slices.SortFunc(out, func(a, b View) int { return strings.Compare(a.Service, b.Service) })
@@ -436,7 +456,7 @@ func (e *Engine) ViewOf(name string) (View, error) {
 	if err != nil {
 		return View{}, err
 	}
-	return e.view(policy.Explain(svc, snapshot.Tasks[svc.ID], e.opts.Defaults), asked), nil
+	return e.view(policy.Explain(svc, snapshot.Tasks[svc.ID], e.acceptedNow()[svc.ID].Labels, e.opts.Defaults), asked), nil
 }
 
 func (e *Engine) view(o policy.Outcome, asked store.Asked) View {
@@ -444,7 +464,7 @@ func (e *Engine) view(o policy.Outcome, asked store.Asked) View {
 		Service: o.Service.Name, ID: o.Service.ID, State: o.State, Reason: o.Reason, Label: o.Label, Hint: o.Hint,
 		Replicas: o.Service.Replicas, LastStep: e.opts.Store.KnownStep(o.Service.ID).Alone(),
 	}
-	if p := o.Policy; p.ServiceID != "" {
+	if p := o.Policy; p.InForce() {
 		v.Policy = &policyView{p.Min, p.Max, p.UpBy, p.DownBy, p.CooldownUp.String(), p.CooldownDown.String()}
 	}
 	for _, s := range asked.Signals {

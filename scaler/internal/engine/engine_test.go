@@ -62,8 +62,9 @@ type instance struct {
 	*store.Store
 	s *scene
 	// told are the decisions that it told of.
-	told    []decide.Decision
-	catalog *bus.Catalog
+	told     []decide.Decision
+	catalog  *bus.Catalog
+	accepted *bus.Accepted
 }
 
 // ready waits until the instance has read everything.
@@ -72,7 +73,8 @@ func (i *instance) ready() {
 	bustest.Eventually(i.s.t, "the instance has read everything", func() error {
 		_, complete := i.catalog.Snapshot()
 		_, read := i.Asked(i.s.clock())
-		if !complete || !read {
+		_, remembered := i.accepted.Services()
+		if !complete || !read || !remembered {
 			return errors.New("not yet")
 		}
 		return nil
@@ -82,10 +84,10 @@ func (i *instance) ready() {
 func (s *scene) start(name string, change ...func(*engine.Options)) *instance {
 	s.t.Helper()
 	b := s.bus.Connect("scaler")
-	i := &instance{s: s, Store: store.New(b, ttl, func() {}), catalog: b.Catalog(func() {})}
+	i := &instance{s: s, Store: store.New(b, ttl, func() {}), catalog: b.Catalog(func() {}), accepted: b.Accepted(func() {})}
 	statuses := b.Statuses(name, func() {})
 	o := engine.Options{
-		Bus: b, Catalog: i.catalog, Statuses: statuses, Store: i.Store, Swarm: s.swarm, Poke: func() {},
+		Bus: b, Catalog: i.catalog, Statuses: statuses, Accepted: i.accepted, Store: i.Store, Swarm: s.swarm, Poke: func() {},
 		Notify:   func(d decide.Decision) { i.told = append(i.told, d) },
 		Defaults: policy.Standard(), Instance: name, Now: s.clock, Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(),
 	}
@@ -96,6 +98,7 @@ func (s *scene) start(name string, change ...func(*engine.Options)) *instance {
 	bustest.Run(s.t, i.Store.Run)
 	bustest.Run(s.t, i.catalog.Run)
 	bustest.Run(s.t, statuses.Run)
+	bustest.Run(s.t, i.accepted.Run)
 	i.ready()
 	return i
 }
@@ -500,7 +503,7 @@ func TestLabelsOfThisMomentDecide(t *testing.T) {
 		{"opted out", func(svc *engine.Scale) { svc.Labels["com.df.notify"] = "false" }, "has not opted in: com.df.notify is not true"},
 		{"at its bound", func(svc *engine.Scale) { svc.Labels["com.df.scaleMax"] = "2" }, "already at the maximum of 2 replicas"},
 		{"no longer", func(svc *engine.Scale) { svc.Labels = nil }, "has not opted in: com.df.notify is not true"},
-		{"at fault", func(svc *engine.Scale) { svc.Labels["com.df.scaleMax"] = "lots" }, `is not scaled, for a label is at fault: com.df.scaleMax="lots": want a whole number from 1 to 10000`},
+		{"at fault, so at the bound last accepted", func(svc *engine.Scale) { svc.Labels["com.df.scaleMax"], svc.Replicas = "lots", 9 }, "already at the maximum of 9 replicas"},
 		{"at its bound again", func(svc *engine.Scale) { svc.Labels["com.df.scaleMax"] = "2" }, "already at the maximum of 2 replicas"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -588,7 +591,11 @@ func TestStatuses(t *testing.T) {
 		if err := json.Unmarshal(data, &got); err != nil {
 			t.Fatal(err)
 		}
-		want.Component, want.Instance, want.Service, want.ServiceID, want.Since = "scaler", "a", name, "id-"+name, got.Since
+		if got.Revision.Sequence == 0 || got.Since.IsZero() {
+			t.Errorf("%s: judged was %+v, since %s", name, got.Revision, got.Since)
+		}
+		want.Component, want.Instance, want.Service, want.ServiceID = "scaler", "a", name, "id-"+name
+		want.Revision, want.Since = got.Revision, got.Since
 		if fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("%s: got %+v\nwant %+v", name, got, want)
 		}
@@ -598,5 +605,45 @@ func TestStatuses(t *testing.T) {
 	}
 	if hash, desired, rejected := i.Policies(); hash == "" || desired != 2 || rejected != 1 {
 		t.Errorf("policies %s %d %d", hash, desired, rejected)
+	}
+}
+
+// TestARejectedServiceIsScaledWithinItsFormerBounds also by an instance that knows them
+// from the bus alone, and not beyond them, whatever its present labels say.
+func TestARejectedServiceIsScaledWithinItsFormerBounds(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*catalog.Service)
+		labels string
+	}{
+		{"labels too large", func(s *catalog.Service) {
+			s.Oversize, s.Labels = 70000, map[string]string{catalog.Notify: "true"}
+		}, "scaleMax=9"},
+		{"a label at fault", func(s *catalog.Service) { s.Labels = swarmtest.Labels("scaleMax=lots") }, "scaleMax=lots"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newScene(t, func(s *swarmtest.Swarm) { s.Create("web", 2, "scaleMax=3 scaleCooldownUp=0") })
+			s.start("a").pass()
+			s.swarm.Create("web", 2, c.labels)
+			s.list.PublishFrom(func() catalog.Snapshot {
+				all := s.swarm.Snapshot()
+				svc := all.Services["id-web"]
+				c.change(&svc)
+				all.Services["id-web"] = svc
+				return all
+			})
+			b := s.start("b")
+			b.fires("web", signal.Up)
+			b.pass()
+			s.after(time.Minute)
+			b.pass()
+			s.wantChanges("web", 3)
+			if all, err := b.Views(); err != nil || len(all) != 1 || all[0].State != policy.Rejected || all[0].Policy == nil || all[0].Policy.Max != 3 {
+				t.Errorf("%+v, %v", all, err)
+			}
+			if err := b.Admits(catalog.Service{ID: "id-web", Mode: catalog.Replicated, Labels: swarmtest.Labels("scaleMax=lots")}); err != nil {
+				t.Errorf("a request by hand is refused: %v", err)
+			}
+		})
 	}
 }

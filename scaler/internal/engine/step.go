@@ -68,8 +68,8 @@ func (e *Engine) step(ctx context.Context, t target, asked decide.Asked) (decide
 		if err != nil {
 			return decide.Decision{}, fmt.Errorf("%s: %w", t.name, err)
 		}
-		p, err := policy.FromService(catalog.Service{ID: scale.ID, Name: scale.Name, Labels: scale.Labels, Mode: scale.Mode}, e.opts.Defaults)
-		if err != nil {
+		p, err := e.policyOf(scale)
+		if !p.InForce() {
 			return decide.Refuse(t.id, t.name, asked, policy.Why(err), now), nil
 		}
 		written, revision, err := e.opts.Store.Step(ctx, t.id)

@@ -85,8 +85,8 @@ var (
 	ErrJob = errors.New("is a job (can not be scaled)")
 )
 
-// FromService reads the policy of a service. The error is one of those above,
-// or label.Faults that name every label at fault.
+// FromService reads the policy of a service. The error is one of those above, an
+// *catalog.OversizeError, or label.Faults that name every label at fault.
 func FromService(s catalog.Service, d Defaults) (Policy, error) {
 	r := label.NewReader(catalog.Prefix, s.Labels, Labels(), "")
 	g := r.Service()
@@ -97,6 +97,8 @@ func FromService(s catalog.Service, d Defaults) (Policy, error) {
 		return Policy{}, ErrJob
 	case !s.OptedIn():
 		return Policy{}, ErrNotNotified
+	case s.Fits() != nil:
+		return Policy{}, s.Fits()
 	case !g.Has(scaleMin) && !g.Has(scaleMax):
 		return Policy{}, ErrNotAsked
 	}
@@ -125,10 +127,38 @@ func FromService(s catalog.Service, d Defaults) (Policy, error) {
 	return p, nil
 }
 
+// Judge is FromService for a service whose labels last accepted are those, nil if none
+// are. A service that is rejected has the policy of these all the same, with the error
+// that tells why; without them, or if it does not ask to be scaled, it has none.
+func Judge(s catalog.Service, last map[string]string, d Defaults) (Policy, error) {
+	p, err := FromService(s, d)
+	if err == nil || last == nil || !rejects(err) {
+		return p, err
+	}
+	s.Labels, s.Oversize = last, 0
+	if p, errLast := FromService(s, d); errLast == nil {
+		return p, err
+	}
+	return Policy{}, err
+}
+
+// InForce reports whether it is the policy of a service.
+func (p Policy) InForce() bool { return p.ServiceID != "" }
+
+// rejects reports whether an error of FromService is about labels that are not as they
+// should be, and not about a service that does not ask, or cannot be scaled at all.
+func rejects(err error) bool {
+	var large *catalog.OversizeError
+	return label.First(err) != nil || errors.As(err, &large)
+}
+
 // Why words an error of FromService so that it stands behind the name of the service.
 func Why(err error) string {
-	if label.First(err) != nil {
+	switch {
+	case label.First(err) != nil:
 		return "is not scaled, for a label is at fault: " + err.Error()
+	case rejects(err):
+		return "is not scaled: " + err.Error()
 	}
 	return err.Error()
 }
@@ -155,19 +185,27 @@ type Outcome struct {
 	Label string
 	// Hint says what to do.
 	Hint string
-	// Policy holds when the state is Applied or Degraded.
+	// Policy is in force when the state is Applied or Degraded, and when the labels last
+	// accepted hold although the present ones are rejected.
 	Policy Policy
+	// Accepted are the labels, of the scaler's, that are in force; nil if none are.
+	Accepted map[string]string
 }
 
-// Explain says what becomes of a service whose tasks are these; nil means that
-// its tasks are not known.
-func Explain(s catalog.Service, tasks []catalog.Task, d Defaults) Outcome {
+// Explain says what becomes of a service whose tasks are these and whose labels last
+// accepted are last. Tasks that are nil are not known, labels that are nil are none.
+func Explain(s catalog.Service, tasks []catalog.Task, last map[string]string, d Defaults) Outcome {
 	o := Outcome{Service: s}
-	p, err := FromService(s, d)
+	p, err := Judge(s, last, d)
 	if err != nil {
 		o.refuse(err)
+		if p.InForce() {
+			o.Policy, o.Accepted = p, last
+			o.Reason += " (the labels last accepted stay in force)"
+		}
 		return o
 	}
+	o.Accepted = own(s.Labels)
 	o.Policy, o.State = p, Applied
 	running := 0
 	for _, t := range tasks {
@@ -212,6 +250,9 @@ func (o *Outcome) refuse(err error) {
 	if fault := label.First(err); fault != nil {
 		o.Label, o.Hint = fault.Label, "want "+fault.Want
 	}
+	if large := (*catalog.OversizeError)(nil); errors.As(err, &large) {
+		o.Hint = large.Hint()
+	}
 	if !wants && Wants(o.Service.ContainerLabels) {
 		o.State = Ignored
 		o.Reason = "its scale labels stand on the container, where they have no effect"
@@ -229,13 +270,34 @@ func Wants(labels map[string]string) bool {
 	return false
 }
 
+// own returns those of the labels by which a service is scaled.
+func own(labels map[string]string) map[string]string {
+	out := map[string]string{}
+	for _, name := range append([]string{catalog.Notify}, fullNames()...) {
+		if text, ok := labels[name]; ok {
+			out[name] = text
+		}
+	}
+	return out
+}
+
+// fullNames are those of the scaler's labels.
+func fullNames() []string {
+	var out []string
+	for _, spec := range Labels() {
+		out = append(out, catalog.Prefix+spec.Name)
+	}
+	return out
+}
+
 // All explains every service of a snapshot that has labels of the scaler, on
-// the service or on its containers, oldest first.
-func All(s catalog.Snapshot, d Defaults) []Outcome {
+// the service or on its containers, or may have some, oldest first. accepted are the
+// services with the labels last accepted, by ID.
+func All(s catalog.Snapshot, accepted map[string]catalog.Service, d Defaults) []Outcome {
 	var out []Outcome
 	for _, svc := range s.Sorted() {
-		if Wants(svc.Labels) || Wants(svc.ContainerLabels) {
-			out = append(out, Explain(svc, s.Tasks[svc.ID], d))
+		if Wants(svc.Labels) || Wants(svc.ContainerLabels) || svc.Fits() != nil && svc.OptedIn() {
+			out = append(out, Explain(svc, s.Tasks[svc.ID], accepted[svc.ID].Labels, d))
 		}
 	}
 	return out

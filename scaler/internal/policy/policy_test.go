@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -115,7 +116,7 @@ func TestWhoIsNotScaled(t *testing.T) {
 			if _, err := policy.FromService(c.svc, policy.Standard()); !errors.Is(err, c.err) {
 				t.Errorf("error %v, want %v", err, c.err)
 			}
-			o := policy.Explain(c.svc, nil, policy.Standard())
+			o := policy.Explain(c.svc, nil, nil, policy.Standard())
 			if o.State != c.state || !strings.Contains(o.Hint, c.say) {
 				t.Errorf("%s, hint %q; want %s with %q", o.State, o.Hint, c.state, c.say)
 			}
@@ -151,7 +152,7 @@ func TestExplain(t *testing.T) {
 		{"labels on the container", misplaced, runs, policy.Ignored, "stand on the container", "", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			o := policy.Explain(c.svc, c.tasks, policy.Standard())
+			o := policy.Explain(c.svc, c.tasks, nil, policy.Standard())
 			if o.State != c.state || !strings.HasPrefix(o.Reason, c.reason) && !strings.Contains(o.Reason, c.reason) || (c.reason == "") != (o.Reason == "") ||
 				o.Label != c.label || (o.Policy.ServiceID != "") != c.hasApolicy {
 				t.Errorf("got %+v", o)
@@ -183,7 +184,7 @@ func TestFindAndAll(t *testing.T) {
 	}
 	snapshot.Services[b.ID] = b
 	var names []string
-	for _, o := range policy.All(snapshot, policy.Standard()) {
+	for _, o := range policy.All(snapshot, nil, policy.Standard()) {
 		names = append(names, o.Service.Name)
 	}
 	if got := strings.Join(names, " "); got != "api shop_web" {
@@ -227,4 +228,59 @@ func FuzzFromService(f *testing.F) {
 			t.Fatalf("admitted %+v", p)
 		}
 	})
+}
+
+// TestARejectedServiceKeepsItsBounds: those of the labels that were last accepted.
+func TestARejectedServiceKeepsItsBounds(t *testing.T) {
+	oversize := service("notify=true")
+	oversize.Oversize = 70000
+	for _, c := range []struct {
+		name, last string
+		svc        catalog.Service
+		state      policy.State
+		reason     string
+		most       uint64
+	}{
+		{"labels grown too large", "notify=true scaleMax=7", oversize, policy.Rejected, "its labels take 70,000 bytes, at most 65,536 are allowed (the labels last accepted stay in force)", 7},
+		{"labels too large from the beginning", "", oversize, policy.Rejected, "its labels take 70,000 bytes, at most 65,536 are allowed", 0},
+		{"a fault", "notify=true scaleMax=7", service("notify=true scaleMax=lots"), policy.Rejected, `com.df.scaleMax="lots": want a whole number from 1 to 10000 (the labels last accepted stay in force)`, 7},
+		{"a fault from the beginning", "", service("notify=true scaleMax=lots"), policy.Rejected, `com.df.scaleMax="lots": want a whole number from 1 to 10000`, 0},
+		{"opted out", "notify=true scaleMax=7", service("scaleMax=lots"), policy.Ignored, "has not opted in: com.df.notify is not true", 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			accepted := map[string]catalog.Service{}
+			if c.last != "" {
+				accepted[c.svc.ID] = service(c.last)
+			}
+			all := policy.All(catalog.Snapshot{Services: map[string]catalog.Service{c.svc.ID: c.svc}}, accepted, policy.Standard())
+			if len(all) != 1 || all[0].State != c.state || all[0].Reason != c.reason || all[0].Policy.Max != c.most || all[0].Hint == "" {
+				t.Errorf("%+v, want %s: %s", all, c.state, c.reason)
+			}
+			if (all[0].Accepted != nil) != (c.most > 0) {
+				t.Errorf("in force are %v", all[0].Accepted)
+			}
+		})
+	}
+}
+
+// TestWhatIsAcceptedIsTheScalersOwn: other labels are no matter of scaling, and may be
+// secret.
+func TestWhatIsAcceptedIsTheScalersOwn(t *testing.T) {
+	o := policy.Explain(service("notify=true scaleMax=7 servicePath=/ users=ann:geheim"), nil, nil, policy.Standard())
+	if want := service("notify=true scaleMax=7").Labels; !maps.Equal(o.Accepted, want) {
+		t.Errorf("%v, want %v", o.Accepted, want)
+	}
+}
+
+// TestACutListOfTasksThatRunIsEnough: a list is cut behind the tasks that run.
+func TestACutListOfTasksThatRunIsEnough(t *testing.T) {
+	svc := service("notify=true scaleMin=1 scaleMax=9000")
+	svc.Replicas = 4000
+	all := policy.All(catalog.Snapshot{
+		Services: map[string]catalog.Service{svc.ID: svc}, Cut: map[string]int{svc.ID: 4000},
+		Tasks: map[string][]catalog.Task{svc.ID: {{ID: "t", State: "running", Desired: "running"}}},
+	}, nil, policy.Standard())
+	if len(all) != 1 || all[0].State != policy.Applied {
+		t.Errorf("%+v", all)
+	}
 }

@@ -1,13 +1,16 @@
 // Command gendocs writes what is generated from the code: docs/labels.md,
-// docs/metrics.md, docs/settings.md and the listener's list of known labels. It
-// runs at the root of the repository, as 'make docs' does.
+// docs/metrics.md, docs/settings.md, the schemas of the values on the bus and the
+// listener's list of known labels. It runs at the root of the repository, as 'make docs'
+// does.
 package main
 
 import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
+	"path/filepath"
 
 	"github.com/wagglehq/waggle/compose/e2e/docs"
 	"github.com/wagglehq/waggle/listener"
@@ -57,12 +60,20 @@ func write(root string) error {
 	if err != nil {
 		return err
 	}
-	for path, content := range map[string][]byte{
+	files, err := docs.Schemas(root)
+	if err != nil {
+		return err
+	}
+	maps.Copy(files, map[string][]byte{
 		"docs/labels.md":                     labels,
 		"docs/metrics.md":                    docs.MetricsPage(all, metrics),
 		"docs/settings.md":                   docs.SettingsPage(all),
 		"listener/internal/known/labels.txt": known,
-	} {
+	})
+	for path, content := range files {
+		if err := os.MkdirAll(filepath.Dir(root+"/"+path), 0o755); err != nil {
+			return err
+		}
 		if _, err := atomicfile.Write(root+"/"+path, content, 0o644); err != nil {
 			return err
 		}

@@ -1,0 +1,55 @@
+// Command consumer prints what the proxies say of each service, and every change of it.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/wagglehq/waggle/pkg/bus"
+	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/reconcile"
+)
+
+func main() {
+	b, err := bus.Connect(bus.Options{URL: os.Getenv("NATS_URL"), Component: "reader", Key: os.Getenv("NATS_KEY"), Log: slog.Default()})
+	if err != nil {
+		panic(err)
+	}
+	var loop *reconcile.Loop
+	poke := func() { loop.Poke() }
+	services, statuses := b.Catalog(poke), b.Bucket(bus.StatusBucket).Mirror("proxy.>", poke)
+	told := map[string]string{}
+	loop = reconcile.New(reconcile.Options{Name: "tell", Pause: 100 * time.Millisecond}, func(context.Context) error {
+		snapshot, complete := services.Snapshot()
+		values, read := statuses.Values()
+		if !complete || !read {
+			return nil // not all is known, so nothing may be concluded
+		}
+		for key, line := range told {
+			if _, there := values[key]; !there {
+				fmt.Println("-", line)
+				delete(told, key)
+			}
+		}
+		for key, v := range values {
+			var s catalog.Status
+			if json.Unmarshal(v.Data, &s) != nil || snapshot.Services[s.ServiceID].ID == "" {
+				continue
+			}
+			path := snapshot.Services[s.ServiceID].Labels["com.df.servicePath"]
+			if line := fmt.Sprintf("%s %s: %s %s", s.Service, path, s.State, s.Reason); told[key] != line {
+				fmt.Println("+", line)
+				told[key] = line
+			}
+		}
+		return nil
+	})
+	ctx := context.Background()
+	go func() { _ = services.Run(ctx) }()
+	go func() { _ = statuses.Run(ctx) }()
+	_ = loop.Run(ctx)
+}

@@ -1,0 +1,17 @@
+package monitor
+
+import (
+	"flag"
+	"testing"
+
+	"github.com/wagglehq/waggle/pkg/app"
+)
+
+// TestTheSettingsByWhichLabelsAreJudgedArePublic: each is a setting, and no secret.
+func TestTheSettingsByWhichLabelsAreJudgedArePublic(t *testing.T) {
+	fs := flag.NewFlagSet("monitor", flag.ContinueOnError)
+	Service(fs)
+	if got := (app.Shell{Settings: app.Settings(fs)}).Chosen(judgedBy()); len(got) != len(judgedBy()) || got["network"] != "waggle" {
+		t.Errorf("told are %v of %v", got, judgedBy())
+	}
+}

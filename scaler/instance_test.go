@@ -1,0 +1,17 @@
+package scaler
+
+import (
+	"flag"
+	"testing"
+
+	"github.com/wagglehq/waggle/pkg/app"
+)
+
+// TestTheSettingsByWhichLabelsAreJudgedArePublic: each is a setting, and no secret.
+func TestTheSettingsByWhichLabelsAreJudgedArePublic(t *testing.T) {
+	fs := flag.NewFlagSet("scaler", flag.ContinueOnError)
+	Service(fs)
+	if got := (app.Shell{Settings: app.Settings(fs)}).Chosen(judgedBy()); len(got) != len(judgedBy()) || got["default-max"] != "5" {
+		t.Errorf("told are %v of %v", got, judgedBy())
+	}
+}
