@@ -97,6 +97,11 @@ func (w *Watch) Run(ctx context.Context) error {
 			continue
 		}
 		missed = w.ask(ctx, servers, missed)
+		// Who has come back or ended while the hosts were asked must not be ended.
+		select {
+		case servers = <-w.sets:
+		default:
+		}
 		wait := again
 		for _, s := range servers {
 			switch n := missed[s.Addr]; {
@@ -178,5 +183,9 @@ func Answers(ctx context.Context, addr netip.AddrPort) bool {
 			answers <- err == nil || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET)
 		}()
 	}
-	return <-answers || <-answers
+	one, other := <-answers, false
+	if !one {
+		other = <-answers
+	}
+	return one || other
 }
