@@ -35,6 +35,8 @@ type Options struct {
 	Images, Tag string
 	// Alone leaves the worker out.
 	Alone bool
+	// Workers is how many there are unless it is alone, 1 if 0. They are w1, w2 and so on.
+	Workers int
 	// Log receives one line per step, and may be nil.
 	Log io.Writer
 }
@@ -68,7 +70,7 @@ func Deploy(ctx context.Context, o Options) (*Stack, error) {
 	if err := present(ctx, images); err != nil {
 		return nil, err
 	}
-	workers := 1
+	workers := max(o.Workers, 1)
 	if o.Alone {
 		workers = 0
 	}
@@ -190,6 +192,10 @@ type Demo struct {
 	Replicas uint64
 	// Node is where its tasks must run, anywhere if empty.
 	Node string
+	// Workers has its tasks run on workers alone, and PerNode is how many of them a node
+	// gets at most, any number if 0.
+	Workers bool
+	PerNode uint64
 	// Order is that of an update, "stop-first" if empty.
 	Order string
 	// Unchecked leaves the image's health check out, so that a task runs as soon as
@@ -227,10 +233,13 @@ func (s *Stack) Create(ctx context.Context, d Demo) error {
 	if d.Node != "" {
 		constraints = []string{"node.hostname==" + d.Node}
 	}
+	if d.Workers {
+		constraints = append(constraints, "node.role==worker")
+	}
 	return s.post(ctx, "/services/create", object{
 		"Name": d.Name, "Labels": d.Labels,
 		"TaskTemplate": object{
-			"ContainerSpec": container, "Placement": object{"Constraints": constraints},
+			"ContainerSpec": container, "Placement": object{"Constraints": constraints, "MaxReplicas": d.PerNode},
 			"Networks":      []object{{"Target": "waggle"}},
 			"RestartPolicy": object{"Condition": "any", "Delay": 500 * time.Millisecond},
 		},

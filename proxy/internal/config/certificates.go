@@ -168,6 +168,7 @@ func (s Settings) SecurePorts() []int {
 func (s Settings) http3(b Bind) models.Bind {
 	out := s.bind(b)
 	out.Address, out.Name, out.Alpn = "quic4@", out.Name+"-h3", "h3"
+	out.TCPUserTimeout = nil
 	return out
 }
 

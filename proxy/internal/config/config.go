@@ -71,10 +71,12 @@ type Timeouts struct {
 	Connect, Client, Server, Queue, Tunnel, HTTPRequest, HTTPKeepAlive time.Duration
 }
 
-// DefaultTimeouts are those of Docker Flow Proxy.
+// DefaultTimeouts are those of Docker Flow Proxy, but for that of connecting: tasks are
+// near, and one that does not answer is dead. The kernel sends a lost first packet again
+// after a second, for which there is just time.
 func DefaultTimeouts() Timeouts {
 	return Timeouts{
-		Connect: 5 * time.Second, Client: 20 * time.Second, Server: 20 * time.Second, Queue: 30 * time.Second,
+		Connect: 1200 * time.Millisecond, Client: 20 * time.Second, Server: 20 * time.Second, Queue: 30 * time.Second,
 		Tunnel: time.Hour, HTTPRequest: 5 * time.Second, HTTPKeepAlive: 15 * time.Second,
 	}
 }

@@ -14,7 +14,7 @@ import (
 // certificate answer 403, and the others do not care.
 func (s Settings) bind(b Bind) models.Bind {
 	out := models.Bind{Port: pointer(int64(b.Port)), BindParams: models.BindParams{
-		Name: fmt.Sprintf("http-%d", b.Port), AcceptProxy: b.AcceptProxy,
+		Name: fmt.Sprintf("http-%d", b.Port), AcceptProxy: b.AcceptProxy, TCPUserTimeout: millis(clientSilence),
 	}}
 	if !b.TLS {
 		return out

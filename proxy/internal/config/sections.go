@@ -113,11 +113,12 @@ func renderFrame(s Settings, t route.Tables) (string, error) {
 		DontlogNormal: map[bool]string{false: enabled}[s.AccessLog],
 		// Without it a reload closes every idle client connection, and a request that is
 		// on its way meets a closed one.
-		IdleCloseOnResponse:  enabled,
-		HTTPReuse:            cmp.Or(s.HTTPReuse, "safe"),
-		Redispatch:           &models.Redispatch{Enabled: pointer(enabled), Interval: pointer(int64(1))},
-		Retries:              pointer(int64(3)),
-		RetryOn:              "conn-failure empty-response",
+		IdleCloseOnResponse: enabled,
+		HTTPReuse:           cmp.Or(s.HTTPReuse, "safe"),
+		Redispatch:          &models.Redispatch{Enabled: pointer(enabled), Interval: pointer(int64(1))},
+		Retries:             pointer(int64(3)),
+		RetryOn:             "conn-failure empty-response",
+		Srvtcpka:            enabled, SrvtcpkaIdle: wholeSeconds(aliveIdle), SrvtcpkaIntvl: wholeSeconds(aliveInterval), SrvtcpkaCnt: pointer(aliveCount),
 		ConnectTimeout:       millis(s.Timeouts.Connect),
 		ClientTimeout:        millis(s.Timeouts.Client),
 		ServerTimeout:        millis(s.Timeouts.Server),

@@ -28,12 +28,13 @@ func streams(w *scratch, s Settings, listeners []route.Listener) {
 	}
 	w.section(parser.Defaults, StreamDefaults, &models.DefaultsBase{
 		Name: StreamDefaults, Mode: "tcp",
-		Balance:        &models.Balance{Algorithm: pointer("roundrobin")},
-		LogFormat:      s.streamLogFormat(),
-		Dontlognull:    enabled,
-		DontlogNormal:  map[bool]string{false: enabled}[s.AccessLog],
-		Redispatch:     &models.Redispatch{Enabled: pointer(enabled), Interval: pointer(int64(1))},
-		Retries:        pointer(int64(3)),
+		Balance:       &models.Balance{Algorithm: pointer("roundrobin")},
+		LogFormat:     s.streamLogFormat(),
+		Dontlognull:   enabled,
+		DontlogNormal: map[bool]string{false: enabled}[s.AccessLog],
+		Redispatch:    &models.Redispatch{Enabled: pointer(enabled), Interval: pointer(int64(1))},
+		Retries:       pointer(int64(3)),
+		Srvtcpka:      enabled, SrvtcpkaIdle: wholeSeconds(aliveIdle), SrvtcpkaIntvl: wholeSeconds(aliveInterval), SrvtcpkaCnt: pointer(aliveCount),
 		ConnectTimeout: millis(s.Timeouts.Connect),
 		QueueTimeout:   millis(s.Timeouts.Queue),
 		// The setting for tunnels is what held for silent connections ever since. It is
@@ -59,7 +60,7 @@ func listener(w *scratch, l route.Listener) {
 	}
 	w.section(parser.Frontends, name, base)
 	w.add(parser.Frontends, name, "bind", configuration.SerializeBind(models.Bind{
-		Port: pointer(int64(l.Port)), BindParams: models.BindParams{Name: "tcp"},
+		Port: pointer(int64(l.Port)), BindParams: models.BindParams{Name: "tcp", TCPUserTimeout: millis(clientSilence)},
 	}, w.opts))
 	if len(l.Rules) == 0 {
 		return
