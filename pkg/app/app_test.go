@@ -87,7 +87,7 @@ func TestSettingsAreToldWithoutSecrets(t *testing.T) {
 		}
 	}
 	env := func(name string) (string, bool) { return "buzz", name == "KEY" || name == "TEXT" }
-	if code := run(t.Context(), "bee", "v1", service, []string{"-count", "7"}, env, io.Discard, io.Discard); code != 0 {
+	if code := run(t.Context(), "bee", "v1", service, []string{"-count", "7"}, env, streams{in: strings.NewReader(""), out: io.Discard, err: io.Discard}); code != 0 {
 		t.Fatal(code)
 	}
 	if want := map[string]string{"text": "buzz", "count": "7", "admin": ":8080"}; !maps.Equal(got, want) {
