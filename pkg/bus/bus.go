@@ -120,6 +120,9 @@ func Connect(o Options) (*Bus, error) {
 		return nil, fmt.Errorf("bus: %w", err)
 	}
 	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(5*time.Second))
+	if o.Key != "" && o.Component != Listener {
+		js, err = jetstream.NewWithAPIPrefix(nc, apiBehindWalls, jetstream.WithDefaultTimeout(5*time.Second))
+	}
 	if err != nil {
 		nc.Close()
 		return nil, fmt.Errorf("bus: %w", err)

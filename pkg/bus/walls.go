@@ -65,25 +65,41 @@ func (o opening) passages() []passage {
 	var out []passage
 	if len(o.reads) > 0 {
 		out = append(out,
-			passage{subject: "$JS.API.STREAM.INFO." + o.stream},
-			passage{subject: "$JS.API.CONSUMER.INFO." + o.stream + ".*"},
-			passage{subject: "$JS.API.CONSUMER.MSG.NEXT." + o.stream + ".*", many: true},
+			passage{subject: api + "STREAM.INFO." + o.stream},
+			passage{subject: api + "CONSUMER.INFO." + o.stream + ".*"},
+			passage{subject: api + "CONSUMER.MSG.NEXT." + o.stream + ".*", many: true},
 		)
 	}
 	if o.whole {
 		// By number, from which the subject cannot be told.
-		out = append(out, passage{subject: "$JS.API.DIRECT.GET." + o.stream})
+		out = append(out, passage{subject: api + "DIRECT.GET." + o.stream})
 	}
 	for _, subject := range o.reads {
 		out = append(out,
-			passage{subject: "$JS.API.CONSUMER.CREATE." + o.stream + ".*." + subject},
-			passage{subject: "$JS.API.DIRECT.GET." + o.stream + "." + subject},
+			passage{subject: api + "CONSUMER.CREATE." + o.stream + ".*." + subject},
+			passage{subject: api + "DIRECT.GET." + o.stream + "." + subject},
 		)
 	}
 	for _, subject := range o.writes {
 		out = append(out, passage{subject: subject})
 	}
 	return out
+}
+
+// api is what requests to JetStream begin with; apiBehindWalls is that for whoever has
+// no JetStream of its own, since each server of NATS answers to the former itself that
+// there is none.
+const (
+	api            = "$JS.API."
+	apiBehindWalls = "WAGGLE.API"
+)
+
+// asked is what a component calls a subject of the listener's account.
+func asked(subject string) string {
+	if rest, ok := strings.CutPrefix(subject, api); ok {
+		return apiBehindWalls + "." + rest
+	}
+	return subject
 }
 
 // The names of the accounts.
@@ -143,12 +159,12 @@ func ServerAccounts(keys map[string]string) (string, error) {
 		// Nobody answers to what is not imported, and saying so quickly is worth more
 		// than a refusal that the client waits for. No instance speaks to another.
 		permissions := fmt.Sprintf(", permissions: {publish: {allow: [%s]}, subscribe: {allow: [%q]}}",
-			quoted(append([]string{"$JS.API.>"}, writes[component]...)), "_INBOX_"+component+".>")
+			quoted(append([]string{asked(api + ">")}, writes[component]...)), "_INBOX_"+component+".>")
 		line("  %s {", accountOf(component))
 		line("    users: [%s]", userList(users[component], permissions))
 		line("    imports: [")
 		for _, subject := range imports[component] {
-			line("      {service: {account: %s, subject: %q}}", Account, subject)
+			line("      {service: {account: %s, subject: %q}, to: %q}", Account, subject, asked(subject))
 		}
 		line("    ]")
 		line("  }")
