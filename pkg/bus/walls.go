@@ -111,6 +111,42 @@ const (
 
 func accountOf(component string) string { return Account + "_" + strings.ToUpper(component) }
 
+// ServerConfig returns a whole configuration for a nats-server that is to serve
+// Waggle. What is to be filled in is commented out. Only public keys are in it.
+func ServerConfig(keys map[string]string) (string, error) {
+	accounts, err := ServerAccounts(keys)
+	if err != nil {
+		return "", err
+	}
+	return serverHead + accounts, nil
+}
+
+const serverHead = `# nats-server 2.11 or later, for Waggle. The same on each server, but for server_name.
+# New keys, or a new version of Waggle, ask for a new one: print it again.
+
+listen: "0.0.0.0:4222"
+
+jetstream {
+  store_dir: "/data"
+  max_file_store: 2G
+}
+
+# Of three servers, each with a name of its own:
+# server_name: nats-1
+# cluster {
+#   name: waggle
+#   listen: "0.0.0.0:6222"
+#   routes: ["nats://nats-1:6222", "nats://nats-2:6222", "nats://nats-3:6222"]
+# }
+
+# With certificates; Waggle's NATS_URL is then tls://, and NATS_CA says who vouches:
+# tls {
+#   cert_file: "/tls/server.crt"
+#   key_file: "/tls/server.key"
+# }
+
+`
+
 // ServerAccounts returns the part of a nats-server's configuration that admits the
 // components, each in an account of its own, and opens to each what it may use; keys
 // are their settings by name. Only public keys are in it.
