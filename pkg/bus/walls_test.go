@@ -187,7 +187,9 @@ func (a *attacker) read(g good) {
 	a.ask("STREAM.MSG.GET."+g.stream, "", map[string]any{"last_by_subj": g.subject})
 	inbox := fmt.Sprintf("_INBOX_%s.evil.pushed", a.name)
 	own := "$KV." + bus.StatusBucket + "." + a.name + ".>"
-	pull := func(name string) { a.ask("CONSUMER.MSG.NEXT."+g.stream+"."+name, "", map[string]any{"batch": 10, "no_wait": true}) }
+	pull := func(name string) {
+		a.ask("CONSUMER.MSG.NEXT."+g.stream+"."+name, "", map[string]any{"batch": 10, "no_wait": true})
+	}
 	a.ask("CONSUMER.CREATE."+g.stream+"."+name+"a."+g.subject, "", consumer(g.stream, name+"a", filter))
 	a.ask("CONSUMER.CREATE."+g.stream+"."+name+"b", "", consumer(g.stream, name+"b", filter))
 	a.ask("CONSUMER.CREATE."+g.stream+"."+name+"c."+own, "", consumer(g.stream, name+"c", filter))
