@@ -15,12 +15,15 @@ import (
 const withoutOthers = 20 * time.Second
 
 // health returns nil once a complete catalog is on the bus, whoever wrote it. It stays nil
-// then: whether Docker or a bus of others is there does not depend on this
-// process. That the bus is another swarm's is never healthy.
-func health(p *publish.Publisher, reader *bus.Catalog, b *bus.Bus, now func() time.Time) func() error {
+// then, while writable says of the listener's own server that it can write: whether Docker
+// or a bus of others is there does not depend on this process. That the bus is another swarm's is never healthy.
+func health(p *publish.Publisher, reader *bus.Catalog, b *bus.Bus, writable func() error, now func() time.Time) func() error {
 	started := now()
 	complete := false
 	return func() error {
+		if err := writable(); err != nil {
+			return err
+		}
 		state := p.State()
 		if state.Foreign != nil {
 			return state.Foreign

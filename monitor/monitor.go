@@ -35,6 +35,8 @@ const Component = "monitor"
 type Config struct {
 	NATSURL string
 	NATSKey app.Secret
+	// NATSCA vouches for servers with tls://, see bus.Options.
+	NATSCA string
 	// Instance names this replica on the bus; empty: the host name.
 	Instance string
 	// Network lists the networks on which Prometheus reaches tasks.
@@ -51,8 +53,8 @@ type Config struct {
 	PromtoolBin     string
 	ExternalURL     string
 	AlertmanagerURL string
-	// ControlNetwork is the network on which Prometheus reaches the tasks of a service
-	// that AlertmanagerURL names by tasks+.
+	// ControlNetwork is the network on which the names of NATSURL are asked for first, and
+	// on which Prometheus reaches the tasks of a service that AlertmanagerURL names by tasks+.
 	ControlNetwork string
 	OwnStack       string
 	// OwnRules loads alerts about these, too.
@@ -68,8 +70,10 @@ type Config struct {
 // Service declares the flags and returns what runs with them.
 func Service(fs *flag.FlagSet) func(context.Context, app.Shell) error {
 	var c Config
-	fs.StringVar(&c.NATSURL, "nats-url", "nats://waggle_listener:4222", "NATS servers, separated by commas")
-	fs.Var(&c.NATSKey, "nats-key", "secret with which monitor proves itself to NATS")
+	fs.StringVar(&c.NATSURL, "nats-url", "tls://waggle_listener:4222", "NATS servers, separated by commas")
+	fs.Var(&c.NATSKey, "nats-key", "secret with which monitor proves itself to NATS; of several, separated by white space, the first")
+	fs.StringVar(&c.NATSCA, "nats-ca", "", "certificates (PEM) of those who vouch for servers with tls://, or system for those that the system trusts; empty: such a server proves itself by the key of this component, as the listener does")
+	fs.StringVar(&c.ControlNetwork, "control-network", "waggle_control", "network of Docker on which a name without a dot in nats-url is asked for first, and on which Prometheus reaches the tasks of the service of a tasks+http:// Alertmanager")
 	fs.StringVar(&c.Instance, "instance", "", "name of this replica on the bus; empty: the host name")
 	fs.StringVar(&c.Network, "network", "waggle", "networks on which Prometheus reaches tasks, the preferred one first")
 	fs.StringVar(&c.DataDir, "data-dir", "/var/lib/waggle", "folder, on a volume, of Prometheus' configuration (prometheus/) and data (tsdb/)")
@@ -79,7 +83,6 @@ func Service(fs *flag.FlagSet) func(context.Context, app.Shell) error {
 	fs.StringVar(&c.PromtoolBin, "promtool-bin", "promtool", "promtool to check rules with; empty to leave that to Prometheus' reload")
 	fs.StringVar(&c.ExternalURL, "external-url", "", "URL at which users reach our Prometheus; its path becomes the prefix of all paths")
 	fs.StringVar(&c.AlertmanagerURL, "alertmanager-url", "", "Alertmanagers: tasks+http://SERVICE:PORT for the tasks that the catalog gives a service, http://HOST:PORT, or dns+http://NAME:PORT for every address of a name")
-	fs.StringVar(&c.ControlNetwork, "control-network", "waggle_control", "network on which Prometheus reaches the tasks of the service of a tasks+http:// Alertmanager")
 	fs.StringVar(&c.OwnStack, "own-stack", "waggle", "stack whose listener, proxy, monitor and scaler are scraped; empty for none")
 	fs.BoolVar(&c.OwnRules, "own-rules", true, "load the alerts about Waggle itself, if own-stack is not empty")
 	fs.DurationVar(&c.ScrapeInterval, "scrape-interval", 10*time.Second, "how often targets are scraped whose labels do not say")
@@ -107,7 +110,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 			return fmt.Errorf("instance: %w", err)
 		}
 	}
-	b, err := bus.Connect(bus.Options{URL: c.NATSURL, Component: Component, Key: string(c.NATSKey), Log: sh.Log})
+	b, err := bus.Connect(bus.Options{URL: c.NATSURL, Component: Component, Key: string(c.NATSKey), CA: c.NATSCA, ControlNetwork: c.ControlNetwork, Log: sh.Log})
 	if err != nil {
 		return err
 	}

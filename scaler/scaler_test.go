@@ -49,7 +49,7 @@ type cluster struct {
 func newCluster(t *testing.T, services func(*swarmtest.Swarm)) *cluster {
 	t.Helper()
 	// With keys the scaler has its permissions on the bus and no more.
-	keys := map[string]string{"listener": "secret of the listener", "scaler": "secret of the scaler"}
+	keys := map[string]string{"listener": "secret-of-the-listener", "scaler": "secret-of-the-scaler"}
 	c := &cluster{t: t, bus: bustest.StartWithKeys(t, keys), swarm: swarmtest.New()}
 	services(c.swarm)
 	c.list = c.swarm.Listen(t, c.bus.Prepared())
@@ -96,7 +96,7 @@ func (c *cluster) start(change ...func(*Config)) *client {
 func (c *cluster) startWith(run func(context.Context, Config, app.Shell) error, change ...func(*Config)) *client {
 	c.t.Helper()
 	config := defaults(c.t)
-	config.NATSURL, config.NATSKey, config.Token, config.Instance = c.bus.URL(), "secret of the scaler", token, "one"
+	config.NATSURL, config.NATSKey, config.Token, config.Instance = c.bus.URL(), "secret-of-the-scaler", token, "one"
 	for _, f := range change {
 		f(&config)
 	}
@@ -571,13 +571,14 @@ func TestDryRun(t *testing.T) {
 
 func TestWrongConfig(t *testing.T) {
 	for want, change := range map[string]func(*Config){
-		"signal-ttl=500ms: want at least 1s":       func(c *Config) { c.SignalTTL = 500 * time.Millisecond },
-		"default-min=9: want at most default-max":  func(c *Config) { c.DefaultMin = 9 },
-		"alertmanager-url: want http://HOST:PORT":  func(c *Config) { c.AlertmanagerURL = "alertmanager:9093" },
-		"docker: host \"nonsense\"":                func(c *Config) { c.DockerHost = "nonsense" },
-		"bus: the key of scaler is shorter than 1": func(c *Config) { c.NATSKey = "short" },
+		"signal-ttl=500ms: want at least 1s":      func(c *Config) { c.SignalTTL = 500 * time.Millisecond },
+		"default-min=9: want at most default-max": func(c *Config) { c.DefaultMin = 9 },
+		"alertmanager-url: want http://HOST:PORT": func(c *Config) { c.AlertmanagerURL = "alertmanager:9093" },
+		"docker: host \"nonsense\"":               func(c *Config) { c.DockerHost = "nonsense" },
+		"bus: a key of scaler is shorter than 1":  func(c *Config) { c.NATSKey = "short" },
 	} {
 		config := defaults(t)
+		config.NATSKey = "secret-of-the-scaler"
 		change(&config)
 		sh := app.Shell{Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), Admin: "127.0.0.1:0"}
 		if err := Run(t.Context(), config, sh); err == nil || !strings.Contains(err.Error(), want) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -89,7 +90,7 @@ func Parse(fs *flag.FlagSet, args []string, env lookup, options ...Option) error
 // IsCommand tells whether a flag asks for something else than a running service. A
 // variable such as VERSION, which many images carry, must not do that.
 func IsCommand(flagName string) bool {
-	return flagName == "healthcheck" || flagName == "version" ||
+	return flagName == "healthcheck" || flagName == "version" || flagName == "nats-config" ||
 		slices.ContainsFunc(methods(), func(method string) bool { return flagOf(method) == flagName })
 }
 
@@ -124,12 +125,15 @@ func Settings(fs *flag.FlagSet) map[string]string {
 	return out
 }
 
+// credentials are those within a URL.
+var credentials = regexp.MustCompile(`//[^/@\s,]*@`)
+
 // effective returns the flags as they are in force, for the log. Secrets hide themselves.
 func effective(fs *flag.FlagSet) map[string]string {
 	out := map[string]string{}
 	fs.VisitAll(func(f *flag.Flag) {
 		if !IsCommand(f.Name) {
-			out[f.Name] = f.Value.String()
+			out[f.Name] = credentials.ReplaceAllString(f.Value.String(), "//(hidden)@")
 		}
 	})
 	return out

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bustest"
@@ -178,9 +179,16 @@ func TestWhatExpiresLeavesNoConflict(t *testing.T) {
 	l := newListener(t, b)
 	l.publish("a", "b")
 	l.publish("a")
-	if err := b.Bucket(bus.CatalogBucket).Purge(t.Context(), "service.id-b"); err != nil {
+	k := b.Bucket(bus.CatalogBucket)
+	if _, err := k.Put(t.Context(), "service.id-b", nil, bus.WithHeader("KV-Operation", "DEL"), bus.WithTTL(time.Second)); err != nil {
 		t.Fatal(err)
 	}
+	bustest.Eventually(t, "the mark has expired", func() error {
+		if _, revision, err := k.Get(t.Context(), "service.id-b"); !errors.Is(err, bus.ErrNotFound) || revision != 0 {
+			return fmt.Errorf("revision %d, %v", revision, err)
+		}
+		return nil
+	})
 	l.publish("a", "b")
 	c := reader(t, b)
 	bustest.Eventually(t, "b is back", wants(c, "a", "b"))

@@ -2,9 +2,13 @@ package bus
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 )
@@ -92,5 +96,109 @@ func TestAPatientAttemptSeesAServiceThatComes(t *testing.T) {
 	_ = conn.Close()
 	if took := time.Since(start); took > 3*time.Second {
 		t.Errorf("connected after %v", took)
+	}
+}
+
+// zone answers by name, and remembers what it was asked.
+type zone struct {
+	mu    sync.Mutex
+	names map[string]netip.Addr
+	asked []string
+}
+
+func (z *zone) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	z.asked = append(z.asked, host)
+	if a, ok := z.names[host]; ok {
+		return []netip.Addr{a}, nil
+	}
+	return nil, errors.New("no such host")
+}
+
+// serve accepts connections at an address, with TLS of those keys, or silently.
+func serve(t *testing.T, address string, keys map[string]string) net.Listener {
+	t.Helper()
+	var lc net.ListenConfig
+	l, err := lc.Listen(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	var config *tls.Config
+	if keys != nil {
+		if config, err = ServerTLS(keys); err != nil {
+			t.Fatal(err)
+		}
+	}
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				if config != nil {
+					server := tls.Server(conn, config)
+					if server.HandshakeContext(context.Background()) != nil {
+						conn.Close()
+					}
+				}
+			}()
+		}
+	}()
+	return l
+}
+
+func TestAStrangerUnderTheNameCostsMilliseconds(t *testing.T) {
+	keys := map[string]string{"proxy": "the-key-of-the-proxy"}
+	ids, err := identities("proxy", keys["proxy"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := serve(t, "127.0.0.1:0", keys)
+	_, port, err := net.SplitHostPort(own.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve(t, "127.0.0.2:"+port, map[string]string{"proxy": "a-key-of-a-stranger"})
+	serve(t, "127.0.0.3:"+port, nil) // says nothing at all
+	at := netip.MustParseAddr
+	for name, c := range map[string]struct {
+		names map[string]netip.Addr
+		peers []string
+		limit time.Duration
+	}{
+		"the name on the control network comes first": {names: map[string]netip.Addr{"waggle_listener.": at("127.0.0.2"), "waggle_listener.waggle_control.": at("127.0.0.1")}, limit: time.Second},
+		"a peer comes before the bare name":           {names: map[string]netip.Addr{"waggle_listener.": at("127.0.0.2")}, peers: []string{"127.0.0.1:" + port}, limit: time.Second},
+		"a stranger on the control network":           {names: map[string]netip.Addr{"waggle_listener.": at("127.0.0.1"), "waggle_listener.waggle_control.": at("127.0.0.2")}, limit: time.Second},
+		"one that is silent":                          {names: map[string]netip.Addr{"waggle_listener.": at("127.0.0.1"), "waggle_listener.waggle_control.": at("127.0.0.3")}, limit: time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			z := &zone{names: c.names}
+			d := &dialer{resolver: z, network: "waggle_control", tls: pinned(ids), log: slog.New(slog.DiscardHandler)}
+			if c.peers != nil {
+				d.peers = func() []string { return c.peers }
+			}
+			start := time.Now()
+			conn, err := d.Dial("tcp", "waggle_listener:"+port)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if took := time.Since(start); took > c.limit {
+				t.Errorf("it took %v", took)
+			}
+			if host, _, _ := net.SplitHostPort(conn.RemoteAddr().String()); host != "127.0.0.1" {
+				t.Errorf("connected to %s", host)
+			}
+			if !slices.Contains(z.asked, "waggle_listener.waggle_control.") || !slices.Contains(z.asked, "waggle_listener.") {
+				t.Errorf("asked for %v", z.asked)
+			}
+		})
+	}
+	d := &dialer{resolver: &zone{names: map[string]netip.Addr{"waggle_listener.": at("127.0.0.2")}}, tls: pinned(ids), log: slog.New(slog.DiscardHandler)}
+	if _, err := d.Dial("tcp", "waggle_listener:"+port); err == nil {
+		t.Error("a stranger alone is believed")
 	}
 }

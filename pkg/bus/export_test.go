@@ -3,6 +3,9 @@ package bus
 import (
 	"context"
 	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // Readers counts the readers of a stream that the server knows.
@@ -36,3 +39,15 @@ func (s *Statuses) At(now func() time.Time) { s.now = now }
 
 // At sets the clock of the accepted label sets.
 func (a *Accepted) At(now func() time.Time) { a.now = now }
+
+// Raw is the connection itself, for a test that does what this package does not.
+func (b *Bus) Raw() *nats.Conn { return b.nc }
+
+// Purge removes a key without a mark, as a person would.
+func (b *Bus) Purge(ctx context.Context, bucket, key string) error {
+	s, err := b.js.Stream(ctx, kvStream(bucket))
+	if err != nil {
+		return err
+	}
+	return s.Purge(ctx, jetstream.WithPurgeSubject(kvSubject(bucket, key)))
+}

@@ -33,6 +33,13 @@ const heartbeat = time.Second
 // sessionLimit is how long one session reads before the next begins with a sweep.
 const sessionLimit = 10 * time.Minute
 
+// openTimeout is how long a session waits for a server to answer at its beginning, and
+// readerGone when a server forgets a reader that does not ask any longer.
+const (
+	openTimeout = 2 * time.Second
+	readerGone  = 30 * time.Second
+)
+
 // follow tells the sink the last value of every key of a bucket, then every
 // change, until the context ends. It starts anew on every connect: a consumer
 // that lived through an interruption may be blind for seconds and never learns of
@@ -72,7 +79,10 @@ func (b *Bus) follow(ctx context.Context, bucket, filter string, to sink) {
 // session reads until the context ends or something fails.
 func (b *Bus) session(ctx context.Context, bucket, filter string, to sink) (wasSynced bool, err error) {
 	to.open()
-	stream, err := b.js.Stream(ctx, "KV_"+bucket)
+	// Who asks a server at the moment when another one fails gets no answer at all.
+	opening, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	stream, err := b.js.Stream(opening, kvStream(bucket))
 	if err != nil {
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			b.missing.ring()
@@ -81,15 +91,13 @@ func (b *Bus) session(ctx context.Context, bucket, filter string, to sink) (wasS
 	}
 	info := stream.CachedInfo()
 	to.begin(store{created: info.Created, last: info.State.LastSeq})
-	prefix := "$KV." + bucket + "."
-	consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{prefix + filter},
-		DeliverPolicy:  jetstream.DeliverLastPerSubjectPolicy,
-		// A replay that resets within a session would tell nothing of what was
-		// removed meanwhile; a new session does.
-		MaxResetAttempts: 1,
-		// A reader may not be allowed to delete what it made, and need not.
-		InactiveThreshold: readerGone,
+	prefix := kvSubject(bucket, "")
+	// No ordered consumer of the library's: that one begins anew within a session, which
+	// would tell nothing of what was removed meanwhile, and takes its time. With exactly
+	// one filter, which then is in the subject that the server's walls compare.
+	consumer, err := stream.CreateConsumer(opening, jetstream.ConsumerConfig{
+		FilterSubject: prefix + filter, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy, AckPolicy: jetstream.AckNonePolicy,
+		MemoryStorage: true, Replicas: 1, InactiveThreshold: readerGone,
 	})
 	if err != nil {
 		return false, fmt.Errorf("consumer: %w", err)
@@ -98,7 +106,7 @@ func (b *Bus) session(ctx context.Context, bucket, filter string, to sink) (wasS
 		wasSynced = true
 		to.synced()
 	}
-	messages, err := consumer.Messages(jetstream.PullHeartbeat(heartbeat), jetstream.PullExpiry(10*time.Second))
+	messages, err := consumer.Messages(jetstream.PullHeartbeat(heartbeat), jetstream.PullExpiry(10*time.Second), jetstream.WithMessagesErrOnMissingHeartbeat(true))
 	if err != nil {
 		return wasSynced, fmt.Errorf("messages: %w", err)
 	}
@@ -106,8 +114,9 @@ func (b *Bus) session(ctx context.Context, bucket, filter string, to sink) (wasS
 	// stopped if both happen at once. So it is stopped from here alone, and what
 	// ends the waiting is the context.
 	defer messages.Stop()
-	for {
-		msg, err := messages.Next(jetstream.NextContext(ctx))
+	fading := fading{to: to}
+	for next := uint64(1); ; next++ {
+		msg, err := fading.next(ctx, messages)
 		if err != nil {
 			return wasSynced, fmt.Errorf("next: %w", err)
 		}
@@ -115,11 +124,16 @@ func (b *Bus) session(ctx context.Context, bucket, filter string, to sink) (wasS
 		if err != nil {
 			return wasSynced, fmt.Errorf("metadata: %w", err)
 		}
+		if meta.Sequence.Consumer != next {
+			return wasSynced, fmt.Errorf("message %d came instead of %d", meta.Sequence.Consumer, next)
+		}
 		key := strings.TrimPrefix(msg.Subject(), prefix)
 		if gone(msg.Headers()) {
 			to.remove(key, meta.Sequence.Stream)
+			fading.forget(key)
 		} else {
 			to.put(key, Value{Data: msg.Data(), Revision: meta.Sequence.Stream, Index: indexOf(msg.Headers()), Time: meta.Timestamp})
+			fading.note(key, msg.Headers(), meta.Sequence.Stream)
 		}
 		if !wasSynced && meta.NumPending == 0 {
 			wasSynced = true

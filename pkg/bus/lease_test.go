@@ -173,7 +173,7 @@ func TestAPurgedLeaseIsFound(t *testing.T) {
 		}
 		return nil
 	})
-	if err := k.Purge(context.WithoutCancel(t.Context()), "listener"); err != nil {
+	if err := b.Purge(context.WithoutCancel(t.Context()), bus.LeaseBucket, "listener"); err != nil {
 		t.Fatal(err)
 	}
 	bustest.Eventually(t, "two takes it", two.holds(true))
