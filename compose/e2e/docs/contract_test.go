@@ -2,7 +2,6 @@ package docs
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -121,8 +120,7 @@ func TestTheConsumerOnThePageRuns(t *testing.T) {
 
 	cmd := exec.CommandContext(t.Context(), binary)
 	cmd.Env = append(os.Environ(), "NATS_URL="+server.URL(), "NATS_KEY=")
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
+	cmd.Stderr = t.Output()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -145,7 +143,7 @@ func TestTheConsumerOnThePageRuns(t *testing.T) {
 		t.Helper()
 		bustest.Eventually(t, "the consumer tells "+want[len(want)-1], func() error {
 			if got := told.String(); got != strings.Join(want, "\n") {
-				return fmt.Errorf("%s\n%s", got, errs.String())
+				return errors.New(got)
 			}
 			return nil
 		})
