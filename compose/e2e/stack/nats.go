@@ -41,8 +41,7 @@ func (s *Stack) servers() []string {
 // stores. It is a container of the node's network, so that it goes with the node and
 // comes back with it.
 func (s *Stack) startNATS(ctx context.Context) error {
-	image := s.lab.Node(Manager).Dir("nats.tar")
-	if err := natsImage(ctx, image); err != nil {
+	if err := s.Program(ctx, natsContainer, "github.com/nats-io/nats-server/v2", s.managers...); err != nil {
 		return err
 	}
 	accounts, err := s.accounts()
@@ -51,17 +50,14 @@ func (s *Stack) startNATS(ctx context.Context) error {
 	}
 	for _, node := range s.managers {
 		n := s.lab.Node(node)
-		if err := os.MkdirAll(filepath.Join(n.Dir("nats"), "store"), 0o700); err != nil {
+		if err := os.MkdirAll(filepath.Join(n.Dir("bus"), "store"), 0o700); err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(n.Dir("nats"), "nats.conf"), []byte(s.natsConfig(node)+accounts), 0o600); err != nil {
-			return err
-		}
-		if _, err := n.Docker(ctx, "import", "--change", `ENTRYPOINT ["/nats-server"]`, image, natsContainer); err != nil {
+		if err := os.WriteFile(filepath.Join(n.Dir("bus"), "nats.conf"), []byte(s.natsConfig(node)+accounts), 0o600); err != nil {
 			return err
 		}
 		if _, err := n.Docker(ctx, "run", "-d", "--name", natsContainer, "--network", "host", "--restart", "always",
-			"-v", n.Dir("nats")+":/nats", natsContainer, "-c", "/nats/nats.conf"); err != nil {
+			"-v", n.Dir("bus")+":/nats", natsContainer, "-c", "/nats/nats.conf"); err != nil {
 			return err
 		}
 	}
@@ -75,25 +71,36 @@ func (s *Stack) startNATS(ctx context.Context) error {
 	})
 }
 
-// natsImage builds the server of the version that the listener has built in.
-func natsImage(ctx context.Context, archive string) error {
+// Program builds a package of Go, of the versions that this module has, and makes it
+// an image of that name on these nodes.
+func (s *Stack) Program(ctx context.Context, name, packagePath string, nodes ...string) error {
 	root, err := root()
 	if err != nil {
 		return err
 	}
-	binary := archive + ".binary"
-	defer os.Remove(binary)
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, "github.com/nats-io/nats-server/v2")
+	file := s.lab.Node(Manager).Dir(name)
+	defer os.Remove(file)
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", file, packagePath)
 	build.Dir = filepath.Join(root, "compose", "e2e")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("build the NATS server: %w\n%s", err, out)
+		return fmt.Errorf("build %s: %w\n%s", packagePath, err, out)
 	}
-	content, err := os.ReadFile(binary)
+	content, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(archive, tarOf("nats-server", content), 0o600)
+	archive := file + ".tar"
+	defer os.Remove(archive)
+	if err := os.WriteFile(archive, tarOf(name, content), 0o600); err != nil {
+		return err
+	}
+	for _, node := range nodes {
+		if _, err := s.lab.Node(node).Docker(ctx, "import", "--change", fmt.Sprintf(`ENTRYPOINT ["/%s"]`, name), archive, name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // tarOf is an archive with one program.
@@ -220,5 +227,5 @@ func (s *Stack) NATSHealthy(ctx context.Context, nodes ...string) error {
 
 // NATSStore is the folder of a node's server.
 func (s *Stack) NATSStore(node string) string {
-	return filepath.Join(s.lab.Node(node).Dir("nats"), "store")
+	return filepath.Join(s.lab.Node(node).Dir("bus"), "store")
 }

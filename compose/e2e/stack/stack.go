@@ -295,6 +295,10 @@ type Demo struct {
 	Named bool
 	// Args are those of the demo application.
 	Args []string
+	// Image is another one's instead of the demo application's, and Aliases are further
+	// names on the network waggle.
+	Image   string
+	Aliases []string
 }
 
 // Labels ask for a route to the demo application.
@@ -308,10 +312,10 @@ func Labels(path string, more ...string) map[string]string {
 
 // Create creates a service of the demo application.
 func (s *Stack) Create(ctx context.Context, d Demo) error {
-	if d.Args == nil {
+	if d.Args == nil && d.Image == "" {
 		d.Args = []string{"-concurrency", "100", "-service-time", "1ms"}
 	}
-	container := object{"Image": s.demo, "Args": d.Args}
+	container := object{"Image": cmp.Or(d.Image, s.demo), "Args": d.Args}
 	if d.Unchecked {
 		container["Healthcheck"] = object{"Test": []string{"NONE"}}
 	}
@@ -329,7 +333,7 @@ func (s *Stack) Create(ctx context.Context, d Demo) error {
 		"Name": d.Name, "Labels": d.Labels,
 		"TaskTemplate": object{
 			"ContainerSpec": container, "Placement": object{"Constraints": constraints},
-			"Networks":      []object{{"Target": "waggle"}},
+			"Networks":      []object{{"Target": "waggle", "Aliases": d.Aliases}},
 			"RestartPolicy": object{"Condition": "any", "Delay": 500 * time.Millisecond},
 		},
 		"Mode":         object{"Replicated": object{"Replicas": d.Replicas}},
