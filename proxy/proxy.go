@@ -22,6 +22,7 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/replicas"
 	"github.com/wagglehq/waggle/proxy/internal/route"
 	"github.com/wagglehq/waggle/proxy/internal/runtime"
+	"github.com/wagglehq/waggle/proxy/internal/silent"
 )
 
 // Labels returns the labels that the proxy reads.
@@ -59,9 +60,15 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		}
 	}
 	worker := runtime.New(settings.StatsSocket)
+	quiet := silent.New(silent.Options{
+		End: func(ctx context.Context, s silent.Server) error {
+			return worker.Do(ctx, runtime.EndSessions(s.Backend, s.Name))
+		},
+		Log: sh.Log, Registry: sh.Registry,
+	})
 	haproxy := apply.New(apply.Options{
 		Binary: c.HAProxy, Dir: settings.Dir, Worker: worker, Master: runtime.NewMaster(c.masterSocket()),
-		Log: sh.Log, Registry: sh.Registry,
+		Left: quiet.Left, Log: sh.Log, Registry: sh.Registry,
 	})
 	catalog, accepted := b.Catalog(pokeRoutes), b.Accepted(pokeRoutes)
 	statuses := b.Statuses(func() { report.Poke() })
@@ -133,6 +140,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	g.Go(func() error { return uploads.Run(ctx) })
 	g.Go(func() error { return look.Run(ctx) })
 	g.Go(func() error { return follower.Run(ctx) })
+	g.Go(func() error { return quiet.Run(ctx) })
 	g.Go(func() error { return routes.Run(ctx) })
 	g.Go(func() error { return verify.Run(ctx) })
 	g.Go(func() error { return extra.run(ctx) })

@@ -8,7 +8,9 @@ package load
 
 import (
 	"bufio"
+	"cmp"
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -17,15 +19,20 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
 
 // Config says what to send.
 type Config struct {
-	// URL is asked with GET; http and https are known.
+	// URL is asked; http and https are known.
 	URL string
+	// Method is GET when empty. A request with another one has no body, and an
+	// X-Request-Id of its own, by which who gets it can tell one from the other.
+	Method string
 	// Host is the Host header, that of the URL when empty.
 	Host string
 	// Rate is the number of requests per second over all connections; 0 means
@@ -159,8 +166,11 @@ func giveTurns(ctx context.Context, rate float64, turns chan<- struct{}) {
 type target struct {
 	Config
 	address string
-	text    []byte
-	tls     *tls.Config
+	// head and tail are what is sent, with the header of the number in between.
+	head, tail string
+	tls        *tls.Config
+	// numbers, if not nil, count the requests that have one.
+	numbers *atomic.Uint64
 }
 
 func newTarget(c Config) (*target, error) {
@@ -194,12 +204,25 @@ func newTarget(c Config) (*target, error) {
 		}
 		t.tls = &tls.Config{ServerName: name, InsecureSkipVerify: c.Insecure, NextProtos: []string{"http/1.1"}}
 	}
-	head := "GET " + u.RequestURI() + " HTTP/1.1\r\nHost: " + host + "\r\nUser-Agent: waggle-load\r\nAccept: */*\r\n"
+	t.Method = cmp.Or(c.Method, http.MethodGet)
+	t.head = t.Method + " " + u.RequestURI() + " HTTP/1.1\r\nHost: " + host + "\r\nUser-Agent: waggle-load\r\nAccept: */*\r\n"
 	if !c.KeepAlive {
-		head += "Connection: close\r\n"
+		t.head += "Connection: close\r\n"
 	}
-	t.text = []byte(head + "\r\n")
+	t.tail = "\r\n"
+	if t.Method != http.MethodGet {
+		t.head += "Content-Length: 0\r\nX-Request-Id: " + rand.Text() + "-"
+		t.tail, t.numbers = "\r\n\r\n", &atomic.Uint64{}
+	}
 	return t, nil
+}
+
+// text is the next request.
+func (t *target) text() []byte {
+	if t.numbers == nil {
+		return []byte(t.head + t.tail)
+	}
+	return []byte(t.head + strconv.FormatUint(t.numbers.Add(1), 10) + t.tail)
 }
 
 // connection is one place for requests, with or without an open connection.
@@ -231,6 +254,7 @@ type outcome struct {
 	kind   Kind
 	status int
 	err    error
+	began  time.Time
 	took   time.Duration
 	opened bool
 }
@@ -241,7 +265,7 @@ func (t *target) request(ctx context.Context, c *connection) (o outcome) {
 		c.close()
 	}
 	began := time.Now()
-	defer func() { o.took = time.Since(began) }()
+	defer func() { o.began, o.took = began, time.Since(began) }()
 	if c.Conn == nil {
 		o.opened = true
 		if err := t.open(ctx, c); err != nil {
@@ -261,8 +285,8 @@ func (t *target) request(ctx context.Context, c *connection) (o outcome) {
 	}
 	// An answer may come before the request could be written, so the reading
 	// says what happened.
-	_, writing := c.Write(t.text)
-	res, err := http.ReadResponse(c.reader, &http.Request{Method: http.MethodGet})
+	_, writing := c.Write(t.text())
+	res, err := http.ReadResponse(c.reader, &http.Request{Method: t.Method})
 	if err == nil {
 		o.status = res.StatusCode
 		_, err = io.Copy(io.Discard, res.Body)

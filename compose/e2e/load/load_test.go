@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -286,5 +287,28 @@ func TestAwait(t *testing.T) {
 	}
 	if _, err := Await(t.Context(), Config{}, 1, nil); err == nil {
 		t.Error("an empty configuration is accepted")
+	}
+}
+
+func TestEachPostHasANameOfItsOwn(t *testing.T) {
+	var mu sync.Mutex // the server's connections note together
+	seen := map[string]int{}
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		seen[r.Method+" "+r.Header.Get("X-Request-Id")]++
+	}))
+	defer server.Close()
+	r, err := Run(t.Context(), Config{URL: server.URL, Method: http.MethodPost, Connections: 3, Rate: 200, KeepAlive: true, Duration: 100 * time.Millisecond, Timeout: 5 * time.Second})
+	if err != nil || r.Failed > 0 || r.Requests == 0 {
+		t.Fatalf("%v, %v", r, err)
+	}
+	if len(seen) != r.Requests {
+		t.Errorf("%d names of %d requests: %v", len(seen), r.Requests, seen)
+	}
+	for name := range seen {
+		if !strings.HasPrefix(name, "POST ") || name == "POST " {
+			t.Errorf("a request came as %q", name)
+		}
 	}
 }

@@ -18,6 +18,9 @@ type Report struct {
 	Statuses map[string]int `json:"statuses,omitempty"`
 	// Examples holds the text of the first failure of each kind.
 	Examples map[Kind]string `json:"examples,omitempty"`
+	// Failures are when each failed request began and how long it took, in the order
+	// in which they ended.
+	Failures []Failure `json:"-"`
 	// Opened is how many connections were made.
 	Opened  int     `json:"opened"`
 	Seconds float64 `json:"seconds"`
@@ -28,6 +31,13 @@ type Report struct {
 	P90 float64 `json:"p90Ms"`
 	P99 float64 `json:"p99Ms"`
 	Max float64 `json:"maxMs"`
+}
+
+// Failure is a request that failed.
+type Failure struct {
+	Began time.Time
+	Took  time.Duration
+	Kind  Kind
 }
 
 // String is the report on one line.
@@ -56,6 +66,7 @@ type tally struct {
 	statuses map[string]int
 	examples map[Kind]string
 	good     []time.Duration
+	failures []Failure
 }
 
 func newTally(since time.Time) *tally {
@@ -75,6 +86,7 @@ func (t *tally) add(o outcome) {
 		return
 	}
 	t.kinds[o.kind]++
+	t.failures = append(t.failures, Failure{o.began, o.took, o.kind})
 	if _, ok := t.examples[o.kind]; !ok {
 		t.examples[o.kind] = o.err.Error()
 	}
@@ -87,6 +99,7 @@ func (t *tally) report(now time.Time) Report {
 		Kinds:    t.kinds,
 		Statuses: t.statuses,
 		Examples: t.examples,
+		Failures: t.failures,
 		Opened:   t.opened,
 		Seconds:  now.Sub(t.since).Seconds(),
 	}

@@ -34,7 +34,7 @@ const (
 type Options struct {
 	// Images and Tag are those of 'make images'; waggle and dev if empty.
 	Images, Tag string
-	// Managers and Workers count the nodes, 1 of each if 0. Alone leaves the workers out.
+	// Managers and Workers count the nodes, 1 of each if 0: m1, m2 and w1, w2 and so on. Alone leaves the workers out.
 	Managers, Workers int
 	Alone             bool
 	// NATS runs a server of its own on each manager, all of which keep each bucket,
@@ -285,6 +285,10 @@ type Demo struct {
 	// must not.
 	Node string
 	Away []string
+	// Workers has its tasks run on workers alone, and PerNode is how many of them a node
+	// gets at most, any number if 0.
+	Workers bool
+	PerNode uint64
 	// Order is that of an update, "stop-first" if empty.
 	Order string
 	// Unchecked leaves the image's health check out, so that a task runs as soon as
@@ -329,10 +333,13 @@ func (s *Stack) Create(ctx context.Context, d Demo) error {
 	for _, node := range d.Away {
 		constraints = append(constraints, "node.hostname!="+node)
 	}
+	if d.Workers {
+		constraints = append(constraints, "node.role==worker")
+	}
 	return s.post(ctx, "/services/create", object{
 		"Name": d.Name, "Labels": d.Labels,
 		"TaskTemplate": object{
-			"ContainerSpec": container, "Placement": object{"Constraints": constraints},
+			"ContainerSpec": container, "Placement": object{"Constraints": constraints, "MaxReplicas": d.PerNode},
 			"Networks":      []object{{"Target": "waggle", "Aliases": d.Aliases}},
 			"RestartPolicy": object{"Condition": "any", "Delay": 500 * time.Millisecond},
 		},

@@ -26,6 +26,7 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/config"
 	"github.com/wagglehq/waggle/proxy/internal/route"
 	"github.com/wagglehq/waggle/proxy/internal/runtime"
+	"github.com/wagglehq/waggle/proxy/internal/silent"
 )
 
 // Options say which HAProxy is meant.
@@ -35,8 +36,11 @@ type Options struct {
 	// Dir holds haproxy.cfg and the tables.
 	Dir string
 	// Worker and Master are the two sockets.
-	Worker   *runtime.Client
-	Master   *runtime.Master
+	Worker *runtime.Client
+	Master *runtime.Master
+	// Left, if not nil, is told which servers get no new requests and have not ended yet,
+	// whenever that may have changed.
+	Left     func([]silent.Server)
 	Log      *slog.Logger
 	Registry prometheus.Registerer
 }
@@ -324,6 +328,7 @@ func (h *HAProxy) reload(ctx context.Context, want config.File, reason string) (
 	h.sweepCertificates(want.Certificates)
 	clear(h.draining)
 	clear(h.retired)
+	h.tellLeft()
 	if err := h.sweep(); err != nil {
 		h.o.Log.Warn("files that nothing names any more remain", "error", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/wagglehq/waggle/proxy/internal/config"
 	"github.com/wagglehq/waggle/proxy/internal/runtime"
+	"github.com/wagglehq/waggle/proxy/internal/silent"
 )
 
 // change carries out a plan through the runtime API. What requests need comes
@@ -72,7 +73,20 @@ func (h *HAProxy) change(ctx context.Context, p config.Plan) error {
 		last = append(last, runtime.UnpublishBackend(b.Name))
 		h.retired[b.Name] = struct{}{}
 	}
+	defer h.tellLeft()
 	return h.o.Worker.Do(ctx, append(entries, last...)...)
+}
+
+// tellLeft tells which servers are in maintenance.
+func (h *HAProxy) tellLeft() {
+	if h.o.Left == nil {
+		return
+	}
+	out := make([]silent.Server, 0, len(h.draining))
+	for key, s := range h.draining {
+		out = append(out, silent.Server{Backend: key.backend, Name: key.server, Addr: s.Addr})
+	}
+	h.o.Left(out)
 }
 
 // addServer adds a server, or takes one back that has not left yet.
@@ -174,6 +188,7 @@ func (h *HAProxy) Tidy(ctx context.Context) (wrote, more bool, err error) {
 		h.sweepCertificates(h.applied.Certificates)
 		h.stale, wrote = false, true
 	}
+	defer h.tellLeft()
 	var errs []error
 	for s := range h.draining {
 		err := h.o.Worker.DelServer(ctx, s.backend, s.server, time.Millisecond)

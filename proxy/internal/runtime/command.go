@@ -54,6 +54,12 @@ func DisableServer(backend, server string) Command {
 	return command("disable server", servername(backend, server))
 }
 
+// EndSessions ends all that goes on with a server: requests without an answer yet, and
+// connections that carry something else.
+func EndSessions(backend, server string) Command {
+	return command("shutdown sessions server", servername(backend, server))
+}
+
 // EnableHealth starts the checks of a server that was added with "check".
 func EnableHealth(backend, server string) Command {
 	return command("enable health", servername(backend, server))

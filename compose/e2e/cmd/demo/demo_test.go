@@ -164,3 +164,19 @@ func TestWrongCommandLines(t *testing.T) {
 		t.Errorf("a health check without a process ends with %d", code)
 	}
 }
+
+func TestWhatArrivesIsReportedBeforeItIsServed(t *testing.T) {
+	var told bytes.Buffer
+	h := reporting(&told, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		if told.String() != "a-1" {
+			t.Errorf("when it is served, %q has been told", told.String())
+		}
+	}))
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil)
+	r.Header.Set("X-Request-Id", "a-1")
+	h.ServeHTTP(httptest.NewRecorder(), r)
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
+	if told.String() != "a-1" {
+		t.Errorf("told %q, want one request", told.String())
+	}
+}

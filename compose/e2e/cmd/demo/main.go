@@ -35,6 +35,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, started f
 	concurrency := fs.Int("concurrency", 2, "requests served at a time; the others wait")
 	serviceTime := fs.Duration("service-time", 50*time.Millisecond, "how long serving one request takes")
 	drain := fs.Duration("drain", 10*time.Second, "how long requests may take to finish after SIGTERM")
+	report := fs.String("report", "", "address to which each X-Request-Id that arrives is sent by UDP, before it is served")
 	healthcheck := fs.Bool("healthcheck", false, "ask the running process whether it is healthy, and exit")
 	if err := fs.Parse(args); err != nil {
 		return 2
@@ -50,14 +51,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, started f
 		}
 		return 0
 	}
-	if err := serve(ctx, *addr, *concurrency, *serviceTime, *drain, stdout, started); err != nil {
+	if err := serve(ctx, *addr, *concurrency, *serviceTime, *drain, *report, stdout, started); err != nil {
 		fmt.Fprintln(stderr, "demo:", err)
 		return 1
 	}
 	return 0
 }
 
-func serve(ctx context.Context, addr string, concurrency int, serviceTime, drain time.Duration, stdout io.Writer, started func(net.Addr)) error {
+func serve(ctx context.Context, addr string, concurrency int, serviceTime, drain time.Duration, report string, stdout io.Writer, started func(net.Addr)) error {
 	name, err := os.Hostname()
 	if err != nil {
 		return err
@@ -77,8 +78,18 @@ func serve(ctx context.Context, addr string, concurrency int, serviceTime, drain
 		case <-ctx.Done():
 		}
 	}
+	handler := newHandler(name, concurrency, work, reg)
+	if report != "" {
+		var d net.Dialer
+		to, err := d.DialContext(ctx, "udp", report)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = to.Close() }()
+		handler = reporting(to, handler)
+	}
 	srv := &http.Server{
-		Handler:           newHandler(name, concurrency, work, reg),
+		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 	}

@@ -10,8 +10,10 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/wagglehq/waggle/compose/e2e/stack"
 )
@@ -26,7 +28,7 @@ func main() {
 }
 
 // parts are what can be measured, in this order.
-const parts = "latency,changes,updates,catch,kills,own,many"
+const parts = "latency,changes,updates,catch,kills,own,many,deadnode"
 
 func run(ctx context.Context, args []string) (err error) {
 	fs := flag.NewFlagSet("measure", flag.ContinueOnError)
@@ -36,6 +38,7 @@ func run(ctx context.Context, args []string) (err error) {
 	fs.StringVar(&o.Tag, "tag", os.Getenv("WAGGLE_TAG"), "tag of the images, dev if empty")
 	fs.IntVar(&m.runs, "runs", 3, "how often each is measured")
 	fs.IntVar(&m.services, "services", 20, "services per run")
+	fs.DurationVar(&m.minute, "minute", time.Minute, "how long requests are sent after a node was cut off, for deadnode")
 	fs.IntVar(&m.others, "others", 200, "other services that are there when many are")
 	hold := fs.Bool("hold", false, "leave the swarm as it is at the end, to look around in it, until SIGINT")
 	only := fs.String("only", parts, "what to measure, separated by commas")
@@ -43,6 +46,9 @@ func run(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	o.Log = m.log
+	if slices.Contains(strings.Split(*only, ","), "deadnode") {
+		o.Workers = 2
+	}
 	m.Stack, err = stack.Deploy(ctx, o)
 	if err != nil {
 		return err
@@ -76,6 +82,7 @@ func run(ctx context.Context, args []string) (err error) {
 			}
 			return m.latency(ctx, fmt.Sprintf("%d others", m.others))
 		}},
+		{"deadnode", m.deadNode},
 	} {
 		if !wanted[step.part] {
 			continue

@@ -25,6 +25,8 @@ type measurement struct {
 	*stack.Stack
 	out, log               io.Writer
 	runs, services, others int
+	// minute is how long requests are sent after a node was cut off.
+	minute time.Duration
 }
 
 // fill makes other services until there are so many, each with one task and a route.
