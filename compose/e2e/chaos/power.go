@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
+	"net/http"
+	"sync"
 	"time"
 
 	"github.com/wagglehq/waggle/compose/e2e/load"
@@ -15,9 +15,13 @@ import (
 // times is how often the power of a node is cut.
 const times = 3
 
-// inMinute is how many requests may fail in the minute after the power of a node went
-// that ran half of the tasks they were for.
-const inMinute = 3
+// What may become of requests for tasks half of which lose their power.
+const (
+	// lostInMinute is how many GETs may fail in the minute of the cut.
+	lostInMinute = 3
+	// lateAfterDNS is how long after DNS knows that the tasks are gone a POST may hang.
+	lateAfterDNS = time.Second
+)
 
 func (w *world) powerOfWorker(ctx context.Context) error {
 	for range times {
@@ -29,16 +33,17 @@ func (w *world) powerOfWorker(ctx context.Context) error {
 }
 
 // powerOfManager cuts the power of the writer's manager, of the leader of the swarm and of
-// whoever leads the bucket, in turn.
+// one more, in turn.
 func (w *world) powerOfManager(ctx context.Context) error {
 	for n := range times {
 		place, err := w.writer(ctx)
 		victim := place.Node
-		if err == nil && n == 1 {
+		switch {
+		case err != nil:
+		case n == 1:
 			victim, err = w.swarmLeader(ctx)
-		}
-		if err == nil && n == 2 {
-			victim = w.Managers()[2]
+		case n == 2:
+			victim = w.Managers()[len(w.Managers())-1]
 		}
 		if err == nil {
 			err = w.powerOf(ctx, victim, "w1")
@@ -52,106 +57,153 @@ func (w *world) powerOfManager(ctx context.Context) error {
 
 // powerOf cuts the power of a node that has half of a service's tasks; other has the rest.
 func (w *world) powerOf(ctx context.Context, victim, other string) error {
-	name := fmt.Sprintf("halves%d", w.turn)
-	managers := without(w.Managers(), []string{victim})
 	return w.under(ctx, trouble{struck: []string{victim}, restarts: true, happens: func(ctx context.Context) error {
-		err := w.ask(ctx, managers, func(ctx context.Context, s *stack.Stack) error {
-			return s.Create(ctx, stack.Demo{Name: name, Replicas: 2, Labels: stack.Labels("/" + name), Away: without(w.Nodes(), []string{victim, other})})
+		managers := without(w.Managers(), []string{victim})
+		seen, err := load.Listen(ctx, w.Here())
+		if err != nil {
+			return err
+		}
+		defer seen.Close()
+		h := halves{w: w, name: fmt.Sprintf("halves%d", w.turn), via: w.Via(managers[0]), asked: managers[0], seen: seen}
+		err = w.ask(ctx, managers, func(ctx context.Context, s *stack.Stack) error {
+			return s.Create(ctx, stack.Demo{
+				Name: h.name, Replicas: 2, PerNode: 1, Unchecked: true, Labels: stack.Labels("/" + h.name), Away: without(w.Nodes(), []string{victim, other}),
+				Args: []string{"-concurrency", "100", "-service-time", "1ms", "-report", seen.Addr()},
+			})
 		})
-		if err != nil {
-			return err
+		if err == nil {
+			err = h.known(ctx, 2)
 		}
-		asked := without(managers, []string{victim})[0]
-		if err := w.halves(ctx, asked, name, victim, other); err != nil {
-			return err
+		if err == nil {
+			err = h.minute(ctx, victim)
 		}
-		flowing, dry := context.WithCancel(ctx)
-		defer dry()
-		flow := w.burst(flowing, asked, "/"+name)
-		if err := pause(ctx, 3*time.Second); err != nil {
-			return err
+		if w.Node(victim).Off() {
+			err = errors.Join(err, w.powerOn(ctx, victim))
 		}
-		writes, err := w.writer(ctx)
-		if err != nil {
-			return err
-		}
-		w.say("the power of %s is cut, under 500 requests per second to %s for tasks half of which are there (the writer is there: %v)", victim, asked, writes.Node == victim)
-		if err := w.Node(victim).Kill(); err != nil {
-			return err
-		}
-		began := time.Now()
-		if writes.Node == victim {
-			w.succession(ctx, writes)
-		}
-		if err := pause(ctx, time.Minute-time.Since(began)); err != nil {
-			return err
-		}
-		dry()
-		reports, err := flow()
-		requests, failed := 0, 0
-		for _, kind := range slices.Sorted(maps.Keys(reports)) {
-			r := reports[kind]
-			requests, failed = requests+r.Requests, failed+r.Failed
-			w.say("%s: %v %v", kind, r, r.Examples)
-		}
-		if failed > inMinute {
-			w.fault("%d of %d requests failed in the minute of the cut, want %d at most", failed, requests, inMinute)
-		}
-		err = errors.Join(err, w.powerOn(ctx, victim))
-		return errors.Join(err, w.ask(ctx, managers, func(ctx context.Context, s *stack.Stack) error { return s.Remove(ctx, name) }))
+		return errors.Join(err, w.ask(ctx, managers, func(ctx context.Context, s *stack.Stack) error { return s.Remove(ctx, h.name) }))
 	}})
 }
 
-// halves waits until a service has a task on each of two nodes, and a proxy asks both.
-func (w *world) halves(ctx context.Context, asked, name string, nodes ...string) error {
-	_, err := poll(ctx, time.Minute, "the tasks of "+name, func(ctx context.Context) error {
-		for _, node := range nodes {
-			places, err := w.Places(ctx, name, node)
-			if err == nil && len(places) != 1 {
-				err = fmt.Errorf("%d on %s", len(places), node)
-			}
-			if err != nil {
-				return err
-			}
+// halves is a service with a task on each of two nodes.
+type halves struct {
+	w    *world
+	name string
+	// asked is the node whose proxy gets the requests, via its engine.
+	asked string
+	via   *stack.Stack
+	seen  *load.Arrivals
+}
+
+// known waits until so many tasks are in DNS, and the proxy answers.
+func (h *halves) known(ctx context.Context, want int) error {
+	_, err := poll(ctx, time.Minute, "the tasks of "+h.name, func(ctx context.Context) error {
+		addresses, err := h.via.InDNS(ctx, h.name)
+		if err == nil && len(addresses) != want {
+			err = fmt.Errorf("%d are in DNS", len(addresses))
 		}
-		heard := map[string]bool{}
-		for range 6 {
-			who, err := w.Answer(ctx, asked, "/"+name)
-			if err != nil {
-				return err
-			}
-			heard[who] = true
+		if err != nil {
+			return err
 		}
-		if len(heard) != 2 {
-			return fmt.Errorf("heard from %v", heard)
-		}
-		return nil
+		return h.w.answers(ctx, h.asked, "/"+h.name, true)
 	})
 	return err
 }
 
-// burst sends 500 requests per second to one proxy, half of them on kept connections.
-func (w *world) burst(ctx context.Context, node, path string) func() (map[string]load.Report, error) {
-	type result struct {
-		kind   string
-		report load.Report
-		err    error
+// flow is one of the kinds of requests that are sent beside each other.
+type flow struct {
+	method    string
+	keepAlive bool
+	perSecond float64
+	report    load.Report
+	err       error
+}
+
+// minute sends 500 GETs and 50 POSTs per second while the power is cut and for a minute more.
+func (h *halves) minute(ctx context.Context, victim string) error {
+	flows := []*flow{
+		{method: http.MethodGet, keepAlive: true, perSecond: 250}, {method: http.MethodGet, perSecond: 250},
+		{method: http.MethodPost, keepAlive: true, perSecond: 25}, {method: http.MethodPost, perSecond: 25},
 	}
-	results := make(chan result, 2)
-	for kind, keepAlive := range map[string]bool{"kept alive": true, "new connections": false} {
-		go func() {
-			r, err := load.Run(ctx, load.Config{
-				URL: "http://" + w.Addr(node) + path, Rate: 250, Connections: 20, KeepAlive: keepAlive, Duration: partLimit, Timeout: 10 * time.Second,
+	sending, stop := context.WithCancel(ctx)
+	defer stop()
+	var wait sync.WaitGroup
+	for _, f := range flows {
+		wait.Go(func() {
+			f.report, f.err = load.Run(sending, load.Config{
+				URL: "http://" + h.w.Addr(h.asked) + "/" + h.name, Method: f.method, Rate: f.perSecond, Connections: 20, KeepAlive: f.keepAlive,
+				Duration: partLimit, Timeout: 10 * time.Second,
 			})
-			results <- result{kind, r, err}
-		}()
+		})
 	}
-	return func() (map[string]load.Report, error) {
-		reports, errs := map[string]load.Report{}, []error{}
-		for range 2 {
-			r := <-results
-			reports[r.kind], errs = r.report, append(errs, r.err)
+	knew, err := h.cut(ctx, victim)
+	stop()
+	wait.Wait()
+	for _, f := range flows {
+		err = errors.Join(err, f.err)
+	}
+	if err != nil {
+		return err
+	}
+	h.judge(flows, knew)
+	return nil
+}
+
+// cut cuts the power, waits a minute and returns when DNS knew of it.
+func (h *halves) cut(ctx context.Context, victim string) (time.Time, error) {
+	if err := pause(ctx, 3*time.Second); err != nil {
+		return time.Time{}, err
+	}
+	writes, err := h.w.writer(ctx)
+	if err != nil {
+		return time.Time{}, err
+	}
+	h.w.say("the power of %s, which has half of the tasks, is cut (the writer is there: %v)", victim, writes.Node == victim)
+	began := time.Now()
+	if err := h.w.Node(victim).Kill(); err != nil {
+		return time.Time{}, err
+	}
+	if writes.Node == victim {
+		h.w.succession(ctx, writes)
+	}
+	if _, err := poll(ctx, 30*time.Second, "DNS to know", func(ctx context.Context) error {
+		addresses, err := h.via.InDNS(ctx, h.name)
+		if err == nil && len(addresses) > 1 {
+			err = fmt.Errorf("it has %v", addresses)
 		}
-		return reports, errors.Join(errs...)
+		return err
+	}); err != nil {
+		return time.Time{}, err
+	}
+	knew := time.Now()
+	h.w.say("DNS knew %s after it", seconds(knew.Sub(began)))
+	return knew, pause(ctx, time.Minute-time.Since(began))
+}
+
+// judge says what became of the requests.
+func (h *halves) judge(flows []*flow, knew time.Time) {
+	lost := 0
+	for _, f := range flows {
+		kept := "one connection each"
+		if f.keepAlive {
+			kept = "kept alive"
+		}
+		h.w.say("%s, %s: %v %v", f.method, kept, f.report, f.report.Examples)
+		if f.method == http.MethodGet {
+			lost += f.report.Failed
+			continue
+		}
+		for _, failure := range f.report.Failures {
+			if late := failure.Began.Add(failure.Took).Sub(knew); late > lateAfterDNS {
+				h.w.fault("a POST (%s) that failed ended %s after DNS knew, want %s", kept, seconds(late), seconds(lateAfterDNS))
+			}
+		}
+	}
+	if lost > lostInMinute {
+		h.w.fault("%d GETs failed in the minute of the cut, want %d at most", lost, lostInMinute)
+	}
+	arrived, twice := h.seen.Count()
+	h.w.say("POSTs: %d arrived, %d of them twice", arrived, twice)
+	if twice > 0 || arrived == 0 {
+		h.w.fault("of %d POSTs %d arrived twice", arrived, twice)
 	}
 }

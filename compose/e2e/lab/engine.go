@@ -74,3 +74,6 @@ func (n *Node) inMounts(ctx context.Context, command ...string) (string, error) 
 // Dir is a folder of the node's disk that outlives its power and is seen under the
 // same path by this process and by the node's containers.
 func (n *Node) Dir(name string) string { return filepath.Join(n.dir, name) }
+
+// Off says whether the node's power is off.
+func (n *Node) Off() bool { return n.root() == "" }
