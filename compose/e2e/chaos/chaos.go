@@ -134,6 +134,28 @@ func (r room) run(ctx context.Context, c Config) (failed []string, err error) {
 	return failed, nil
 }
 
+// On plays parts, shortened, on a Waggle that is deployed already, which stays.
+func On(ctx context.Context, s *stack.Stack, out io.Writer, names ...string) error {
+	w, err := look(ctx, s, out)
+	if err != nil {
+		return err
+	}
+	defer w.leave()
+	w.short = true
+	var failed []string
+	for _, r := range rooms() {
+		for _, p := range r.parts {
+			if slices.Contains(names, p.name) && !w.play(ctx, p) {
+				failed = append(failed, p.name)
+			}
+		}
+	}
+	if len(failed) > 0 {
+		return fmt.Errorf("%s: %w", strings.Join(failed, ", "), ErrFailed)
+	}
+	return nil
+}
+
 // play plays one part and tells whether all was as it should be.
 func (w *world) play(ctx context.Context, p part) bool {
 	began := time.Now()

@@ -60,26 +60,29 @@ func (w *world) listeners(ctx context.Context, want int, old stack.Place) error 
 
 // pauseWriter lets the writer sleep while another one writes, and wake up with what it
 // believed then.
-func (w *world) pauseWriter(ctx context.Context) error { return w.sleepOfWriter(ctx, 30*time.Second) }
-
-func (w *world) sleepOfWriter(ctx context.Context, d time.Duration) error {
+func (w *world) pauseWriter(ctx context.Context) error {
 	return w.under(ctx, trouble{happens: func(ctx context.Context) error {
 		place, err := w.writer(ctx)
 		if err != nil {
 			return err
 		}
-		w.say("SIGSTOP of the listener on %s", place.Node)
-		if err := w.Signal(ctx, place, syscall.SIGSTOP); err != nil {
-			return err
-		}
-		began := time.Now()
-		w.succession(ctx, place)
-		err = pause(ctx, d-time.Since(began))
-		if err = errors.Join(err, w.Signal(context.WithoutCancel(ctx), place, syscall.SIGCONT)); err != nil {
-			return err
-		}
-		w.say("SIGCONT after %s", seconds(time.Since(began)))
-		// What it believes is written, if it is, at once.
-		return pause(ctx, 3*time.Second)
+		return w.asleep(ctx, place, 30*time.Second)
 	}})
+}
+
+// asleep stops a listener that writes for a while.
+func (w *world) asleep(ctx context.Context, place stack.Place, d time.Duration) error {
+	w.say("SIGSTOP of the listener on %s", place.Node)
+	if err := w.Signal(ctx, place, syscall.SIGSTOP); err != nil {
+		return err
+	}
+	began := time.Now()
+	w.succession(ctx, place)
+	err := pause(ctx, d-time.Since(began))
+	if err = errors.Join(err, w.Signal(context.WithoutCancel(ctx), place, syscall.SIGCONT)); err != nil {
+		return err
+	}
+	w.say("SIGCONT after %s", seconds(time.Since(began)))
+	// What it believes is written, if it is, at once.
+	return pause(ctx, 3*time.Second)
 }

@@ -24,6 +24,8 @@ type world struct {
 	buses  []*bus.Bus
 	record *recorder.Recorder
 	faults []string
+	// short makes do with less time where only the patience of who looks is tested.
+	short bool
 	// turn makes names different from one trouble to the next.
 	turn int
 	stop context.CancelFunc
@@ -39,11 +41,23 @@ func open(ctx context.Context, o stack.Options, out io.Writer) (*world, error) {
 		return nil, err
 	}
 	fmt.Fprintf(out, "\nWaggle was healthy on %d nodes after %d s.\n", len(s.Nodes()), int(time.Since(began).Seconds()))
+	w, err := look(ctx, s, out)
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return w, nil
+}
+
+// look begins to read the bus of a deployed Waggle.
+func look(ctx context.Context, s *stack.Stack, out io.Writer) (*world, error) {
 	w := &world{Stack: s, out: out, record: recorder.New(counted)}
 	var running context.Context
 	running, w.stop = context.WithCancel(ctx)
+	starting, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
 	if err := w.watch(running, starting); err != nil {
-		return nil, errors.Join(err, w.close())
+		w.leave()
+		return nil, err
 	}
 	return w, nil
 }
@@ -77,12 +91,17 @@ func message(m bus.Written) recorder.Message {
 	return recorder.Message{Store: m.Store, Sequence: m.Sequence, Key: m.Key, Value: m.Value, Deleted: m.Deleted, Version: version, Time: m.Time}
 }
 
-func (w *world) close() error {
+// leave ends the reading.
+func (w *world) leave() {
 	w.stop()
 	w.done.Wait()
 	for _, b := range w.buses {
 		b.Close()
 	}
+}
+
+func (w *world) close() error {
+	w.leave()
 	return w.Close()
 }
 

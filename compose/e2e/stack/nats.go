@@ -57,7 +57,7 @@ func (s *Stack) startNATS(ctx context.Context) error {
 			return err
 		}
 		if _, err := n.Docker(ctx, "run", "-d", "--name", natsContainer, "--network", "host", "--restart", "always",
-			"-v", n.Dir("bus")+":/nats", natsContainer, "-c", "/nats/nats.conf"); err != nil {
+			"-v", n.Dir("bus")+":/bus", natsContainer, "-c", "/bus/nats.conf"); err != nil {
 			return err
 		}
 	}
@@ -123,7 +123,7 @@ func (s *Stack) natsConfig(node string) string {
 	return fmt.Sprintf(`server_name: %s
 listen: "0.0.0.0:%d"
 http: "0.0.0.0:%d"
-jetstream { store_dir: /nats/store, max_file_store: 1G, sync_interval: always }
+jetstream { store_dir: /bus/store, max_file_store: 1G, sync_interval: always }
 cluster { name: waggle, listen: "%s:%d", routes: [%s] }
 `, node, natsPort, natsMonitor, s.Addr(node), natsRoutes, strings.Join(routes, ", "))
 }
