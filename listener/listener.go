@@ -18,7 +18,6 @@ import (
 	"github.com/wagglehq/waggle/listener/internal/publish"
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/bus"
-	"github.com/wagglehq/waggle/pkg/bus/embedded"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/docker"
 	"github.com/wagglehq/waggle/pkg/reconcile"
@@ -42,6 +41,11 @@ type Config struct {
 	NATSPort int
 	// NATSOpen lets everybody in who can reach the port.
 	NATSOpen bool
+	// NATSCA vouches for servers with tls://, see bus.Options; ControlNetwork is the
+	// network on which their names are asked for first.
+	NATSCA, ControlNetwork string
+	// PrintNATSConfig prints the configuration for a NATS of others, and that is all.
+	PrintNATSConfig bool
 	// The components' secrets. For a bus of others only the listener's own counts.
 	KeyListener, KeyProxy, KeyMonitor, KeyScaler app.Secret
 	// Instance names this instance on the bus; empty: the host name.
@@ -59,7 +63,10 @@ func Service(fs *flag.FlagSet) func(context.Context, app.Shell) error {
 	fs.StringVar(&c.NATSHost, "nats-host", "", "address at which the listener's own server listens; empty: every address")
 	fs.IntVar(&c.NATSPort, "nats-port", 4222, "port at which the listener's own server listens")
 	fs.BoolVar(&c.NATSOpen, "nats-open", false, "let everybody in who can reach the listener's own server, instead of those with a key")
-	fs.Var(&c.KeyListener, "nats-key-listener", "secret of the listener on the bus")
+	fs.StringVar(&c.NATSCA, "nats-ca", "", "certificates (PEM) of those who vouch for servers with tls://, or system for those that the system trusts")
+	fs.StringVar(&c.ControlNetwork, "control-network", "waggle_control", "network of Docker on which a name without a dot in nats-url is asked for first")
+	fs.BoolVar(&c.PrintNATSConfig, "nats-config", false, "print a configuration for nats-server that admits the components with the given keys, and exit")
+	fs.Var(&c.KeyListener, "nats-key-listener", "secret of the listener on the bus; of several, separated by white space, the first, and the listener's own server accepts all")
 	fs.Var(&c.KeyProxy, "nats-key-proxy", "secret of the proxy, for the listener's own server")
 	fs.Var(&c.KeyMonitor, "nats-key-monitor", "secret of the monitor, for the listener's own server")
 	fs.Var(&c.KeyScaler, "nats-key-scaler", "secret of the scaler, for the listener's own server")
@@ -71,6 +78,9 @@ func Service(fs *flag.FlagSet) func(context.Context, app.Shell) error {
 // wrong Config, a taken port or a store that cannot be used; Docker and a bus of
 // others need not be there yet.
 func Run(ctx context.Context, c Config, sh app.Shell) error {
+	if c.PrintNATSConfig {
+		return c.printNATSConfig(os.Stdout)
+	}
 	if err := c.check(); err != nil {
 		return err
 	}
@@ -87,7 +97,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		return err
 	}
 	defer swarm.Close()
-	b, stop, err := c.connect(sh)
+	b, stop, writable, err := c.connect(sh)
 	if err != nil {
 		return err
 	}
@@ -145,7 +155,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	self = reconcile.New(options("instance", announceEvery, time.Second), announce(b, p, writer, instance, sh.Version))
 	pokes := newPokes(sh.Registry)
 
-	router := app.Router(sh, health(p, b, time.Now))
+	router := app.Router(sh, health(p, b, writable, time.Now))
 	(&api.API{
 		View: p.View, Statuses: everybody.Values, Connected: b.Connected, Table: table,
 		Revision: func() (catalog.Revision, bool) {
@@ -232,39 +242,19 @@ func (c Config) instance() (string, error) {
 	return name, nil
 }
 
-// connect connects to the bus, starting one first if there is no other.
-func (c Config) connect(sh app.Shell) (*bus.Bus, func(), error) {
-	o := bus.Options{URL: c.NATSURL, Component: "listener", Key: string(c.KeyListener), Log: sh.Log}
-	stop := func() {}
-	if c.NATSURL == "" {
-		e := embedded.Options{Dir: c.DataDir, Host: c.NATSHost, Port: c.NATSPort, Log: sh.Log}
-		if !c.NATSOpen {
-			e.Keys = c.keys()
-		}
-		server, err := embedded.Start(e)
-		if err != nil {
-			return nil, nil, err
-		}
-		sh.Log.Info("bus started", "url", server.URL(), "store", c.DataDir, "open", c.NATSOpen)
-		stop, o.InProcess = server.Stop, server.InProcess()
-	}
-	b, err := bus.Connect(o)
-	if err != nil {
-		stop()
-		return nil, nil, err
-	}
-	return b, func() { b.Close(); stop() }, nil
-}
-
 // withoutBus is how long to wait for a bus of others before the listener counts
 // as healthy without it: a restart would not bring the bus.
 const withoutBus = 20 * time.Second
 
-// health returns nil once the first full list is on the bus. It stays nil then:
-// whether Docker or a bus of others is there does not depend on this process.
-func health(p *publish.Publisher, b *bus.Bus, now func() time.Time) func() error {
+// health returns nil once the first full list is on the bus. It stays nil then, while
+// writable says of the listener's own server that it can write: whether Docker or a bus
+// of others is there does not depend on this process.
+func health(p *publish.Publisher, b *bus.Bus, writable func() error, now func() time.Time) func() error {
 	started := now()
 	return func() error {
+		if err := writable(); err != nil {
+			return err
+		}
 		view := p.View()
 		switch {
 		case !view.Listed.IsZero():

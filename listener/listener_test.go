@@ -563,10 +563,10 @@ func TestTheListenersOwnBus(t *testing.T) {
 	port := freePort(t)
 	c := Config{
 		DockerHost: swarm.Host(), Resync: 30 * time.Second, NATSReplicas: 1, DataDir: t.TempDir(), NATSHost: "127.0.0.1", NATSPort: port,
-		KeyListener: "a secret of the listener", KeyProxy: "a secret of the proxy", KeyMonitor: "a secret of the monitor", KeyScaler: "a secret of the scaler",
+		KeyListener: "the-secret-of-the-listener", KeyProxy: "the-secret-of-the-proxy", KeyMonitor: "the-secret-of-the-monitor", KeyScaler: "the-secret-of-the-scaler",
 	}
 	connect := func(component, key string) *bus.Bus {
-		b, err := bus.Connect(bus.Options{URL: fmt.Sprintf("nats://127.0.0.1:%d", port), Component: component, Key: key})
+		b, err := bus.Connect(bus.Options{URL: fmt.Sprintf("tls://127.0.0.1:%d", port), Component: component, Key: key})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -574,10 +574,10 @@ func TestTheListenersOwnBus(t *testing.T) {
 		return b
 	}
 	h := &house{t: t, swarm: swarm, admin: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
-	proxy := connect("proxy", "a secret of the proxy")
+	proxy := connect("proxy", "the-secret-of-the-proxy")
 	h.catalog = proxy.Catalog(func() {})
 	bustest.Run(t, h.catalog.Run)
-	stranger := connect("proxy", "a secret of nobody's")
+	stranger := connect("proxy", "the-secret-of-nobody")
 
 	h.stop = start(t, c, h.admin)
 	before := h.sees("services and tasks", func(s catalog.Snapshot) bool { return len(s.Services) == 1 && len(s.Tasks[id]) == 2 })
@@ -602,7 +602,7 @@ func TestTheListenersOwnBus(t *testing.T) {
 }
 
 func TestConfigIsChecked(t *testing.T) {
-	key := app.Secret("a secret that is long enough")
+	key := app.Secret("a-secret-that-is-long-enough")
 	fine := Config{DockerHost: "unix:///nowhere", Resync: time.Minute, NATSReplicas: 1, KeyListener: key, KeyProxy: key, KeyMonitor: key, KeyScaler: key}
 	for name, c := range map[string]struct {
 		change func(*Config)
@@ -636,7 +636,7 @@ func TestHealthWithoutABus(t *testing.T) {
 	}
 	defer b.Close()
 	now := time.Now()
-	healthy := health(publish.New(publish.Options{}), b, func() time.Time { return now })
+	healthy := health(publish.New(publish.Options{}), b, func() error { return nil }, func() time.Time { return now })
 	if err := healthy(); err == nil {
 		t.Error("healthy at once")
 	}

@@ -34,6 +34,9 @@ const Component = "monitor"
 type Config struct {
 	NATSURL string
 	NATSKey app.Secret
+	// NATSCA vouches for servers with tls://, see bus.Options; ControlNetwork is the
+	// network on which their names are asked for first.
+	NATSCA, ControlNetwork string
 	// Instance names this replica on the bus; empty: the host name.
 	Instance string
 	// Network lists the networks on which Prometheus reaches tasks.
@@ -64,8 +67,10 @@ type Config struct {
 // Service declares the flags and returns what runs with them.
 func Service(fs *flag.FlagSet) func(context.Context, app.Shell) error {
 	var c Config
-	fs.StringVar(&c.NATSURL, "nats-url", "nats://waggle_listener:4222", "NATS servers, separated by commas")
-	fs.Var(&c.NATSKey, "nats-key", "secret with which monitor proves itself to NATS")
+	fs.StringVar(&c.NATSURL, "nats-url", "tls://waggle_listener:4222", "NATS servers, separated by commas")
+	fs.Var(&c.NATSKey, "nats-key", "secret with which monitor proves itself to NATS; of several, separated by white space, the first")
+	fs.StringVar(&c.NATSCA, "nats-ca", "", "certificates (PEM) of those who vouch for servers with tls://, or system for those that the system trusts; empty: such a server proves itself by the key of this component, as the listener does")
+	fs.StringVar(&c.ControlNetwork, "control-network", "waggle_control", "network of Docker on which a name without a dot in nats-url is asked for first")
 	fs.StringVar(&c.Instance, "instance", "", "name of this replica on the bus; empty: the host name")
 	fs.StringVar(&c.Network, "network", "waggle", "networks on which Prometheus reaches tasks, the preferred one first")
 	fs.StringVar(&c.DataDir, "data-dir", "/var/lib/waggle", "folder, on a volume, of Prometheus' configuration (prometheus/) and data (tsdb/)")
@@ -102,7 +107,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 			return fmt.Errorf("instance: %w", err)
 		}
 	}
-	b, err := bus.Connect(bus.Options{URL: c.NATSURL, Component: Component, Key: string(c.NATSKey), Log: sh.Log})
+	b, err := bus.Connect(bus.Options{URL: c.NATSURL, Component: Component, Key: string(c.NATSKey), CA: c.NATSCA, ControlNetwork: c.ControlNetwork, Log: sh.Log})
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ import (
 )
 
 // keys are the secrets of the two components that take part.
-var keys = map[string]string{"listener": "the listener's secret", "monitor": "the monitor's secret"}
+var keys = map[string]string{"listener": "the-listeners-secret", "monitor": "the-monitors-secret"}
 
 // stage is a bus, a listener whose swarm the test decides, and a monitor with its Prometheus.
 type stage struct {

@@ -19,6 +19,9 @@ import (
 type Config struct {
 	NATSURL string
 	NATSKey app.Secret
+	// NATSCA vouches for servers with tls://, see bus.Options; ControlNetwork is the
+	// network on which their names are asked for first.
+	NATSCA, ControlNetwork string
 	// Instance names this replica on the bus; empty: the host name.
 	Instance string
 	// DataDir is on a volume: the last good configuration and the services it was
@@ -51,8 +54,10 @@ type Config struct {
 // Flags declares the flags with their defaults.
 func (c *Config) Flags(fs *flag.FlagSet) {
 	c.Timeouts = config.DefaultTimeouts()
-	fs.StringVar(&c.NATSURL, "nats-url", "nats://waggle_listener:4222", "where NATS is, several separated by commas")
-	fs.Var(&c.NATSKey, "nats-key", "secret by which the proxy proves itself to NATS")
+	fs.StringVar(&c.NATSURL, "nats-url", "tls://waggle_listener:4222", "where NATS is, several separated by commas")
+	fs.Var(&c.NATSKey, "nats-key", "secret by which the proxy proves itself to NATS; of several, separated by white space, the first")
+	fs.StringVar(&c.NATSCA, "nats-ca", "", "certificates (PEM) of those who vouch for servers with tls://, or system for those that the system trusts; empty: such a server proves itself by the key of this component, as the listener does")
+	fs.StringVar(&c.ControlNetwork, "control-network", "waggle_control", "network of Docker on which a name without a dot in nats-url is asked for first")
 	fs.StringVar(&c.Instance, "instance", "", "name of this replica on the bus; empty: the host name")
 	fs.StringVar(&c.DataDir, "data-dir", "/var/lib/waggle", "folder on a volume for the last good configuration")
 	fs.StringVar(&c.RunDir, "run-dir", "/run/waggle", "folder for the sockets of HAProxy")

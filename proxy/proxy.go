@@ -47,7 +47,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	if settings.MaxConn, warning = connections(settings.MaxConn, files); warning != "" {
 		sh.Log.Warn("fewer connections than were asked for", "reason", warning)
 	}
-	b, err := bus.Connect(bus.Options{URL: c.NATSURL, Component: "proxy", Key: string(c.NATSKey), Log: sh.Log})
+	b, err := bus.Connect(bus.Options{URL: c.NATSURL, Component: "proxy", Key: string(c.NATSKey), CA: c.NATSCA, ControlNetwork: c.ControlNetwork, Log: sh.Log})
 	if err != nil {
 		return err
 	}

@@ -33,6 +33,9 @@ type Config struct {
 	// NATSURL names the servers of the bus, NATSKey is the scaler's secret there.
 	NATSURL string
 	NATSKey app.Secret
+	// NATSCA vouches for servers with tls://, see bus.Options; ControlNetwork is the
+	// network on which their names are asked for first.
+	NATSCA, ControlNetwork string
 	// DockerHost is the API of a manager.
 	DockerHost string
 	// Token must be sent by whoever asks for a scaling.
@@ -67,8 +70,10 @@ func Service(fs *flag.FlagSet) func(context.Context, app.Shell) error {
 
 func declare(fs *flag.FlagSet, c *Config) {
 	d := policy.Standard()
-	fs.StringVar(&c.NATSURL, "nats-url", "nats://waggle_listener:4222", "servers of the bus, separated by commas")
-	fs.Var(&c.NATSKey, "nats-key", "secret of the scaler on the bus")
+	fs.StringVar(&c.NATSURL, "nats-url", "tls://waggle_listener:4222", "servers of the bus, separated by commas")
+	fs.Var(&c.NATSKey, "nats-key", "secret of the scaler on the bus; of several, separated by white space, the first")
+	fs.StringVar(&c.NATSCA, "nats-ca", "", "certificates (PEM) of those who vouch for servers with tls://, or system for those that the system trusts; empty: such a server proves itself by the key of this component, as the listener does")
+	fs.StringVar(&c.ControlNetwork, "control-network", "waggle_control", "network of Docker on which a name without a dot in nats-url is asked for first")
 	fs.StringVar(&c.DockerHost, "docker-host", docker.DefaultHost, "Docker API of a manager")
 	fs.Var(&c.Token, "token", "bearer token that whoever asks for a scaling must send; without one nothing can be asked")
 	fs.DurationVar(&c.SignalTTL, "signal-ttl", 2*time.Minute, "how long an alert stands that is not heard of again: two repeat intervals of Alertmanager")
@@ -127,7 +132,7 @@ func run(ctx context.Context, c Config, sh app.Shell, sw engine.Swarm) error {
 		}
 		c.Instance = name
 	}
-	b, err := bus.Connect(bus.Options{URL: c.NATSURL, Component: "scaler", Key: string(c.NATSKey), Log: sh.Log})
+	b, err := bus.Connect(bus.Options{URL: c.NATSURL, Component: "scaler", Key: string(c.NATSKey), CA: c.NATSCA, ControlNetwork: c.ControlNetwork, Log: sh.Log})
 	if err != nil {
 		return err
 	}

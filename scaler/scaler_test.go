@@ -49,7 +49,7 @@ type cluster struct {
 func newCluster(t *testing.T, services func(*swarmtest.Swarm)) *cluster {
 	t.Helper()
 	// With keys the scaler has its permissions on the bus and no more.
-	keys := map[string]string{"listener": "secret of the listener", "scaler": "secret of the scaler"}
+	keys := map[string]string{"listener": "secret-of-the-listener", "scaler": "secret-of-the-scaler"}
 	c := &cluster{t: t, bus: bustest.StartWithKeys(t, keys), swarm: swarmtest.New()}
 	services(c.swarm)
 	c.list = c.swarm.Listen(t, c.bus.Prepared())

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"regexp"
 	"strings"
 )
 
@@ -87,7 +88,9 @@ func Parse(fs *flag.FlagSet, args []string, env lookup, options ...Option) error
 
 // IsCommand tells whether a flag asks for something else than a running service. A
 // variable such as VERSION, which many images carry, must not do that.
-func IsCommand(flagName string) bool { return flagName == "healthcheck" || flagName == "version" }
+func IsCommand(flagName string) bool { 
+	return flagName == "healthcheck" || flagName == "version" || flagName == "nats-config"
+}
 
 // fromEnvironment returns the text and the variable that it came from, "" if none is set.
 func fromEnvironment(flagName string, env lookup) (text, from string, err error) {
@@ -109,12 +112,15 @@ func fromEnvironment(flagName string, env lookup) (text, from string, err error)
 	return "", "", nil
 }
 
+// credentials are those within a URL.
+var credentials = regexp.MustCompile(`//[^/@\s,]*@`)
+
 // effective returns the flags as they are in force, for the log. Secrets hide themselves.
 func effective(fs *flag.FlagSet) map[string]string {
 	out := map[string]string{}
 	fs.VisitAll(func(f *flag.Flag) {
 		if !IsCommand(f.Name) {
-			out[f.Name] = f.Value.String()
+			out[f.Name] = credentials.ReplaceAllString(f.Value.String(), "//(hidden)@")
 		}
 	})
 	return out

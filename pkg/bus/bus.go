@@ -9,11 +9,14 @@ package bus
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,17 +26,32 @@ import (
 
 // Options say how to reach NATS.
 type Options struct {
-	// URL names the servers ("nats://waggle_listener:4222"), separated by commas.
+	// URL names the servers ("tls://waggle_listener:4222"), separated by commas. Of
+	// tls:// the server must prove itself, see CA.
 	URL string
 	// Component is the user's name and the name of the connection ("proxy").
 	Component string
 	// Key is what the component proves itself with: a NATS user seed ("SU...")
-	// or any secret text, from which one is derived. Empty: without a key.
+	// or any secret text of 16 bytes or more, from which one is derived. Of several,
+	// separated by white space, the first. Empty: without a key.
 	Key string
+	// CA are the certificates, as PEM, of those who vouch for the servers' names;
+	// SystemCA leaves that to the system's. Empty: a server of tls:// is the listener's
+	// own, which proves itself by any of the keys in Key.
+	CA string
+	// ControlNetwork is the network of Docker on which a name without a dot is asked
+	// for first; empty: on any.
+	ControlNetwork string
+	// Peers returns further addresses ("10.0.0.3:4222") where the servers may be. They
+	// are tried only if a server must prove itself by a key. May be nil.
+	Peers func() []string
 	// InProcess is an embedded server in this process; URL is then not used.
 	InProcess nats.InProcessConnProvider
 	Log       *slog.Logger
 }
+
+// SystemCA stands in Options.CA for the certificates that the system trusts.
+const SystemCA = "system"
 
 // Bus is a connection that is there again by itself after every interruption.
 type Bus struct {
@@ -73,32 +91,88 @@ func Connect(o Options) (*Bus, error) {
 		nats.ConnectHandler(func(nc *nats.Conn) { b.connected("connected", nc.ConnectedUrlRedacted()) }),
 		nats.ReconnectHandler(func(nc *nats.Conn) { b.connected("reconnected", nc.ConnectedUrlRedacted()) }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { b.log.Warn("bus lost", "error", err) }),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { b.log.Debug("bus not reached", "error", err) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { b.log.Warn("bus", "error", err) }),
 	}
-	if o.InProcess == nil {
-		// The names of Swarm's services come and go; see dialer.
-		opts = append(opts, nats.SkipHostLookup(), nats.SetCustomDialer(&dialer{resolver: &net.Resolver{PreferGo: true}}))
-	} else {
-		opts = append(opts, nats.InProcessServer(o.InProcess))
-	}
+	var ids []identity
 	if o.Key != "" {
-		auth, err := keyOption(o.Component, o.Key)
+		var err error
+		if ids, err = identities(o.Component, o.Key); err != nil {
+			return nil, err
+		}
+		auth, err := signWith(ids[0])
 		if err != nil {
 			return nil, err
 		}
 		opts = append(opts, auth)
+	}
+	if o.InProcess == nil {
+		reach, err := b.reach(o, ids)
+		if err != nil {
+			return nil, err
+		}
+		opts = append(opts, reach...)
+	} else {
+		opts = append(opts, nats.InProcessServer(o.InProcess))
 	}
 	nc, err := nats.Connect(o.URL, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("bus: %w", err)
 	}
 	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(5*time.Second))
+	if o.Key != "" && o.Component != Listener {
+		js, err = jetstream.NewWithAPIPrefix(nc, apiBehindWalls, jetstream.WithDefaultTimeout(5*time.Second))
+	}
 	if err != nil {
 		nc.Close()
 		return nil, fmt.Errorf("bus: %w", err)
 	}
 	b.nc, b.js = nc, js
 	return b, nil
+}
+
+// reach returns how servers are reached and how they prove themselves.
+func (b *Bus) reach(o Options, ids []identity) ([]nats.Option, error) {
+	// The names of Swarm's services come and go; see dialer.
+	d := &dialer{resolver: &net.Resolver{PreferGo: true}, network: o.ControlNetwork, peers: o.Peers, log: b.log}
+	opts := []nats.Option{nats.SkipHostLookup(), nats.SetCustomDialer(d)}
+	secure := 0
+	urls := strings.Split(o.URL, ",")
+	for _, url := range urls {
+		if strings.HasPrefix(strings.TrimSpace(url), "tls://") {
+			secure++
+		}
+	}
+	switch {
+	case secure != 0 && secure != len(urls):
+		return nil, errors.New("bus: all servers or none are to be asked by tls://")
+	case o.CA != "" && secure == 0:
+		return nil, errors.New("bus: a CA says something of servers with tls:// only")
+	case o.CA != "":
+		config, err := vouched(o.CA)
+		if err != nil {
+			return nil, err
+		}
+		opts = append(opts, nats.Secure(config))
+	case secure != 0 && len(ids) == 0:
+		return nil, errors.New("bus: without a key and without a CA no server can prove itself, as tls:// demands")
+	case secure != 0:
+		d.tls = pinned(ids)
+	}
+	return opts, nil
+}
+
+// vouched returns the TLS configuration for servers whose names others vouch for.
+func vouched(ca string) (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if ca == SystemCA {
+		return config, nil
+	}
+	config.RootCAs = x509.NewCertPool()
+	if !config.RootCAs.AppendCertsFromPEM([]byte(ca)) {
+		return nil, fmt.Errorf("bus: the CA is neither %q nor certificates as PEM", SystemCA)
+	}
+	return config, nil
 }
 
 // reconnectDelay grows from 25 ms to 250 ms, with jitter, so that a restarted

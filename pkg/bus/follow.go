@@ -62,11 +62,11 @@ func (b *Bus) follow(ctx context.Context, bucket, filter string, to sink) {
 
 // session reads until the context ends or something fails.
 func (b *Bus) session(ctx context.Context, bucket, filter string, to sink) (wasSynced bool, err error) {
-	stream, err := b.js.Stream(ctx, "KV_"+bucket)
+	stream, err := b.js.Stream(ctx, kvStream(bucket))
 	if err != nil {
 		return false, fmt.Errorf("stream: %w", err)
 	}
-	prefix := "$KV." + bucket + "."
+	prefix := kvSubject(bucket, "")
 	consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{prefix + filter},
 		DeliverPolicy:  jetstream.DeliverLastPerSubjectPolicy,
@@ -90,8 +90,9 @@ func (b *Bus) session(ctx context.Context, bucket, filter string, to sink) (wasS
 	// stopped if both happen at once. So it is stopped from here alone, and what
 	// ends the waiting is the context.
 	defer messages.Stop()
+	fading := fading{to: to}
 	for {
-		msg, err := messages.Next(jetstream.NextContext(ctx))
+		msg, err := fading.next(ctx, messages)
 		if err != nil {
 			return wasSynced, fmt.Errorf("next: %w", err)
 		}
@@ -102,8 +103,10 @@ func (b *Bus) session(ctx context.Context, bucket, filter string, to sink) (wasS
 		key := strings.TrimPrefix(msg.Subject(), prefix)
 		if gone(msg.Headers()) {
 			to.remove(key, meta.Sequence.Stream)
+			fading.forget(key)
 		} else {
 			to.put(key, msg.Data(), meta.Sequence.Stream)
+			fading.note(key, msg.Headers(), meta.Sequence.Stream)
 		}
 		if !wasSynced && meta.NumPending == 0 {
 			wasSynced = true

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -44,29 +43,6 @@ const (
 // markerTTL is how long the mark of a deleted key stays. A reader that was away
 // for longer learns of the deletion by its sweep.
 const markerTTL = 24 * time.Hour
-
-// Prepare creates the buckets and streams that are missing and brings their
-// settings up to date. replicas is the number of servers that keep each.
-func (b *Bus) Prepare(ctx context.Context, replicas int) error {
-	replicas = max(replicas, 1)
-	for _, bucket := range []string{CatalogBucket, SecretsBucket, LeaseBucket, AcceptedBucket, StatusBucket, SignalsBucket, ManualBucket} {
-		if _, err := b.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-			Bucket: bucket, History: 1, MaxValueSize: 512 << 10, MaxBytes: 64 << 20,
-			Replicas: replicas, LimitMarkerTTL: markerTTL,
-		}); err != nil {
-			return fmt.Errorf("bus: bucket %s: %w", bucket, err)
-		}
-	}
-	for _, stream := range []string{EventsStream, DecisionsStream} {
-		if _, err := b.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
-			Name: stream, Subjects: []string{streamSubject(stream) + ">"}, Replicas: replicas,
-			MaxAge: 7 * 24 * time.Hour, MaxBytes: 64 << 20, Discard: jetstream.DiscardOld,
-		}); err != nil {
-			return fmt.Errorf("bus: stream %s: %w", stream, err)
-		}
-	}
-	return nil
-}
 
 // Token makes any text fit to be one token of a key. Names and IDs of Swarm stay
 // as they are; other texts are encoded, so that no two become equal.
@@ -134,21 +110,9 @@ func (k *Bucket) Delete(ctx context.Context, key string, options ...PutOption) e
 	return err
 }
 
-// Purge removes a key without leaving a mark of it.
-func (k *Bucket) Purge(ctx context.Context, key string) error {
-	stream, err := k.b.js.Stream(ctx, "KV_"+k.name)
-	if err != nil {
-		return wrap("purge", k.name, key, err)
-	}
-	if err := stream.Purge(ctx, jetstream.WithPurgeSubject(k.subject(key))); err != nil {
-		return wrap("purge", k.name, key, err)
-	}
-	return nil
-}
-
 // Get reads a key and its revision; the error is ErrNotFound if it is not there.
 func (k *Bucket) Get(ctx context.Context, key string) ([]byte, uint64, error) {
-	stream, err := k.b.js.Stream(ctx, "KV_"+k.name)
+	stream, err := k.b.js.Stream(ctx, kvStream(k.name))
 	if err != nil {
 		return nil, 0, wrap("get", k.name, key, err)
 	}
@@ -162,7 +126,7 @@ func (k *Bucket) Get(ctx context.Context, key string) ([]byte, uint64, error) {
 	return msg.Data, msg.Sequence, nil
 }
 
-func (k *Bucket) subject(key string) string { return "$KV." + k.name + "." + key }
+func (k *Bucket) subject(key string) string { return kvSubject(k.name, key) }
 
 func (k *Bucket) message(key string, value []byte, options []PutOption) (*nats.Msg, []jetstream.PublishOpt) {
 	msg := &nats.Msg{Subject: k.subject(key), Data: value, Header: nats.Header{}}
@@ -187,75 +151,4 @@ func wrap(verb, bucket, key string, err error) error {
 		err = errors.Join(ErrNotFound, err)
 	}
 	return fmt.Errorf("bus: %s %s/%s: %w", verb, bucket, key, err)
-}
-
-// streamSubject is what the subjects of a stream's messages begin with.
-func streamSubject(stream string) string { return strings.Replace(stream, "_", ".", 1) + "." }
-
-// Publish adds a message to a stream under the given tokens.
-func (b *Bus) Publish(ctx context.Context, stream, tokens string, value []byte, options ...PutOption) error {
-	msg := &nats.Msg{Subject: streamSubject(stream) + tokens, Data: value, Header: nats.Header{}}
-	var opts []jetstream.PublishOpt
-	for _, o := range options {
-		o(msg, &opts)
-	}
-	if _, err := b.js.PublishMsg(ctx, msg, opts...); err != nil {
-		return fmt.Errorf("bus: publish %s: %w", stream, err)
-	}
-	return nil
-}
-
-// readerGone is when the server forgets a reader that could not be deleted.
-const readerGone = 10 * time.Second
-
-// Message is one message of a stream.
-type Message struct {
-	Subject string
-	Value   []byte
-	Time    time.Time
-}
-
-// Last returns the newest messages of a stream, oldest first, at most n.
-func (b *Bus) Last(ctx context.Context, stream string, n int) ([]Message, error) {
-	s, err := b.js.Stream(ctx, stream)
-	if err != nil {
-		return nil, wrap("read", stream, "", err)
-	}
-	info := s.CachedInfo().State
-	if info.Msgs == 0 {
-		return nil, nil
-	}
-	start := info.FirstSeq
-	if info.LastSeq >= uint64(n) {
-		start = max(start, info.LastSeq-uint64(n)+1)
-	}
-	consumer, err := s.CreateConsumer(ctx, jetstream.ConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: start, AckPolicy: jetstream.AckNonePolicy,
-		MemoryStorage: true, InactiveThreshold: readerGone,
-	})
-	if err != nil {
-		return nil, wrap("read", stream, "", err)
-	}
-	// A server admits a limited number of readers, so none waits to be forgotten.
-	defer func() {
-		if err := s.DeleteConsumer(context.WithoutCancel(ctx), consumer.CachedInfo().Name); err != nil {
-			b.log.Debug("a reader is left to expire", "stream", stream, "error", err)
-		}
-	}()
-	batch, err := consumer.Fetch(n, jetstream.FetchMaxWait(2*time.Second))
-	if err != nil {
-		return nil, wrap("read", stream, "", err)
-	}
-	var out []Message
-	for m := range batch.Messages() {
-		meta, err := m.Metadata()
-		if err != nil {
-			return nil, wrap("read", stream, "", err)
-		}
-		out = append(out, Message{Subject: m.Subject(), Value: m.Data(), Time: meta.Timestamp})
-		if meta.NumPending == 0 {
-			break
-		}
-	}
-	return out, batch.Error()
 }

@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
+	"net/url"
 	"strconv"
 	"testing"
 	"time"
@@ -21,29 +21,24 @@ type Server struct {
 	s    *embedded.Server
 }
 
-// Start starts a server on a free port; it is stopped when the test ends.
-func Start(t testing.TB) *Server {
+// Start starts a server on a free port, which admits everybody; it is stopped when the
+// test ends.
+func Start(t testing.TB) *Server { return StartWithKeys(t, nil) }
+
+// StartWithKeys is Start with the components' settings of keys: with accounts, which
+// are walls, and TLS.
+func StartWithKeys(t testing.TB, keys map[string]string) *Server {
 	t.Helper()
-	s := &Server{t: t, opts: embedded.Options{Dir: t.TempDir(), Host: "127.0.0.1", Port: -1}}
+	s := &Server{t: t, opts: embedded.Options{Dir: t.TempDir(), Host: "127.0.0.1", Port: -1, Keys: keys}}
 	s.StartAgain()
-	_, port, err := net.SplitHostPort(s.s.URL()[len("nats://"):])
+	url, err := url.Parse(s.s.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.opts.Port, err = strconv.Atoi(port); err != nil {
+	if s.opts.Port, err = strconv.Atoi(url.Port()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Stop)
-	return s
-}
-
-// StartWithKeys is Start with the components' secrets, and so with permissions.
-func StartWithKeys(t testing.TB, keys map[string]string) *Server {
-	t.Helper()
-	s := Start(t)
-	s.Stop()
-	s.opts.Keys = keys
-	s.StartAgain()
 	return s
 }
 
@@ -68,8 +63,17 @@ func (s *Server) StartAgain() {
 // LoseStore makes the next start begin with an empty store.
 func (s *Server) LoseStore() { s.opts.Dir = s.t.TempDir() }
 
+// Rekey gives the server other keys from its next start on.
+func (s *Server) Rekey(keys map[string]string) { s.opts.Keys = keys }
+
 // URL is where to connect.
-func (s *Server) URL() string { return "nats://127.0.0.1:" + strconv.Itoa(s.opts.Port) }
+func (s *Server) URL() string {
+	scheme := "nats"
+	if len(s.opts.Keys) > 0 {
+		scheme = "tls"
+	}
+	return scheme + "://127.0.0.1:" + strconv.Itoa(s.opts.Port)
+}
 
 // Connect connects as a component; the connection is closed when the test ends.
 func (s *Server) Connect(component string) *bus.Bus {

@@ -111,11 +111,11 @@ func freePorts(t *testing.T, names ...string) map[string]int {
 func (h *house) addr(name string) string { return "127.0.0.1:" + strconv.Itoa(h.ports[name]) }
 
 // key is a component's secret on the bus.
-func key(component string) string { return "the secret key of the " + component }
+func key(component string) string { return "the-secret-key-of-the-" + component }
 
 // flags are the command lines of the services, as the stack file gives them.
 func (h *house) flags(name string) []string {
-	bus := []string{"-nats-url", "nats://" + h.addr("bus"), "-nats-key", key(name)}
+	bus := []string{"-nats-url", "tls://" + h.addr("bus"), "-nats-key", key(name)}
 	data := filepath.Join(h.dir, name)
 	switch name {
 	case "listener":

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
+	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -22,94 +25,140 @@ type Options struct {
 	// one, 0 means that only this process can connect.
 	Host string
 	Port int
-	// Keys are the secrets of the components by name. Without any, everybody
-	// who can reach the port is admitted, which is for tests.
+	// Keys are the settings of the components by name, each one or several keys; with
+	// them the server proves itself by TLS, and each component is behind its walls.
+	// Without any, everybody who can reach the port is admitted, which is for tests.
 	Keys map[string]string
 	Log  *slog.Logger
 }
 
-// Server is a running server.
-type Server struct{ s *server.Server }
+// Server is a server that runs until it is stopped.
+type Server struct {
+	o    Options
+	lock *os.File
+	stop chan struct{}
+	done chan struct{}
 
-// Start starts a server and waits until it is ready, for at most 10 s.
+	// mu guards the rest: the watch starts the server again, others ask about it.
+	mu     sync.Mutex
+	s      *server.Server
+	health error
+}
+
+// Start starts a server and waits until it is ready, for at most 10 s. If another
+// process uses the folder, it waits for that one to end, for at most 10 s as well. A
+// store that cannot be read is moved aside, which is said in the log.
 func Start(o Options) (*Server, error) {
-	opts := &server.Options{
-		ServerName: "waggle", JetStream: true, StoreDir: o.Dir, NoSigs: true, NoLog: o.Log == nil,
-		Host: o.Host, Port: o.Port, DontListen: o.Port == 0,
-		JetStreamMaxMemory: 64 << 20, JetStreamMaxStore: 1 << 30,
-		WriteDeadline: 5 * time.Second, MaxPayload: 1 << 20,
-	}
-	for component, key := range o.Keys {
-		public, err := bus.PublicKey(component, key)
-		if err != nil {
-			return nil, err
-		}
-		opts.Nkeys = append(opts.Nkeys, &server.NkeyUser{Nkey: public, Permissions: permissions(component)})
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
 	}
 	// The server itself would only log what is wrong with its folder, and not start.
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("embedded NATS: folder of the store: %w", err)
 	}
+	lock, err := lockFolder(o.Dir, lockPatience)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{o: o, lock: lock, stop: make(chan struct{}), done: make(chan struct{})}
+	if s.s, err = startWhole(o); err != nil {
+		_ = lock.Close()
+		return nil, err
+	}
+	if o.Port < 0 {
+		// Started again, it is to be found where it was.
+		s.o.Port = s.s.Addr().(*net.TCPAddr).Port
+	}
+	go s.watch()
+	return s, nil
+}
+
+// startWhole starts a server on a store that it could read, if need be a new one.
+func startWhole(o Options) (*server.Server, error) {
+	s, err := start(o)
+	if err != nil {
+		return nil, err
+	}
+	broken := stillIll(s)
+	if broken == nil {
+		return s, nil
+	}
+	end(s)
+	aside := filepath.Join(o.Dir, "jetstream.bad-"+time.Now().UTC().Format("20060102T150405.000"))
+	if err := os.Rename(filepath.Join(o.Dir, server.JetStreamStoreDir), aside); err != nil {
+		return nil, fmt.Errorf("embedded NATS: the store cannot be read (%w) nor moved aside: %w", broken, err)
+	}
+	o.Log.Error("the store cannot be read: it is moved aside, and the bus begins with an empty one", "error", broken, "moved", aside)
+	return start(o)
+}
+
+func start(o Options) (*server.Server, error) {
+	opts := &server.Options{}
+	if len(o.Keys) > 0 {
+		accounts, err := bus.ServerAccounts(o.Keys)
+		if err != nil {
+			return nil, err
+		}
+		if err := opts.ProcessConfigString(accounts); err != nil {
+			return nil, fmt.Errorf("embedded NATS: accounts: %w", err)
+		}
+		if opts.TLSConfig, err = bus.ServerTLS(o.Keys); err != nil {
+			return nil, err
+		}
+		// Nothing is said before the server has proven itself. Who does not begin with
+		// TLS is told after a moment that it is asked for.
+		opts.TLSHandshakeFirst, opts.TLSHandshakeFirstFallback = true, 50*time.Millisecond
+		opts.TLSTimeout = 2
+	}
+	opts.ServerName, opts.JetStream, opts.StoreDir, opts.NoSigs = "waggle", true, o.Dir, true
+	opts.Host, opts.Port, opts.DontListen = o.Host, o.Port, o.Port == 0
+	opts.JetStreamMaxMemory, opts.JetStreamMaxStore = 64<<20, bus.StoreSize
+	// What was acknowledged is there after a power cut, too.
+	opts.SyncAlways = true
+	opts.WriteDeadline, opts.MaxPayload = 5*time.Second, 1<<20
 	s, err := server.NewServer(opts)
 	if err != nil {
 		return nil, fmt.Errorf("embedded NATS: %w", err)
 	}
-	if o.Log != nil {
-		s.SetLoggerV2(logger{o.Log.With("part", "nats")}, false, false, false)
-	}
+	s.SetLoggerV2(logger{o.Log.With("part", "nats")}, false, false, false)
 	s.Start()
 	if !s.ReadyForConnections(10 * time.Second) {
-		s.Shutdown()
+		end(s)
 		return nil, fmt.Errorf("embedded NATS: not ready within 10 s (port %d taken, or folder %s not writable?)", o.Port, o.Dir)
 	}
 	if !s.JetStreamEnabled() {
-		s.Shutdown()
+		end(s)
 		return nil, errors.New("embedded NATS: JetStream did not start")
 	}
-	return &Server{s}, nil
+	return s, nil
+}
+
+func end(s *server.Server) {
+	s.Shutdown()
+	s.WaitForShutdown()
 }
 
 // URL is where others connect.
-func (s *Server) URL() string { return s.s.ClientURL() }
+func (s *Server) URL() string { return s.present().ClientURL() }
 
 // InProcess connects without a network.
-func (s *Server) InProcess() nats.InProcessConnProvider { return s.s }
+func (s *Server) InProcess() nats.InProcessConnProvider { return s }
+
+// InProcessConn is for the client of NATS.
+func (s *Server) InProcessConn() (net.Conn, error) { return s.present().InProcessConn() }
+
+func (s *Server) present() *server.Server {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.s
+}
 
 // Stop ends the server and waits until it is gone.
 func (s *Server) Stop() {
-	s.s.Shutdown()
-	s.s.WaitForShutdown()
-}
-
-// permissions lets a component read all buckets and write its own keys; only
-// the listener may create buckets and write the catalog.
-func permissions(component string) *server.Permissions {
-	if component == "listener" {
-		return nil
-	}
-	allow := []string{
-		"$JS.API.INFO",
-		"$JS.API.STREAM.INFO.>",
-		"$JS.API.CONSUMER.CREATE.>",
-		"$JS.API.CONSUMER.INFO.>",
-		"$JS.API.CONSUMER.DELETE.>",
-		"$JS.API.CONSUMER.MSG.NEXT.>",
-		"$JS.API.STREAM.MSG.GET.>",
-		"$JS.API.DIRECT.GET.>",
-		"$JS.ACK.>", "$JS.FC.>",
-		"$KV.waggle_accepted." + component + ".>",
-		"$KV.waggle_manual." + component + ".>",
-		"$KV.waggle_status." + component + ".>",
-		"$KV.waggle_status.instance." + component + ".>",
-		"waggle.events." + component + ".>",
-	}
-	if component == "scaler" {
-		allow = append(allow, "$KV.waggle_signals.>", "waggle.decisions.>")
-	}
-	return &server.Permissions{
-		Publish:   &server.SubjectPermission{Allow: allow},
-		Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX_" + component + ".>"}},
-	}
+	close(s.stop)
+	<-s.done
+	end(s.present())
+	_ = s.lock.Close()
 }
 
 // logger brings the server's log lines to slog; its informational lines are

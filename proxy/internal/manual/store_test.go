@@ -46,7 +46,7 @@ func wanted(name, path string, created int64) catalog.Service {
 }
 
 func TestWhatOneTakesTheOtherReads(t *testing.T) {
-	keys := map[string]string{"listener": "the listener's secret", "proxy": "the proxy's own secret"}
+	keys := map[string]string{"listener": "the-listeners-secret", "proxy": "the-proxys-own-secret"}
 	server := bustest.StartWithKeys(t, keys)
 	server.Prepared()
 	one := store(t, server.Connect("proxy"), filepath.Join(t.TempDir(), "manual.json"))

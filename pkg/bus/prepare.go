@@ -1,0 +1,101 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/wagglehq/waggle/pkg/catalog"
+)
+
+// kvStream is the stream of a bucket, and kvSubject where a key of it lies.
+func kvStream(bucket string) string       { return "KV_" + bucket }
+func kvSubject(bucket, key string) string { return "$KV." + bucket + "." + key }
+
+// What a stream's metadata say of it.
+const (
+	markOwner  = "waggle"
+	markSchema = "waggle.schema"
+)
+
+// ErrForeign says that a stream of a name of ours belongs to somebody else.
+var ErrForeign = errors.New("bus: it was not made by Waggle")
+
+// StoreSize is the room that all buckets and streams together may take, in bytes.
+const StoreSize = 2 << 30
+
+// Prepare creates the buckets and streams that are missing and brings the settings
+// of its own ones up to date. replicas is the number of servers that keep each. The
+// error is ErrForeign, and nothing is changed, for one that somebody else made.
+func (b *Bus) Prepare(ctx context.Context, replicas int) error {
+	for _, cfg := range streams(max(replicas, 1)) {
+		if err := b.prepare(ctx, cfg); err != nil {
+			return fmt.Errorf("bus: stream %s: %w", cfg.Name, err)
+		}
+	}
+	return nil
+}
+
+func (b *Bus) prepare(ctx context.Context, cfg jetstream.StreamConfig) error {
+	s, err := b.js.Stream(ctx, cfg.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		// Of another listener that makes it at this moment the next pass hears.
+		_, err = b.js.CreateStream(ctx, cfg)
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	if s.CachedInfo().Config.Metadata[markOwner] == "" {
+		return ErrForeign
+	}
+	_, err = b.js.UpdateStream(ctx, cfg)
+	return err
+}
+
+// streams are the settings of all buckets and streams.
+func streams(replicas int) []jetstream.StreamConfig {
+	const mib = 1 << 20
+	var out []jetstream.StreamConfig
+	for _, bucket := range []struct {
+		name string
+		size int64
+		// marks leaves a mark of what vanishes by its time to live, for whoever waits
+		// for that. The server asks for roll-ups then, by which whoever may write one
+		// key may erase all: only for a bucket with a single writer.
+		marks bool
+	}{
+		{name: CatalogBucket, size: 256 * mib},
+		{name: SecretsBucket, size: 64 * mib},
+		{name: LeaseBucket, size: mib, marks: true},
+		{name: AcceptedBucket, size: 256 * mib},
+		{name: StatusBucket, size: 256 * mib},
+		{name: SignalsBucket, size: 16 * mib, marks: true},
+		{name: ManualBucket, size: 64 * mib},
+	} {
+		cfg := stream(kvStream(bucket.name), kvSubject(bucket.name, ">"), bucket.size, replicas)
+		cfg.MaxMsgsPerSubject, cfg.Discard, cfg.AllowMsgTTL = 1, jetstream.DiscardNew, true
+		if bucket.marks {
+			cfg.SubjectDeleteMarkerTTL, cfg.AllowRollup, cfg.DenyPurge = markerTTL, true, false
+		}
+		out = append(out, cfg)
+	}
+	for _, name := range []string{EventsStream, DecisionsStream} {
+		cfg := stream(name, streamSubject(name)+">", 64*mib, replicas)
+		cfg.MaxAge, cfg.Discard = 7*24*time.Hour, jetstream.DiscardOld
+		out = append(out, cfg)
+	}
+	return out
+}
+
+// stream is what all have in common.
+func stream(name, subject string, size int64, replicas int) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: name, Subjects: []string{subject}, Replicas: replicas, MaxBytes: size, MaxMsgSize: 512 << 10,
+		AllowDirect: true, DenyDelete: true, DenyPurge: true,
+		Metadata: map[string]string{markOwner: "yes", markSchema: strconv.Itoa(catalog.Schema)},
+	}
+}

@@ -1,0 +1,62 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// streamSubject is what the subjects of a stream's messages begin with.
+func streamSubject(stream string) string { return strings.Replace(stream, "_", ".", 1) + "." }
+
+// Publish adds a message to a stream under the given tokens.
+func (b *Bus) Publish(ctx context.Context, stream, tokens string, value []byte, options ...PutOption) error {
+	msg := &nats.Msg{Subject: streamSubject(stream) + tokens, Data: value, Header: nats.Header{}}
+	var opts []jetstream.PublishOpt
+	for _, o := range options {
+		o(msg, &opts)
+	}
+	if _, err := b.js.PublishMsg(ctx, msg, opts...); err != nil {
+		return fmt.Errorf("bus: publish %s: %w", stream, err)
+	}
+	return nil
+}
+
+// Message is one message of a stream.
+type Message struct {
+	Subject string
+	Value   []byte
+	Time    time.Time
+}
+
+// Last returns the newest messages of a stream, oldest first, at most n.
+func (b *Bus) Last(ctx context.Context, stream string, n int) ([]Message, error) {
+	s, err := b.js.Stream(ctx, stream)
+	if err != nil {
+		return nil, wrap("read", stream, "", err)
+	}
+	info := s.CachedInfo().State
+	first := info.FirstSeq
+	if info.LastSeq >= uint64(n) {
+		first = max(first, info.LastSeq-uint64(n)+1)
+	}
+	var out []Message
+	// One by one, because whoever may only read a stream may not end a reader of it,
+	// and a server admits a limited number of readers.
+	for sequence := first; sequence <= info.LastSeq && info.Msgs > 0; sequence++ {
+		m, err := s.GetMsg(ctx, sequence)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue // it grew too old meanwhile
+		}
+		if err != nil {
+			return nil, wrap("read", stream, "", err)
+		}
+		out = append(out, Message{Subject: m.Subject, Value: m.Data, Time: m.Time})
+	}
+	return out, nil
+}

@@ -1,0 +1,312 @@
+package bus_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/wagglehq/waggle/pkg/bus"
+	"github.com/wagglehq/waggle/pkg/bustest"
+)
+
+var allKeys = map[string]string{
+	"listener": "0123456789abcdef-l", "proxy": "0123456789abcdef-p", "monitor": "0123456789abcdef-m", "scaler": "0123456789abcdef-s",
+}
+
+var everyStream = []string{
+	"KV_" + bus.CatalogBucket, "KV_" + bus.SecretsBucket, "KV_" + bus.LeaseBucket, "KV_" + bus.AcceptedBucket, "KV_" + bus.StatusBucket,
+	"KV_" + bus.SignalsBucket, "KV_" + bus.ManualBucket, bus.EventsStream, bus.DecisionsStream,
+}
+
+// goods are subjects of every bucket and stream, and to whom besides the listener
+// each belongs and who may read it.
+type good struct {
+	stream, subject string
+	writer          string
+	readers         []string
+}
+
+func goods() []good {
+	kv := func(bucket, key, writer string, readers ...string) good {
+		return good{"KV_" + bucket, "$KV." + bucket + "." + key, writer, readers}
+	}
+	out := []good{
+		kv(bus.CatalogBucket, "service.victim", "", "proxy", "monitor", "scaler"),
+		kv(bus.CatalogBucket, "_list", "", "proxy", "monitor", "scaler"),
+		kv(bus.SecretsBucket, "victim", "", "proxy"),
+		kv(bus.LeaseBucket, "listener", ""),
+		kv(bus.SignalsBucket, "victim.up", "scaler", "scaler"),
+		{bus.DecisionsStream, "waggle.decisions.victim", "scaler", []string{"scaler"}},
+		{bus.EventsStream, "waggle.events.listener.service.victim", "", nil},
+	}
+	for _, c := range []string{"listener", "proxy", "monitor", "scaler"} {
+		out = append(out,
+			kv(bus.AcceptedBucket, c+".victim", c, c), kv(bus.ManualBucket, c+".victim", c, c),
+			kv(bus.StatusBucket, c+".victim", c, c), kv(bus.StatusBucket, bus.InstanceKey(c, "victim"), c, c),
+			good{bus.EventsStream, "waggle.events." + c + ".victim", c, nil},
+		)
+	}
+	return out
+}
+
+// secretOf is what lies under a subject, and must be seen by its readers alone.
+func secretOf(g good) string { return "the secret of " + g.subject + "." }
+
+// dump is everything that the listener's account holds: messages byte by byte,
+// settings, and the reader that the listener keeps.
+func dump(t *testing.T, b *bus.Bus) map[string]string {
+	t.Helper()
+	js, err := jetstream.New(b.Raw())
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]string{}
+	for _, name := range everyStream {
+		s, err := js.Stream(t.Context(), name)
+		if err != nil {
+			out[name] = err.Error()
+			continue
+		}
+		info := s.CachedInfo()
+		settings, err := json.Marshal(info.Config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[name] = string(settings)
+		for seq := info.State.FirstSeq; seq <= info.State.LastSeq && info.State.Msgs > 0; seq++ {
+			m, err := s.GetMsg(t.Context(), seq)
+			if err != nil {
+				continue
+			}
+			var headers strings.Builder
+			for _, k := range slices.Sorted(maps.Keys(m.Header)) {
+				fmt.Fprint(&headers, k, m.Header[k])
+			}
+			out[fmt.Sprintf("%s %d", name, seq)] = fmt.Sprint(m.Subject, " ", headers.String(), " ", string(m.Data))
+		}
+		if _, err := s.Consumer(t.Context(), "kept"); err != nil {
+			out[name+" kept"] = err.Error()
+		}
+	}
+	return out
+}
+
+// fill puts something under every subject, and keeps a reader of each stream.
+func fill(t *testing.T, b *bus.Bus) {
+	t.Helper()
+	js, err := jetstream.New(b.Raw())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range goods() {
+		if _, err := js.Publish(t.Context(), g.subject, []byte(secretOf(g))); err != nil {
+			t.Fatal(g.subject, err)
+		}
+	}
+	for _, name := range everyStream {
+		if _, err := js.CreateConsumer(t.Context(), name, jetstream.ConsumerConfig{Durable: "kept"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// attacker is one component that has gone bad, with its key and a raw connection.
+type attacker struct {
+	t    *testing.T
+	name string
+	nc   *nats.Conn
+	own  string // a key of its own, with a payload that would do harm elsewhere
+	got  *nats.Subscription
+	n    int
+}
+
+func (a *attacker) publish(m *nats.Msg) {
+	a.t.Helper()
+	if err := a.nc.PublishMsg(m); err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+// ask sends a request of JetStream's, by each name that it might have.
+func (a *attacker) ask(subject, reply string, body any) {
+	a.t.Helper()
+	data, ok := body.([]byte)
+	if !ok && body != nil {
+		var err error
+		if data, err = json.Marshal(body); err != nil {
+			a.t.Fatal(err)
+		}
+	}
+	if reply == "" {
+		a.n++
+		reply = fmt.Sprintf("_INBOX_%s.evil.%d", a.name, a.n)
+	}
+	for _, prefix := range []string{"$JS.API.", "WAGGLE.API."} {
+		a.publish(&nats.Msg{Subject: prefix + subject, Reply: reply, Data: data})
+	}
+}
+
+// settled waits until the server has done all that was asked: it does one thing
+// after the other, and this comes last.
+func (a *attacker) settled() {
+	a.t.Helper()
+	for range 20 {
+		if _, err := a.nc.Request("waggle.events."+a.name+".settled", nil, 5*time.Second); err != nil {
+			a.t.Fatalf("%s may tell an event of its own: %v", a.name, err)
+		}
+	}
+}
+
+type consumerRequest struct {
+	Stream string         `json:"stream_name"`
+	Config map[string]any `json:"config"`
+	Action string         `json:"action,omitempty"`
+}
+
+func consumer(stream, name string, settings map[string]any) consumerRequest {
+	config := map[string]any{"name": name, "deliver_policy": "all", "ack_policy": "none", "mem_storage": true, "inactive_threshold": int64(time.Minute)}
+	maps.Copy(config, settings)
+	return consumerRequest{Stream: stream, Config: config}
+}
+
+// read tries every way to read a subject.
+func (a *attacker) read(g good) {
+	name := fmt.Sprintf("evil%d", a.n)
+	filter := map[string]any{"filter_subject": g.subject}
+	a.ask("DIRECT.GET."+g.stream+"."+g.subject, "", nil)
+	a.ask("DIRECT.GET."+g.stream, "", map[string]any{"last_by_subj": g.subject})
+	a.ask("DIRECT.GET."+g.stream, "", map[string]any{"multi_last": []string{g.subject}, "batch": 10})
+	a.ask("STREAM.MSG.GET."+g.stream, "", map[string]any{"last_by_subj": g.subject})
+	inbox := fmt.Sprintf("_INBOX_%s.evil.pushed", a.name)
+	own := "$KV." + bus.StatusBucket + "." + a.name + ".>"
+	pull := func(name string) { a.ask("CONSUMER.MSG.NEXT."+g.stream+"."+name, "", map[string]any{"batch": 10, "no_wait": true}) }
+	a.ask("CONSUMER.CREATE."+g.stream+"."+name+"a."+g.subject, "", consumer(g.stream, name+"a", filter))
+	a.ask("CONSUMER.CREATE."+g.stream+"."+name+"b", "", consumer(g.stream, name+"b", filter))
+	a.ask("CONSUMER.CREATE."+g.stream+"."+name+"c."+own, "", consumer(g.stream, name+"c", filter))
+	a.ask("CONSUMER.CREATE."+g.stream+"."+name+"d."+own, "", consumer(g.stream, name+"d", map[string]any{"filter_subjects": []string{g.subject}}))
+	a.ask("CONSUMER.CREATE."+g.stream+"."+name+"e."+own, "", consumer(g.stream, name+"e", nil))
+	a.ask("CONSUMER.CREATE."+g.stream+"."+name+"f.>", "", consumer(g.stream, name+"f", map[string]any{"filter_subject": ">"}))
+	a.ask("CONSUMER.CREATE."+g.stream, "", consumer(g.stream, "", filter))
+	a.ask("CONSUMER.DURABLE.CREATE."+g.stream+"."+name+"g", "", consumer(g.stream, name+"g", map[string]any{"durable_name": name + "g", "filter_subject": g.subject}))
+	a.ask("CONSUMER.CREATE."+g.stream+"."+name+"h."+own, "", consumer(g.stream, name+"h", map[string]any{"filter_subject": g.subject, "deliver_subject": inbox}))
+	for _, letter := range "abcdefg" {
+		pull(name + string(letter))
+	}
+	pull("kept")
+}
+
+// write tries every way to write a subject.
+func (a *attacker) write(subject string) {
+	bucket := "KV_" + bus.StatusBucket
+	for _, header := range []nats.Header{nil, {"Nats-Rollup": {"all"}}, {"Nats-Rollup": {"sub"}}, {"KV-Operation": {"DEL"}}, {"KV-Operation": {"PURGE"}, "Nats-Rollup": {"sub"}}} {
+		a.publish(&nats.Msg{Subject: subject, Header: header, Data: []byte("forged")})
+	}
+	a.ask("DIRECT.GET."+bucket+"."+a.own, subject, nil)
+	a.ask("DIRECT.GET."+bucket, subject, map[string]any{"last_by_subj": a.own})
+	a.ask("STREAM.MSG.GET."+bucket, subject, map[string]any{"last_by_subj": a.own})
+	a.ask("STREAM.INFO."+bucket, subject, nil)
+	a.n++
+	name := fmt.Sprintf("forger%d", a.n)
+	a.ask("CONSUMER.CREATE."+bucket+"."+name+"."+a.own, subject, consumer(bucket, name, map[string]any{"filter_subject": a.own}))
+	a.ask("CONSUMER.MSG.NEXT."+bucket+"."+name, subject, map[string]any{"batch": 10, "no_wait": true})
+	a.ask("CONSUMER.CREATE."+bucket+"."+name+"p."+a.own, "", consumer(bucket, name+"p", map[string]any{"filter_subject": a.own, "deliver_subject": subject}))
+}
+
+// destroy tries to change, empty or remove a stream and to end its readers.
+func (a *attacker) destroy(stream string) {
+	for _, request := range []string{"STREAM.PURGE.", "STREAM.DELETE.", "STREAM.UPDATE.", "STREAM.CREATE.", "STREAM.MSG.DELETE.", "CONSUMER.LEADER.STEPDOWN.", "STREAM.SNAPSHOT."} {
+		for _, body := range []any{nil, map[string]any{"seq": 1}, map[string]any{"name": stream, "subjects": []string{"elsewhere"}, "deliver_subject": "x"}} {
+			a.ask(request+stream, "", body)
+		}
+		// By the reply to something that is allowed.
+		a.ask("DIRECT.GET.KV_"+bus.StatusBucket+"."+a.own, "$JS.API."+request+stream, nil)
+		name := fmt.Sprintf("breaker%d", a.n)
+		a.ask("CONSUMER.CREATE.KV_"+bus.StatusBucket+"."+name+"."+a.own, "", consumer("KV_"+bus.StatusBucket, name, map[string]any{"filter_subject": a.own, "deliver_subject": "$JS.API." + request + stream}))
+	}
+	a.ask("CONSUMER.DELETE."+stream+".kept", "", nil)
+	a.ask("CONSUMER.PAUSE."+stream+".kept", "", map[string]any{"pause_until": "2100-01-01T00:00:00Z"})
+	a.ask("CONSUMER.NAMES."+stream, "", nil)
+	a.ask("CONSUMER.LIST."+stream, "", nil)
+}
+
+// holds lets each component try to reach what is not its own.
+func holds(t *testing.T, listener *bus.Bus, connect func(component string) *bus.Bus) {
+	fill(t, listener)
+	for _, name := range []string{"proxy", "monitor", "scaler"} {
+		t.Run(name, func(t *testing.T) {
+			b := connect(name)
+			bustest.Eventually(t, "the connection stands", func() error { return b.Raw().FlushTimeout(time.Second) })
+			a := &attacker{t: t, name: name, nc: b.Raw(), own: "$KV." + bus.StatusBucket + "." + name + ".own"}
+			a.nc.SetErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})
+			var err error
+			if a.got, err = a.nc.SubscribeSync("_INBOX_" + name + ".evil.>"); err != nil {
+				t.Fatal(err)
+			}
+			if err := a.got.SetPendingLimits(-1, -1); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := a.nc.Request(a.own, []byte("forged"), 5*time.Second); err != nil {
+				t.Fatalf("%s may write a status of its own: %v", name, err)
+			}
+			before := dump(t, listener)
+			for _, g := range goods() {
+				if !slices.Contains(g.readers, name) {
+					a.read(g)
+				}
+				if g.writer != name {
+					a.write(g.subject)
+				}
+			}
+			for _, key := range []string{bus.AcceptedBucket, bus.ManualBucket, bus.StatusBucket} {
+				for _, scope := range []string{"all", "sub"} {
+					a.publish(&nats.Msg{Subject: "$KV." + key + "." + name + ".own", Header: nats.Header{"Nats-Rollup": {scope}}, Data: []byte("forged")})
+				}
+			}
+			for _, stream := range everyStream {
+				a.destroy(stream)
+			}
+			a.settled()
+			after := dump(t, listener)
+			ownEvents := func(key, value string) bool {
+				return strings.HasPrefix(key, bus.EventsStream+" ") && strings.HasPrefix(value, "waggle.events."+name+".settled")
+			}
+			maps.DeleteFunc(after, ownEvents)
+			for _, key := range slices.Sorted(maps.Keys(before)) {
+				if after[key] != before[key] {
+					t.Errorf("%s: it was\n%.300s\nand is\n%.300s", key, before[key], after[key])
+				}
+			}
+			for _, key := range slices.Sorted(maps.Keys(after)) {
+				if _, ok := before[key]; !ok {
+					t.Errorf("%s is new: %.300s", key, after[key])
+				}
+			}
+			for {
+				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+				m, err := a.got.NextMsgWithContext(ctx)
+				cancel()
+				if err != nil {
+					break
+				}
+				for _, g := range goods() {
+					if !slices.Contains(g.readers, name) && bytes.Contains(m.Data, []byte(secretOf(g))) {
+						t.Errorf("%s has read %s by a message of %s", name, g.subject, m.Subject)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestNoComponentReachesWhatIsNotItsOwn(t *testing.T) {
+	s := bustest.StartWithKeys(t, allKeys)
+	holds(t, s.Prepared(), s.Connect)
+}
