@@ -70,7 +70,7 @@ func (s *Stack) tunnel(ctx context.Context, service string, port int) (string, e
 			}()
 		}
 	}()
-	return "nats://" + listener.Addr().String(), nil
+	return "tls://" + listener.Addr().String(), nil
 }
 
 func (s *Stack) dialTask(ctx context.Context, service string, port int) (net.Conn, error) {

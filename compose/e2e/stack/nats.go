@@ -15,7 +15,6 @@ import (
 	"syscall"
 
 	"github.com/wagglehq/waggle/compose/e2e/lab"
-	"github.com/wagglehq/waggle/pkg/bus"
 )
 
 // The ports of a NATS server, as NATS has them by itself.
@@ -44,20 +43,21 @@ func (s *Stack) startNATS(ctx context.Context) error {
 	if err := s.Program(ctx, natsContainer, "github.com/nats-io/nats-server/v2", s.managers...); err != nil {
 		return err
 	}
-	accounts, err := s.accounts()
-	if err != nil {
-		return err
-	}
 	for _, node := range s.managers {
 		n := s.lab.Node(node)
-		if err := os.MkdirAll(filepath.Join(n.Dir("bus"), "store"), 0o700); err != nil {
+		config, err := s.natsConfig(ctx, node)
+		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(n.Dir("bus"), "nats.conf"), []byte(s.natsConfig(node)+accounts), 0o600); err != nil {
+		if err := os.MkdirAll(s.NATSStore(node), 0o700); err != nil {
+			return err
+		}
+		file := n.Dir("nats.conf")
+		if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 			return err
 		}
 		if _, err := n.Docker(ctx, "run", "-d", "--name", natsContainer, "--network", "host", "--restart", "always",
-			"-v", n.Dir("bus")+":/bus", natsContainer, "-c", "/bus/nats.conf"); err != nil {
+			"-v", s.NATSStore(node)+":/data", "-v", file+":/nats.conf:ro", natsContainer, "-c", "/nats.conf"); err != nil {
 			return err
 		}
 	}
@@ -114,31 +114,26 @@ func tarOf(name string, content []byte) []byte {
 	return b.Bytes()
 }
 
-// natsConfig is that of the server of one node, without the accounts.
-func (s *Stack) natsConfig(node string) string {
+// natsConfig is what the listener prints for a NATS of others, and what each server of
+// a cluster needs besides.
+func (s *Stack) natsConfig(ctx context.Context, node string) (string, error) {
+	args := []string{"run", "--rm", "--network", "none"}
+	for component, key := range s.keys {
+		args = append(args, "-e", "NATS_KEY_"+strings.ToUpper(component)+"="+key)
+	}
+	printed, err := s.lab.Node(Manager).Docker(ctx, append(args, s.options.image("listener"), "-nats-config")...)
+	if err != nil {
+		return "", err
+	}
 	var routes []string
 	for _, other := range s.managers {
 		routes = append(routes, fmt.Sprintf("nats://%s:%d", s.Addr(other), natsRoutes))
 	}
-	return fmt.Sprintf(`server_name: %s
-listen: "0.0.0.0:%d"
+	return printed + fmt.Sprintf(`
+server_name: %s
 http: "0.0.0.0:%d"
-jetstream { store_dir: /bus/store, max_file_store: 1G, sync_interval: always }
 cluster { name: waggle, listen: "%s:%d", routes: [%s] }
-`, node, natsPort, natsMonitor, s.Addr(node), natsRoutes, strings.Join(routes, ", "))
-}
-
-// accounts admits each component by its key.
-func (s *Stack) accounts() (string, error) {
-	var users []string
-	for component, key := range s.keys {
-		public, err := bus.PublicKey(component, key)
-		if err != nil {
-			return "", err
-		}
-		users = append(users, fmt.Sprintf("{nkey: %s}", public))
-	}
-	return "authorization { users: [" + strings.Join(users, ", ") + "] }\n", nil
+`, node, natsMonitor, s.Addr(node), natsRoutes, strings.Join(routes, ", ")), nil
 }
 
 // monitorNATS asks the monitoring port of a node's server.
@@ -226,6 +221,4 @@ func (s *Stack) NATSHealthy(ctx context.Context, nodes ...string) error {
 }
 
 // NATSStore is the folder of a node's server.
-func (s *Stack) NATSStore(node string) string {
-	return filepath.Join(s.lab.Node(node).Dir("bus"), "store")
-}
+func (s *Stack) NATSStore(node string) string { return s.lab.Node(node).Dir("nats-store") }
