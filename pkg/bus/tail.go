@@ -10,8 +10,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Written is one write to a bucket, as its stream keeps it.
-type Written struct {
+// TailMessage is one write to a bucket, as its stream keeps it.
+type TailMessage struct {
 	// Store is another one when the stream was made anew or has lost messages, so that
 	// its sequences begin anew.
 	Store    string
@@ -32,7 +32,7 @@ const tailHeartbeat = time.Second
 // what there is. A bucket keeps the last value of a key, so a write that was
 // replaced before it was read is missing, which the sequences show. A stream that was made anew, or
 // that has lost its last messages, is told from its beginning.
-func (b *Bus) Tail(ctx context.Context, bucket string, tell func(Written)) error {
+func (b *Bus) Tail(ctx context.Context, bucket string, tell func(TailMessage)) error {
 	t := tail{b: b, bucket: bucket, tell: tell}
 	for ctx.Err() == nil {
 		if err := t.session(ctx); ctx.Err() == nil {
@@ -50,7 +50,7 @@ func (b *Bus) Tail(ctx context.Context, bucket string, tell func(Written)) error
 type tail struct {
 	b       *Bus
 	bucket  string
-	tell    func(Written)
+	tell    func(TailMessage)
 	created time.Time
 	losses  int
 	last    uint64
@@ -96,7 +96,7 @@ func (t *tail) session(ctx context.Context) error {
 			return fmt.Errorf("metadata: %w", err)
 		}
 		t.last = meta.Sequence.Stream
-		t.tell(Written{
+		t.tell(TailMessage{
 			Store: store, Sequence: t.last, Key: strings.TrimPrefix(msg.Subject(), "$KV."+t.bucket+"."),
 			Value: msg.Data(), Deleted: gone(msg.Headers()), Header: nats.Header(msg.Headers()), Time: meta.Timestamp,
 		})

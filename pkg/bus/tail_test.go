@@ -20,7 +20,7 @@ func TestATailTellsEachWrite(t *testing.T) {
 	var mu sync.Mutex // the tail tells from a goroutine of its own
 	var told []string
 	bustest.Run(t, func(ctx context.Context) error {
-		return b.Tail(ctx, bus.CatalogBucket, func(w bus.Written) {
+		return b.Tail(ctx, bus.CatalogBucket, func(w bus.TailMessage) {
 			mu.Lock()
 			defer mu.Unlock()
 			text := fmt.Sprintf("%d %s=%s", w.Sequence, w.Key, w.Value)

@@ -77,13 +77,13 @@ func (w *world) watch(running, starting context.Context) error {
 	}
 	for _, b := range w.buses {
 		w.done.Go(func() {
-			_ = b.Tail(running, bus.CatalogBucket, func(m bus.Written) { w.record.Take(message(m)) }) // It ends with its context.
+			_ = b.Tail(running, bus.CatalogBucket, func(m bus.TailMessage) { w.record.Take(message(m)) }) // It ends with its context.
 		})
 	}
 	return nil
 }
 
-func message(m bus.Written) recorder.Message {
+func message(m bus.TailMessage) recorder.Message {
 	var version uint64
 	if texts := m.Header["Waggle-Swarm-Version"]; len(texts) > 0 {
 		version, _ = strconv.ParseUint(texts[0], 10, 64) // A version that is none counts as absent.
