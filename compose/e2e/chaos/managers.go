@@ -17,7 +17,7 @@ func (w *world) cutManager(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return w.under(ctx, trouble{struck: []string{place.Node}, restarts: true, happens: func(ctx context.Context) error {
+	return w.under(ctx, trouble{struck: []string{place.Node}, happens: func(ctx context.Context) error {
 		now, err := w.writer(ctx)
 		if err != nil {
 			return err
@@ -116,7 +116,7 @@ func (w *world) loseQuorum(ctx context.Context) error {
 // blackout takes the quorum of the swarm and that of NATS away, and both back.
 func (w *world) blackout(ctx context.Context) error {
 	struck := w.Managers()[1:]
-	return w.under(ctx, trouble{struck: struck, restarts: true, happens: func(ctx context.Context) error {
+	return w.under(ctx, trouble{struck: struck, happens: func(ctx context.Context) error {
 		w.say("the power of %v is cut", struck)
 		for _, node := range struck {
 			if err := w.Node(node).Kill(); err != nil {

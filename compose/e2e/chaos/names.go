@@ -22,7 +22,7 @@ func (w *world) forged(ctx context.Context) error {
 	if err := w.Program(ctx, "forger", "./chaos/testdata/forger", w.Nodes()...); err != nil {
 		return err
 	}
-	return w.under(ctx, trouble{restarts: true, slack: time.Minute, happens: func(ctx context.Context) error {
+	return w.under(ctx, trouble{slack: time.Minute, happens: func(ctx context.Context) error {
 		err := w.Create(ctx, stack.Demo{Name: "forger", Image: "forger", Replicas: 1, Unchecked: true, Aliases: []string{listenerName}})
 		if err != nil {
 			return err

@@ -57,7 +57,7 @@ func (w *world) powerOfManager(ctx context.Context) error {
 
 // powerOf cuts the power of a node that has half of a service's tasks; other has the rest.
 func (w *world) powerOf(ctx context.Context, victim, other string) error {
-	return w.under(ctx, trouble{struck: []string{victim}, restarts: true, happens: func(ctx context.Context) error {
+	return w.under(ctx, trouble{struck: []string{victim}, happens: func(ctx context.Context) error {
 		managers := without(w.Managers(), []string{victim})
 		seen, err := load.Listen(ctx, w.Here())
 		if err != nil {

@@ -13,7 +13,7 @@ import (
 
 // killNATS kills one server after the other, each when the one before is well again.
 func (w *world) killNATS(ctx context.Context) error {
-	return w.under(ctx, trouble{restarts: true, happens: func(ctx context.Context) error {
+	return w.under(ctx, trouble{happens: func(ctx context.Context) error {
 		for _, node := range w.Managers() {
 			w.say("kill -9 of the NATS server on %s", node)
 			if err := w.KillNATS(ctx, node); err != nil {
@@ -40,7 +40,7 @@ func (w *world) wellAgain(ctx context.Context, node string) error {
 }
 
 func (w *world) killLeader(ctx context.Context) error {
-	return w.under(ctx, trouble{restarts: true, happens: func(ctx context.Context) error {
+	return w.under(ctx, trouble{happens: func(ctx context.Context) error {
 		leader, err := w.BucketLeader(ctx, bus.CatalogBucket)
 		if err != nil {
 			return err
@@ -72,7 +72,7 @@ func (w *world) otherLeader(ctx context.Context, was string) error {
 }
 
 func (w *world) cutNATS(ctx context.Context) error {
-	return w.under(ctx, trouble{restarts: true, happens: func(ctx context.Context) error {
+	return w.under(ctx, trouble{happens: func(ctx context.Context) error {
 		leader, err := w.BucketLeader(ctx, bus.CatalogBucket)
 		if err != nil {
 			return err
@@ -122,7 +122,7 @@ func (w *world) unsynced(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return w.under(ctx, trouble{struck: []string{leader}, restarts: true, happens: func(ctx context.Context) error {
+	return w.under(ctx, trouble{struck: []string{leader}, happens: func(ctx context.Context) error {
 		store := w.NATSStore(leader)
 		copied := store + ".copy"
 		if err := copyFolder(ctx, store, copied); err != nil {

@@ -30,7 +30,7 @@ func Short(ctx context.Context, images, tag string, out, log io.Writer) error {
 const sleep = 6 * time.Second
 
 func (w *world) shortly(ctx context.Context) error {
-	return w.under(ctx, trouble{restarts: true, happens: func(ctx context.Context) error {
+	return w.under(ctx, trouble{happens: func(ctx context.Context) error {
 		first, err := w.writer(ctx)
 		if err != nil {
 			return err

@@ -22,7 +22,7 @@ func (w *world) backup(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(copied)
-	return w.under(ctx, trouble{restarts: true, happens: func(ctx context.Context) error {
+	return w.under(ctx, trouble{happens: func(ctx context.Context) error {
 		if err := pause(ctx, 15*time.Second); err != nil {
 			return err
 		}
@@ -54,7 +54,7 @@ func (w *world) restore(ctx context.Context, copied string) error {
 // place of what there was when the power went.
 func (w *world) unsyncedOwn(ctx context.Context) error {
 	// A wish of its own, since the swarm has one manager only.
-	return w.under(ctx, trouble{struck: []string{stack.Manager}, restarts: true, slack: 15 * time.Second, happens: func(ctx context.Context) error {
+	return w.under(ctx, trouble{struck: []string{stack.Manager}, slack: 15 * time.Second, happens: func(ctx context.Context) error {
 		copied := w.Node(stack.Manager).Dir("copied")
 		if err := copyFolder(ctx, w.volume(), copied); err != nil {
 			return err
@@ -108,7 +108,7 @@ func (w *world) fullDisk(ctx context.Context) error {
 	if err := w.Resize(ctx, "waggle_listener", 1); err != nil {
 		return err
 	}
-	played := w.under(ctx, trouble{restarts: true, slack: 20 * time.Second, happens: func(ctx context.Context) error {
+	played := w.under(ctx, trouble{slack: 20 * time.Second, happens: func(ctx context.Context) error {
 		filler := filepath.Join(inside, "filler")
 		left, err := fill(filler)
 		if err != nil {
