@@ -28,6 +28,8 @@ ACCEPTANCE_FLAGS ?=
 MEASURE_FLAGS ?=
 # Flags of the measurement of the proxy, such as -only throughput,cold.
 MEASURE_PROXY_FLAGS ?=
+# Flags of chaos, such as -only listeners,pause or -tag before.
+CHAOS_FLAGS ?=
 FUZZTIME ?= 20s
 BENCHTIME ?= 1s
 
@@ -35,7 +37,7 @@ timed := compose/check/timed.sh
 modules = $(shell go list -m -f '{{.Dir}}')
 # What needs a real swarm, or namespaces, stands in packages of its own, so that the
 # level of a test is seen from its place, and no test is left out by a forgotten tag.
-level4 := /compose/e2e/(lab|swarm|acceptance)(/|$$)
+level4 := /compose/e2e/(lab|swarm|chaos|acceptance)(/|$$)
 
 .PHONY: help
 help: ## List the targets.
@@ -119,6 +121,11 @@ measure-proxy: setup ## Measure the proxy beside bare HAProxy, with many service
 	@compose/setup/load.sh
 	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
 	@$(timed) measure-proxy go run ./compose/e2e/cmd/measureproxy $(MEASURE_PROXY_FLAGS)
+
+.PHONY: chaos
+chaos: setup ## Break Waggle on swarms of its own in every way it is meant to live through, as root (45 minutes; CHAOS_FLAGS, see -h).
+	@$(MAKE) images
+	@$(timed) chaos go run ./compose/e2e/cmd/chaos $(CHAOS_FLAGS)
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz test for FUZZTIME (20s).

@@ -112,13 +112,25 @@ func (e *Engine) Tasks(ctx context.Context, services ...string) ([]Task, error) 
 	return out, err
 }
 
+// Service is a service with its labels.
+type Service struct {
+	ID   string
+	Spec struct {
+		Name   string
+		Labels map[string]string
+	}
+}
+
+// Services returns all services.
+func (e *Engine) Services(ctx context.Context) ([]Service, error) {
+	var list []Service
+	err := e.call(ctx, http.MethodGet, "/services", nil, &list)
+	return list, err
+}
+
 // Names returns the names of all services by their IDs.
 func (e *Engine) Names(ctx context.Context) (map[string]string, error) {
-	var list []struct {
-		ID   string
-		Spec struct{ Name string }
-	}
-	err := e.call(ctx, http.MethodGet, "/services", nil, &list)
+	list, err := e.Services(ctx)
 	names := make(map[string]string, len(list))
 	for _, s := range list {
 		names[s.ID] = s.Spec.Name

@@ -65,7 +65,7 @@ func (s *Stack) Here() string { return s.lab.HostAddr() }
 // InDNS returns the addresses that a service has in the DNS of its network, as the proxy
 // of the manager is told.
 func (s *Stack) InDNS(ctx context.Context, service string) ([]string, error) {
-	dial, err := s.Within(ctx, Manager, "waggle_proxy")
+	dial, err := s.Within(ctx, s.manager, "waggle_proxy")
 	if err != nil {
 		return nil, err
 	}

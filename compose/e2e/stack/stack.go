@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,10 +34,16 @@ const (
 type Options struct {
 	// Images and Tag are those of 'make images'; waggle and dev if empty.
 	Images, Tag string
-	// Alone leaves the worker out.
-	Alone bool
-	// Workers is how many there are unless it is alone, 1 if 0. They are w1, w2 and so on.
-	Workers int
+	// Managers and Workers count the nodes, 1 of each if 0: m1, m2 and w1, w2 and so on. Alone leaves the workers out.
+	Managers, Workers int
+	Alone             bool
+	// NATS runs a server of its own on each manager, all of which keep each bucket,
+	// instead of that of the listener.
+	NATS bool
+	// Listeners is how many listeners there are, 1 if 0.
+	Listeners int
+	// Lean leaves out what is not needed for routes: monitor, Alertmanager and scaler.
+	Lean bool
 	// Log receives one line per step, and may be nil.
 	Log io.Writer
 }
@@ -44,52 +51,50 @@ type Options struct {
 // Stack is a deployed Waggle.
 type Stack struct {
 	*Engine
-	lab   *lab.Lab
-	token string
-	demo  string
+	lab *lab.Lab
+	// manager is the node whose engine is asked.
+	manager  string
+	managers []string
+	options  Options
+	token    string
+	demo     string
+	// keys are the components' secrets on the bus.
+	keys map[string]string
 	// http asks ports of the nodes, each time on a new connection.
 	http *http.Client
-	slow atomic.Int64
+	slow *atomic.Int64
 }
 
-// Deploy starts a swarm of a manager and a worker, and Waggle in it. When it
-// returns every task is healthy. On an error nothing is left behind.
+// Deploy starts a swarm, of a manager and a worker if nothing else is asked for, and
+// Waggle in it. When it returns every task is healthy. On an error nothing is left behind.
 func Deploy(ctx context.Context, o Options) (*Stack, error) {
 	o.Images, o.Tag = cmp.Or(o.Images, "waggle"), cmp.Or(o.Tag, "dev")
+	o.Managers, o.Workers, o.Listeners = cmp.Or(o.Managers, 1), cmp.Or(o.Workers, 1), cmp.Or(o.Listeners, 1)
+	if o.Alone {
+		o.Workers = 0
+	}
 	if o.Log == nil {
 		o.Log = io.Discard
 	}
-	root, err := root()
-	if err != nil {
-		return nil, err
-	}
 	var images []string
-	for _, name := range []string{"listener", "proxy", "monitor", "scaler", "alertmanager", "demo"} {
-		images = append(images, fmt.Sprintf("%s/%s:%s", o.Images, name, o.Tag))
+	for _, name := range o.names() {
+		images = append(images, o.image(name))
 	}
 	if err := present(ctx, images); err != nil {
 		return nil, err
 	}
-	workers := max(o.Workers, 1)
-	if o.Alone {
-		workers = 0
-	}
-	l, err := lab.Start(ctx, lab.Options{Workers: workers, Images: images, Log: o.Log})
+	l, err := lab.Start(ctx, lab.Options{Managers: o.Managers, Workers: o.Workers, Images: images, Log: o.Log})
 	if err != nil {
 		return nil, err
 	}
-	manager := l.Node(Manager)
 	s := &Stack{
-		lab: l, token: rand.Text(), Engine: newEngine(manager.Host()), demo: images[len(images)-1],
-		http: &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DialContext: l.DialContext, DisableKeepAlives: true}},
+		lab: l, manager: Manager, options: o, token: rand.Text(), Engine: newEngine(l.Node(Manager).Host()), demo: o.image("demo"), keys: map[string]string{},
+		slow: &atomic.Int64{}, http: &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DialContext: l.DialContext, DisableKeepAlives: true}},
 	}
-	deploy := exec.CommandContext(ctx, filepath.Join(root, "compose", "deploy"), "--resolve-image", "never")
-	deploy.Env = append(os.Environ(), "DOCKER_HOST="+manager.Host(), "WAGGLE_IMAGES="+full(o.Images), "WAGGLE_TAG="+o.Tag,
-		"ALERTMANAGER_IMAGE="+images[4], "WAGGLE_INIT_FLAGS=--skip-ports", "WAGGLE_TOKEN="+s.token)
-	if out, err := deploy.CombinedOutput(); err != nil {
-		return nil, errors.Join(fmt.Errorf("compose/deploy: %w:\n%s", err, out), s.Close())
+	for _, node := range l.Nodes()[:o.Managers] {
+		s.managers = append(s.managers, node.Name())
 	}
-	if err := s.Ready(ctx); err != nil {
+	if err := s.deploy(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -102,6 +107,79 @@ func full(prefix string) string {
 		return prefix
 	}
 	return "docker.io/" + prefix
+}
+
+// names are those of the images.
+func (o Options) names() []string {
+	if o.Lean {
+		return []string{"listener", "proxy", "demo"}
+	}
+	return []string{"listener", "proxy", "monitor", "scaler", "alertmanager", "demo"}
+}
+
+func (o Options) image(name string) string { return fmt.Sprintf("%s/%s:%s", o.Images, name, o.Tag) }
+
+func (s *Stack) deploy(ctx context.Context) error {
+	root, err := root()
+	if err != nil {
+		return err
+	}
+	if err := s.secrets(ctx); err != nil {
+		return err
+	}
+	further, err := s.further()
+	if err != nil {
+		return err
+	}
+	env := []string{
+		"DOCKER_HOST=" + s.lab.Node(Manager).Host(), "WAGGLE_IMAGES=" + full(s.options.Images), "WAGGLE_TAG=" + s.options.Tag,
+		"ALERTMANAGER_IMAGE=" + s.options.image("alertmanager"), "WAGGLE_INIT_FLAGS=--skip-ports", "WAGGLE_TOKEN=" + s.token,
+	}
+	if s.options.NATS {
+		if err := s.startNATS(ctx); err != nil {
+			return err
+		}
+		env = append(env, "NATS_URL="+strings.Join(s.servers(), ","))
+	}
+	deploy := exec.CommandContext(ctx, filepath.Join(root, "compose", "deploy"), "-c", further, "--resolve-image", "never")
+	deploy.Env = append(os.Environ(), env...)
+	if out, err := deploy.CombinedOutput(); err != nil {
+		return fmt.Errorf("compose/deploy: %w:\n%s", err, out)
+	}
+	return s.Ready(ctx)
+}
+
+// further writes the second stack file, as an operator does who has a NATS of his own.
+func (s *Stack) further() (string, error) {
+	listener := fmt.Sprintf("{deploy: {replicas: %d}}", s.options.Listeners)
+	if s.options.NATS {
+		listener = fmt.Sprintf("{environment: {NATS_REPLICAS: %d}, deploy: {replicas: %d}}", s.options.Managers, s.options.Listeners)
+	}
+	text := "version: \"3.8\"\nservices:\n  listener: " + listener + "\n"
+	if s.options.Lean {
+		for _, name := range []string{"monitor", "alertmanager", "scaler"} {
+			text += "  " + name + ": {deploy: {replicas: 0}}\n"
+		}
+	}
+	file := s.lab.Node(Manager).Dir("further.yml")
+	return file, os.WriteFile(file, []byte(text), 0o600)
+}
+
+// secrets makes those of the bus, which compose/init takes as they are, so that tests can
+// look at the bus too.
+func (s *Stack) secrets(ctx context.Context) error {
+	file := s.lab.Node(Manager).Dir("secret")
+	defer os.Remove(file)
+	for _, component := range []string{"listener", "proxy", "monitor", "scaler"} {
+		s.keys[component] = rand.Text() + rand.Text()
+		if err := os.WriteFile(file, []byte(s.keys[component]), 0o600); err != nil {
+			return err
+		}
+		if _, err := s.Docker(ctx, "secret", "create", "--label", "waggle=secret", "waggle_nats_"+component, file); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // root finds the repository from within it.
@@ -148,7 +226,7 @@ func (s *Stack) Ready(ctx context.Context) error {
 		}
 		lines := strings.Fields(out)
 		for i := 1; i < len(lines); i += 2 {
-			if have, want, _ := strings.Cut(lines[i], "/"); have != want || want == "0" {
+			if have, want, _ := strings.Cut(lines[i], "/"); have != want || want == "0" && !s.options.Lean {
 				return errors.New(strings.ReplaceAll(out, "\n", ", "))
 			}
 		}
@@ -161,8 +239,30 @@ func (s *Stack) Ready(ctx context.Context) error {
 
 // Docker runs the docker command on the manager.
 func (s *Stack) Docker(ctx context.Context, args ...string) (string, error) {
-	return s.lab.Node(Manager).Docker(ctx, args...)
+	return s.lab.Node(s.manager).Docker(ctx, args...)
 }
+
+// Via is the same stack, asked by way of another manager's engine.
+func (s *Stack) Via(manager string) *Stack {
+	other := *s
+	other.manager, other.Engine = manager, newEngine(s.lab.Node(manager).Host())
+	return &other
+}
+
+// Managers and Nodes are the names of the managers and of all nodes.
+func (s *Stack) Managers() []string { return slices.Clone(s.managers) }
+
+// Nodes are managers first.
+func (s *Stack) Nodes() []string {
+	var names []string
+	for _, node := range s.lab.Nodes() {
+		names = append(names, node.Name())
+	}
+	return names
+}
+
+// Node is one of the nodes, to do something to it.
+func (s *Stack) Node(name string) *lab.Node { return s.lab.Node(name) }
 
 // Hosts are the addresses of the engines for a Docker client.
 func (s *Stack) Hosts() []string {
@@ -175,7 +275,7 @@ func (s *Stack) Hosts() []string {
 
 // Logs returns the end of what a service of Waggle said.
 func (s *Stack) Logs(ctx context.Context, service string) string {
-	out, err := exec.CommandContext(ctx, "docker", "-H", s.lab.Node(Manager).Host(), "service", "logs", "--raw", "--tail", "60", service).CombinedOutput()
+	out, err := exec.CommandContext(ctx, "docker", "-H", s.lab.Node(s.manager).Host(), "service", "logs", "--raw", "--tail", "60", service).CombinedOutput()
 	if err != nil {
 		return fmt.Sprintf("%s%v", out, err)
 	}
@@ -190,8 +290,10 @@ type Demo struct {
 	Name     string
 	Labels   map[string]string
 	Replicas uint64
-	// Node is where its tasks must run, anywhere if empty.
+	// Node is where its tasks must run, anywhere if empty; Away are nodes where they
+	// must not.
 	Node string
+	Away []string
 	// Workers has its tasks run on workers alone, and PerNode is how many of them a node
 	// gets at most, any number if 0.
 	Workers bool
@@ -206,6 +308,10 @@ type Demo struct {
 	Named bool
 	// Args are those of the demo application.
 	Args []string
+	// Image is another one's instead of the demo application's, and Aliases are further
+	// names on the network waggle.
+	Image   string
+	Aliases []string
 }
 
 // Labels ask for a route to the demo application.
@@ -219,10 +325,10 @@ func Labels(path string, more ...string) map[string]string {
 
 // Create creates a service of the demo application.
 func (s *Stack) Create(ctx context.Context, d Demo) error {
-	if d.Args == nil {
+	if d.Args == nil && d.Image == "" {
 		d.Args = []string{"-concurrency", "100", "-service-time", "1ms"}
 	}
-	container := object{"Image": s.demo, "Args": d.Args}
+	container := object{"Image": cmp.Or(d.Image, s.demo), "Args": d.Args}
 	if d.Unchecked {
 		container["Healthcheck"] = object{"Test": []string{"NONE"}}
 	}
@@ -233,6 +339,9 @@ func (s *Stack) Create(ctx context.Context, d Demo) error {
 	if d.Node != "" {
 		constraints = []string{"node.hostname==" + d.Node}
 	}
+	for _, node := range d.Away {
+		constraints = append(constraints, "node.hostname!="+node)
+	}
 	if d.Workers {
 		constraints = append(constraints, "node.role==worker")
 	}
@@ -240,7 +349,7 @@ func (s *Stack) Create(ctx context.Context, d Demo) error {
 		"Name": d.Name, "Labels": d.Labels,
 		"TaskTemplate": object{
 			"ContainerSpec": container, "Placement": object{"Constraints": constraints, "MaxReplicas": d.PerNode},
-			"Networks":      []object{{"Target": "waggle"}},
+			"Networks":      []object{{"Target": "waggle", "Aliases": d.Aliases}},
 			"RestartPolicy": object{"Condition": "any", "Delay": 500 * time.Millisecond},
 		},
 		"Mode":         object{"Replicated": object{"Replicas": d.Replicas}},

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wagglehq/waggle/compose/e2e/chaos"
 	"github.com/wagglehq/waggle/compose/e2e/lab"
 	"github.com/wagglehq/waggle/compose/e2e/load"
 	"github.com/wagglehq/waggle/compose/e2e/stack"
@@ -34,6 +35,7 @@ func TestSwarm(t *testing.T) {
 		{"whoever was away is right on return", (*world).away},
 		{"whatever is killed comes back", (*world).kills},
 		{"a bus that lost its store costs nothing", (*world).lostStore},
+		{"names that others take change nothing", (*world).takenNames},
 		{"updates of Waggle itself", (*world).own},
 	} {
 		t.Run(story.name, func(t *testing.T) { story.tell(w, t) })
@@ -479,6 +481,12 @@ func (w *world) lostStore(t *testing.T) {
 	})
 	w.gone(t, "/goes")
 	must(t, w.Ready(ctx))
+}
+
+// takenNames lets services on the users' network take the names of the listener and of
+// Alertmanager.
+func (w *world) takenNames(t *testing.T) {
+	must(t, chaos.On(within(t, 4*time.Minute), w.Stack, t.Output(), "forged", "alertmanager"))
 }
 
 // own updates every service of Waggle. Ports of a node can be held by one task

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -23,16 +20,16 @@ const halved = "halved"
 // deadNode is what becomes of requests while a node that runs half of their tasks loses
 // its power or its cable, or is drained.
 func (m *measurement) deadNode(ctx context.Context) error {
-	seen, err := newArrivals(ctx, m.Here())
+	seen, err := load.Listen(ctx, m.Here())
 	if err != nil {
 		return err
 	}
-	defer seen.close()
+	defer seen.Close()
 	m.table("250 GETs/s kept alive and 250 on connections of their own, 25 and 25 POSTs/s, while half of the tasks go",
 		"what", "DNS knew after", "GET kept alive", "GET one each", "POST kept alive", "POST one each", "worst GET", "last failed POST ended, from DNS's knowing", "POSTs twice", "machine busy")
 	demo := stack.Demo{
 		Name: halved, Replicas: 4, Workers: true, PerNode: 2, Labels: stack.Labels("/" + halved),
-		Args: []string{"-concurrency", "100", "-service-time", "1ms", "-report", seen.addr()},
+		Args: []string{"-concurrency", "100", "-service-time", "1ms", "-report", seen.Addr()},
 	}
 	return m.with(ctx, demo, func() error {
 		for range m.runs {
@@ -82,11 +79,11 @@ type flow struct {
 
 // without sends requests while half of the tasks go, for a minute from then on, and
 // prints what became of them.
-func (m *measurement) without(ctx context.Context, what string, seen *arrivals, begin, then func(context.Context) error) error {
+func (m *measurement) without(ctx context.Context, what string, seen *load.Arrivals, begin, then func(context.Context) error) error {
 	if err := m.quiet(ctx); err != nil {
 		return err
 	}
-	seen.forget()
+	seen.Forget()
 	flows := []*flow{
 		{method: http.MethodGet, keepAlive: true, rate: 250}, {method: http.MethodGet, rate: 250},
 		{method: http.MethodPost, keepAlive: true, rate: 25}, {method: http.MethodPost, rate: 25},
@@ -144,7 +141,7 @@ func (m *measurement) without(ctx context.Context, what string, seen *arrivals, 
 			}
 		}
 	}
-	m.row(append(cells, fmt.Sprintf("%.1f ms", worst), last, seen.twice(), fmt.Sprintf("%d %%", busy))...)
+	m.row(append(cells, fmt.Sprintf("%.1f ms", worst), last, arrived(seen), fmt.Sprintf("%d %%", busy))...)
 	return nil
 }
 
@@ -176,54 +173,8 @@ func failures(r load.Report) string {
 	return text
 }
 
-// arrivals counts the requests of which tasks have told that they arrived.
-type arrivals struct {
-	conn net.PacketConn
-	mu   sync.Mutex // the reader counts while the measurement goes on
-	by   map[string]int
-}
-
-func newArrivals(ctx context.Context, host string) (*arrivals, error) {
-	var lc net.ListenConfig
-	conn, err := lc.ListenPacket(ctx, "udp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		return nil, err
-	}
-	a := &arrivals{conn: conn, by: map[string]int{}}
-	go func() {
-		buffer := make([]byte, 1024)
-		for {
-			n, _, err := conn.ReadFrom(buffer)
-			if err != nil {
-				return // close ends it
-			}
-			a.mu.Lock()
-			a.by[string(buffer[:n])]++
-			a.mu.Unlock()
-		}
-	}()
-	return a, nil
-}
-
-func (a *arrivals) addr() string { return a.conn.LocalAddr().String() }
-func (a *arrivals) close()       { _ = a.conn.Close() }
-
-// forget begins anew.
-func (a *arrivals) forget() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	clear(a.by)
-}
-
-// twice says how many of how many requests arrived more than once.
-func (a *arrivals) twice() string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	n := 0
-	for _, times := range slices.Collect(maps.Values(a.by)) {
-		if times > 1 {
-			n++
-		}
-	}
-	return fmt.Sprintf("%d of %d that arrived", n, len(a.by))
+// arrived says how many of how many requests arrived more than once.
+func arrived(seen *load.Arrivals) string {
+	all, twice := seen.Count()
+	return fmt.Sprintf("%d of %d that arrived", twice, all)
 }

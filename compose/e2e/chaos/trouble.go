@@ -1,0 +1,169 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/wagglehq/waggle/compose/e2e/load"
+)
+
+// trouble is something that happens to a swarm while requests flow and labels change.
+type trouble struct {
+	// struck are nodes whose proxies cannot serve meanwhile; mute are further managers
+	// that cannot be asked for changes.
+	struck, mute []string
+	// happens returns when the trouble is over.
+	happens func(context.Context) error
+	// slack is how long after that changes may take to be in force; 5 s if 0.
+	slack time.Duration
+}
+
+// rate is how many requests per second flow to the nodes that live.
+const rate = 200
+
+// promptly is how long after the end of a trouble all changes are in force.
+const promptly = 5 * time.Second
+
+// under plays a trouble and judges what came of it.
+func (w *world) under(ctx context.Context, t trouble) error {
+	w.turn++
+	alive := without(w.Nodes(), t.struck)
+	c := &changes{
+		w: w, managers: without(w.Managers(), slices.Concat(t.struck, t.mute)), away: t.struck, prefix: fmt.Sprintf("chaos%d-", w.turn),
+	}
+	if len(c.managers) == 0 {
+		c.managers = w.Managers()
+	}
+	if err := c.begin(ctx, alive); err != nil {
+		return errors.Join(err, c.end(ctx))
+	}
+	since := time.Now()
+	flowing, dry := context.WithCancel(ctx)
+	defer dry()
+	flow := w.flow(flowing, alive, path(c.steady(), 0))
+	changing, rest := context.WithCancel(ctx)
+	defer rest()
+	var wait sync.WaitGroup
+	wait.Go(func() { c.run(changing) })
+	err := pause(ctx, 2*time.Second)
+	if err == nil {
+		err = t.happens(ctx)
+	}
+	over := time.Now()
+	rest()
+	wait.Wait()
+	if err == nil {
+		err = w.settle(ctx, c, t, alive, over)
+	}
+	dry()
+	err = errors.Join(err, w.counted(flow()))
+	if paused := pause(ctx, time.Second); paused != nil {
+		return errors.Join(err, paused)
+	}
+	w.verdict(since)
+	return errors.Join(err, c.end(ctx))
+}
+
+// settle waits until all changes are in force.
+func (w *world) settle(ctx context.Context, c *changes, t trouble, alive []string, over time.Time) error {
+	_, err := c.inForce(ctx, alive)
+	took := time.Since(over)
+	w.say("changes: %d made, %d refused by the swarm; all in force %s after the end", c.made, c.refused, seconds(took))
+	if c.refused > 0 {
+		w.say("the last refusal: %v", c.last)
+	}
+	slack := t.slack
+	if slack == 0 {
+		slack = promptly
+	}
+	switch {
+	case err != nil:
+		w.fault("changes are not in force: %v", err)
+		return nil
+	case took > slack:
+		w.fault("changes were in force %s after the end, want %s", seconds(took), seconds(slack))
+	}
+	if c.made == 0 {
+		w.fault("no change could be made, so nothing is shown")
+	}
+	if len(t.struck) == 0 {
+		return nil
+	}
+	if _, err := c.inForce(ctx, t.struck); err != nil {
+		w.fault("the nodes that were struck: %v", err)
+		return nil
+	}
+	w.say("in force on %s %s after the end", strings.Join(t.struck, ", "), seconds(time.Since(over)))
+	return nil
+}
+
+// flow sends requests to the proxies of all these nodes, half of them on connections
+// that are kept alive. What is returned waits for the end and returns the reports.
+func (w *world) flow(ctx context.Context, nodes []string, path string) func() (map[string]load.Report, error) {
+	var wait sync.WaitGroup
+	var mu sync.Mutex // the reports are written by each node's requests
+	reports, errs := map[string]load.Report{}, []error{}
+	for _, node := range nodes {
+		for kind, keepAlive := range map[string]bool{"kept alive": true, "new connections": false} {
+			wait.Go(func() {
+				r, err := load.Run(ctx, load.Config{
+					URL: "http://" + w.Addr(node) + path, Rate: rate / 2 / float64(len(nodes)), Connections: 10, KeepAlive: keepAlive,
+					Duration: partLimit, Timeout: 10 * time.Second,
+				})
+				mu.Lock()
+				defer mu.Unlock()
+				reports[node+", "+kind], errs = r, append(errs, err)
+			})
+		}
+	}
+	return func() (map[string]load.Report, error) {
+		wait.Wait()
+		return reports, errors.Join(errs...)
+	}
+}
+
+// counted tells what became of the requests, none of which may fail.
+func (w *world) counted(reports map[string]load.Report, err error) error {
+	requests, failed := 0, 0
+	for _, name := range slices.Sorted(maps.Keys(reports)) {
+		r := reports[name]
+		requests, failed = requests+r.Requests, failed+r.Failed
+		if r.Failed > 0 {
+			w.fault("%s: %d of %d requests failed: %v %v %v", name, r.Failed, r.Requests, r.Kinds, r.Statuses, r.Examples)
+		}
+	}
+	w.say("requests to the nodes that live: %d sent, %d failed", requests, failed)
+	return err
+}
+
+// blind is the part of all messages that may be replaced before a reader has come to
+// them, as when its server goes; every one of them might have been at fault.
+const blind = 10
+
+// most is how many faults of the bucket are shown one by one.
+const most = 10
+
+// verdict tells what the recorder has seen.
+func (w *world) verdict(since time.Time) {
+	v := w.record.Verdict(since)
+	w.say("the bucket: %d messages, %d that nobody has seen, %d deletions or older values", v.Messages, len(v.Unseen), len(v.Faults))
+	for i, fault := range v.Faults {
+		if i == most {
+			w.fault("the bucket: %d more", len(v.Faults)-most)
+			break
+		}
+		w.fault("the bucket: %s", fault)
+	}
+	if len(v.Unseen) > (v.Messages+len(v.Unseen))/blind {
+		w.fault("the bucket: so many messages were seen by nobody that nothing is shown: %v", v.Unseen)
+	}
+	if v.Messages == 0 {
+		w.fault("the bucket: nothing was written, so nothing is shown")
+	}
+}

@@ -1,0 +1,168 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/wagglehq/waggle/compose/e2e/lab"
+	"github.com/wagglehq/waggle/compose/e2e/recorder"
+	"github.com/wagglehq/waggle/compose/e2e/stack"
+	"github.com/wagglehq/waggle/pkg/bus"
+)
+
+// world is a deployed Waggle, with readers of its bus that miss nothing.
+type world struct {
+	*stack.Stack
+	out    io.Writer
+	buses  []*bus.Bus
+	record *recorder.Recorder
+	faults []string
+	// short makes do with less time where only the patience of who looks is tested.
+	short bool
+	// turn makes names different from one trouble to the next.
+	turn int
+	stop context.CancelFunc
+	done sync.WaitGroup
+}
+
+func open(ctx context.Context, o stack.Options, out io.Writer) (*world, error) {
+	starting, cancel := context.WithTimeout(ctx, 6*time.Minute)
+	defer cancel()
+	began := time.Now()
+	s, err := stack.Deploy(starting, o)
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(out, "\nWaggle was healthy on %d nodes after %d s.\n", len(s.Nodes()), int(time.Since(began).Seconds()))
+	w, err := look(ctx, s, out)
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return w, nil
+}
+
+// look begins to read the bus of a deployed Waggle.
+func look(ctx context.Context, s *stack.Stack, out io.Writer) (*world, error) {
+	w := &world{Stack: s, out: out, record: recorder.New(counted)}
+	var running context.Context
+	running, w.stop = context.WithCancel(ctx)
+	starting, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if err := w.watch(running, starting); err != nil {
+		w.leave()
+		return nil, err
+	}
+	return w, nil
+}
+
+// watch lets readers of each server tell the recorder what is written, and tells it
+// which services are there.
+func (w *world) watch(running, starting context.Context) error {
+	services, err := w.Services(starting)
+	if err != nil {
+		return err
+	}
+	for _, s := range services {
+		w.record.Created(s.ID, s.Spec.Name)
+	}
+	if w.buses, err = w.Buses(running); err != nil {
+		return err
+	}
+	for _, b := range w.buses {
+		w.done.Go(func() {
+			_ = b.Tail(running, bus.CatalogBucket, func(m bus.TailMessage) { w.record.Take(message(m)) }) // It ends with its context.
+		})
+	}
+	return nil
+}
+
+func message(m bus.TailMessage) recorder.Message {
+	var version uint64
+	if texts := m.Header["Waggle-Swarm-Version"]; len(texts) > 0 {
+		version, _ = strconv.ParseUint(texts[0], 10, 64) // A version that is none counts as absent.
+	}
+	return recorder.Message{Store: m.Store, Sequence: m.Sequence, Key: m.Key, Value: m.Value, Deleted: m.Deleted, Version: version, Time: m.Time}
+}
+
+// leave ends the reading.
+func (w *world) leave() {
+	w.stop()
+	w.done.Wait()
+	for _, b := range w.buses {
+		b.Close()
+	}
+}
+
+func (w *world) close() error {
+	w.leave()
+	return w.Close()
+}
+
+// fault notes that something is not as it should be.
+func (w *world) fault(format string, values ...any) {
+	w.faults = append(w.faults, fmt.Sprintf(format, values...))
+}
+
+// say prints a line.
+func (w *world) say(format string, values ...any) { fmt.Fprintf(w.out, "- "+format+"\n", values...) }
+
+// showLogs prints the end of what the listeners said, which is where most faults begin.
+func (w *world) showLogs(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	lines := strings.Split(strings.TrimSpace(w.Logs(ctx, "waggle_listener")), "\n")
+	fmt.Fprintf(w.out, "\n    %s\n", strings.Join(lines[max(0, len(lines)-12):], "\n    "))
+}
+
+// pause waits.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// callLimit is how long a call of Docker may take: they hang while a swarm has no leader.
+const callLimit = 4 * time.Second
+
+// ask lets one manager after the other do something, until one has done it.
+func (w *world) ask(ctx context.Context, managers []string, do func(context.Context, *stack.Stack) error) error {
+	var errs []error
+	for _, manager := range managers {
+		limited, cancel := context.WithTimeout(ctx, callLimit)
+		err := do(limited, w.Via(manager))
+		cancel()
+		if err == nil {
+			return nil
+		}
+		errs = append(errs, fmt.Errorf("%s: %w", manager, err))
+	}
+	return errors.Join(errs...)
+}
+
+// without returns the nodes that are not among others.
+func without(nodes, others []string) []string {
+	return slices.DeleteFunc(slices.Clone(nodes), func(n string) bool { return slices.Contains(others, n) })
+}
+
+// poll waits for a condition, at most so long, and returns how long it took.
+func poll(ctx context.Context, limit time.Duration, what string, condition func(context.Context) error) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	began := time.Now()
+	err := lab.Poll(ctx, what, func() error { return condition(ctx) })
+	return time.Since(began), err
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }

@@ -1,0 +1,94 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/wagglehq/waggle/compose/e2e/stack"
+	"github.com/wagglehq/waggle/pkg/bus"
+)
+
+// container is how Swarm calls the host of a task.
+var container = regexp.MustCompile(`[0-9a-f]{12}`)
+
+// leaseKey names the lease of those who write the catalog.
+const leaseKey = "listener"
+
+// holder returns who has the lease: a container, or whatever stands there.
+func (w *world) holder(ctx context.Context) (string, error) {
+	var errs []error
+	for _, b := range w.buses {
+		limited, cancel := context.WithTimeout(ctx, time.Second)
+		value, _, err := b.Bucket(bus.LeaseBucket).Get(limited, leaseKey)
+		cancel()
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if name := container.Find(value); name != nil {
+			return string(name), nil
+		}
+		return string(value), nil
+	}
+	return "", errors.Join(errs...)
+}
+
+// writer returns the listener that writes. Where nobody has the lease, it is a fault, and any
+// listener serves for what is to be done to the writer.
+func (w *world) writer(ctx context.Context) (stack.Place, error) {
+	var places []stack.Place
+	if _, err := poll(ctx, 20*time.Second, "a listener", func(ctx context.Context) (err error) {
+		places, err = w.Places(ctx, "waggle_listener", w.Nodes()...)
+		if err == nil && len(places) == 0 {
+			err = errors.New("there is none")
+		}
+		return err
+	}); err != nil {
+		return stack.Place{}, err
+	}
+	var found stack.Place
+	_, err := poll(ctx, 5*time.Second, "somebody to have the lease", func(ctx context.Context) error {
+		name, err := w.holder(ctx)
+		if err != nil {
+			return err
+		}
+		for _, p := range places {
+			if strings.HasPrefix(p.Container, name) {
+				found = p
+				return nil
+			}
+		}
+		return fmt.Errorf("%q has it, which is none of the listeners", name)
+	})
+	if err != nil {
+		w.fault("nobody is known to write: %v", err)
+		return places[0], nil
+	}
+	return found, nil
+}
+
+// takeover is how long a dead writer may keep others from writing.
+const takeover = 5 * time.Second
+
+// succession notes how long after now another listener has the lease.
+func (w *world) succession(ctx context.Context, was stack.Place) {
+	took, err := poll(ctx, 30*time.Second, "another listener to take over", func(ctx context.Context) error {
+		name, err := w.holder(ctx)
+		if err == nil && strings.HasPrefix(was.Container, name) {
+			err = errors.New(name + " still has the lease")
+		}
+		return err
+	})
+	if err != nil {
+		w.fault("%v", err)
+		return
+	}
+	w.say("another listener took over %s after it", seconds(took))
+	if took > takeover {
+		w.fault("another listener took over after %s, want %s", seconds(took), seconds(takeover))
+	}
+}

@@ -1,0 +1,79 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// Freeze stops the node's engine as SIGSTOP does, and Thaw lets it go on. Its
+// containers go on running meanwhile.
+func (n *Node) Freeze() error { return n.signalEngine(syscall.SIGSTOP) }
+
+// Thaw ends a Freeze.
+func (n *Node) Thaw() error { return n.signalEngine(syscall.SIGCONT) }
+
+func (n *Node) signalEngine(sig syscall.Signal) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.done == nil {
+		return fmt.Errorf("lab: %s is not running", n.name)
+	}
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", n.init, n.init))
+	if err != nil {
+		return err
+	}
+	for field := range strings.FieldsSeq(string(children)) {
+		name, err := os.ReadFile(filepath.Join("/proc", field, "comm"))
+		if err != nil || string(bytes.TrimSpace(name)) != "dockerd" {
+			continue // Orphans of containers are children of the first process too.
+		}
+		pid, err := strconv.Atoi(field)
+		if err != nil {
+			return err
+		}
+		return syscall.Kill(pid, sig)
+	}
+	return errors.New("lab: " + n.name + " has no engine")
+}
+
+// Run runs a command of this machine in the node's network namespace, where its
+// ports and rules are, and returns what it printed.
+func (n *Node) Run(ctx context.Context, command ...string) (string, error) {
+	return run(ctx, "nsenter", append([]string{"--net=" + n.slot.netns(n.name)}, command...)...)
+}
+
+// Mount lays an empty file system of so many bytes, in memory, over a folder of the
+// node, for containers that are started from then on; its content is below the
+// path that is returned. It goes with Unmount, or with the node.
+func (n *Node) Mount(ctx context.Context, folder string, size int) (string, error) {
+	_, err := n.inMounts(ctx, "mount", "-t", "tmpfs", "-o", fmt.Sprintf("size=%d", size), "tmpfs", folder)
+	return filepath.Join(n.root(), folder), err
+}
+
+// Unmount takes away what Mount has laid over a folder.
+func (n *Node) Unmount(ctx context.Context, folder string) error {
+	_, err := n.inMounts(ctx, "umount", "-l", folder)
+	return err
+}
+
+func (n *Node) inMounts(ctx context.Context, command ...string) (string, error) {
+	root := n.root()
+	if root == "" {
+		return "", fmt.Errorf("lab: %s is not running", n.name)
+	}
+	return run(ctx, "nsenter", append([]string{"--mount=" + filepath.Dir(root) + "/ns/mnt"}, command...)...)
+}
+
+// Dir is a folder of the node's disk that outlives its power and is seen under the
+// same path by this process and by the node's containers.
+func (n *Node) Dir(name string) string { return filepath.Join(n.dir, name) }
+
+// Off says whether the node's power is off.
+func (n *Node) Off() bool { return n.root() == "" }

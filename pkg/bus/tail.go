@@ -1,0 +1,104 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// TailMessage is one write to a bucket, as its stream keeps it.
+type TailMessage struct {
+	// Store is another one when the stream was made anew or has lost messages, so that
+	// its sequences begin anew.
+	Store    string
+	Sequence uint64
+	Key      string
+	// Value is empty and Deleted set for the mark of a deletion.
+	Value   []byte
+	Deleted bool
+	Header  map[string][]string
+	Time    time.Time
+}
+
+// tailHeartbeat is how soon a reader whose server has gone begins anew.
+const tailHeartbeat = time.Second
+
+// Tail tells each write to a bucket in turn, those that it still holds and all that
+// follow, until the context ends: what an audit needs, where a Mirror tells only
+// what there is. A bucket keeps the last value of a key, so a write that was
+// replaced before it was read is missing, which the sequences show. A stream that was made anew, or
+// that has lost its last messages, is told from its beginning.
+func (b *Bus) Tail(ctx context.Context, bucket string, tell func(TailMessage)) error {
+	t := tail{b: b, bucket: bucket, tell: tell}
+	for ctx.Err() == nil {
+		if err := t.session(ctx); ctx.Err() == nil {
+			b.log.Debug("tail begins anew", "bucket", bucket, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	return ctx.Err()
+}
+
+// tail knows how far it has come.
+type tail struct {
+	b       *Bus
+	bucket  string
+	tell    func(TailMessage)
+	created time.Time
+	losses  int
+	last    uint64
+}
+
+func (t *tail) session(ctx context.Context) error {
+	starting, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	stream, err := t.b.js.Stream(starting, "KV_"+t.bucket)
+	if err != nil {
+		return fmt.Errorf("stream: %w", err)
+	}
+	info := stream.CachedInfo()
+	if !info.Created.Equal(t.created) {
+		t.created, t.losses, t.last = info.Created, 0, 0
+	}
+	if info.State.LastSeq < t.last {
+		t.losses, t.last = t.losses+1, 0
+	}
+	store := fmt.Sprintf("%s-%d", t.created.UTC().Format(time.RFC3339Nano), t.losses)
+	// The consumer lives on as many servers as the bucket, so that it survives what
+	// the bucket does.
+	config := jetstream.ConsumerConfig{
+		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: info.Config.Replicas, InactiveThreshold: 10 * time.Second,
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: t.last + 1,
+	}
+	consumer, err := stream.CreateConsumer(starting, config)
+	if err != nil {
+		return fmt.Errorf("consumer: %w", err)
+	}
+	messages, err := consumer.Messages(jetstream.PullHeartbeat(tailHeartbeat), jetstream.PullExpiry(10*time.Second))
+	if err != nil {
+		return fmt.Errorf("messages: %w", err)
+	}
+	defer messages.Stop()
+	for {
+		msg, err := messages.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			return fmt.Errorf("next: %w", err)
+		}
+		meta, err := msg.Metadata()
+		if err != nil {
+			return fmt.Errorf("metadata: %w", err)
+		}
+		t.last = meta.Sequence.Stream
+		t.tell(TailMessage{
+			Store: store, Sequence: t.last, Key: strings.TrimPrefix(msg.Subject(), "$KV."+t.bucket+"."),
+			Value: msg.Data(), Deleted: gone(msg.Headers()), Header: nats.Header(msg.Headers()), Time: meta.Timestamp,
+		})
+	}
+}
