@@ -63,7 +63,9 @@ func rooms() []room {
 		{"a manager and a worker, the listener's own server", stack.Options{}, []part{
 			{"backup", "an old backup of the store is put back", (*world).backup},
 			{"unsynced-own", "power cut of the listener's node, whose disk has lost the last writes", (*world).unsyncedOwn},
-			{"disk", "the disk of the store is full", (*world).fullDisk}}},
+			{"disk", "the disk of the store is full", (*world).fullDisk},
+			{"forged-bus", "a NATS server with a forged catalog takes the listener's name", (*world).forged},
+			{"taken-alertmanager", "somebody takes Alertmanager's name", (*world).takenAlertmanager}}},
 	}
 }
 

@@ -88,6 +88,7 @@ func rules() []rule {
 				return variables(t, m[1])
 			}},
 		{form(`eval "\$\(compose/init (--env)\)"`), in("compose/deploy", "--env"), fine},
+		{form(`compose/init (--nats-config) > nats\.conf`), in("compose/init", "--nats-config"), fine},
 		{form(`docker stack deploy -c (compose/stack.yml) --with-registry-auth (waggle)`), in("compose/deploy", "stack deploy "), fine},
 		{form(`export ((?:[A-Z_]+=\S+ ?)+)`), in("compose/images/images.sh", "WAGGLE_TAG"),
 			func(t *testing.T, _ string, m []string) string { return variables(t, m[1]) }},

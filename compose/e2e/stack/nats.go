@@ -79,7 +79,7 @@ func (s *Stack) Program(ctx context.Context, name, packagePath string, nodes ...
 		return err
 	}
 	file := s.lab.Node(Manager).Dir(name)
-	defer os.Remove(file)
+	defer func() { _ = os.Remove(file) }()
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", file, packagePath)
 	build.Dir = filepath.Join(root, "compose", "e2e")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -91,7 +91,7 @@ func (s *Stack) Program(ctx context.Context, name, packagePath string, nodes ...
 		return err
 	}
 	archive := file + ".tar"
-	defer os.Remove(archive)
+	defer func() { _ = os.Remove(archive) }()
 	if err := os.WriteFile(archive, tarOf(name, content), 0o600); err != nil {
 		return err
 	}

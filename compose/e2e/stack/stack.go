@@ -169,7 +169,7 @@ func (s *Stack) further() (string, error) {
 // look at the bus too.
 func (s *Stack) secrets(ctx context.Context) error {
 	file := s.lab.Node(Manager).Dir("secret")
-	defer os.Remove(file)
+	defer func() { _ = os.Remove(file) }()
 	for _, component := range []string{"listener", "proxy", "monitor", "scaler"} {
 		s.keys[component] = rand.Text() + rand.Text()
 		if err := os.WriteFile(file, []byte(s.keys[component]), 0o600); err != nil {

@@ -88,7 +88,7 @@ func startWhole(o Options) (*server.Server, error) {
 	if err := os.Rename(filepath.Join(o.Dir, server.JetStreamStoreDir), aside); err != nil {
 		return nil, fmt.Errorf("embedded NATS: the store cannot be read (%w) nor moved aside: %w", broken, err)
 	}
-	o.Log.Error("the store cannot be read: it is moved aside, and the bus begins with an empty one", "error", broken, "moved", aside)
+	o.Log.Error("the store cannot be read", "consequence", "it is moved aside, and the bus begins with an empty one", "error", broken, "moved", aside)
 	return start(o)
 }
 
