@@ -12,10 +12,11 @@ import (
 // connect connects to the bus, starting one first if there is no other. writable says
 // why an own one cannot write.
 func (c Config) connect(sh app.Shell) (b *bus.Bus, stop func(), writable func() error, err error) {
+	end := func() {}
 	o := bus.Options{
 		URL: c.NATSURL, Component: bus.Listener, Key: string(c.KeyListener), CA: c.NATSCA, ControlNetwork: c.ControlNetwork, Log: sh.Log,
 	}
-	stop, writable = func() {}, func() error { return nil }
+	writable = func() error { return nil }
 	if c.NATSURL == "" {
 		e := embedded.Options{Dir: c.DataDir, Host: c.NATSHost, Port: c.NATSPort, Log: sh.Log}
 		if !c.NATSOpen {
@@ -26,13 +27,13 @@ func (c Config) connect(sh app.Shell) (b *bus.Bus, stop func(), writable func() 
 			return nil, nil, nil, err
 		}
 		sh.Log.Info("bus started", "url", server.URL(), "store", c.DataDir, "open", c.NATSOpen)
-		stop, writable, o.InProcess = server.Stop, server.Healthy, server.InProcess()
+		end, writable, o.InProcess = server.Stop, server.Healthy, server.InProcess()
 	}
 	if b, err = bus.Connect(o); err != nil {
-		stop()
+		end()
 		return nil, nil, nil, err
 	}
-	return b, func() { b.Close(); stop() }, writable, nil
+	return b, func() { b.Close(); end() }, writable, nil
 }
 
 // printNATSConfig prints what a nats-server of others needs to know.

@@ -67,7 +67,7 @@ func TestFromService(t *testing.T) {
 		{"what is not supported yet is refused, not ignored", []string{"servicePath", "/a", "port", "80", "templateBePath", "/x"},
 			`com.df.templateBePath="/x": want no such label: this version of Waggle does not support it yet`},
 		{"a brace, which would end a condition of HAProxy's", []string{"servicePath", "}", "pathType", "path_reg", "port", "80", "userAgent", "}", "serviceHeader", "X:}"},
-			`com.df.servicePath="}": want regular expressions of visible ASCII characters, such as ^/v[0-9]+/; com.df.serviceHeader="X:}": want headers such as X-Version:3; com.df.userAgent="}": want visible ASCII characters`},
+			`com.df.servicePath="}": want regular expressions of visible ASCII characters, such as ^/v[0-9]+/; com.df.serviceHeader="(hidden)": want headers such as X-Version:3; com.df.userAgent="}": want visible ASCII characters`},
 		{"nothing about routes", []string{"scrapePort", "80"}, ErrNoRoute.Error()},
 		{"a port alone", []string{"port", "80"}, ErrNoRoute.Error()},
 	} {
