@@ -51,7 +51,7 @@ func settle(t *testing.T, env, secrets map[string]string) (Config, config.Settin
 	return c, s, err
 }
 
-func TestDefaultsAreThoseOfDockerFlowProxy(t *testing.T) {
+func TestDefaultsAreThoseOfDockerFlowProxyButForConnecting(t *testing.T) {
 	c, s, err := settle(t, nil, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +62,8 @@ func TestDefaultsAreThoseOfDockerFlowProxy(t *testing.T) {
 		TLS:   config.TLS{H2: true, MinVer: "TLSv1.2", Ciphers: config.DefaultCiphers, Ciphersuites: config.DefaultCiphersuites},
 		// The port is not public; the original has the page there without any.
 		Statistics: config.Statistics{Port: 8404, URI: "/"}, ConnectionMode: "http-keep-alive", HTTPReuse: "safe", Timeouts: config.Timeouts{
-			Connect: 5 * time.Second, Client: 20 * time.Second, Server: 20 * time.Second, Queue: 30 * time.Second,
+			// The original waits for 5 s, in which a dead node costs a client too much.
+			Connect: 1200 * time.Millisecond, Client: 20 * time.Second, Server: 20 * time.Second, Queue: 30 * time.Second,
 			Tunnel: 3600 * time.Second, HTTPRequest: 5 * time.Second, HTTPKeepAlive: 15 * time.Second,
 		},
 	}
