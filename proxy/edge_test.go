@@ -51,7 +51,7 @@ func settle(t *testing.T, env, secrets map[string]string) (Config, config.Settin
 	return c, s, err
 }
 
-func TestDefaultsAreThoseOfDockerFlowProxy(t *testing.T) {
+func TestDefaultsAreThoseOfDockerFlowProxyButForConnecting(t *testing.T) {
 	c, s, err := settle(t, nil, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +62,7 @@ func TestDefaultsAreThoseOfDockerFlowProxy(t *testing.T) {
 		TLS:   config.TLS{H2: true, MinVer: "TLSv1.2", Ciphers: config.DefaultCiphers, Ciphersuites: config.DefaultCiphersuites},
 		// The port is not public; the original has the page there without any.
 		Statistics: config.Statistics{Port: 8404, URI: "/"}, ConnectionMode: "http-keep-alive", HTTPReuse: "safe", Timeouts: config.Timeouts{
-			// The original waits for 5 s, so that a host that has died costs its clients as long.
+			// The original waits for 5 s, in which a dead node costs a client too much.
 			Connect: 1200 * time.Millisecond, Client: 20 * time.Second, Server: 20 * time.Second, Queue: 30 * time.Second,
 			Tunnel: 3600 * time.Second, HTTPRequest: 5 * time.Second, HTTPKeepAlive: 15 * time.Second,
 		},
@@ -220,9 +220,8 @@ func TestStaticServices(t *testing.T) {
 	bustest.Run(t, statuses.Run)
 	bustest.Eventually(t, "the bus knows the swarm's services alone", func() error {
 		services, ok := accepted.Services()
-		delete(services, "id-web") // it has just gone, and its labels outlive it for a minute
 		values, okStatuses := statuses.Values()
-		if _, thief := values[bus.StatusKey("proxy", h.config.instance(), "id-thief")]; !ok || !okStatuses || !thief || len(services) != 0 || len(values) != 1 {
+		if _, thief := values["proxy.id-thief"]; !ok || !okStatuses || !thief || len(services) != 0 || len(values) != 1 {
 			return fmt.Errorf("accepted: %v, %v; statuses %v, %v", services, ok, values, okStatuses)
 		}
 		return nil

@@ -154,7 +154,7 @@ func (h *house) scale(service, direction string) {
 // reader is a connection that may read everything.
 func (h *house) reader() *bus.Bus {
 	h.t.Helper()
-	b, err := bus.Connect(bus.Options{URL: "nats://" + h.addr("bus"), Component: "listener", Key: key("listener"), Log: slog.New(slog.DiscardHandler)})
+	b, err := bus.Connect(bus.Options{URL: "tls://" + h.addr("bus"), Component: "listener", Key: key("listener"), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		h.t.Fatal(err)
 	}
