@@ -64,8 +64,8 @@ func rooms() []room {
 			{"backup", "an old backup of the store is put back", (*world).backup},
 			{"unsynced-own", "power cut of the listener's node, whose disk has lost the last writes", (*world).unsyncedOwn},
 			{"disk", "the disk of the store is full", (*world).fullDisk},
-			{"forged-bus", "a NATS server with a forged catalog takes the listener's name", (*world).forged},
-			{"taken-alertmanager", "somebody takes Alertmanager's name", (*world).takenAlertmanager}}},
+			{"forged", "a NATS server with a forged catalog takes the listener's name", (*world).forged},
+			{"alertmanager", "somebody takes Alertmanager's name", (*world).takenAlertmanager}}},
 	}
 }
 
@@ -80,6 +80,16 @@ func Parts() []string {
 	return names
 }
 
+// known says which of the names is that of no part.
+func known(names []string) error {
+	for _, name := range names {
+		if !slices.Contains(Parts(), name) {
+			return fmt.Errorf("there is no part %q; the parts are %s", name, strings.Join(Parts(), ", "))
+		}
+	}
+	return nil
+}
+
 // ErrFailed says that something that is promised does not hold; the output says what.
 var ErrFailed = errors.New("what is promised does not hold")
 
@@ -88,10 +98,8 @@ const partLimit = 10 * time.Minute
 
 // Run plays the parts. A part that fails does not keep the others from being played.
 func Run(ctx context.Context, c Config) error {
-	for _, name := range c.Only {
-		if !slices.Contains(Parts(), name) {
-			return fmt.Errorf("there is no part %q; the parts are %s", name, strings.Join(Parts(), ", "))
-		}
+	if err := known(c.Only); err != nil {
+		return err
 	}
 	var failed []string
 	for _, r := range rooms() {
@@ -138,6 +146,9 @@ func (r room) run(ctx context.Context, c Config) (failed []string, err error) {
 
 // On plays parts, shortened, on a Waggle that is deployed already, which stays.
 func On(ctx context.Context, s *stack.Stack, out io.Writer, names ...string) error {
+	if err := known(names); err != nil {
+		return err
+	}
 	w, err := look(ctx, s, out)
 	if err != nil {
 		return err

@@ -22,7 +22,7 @@ func (w *world) forged(ctx context.Context) error {
 	if err := w.Program(ctx, "forger", "./chaos/testdata/forger", w.Nodes()...); err != nil {
 		return err
 	}
-	return w.under(ctx, trouble{slack: time.Minute, happens: func(ctx context.Context) error {
+	return w.under(ctx, trouble{slack: time.Minute, deaf: true, happens: func(ctx context.Context) error {
 		err := w.Create(ctx, stack.Demo{Name: "forger", Image: "forger", Replicas: 1, Unchecked: true, Aliases: []string{listenerName}})
 		if err != nil {
 			return err
@@ -69,7 +69,7 @@ func (w *world) believed(ctx context.Context) error {
 // takenAlertmanager starts somebody who listens under Alertmanager's name and does nothing, and
 // then a service whose alert asks for another replica.
 func (w *world) takenAlertmanager(ctx context.Context) error {
-	return w.under(ctx, trouble{happens: func(ctx context.Context) error {
+	return w.under(ctx, trouble{slack: time.Minute, happens: func(ctx context.Context) error {
 		err := w.Create(ctx, stack.Demo{
 			Name: "taker", Replicas: 1, Unchecked: true, Aliases: []string{alertmanagerName}, Args: []string{"-addr", ":9093"},
 		})

@@ -310,7 +310,7 @@ func (w *world) labels(t *testing.T) {
 	ctx := within(t, time.Minute)
 	labels := stack.Labels("/web", "scrapePort", "8080", "scrapeInterval", "1s",
 		"alertName", "slow", "alertIf", "@resp_time_above:0.1,1m,0.9", "alertName.1", "fast", "alertIf.1", "@resp_time_below:0.025,1m,0.9",
-		"scaleMin", "1", "scaleMax", "4")
+		"scaleMin", "2", "scaleMax", "4")
 	w.create(t, stack.Demo{Name: "web", Replicas: 2, Labels: labels})
 	tasks, err := w.Tasks(ctx, "web")
 	must(t, err)
