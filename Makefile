@@ -100,12 +100,12 @@ test: setup ## Run all tests: set-up, images, unit tests with the race detector,
 .PHONY: test-unit
 test-unit: ## Run the tests that need no swarm, with the race detector (needs setup).
 	@packages=$$(go list work | grep -vE '$(level4)'); \
-	$(timed) test-unit gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg -- -race -timeout 8m $(UNIT_FLAGS) $$packages
+	$(timed) test-unit gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg -- -race -timeout 12m $(UNIT_FLAGS) $$packages
 
 .PHONY: test-swarm
 test-swarm: ## Run the tests on a real swarm of their own and the cases of the proxy, as root (needs setup and images).
 	@packages=$$(go list work | grep -E '$(level4)'); \
-	$(timed) test-swarm gotestsum --format standard-verbose -- -count=1 -p 1 -timeout 10m $(SWARM_FLAGS) $$packages
+	$(timed) test-swarm gotestsum --format standard-verbose -- -count=1 -p 1 -timeout 20m $(SWARM_FLAGS) $$packages
 
 .PHONY: acceptance
 acceptance: setup ## Run black-box cases of the proxy, as root: make acceptance CASES=file.
