@@ -103,16 +103,24 @@ func (w *world) deploy(ctx context.Context, d deployment, want outcome) error {
 	})
 }
 
-// remove takes a service away and waits until the proxy knows.
+// remove takes a service away and waits until the proxy knows, and those that take its
+// place have what they need.
 func remove(name string) attempt {
 	return func(ctx context.Context, w *world) error { return w.remove(ctx, name) }
 }
 
 func (w *world) remove(ctx context.Context, name string) error {
 	w.swarm.remove(name)
-	return w.publish(ctx, func(st apiState, _ time.Duration) error {
-		if slices.ContainsFunc(st.Services, func(s catalog.Status) bool { return s.Service == name }) {
-			return fmt.Errorf("the proxy still has %s", name)
+	return w.publish(ctx, func(st apiState, since time.Duration) error {
+		for _, s := range st.Services {
+			if s.Service == name {
+				return fmt.Errorf("the proxy still has %s", name)
+			}
+			if labels, ok := w.swarm.labels(s.Service); ok && s.State == catalog.StateDegraded {
+				if err := settled(w, deployment{s.Service, labels}, s, since); err != nil {
+					return err
+				}
+			}
 		}
 		return nil
 	})
