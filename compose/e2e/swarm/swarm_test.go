@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -416,42 +417,32 @@ func (w *world) byHand(t *testing.T) {
 	w.gone(t, "/asked")
 }
 
+// patience is how long a test on a busy machine waits for what an idle one does in less
+// than a second (measured by make measure). It is far below the 30 s after which
+// everything is looked at again, so that it does not hide a change that nobody was told.
+const patience = 5 * time.Second
+
 // away makes one service of each kind differ while somebody is away.
 func (w *world) away(t *testing.T) {
-	ctx := within(t, 6*time.Minute)
+	ctx := within(t, 4*time.Minute)
 	for n, part := range stack.Parts() {
-		soon(t, fmt.Sprintf("the %s was away: all three right after its return", part), time.Second, func(try int) (took time.Duration) {
-			c := stack.Catch{Part: part, Suffix: fmt.Sprintf("%d-%d", n, try)}
-			must(t, w.PrepareCatch(ctx, c))
-			catch := func() {
-				var err error
-				took, err = w.CatchUp(ctx, c)
-				must(t, err)
+		c := stack.Catch{Part: part, Suffix: strconv.Itoa(n)}
+		must(t, w.PrepareCatch(ctx, c))
+		catch := func() {
+			took, err := w.CatchUp(ctx, c)
+			must(t, err)
+			t.Logf("the %s was away: all three right %v after its return", part, took)
+			if took > patience {
+				t.Errorf("more than %v", patience)
 			}
-			if part == stack.Proxy {
-				catch() // nobody serves while it is away
-			} else {
-				w.lossless(t, "/steady", catch)
-			}
-			must(t, w.EndCatch(ctx, c))
-			return took
-		})
-	}
-}
-
-// soon measures how long something takes, and fails the test if it takes longer than the
-// bound each time of three: the engines and the load of the test share two cores with
-// what is measured, so one slow try shows nothing of it.
-func soon(t *testing.T, what string, bound time.Duration, measure func(try int) time.Duration) {
-	t.Helper()
-	for try := range 3 {
-		took := measure(try)
-		t.Logf("%s: %v", what, took)
-		if took <= bound {
-			return
 		}
+		if part == stack.Proxy {
+			catch() // nobody serves while it is away
+		} else {
+			w.lossless(t, "/steady", catch)
+		}
+		must(t, w.EndCatch(ctx, c))
 	}
-	t.Errorf("%s: never within %v", what, bound)
 }
 
 func (w *world) kills(t *testing.T) {
@@ -470,11 +461,12 @@ func (w *world) kills(t *testing.T) {
 			continue
 		}
 		reports := w.under(t, "/steady", func() {
-			soon(t, k.Name+": listening again after SIGKILL", k.Outage, func(int) time.Duration {
-				took, err := w.Outage(ctx, k)
-				must(t, err)
-				return took
-			})
+			took, err := w.Outage(ctx, k)
+			must(t, err)
+			t.Logf("%s: listening again %v after SIGKILL", k.Name, took)
+			if took > patience {
+				t.Errorf("more than %v", patience)
+			}
 			w.serves(t, "after-"+strings.ReplaceAll(k.Name, " ", "-"))
 		})
 		for kind, r := range reports {
