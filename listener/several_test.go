@@ -200,7 +200,8 @@ func TestAManagerThatIsCutOffTellsNothingOld(t *testing.T) {
 	h.swarm.Create(dockertest.Service{Name: "new", Replicas: 1})
 	want := func(s catalog.Snapshot) bool {
 		svc, _ := s.ByName("shop_web")
-		return len(s.Services) == 2 && svc.Labels["com.df.servicePath"] == "/new"
+		_, made := s.ByName("new")
+		return len(s.Services) == 2 && made && svc.Labels["com.df.servicePath"] == "/new"
 	}
 	h.sees("the present state", want)
 	h.stop()
