@@ -124,7 +124,7 @@ measure-proxy: setup ## Measure the proxy beside bare HAProxy, with many service
 
 .PHONY: chaos
 chaos: setup ## Break Waggle on swarms of its own in every way it is meant to live through, as root (45 minutes; CHAOS_FLAGS, see -h).
-	@$(MAKE) images
+	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
 	@$(timed) chaos go run ./compose/e2e/cmd/chaos $(CHAOS_FLAGS)
 
 .PHONY: fuzz
