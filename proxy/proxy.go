@@ -60,7 +60,10 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	}
 	worker := runtime.New(settings.StatsSocket)
 	quiet := silent.New(silent.Options{
-		End: func(ctx context.Context, s silent.Server) error {
+		Unrepeatable: func(ctx context.Context, s silent.Server) error {
+			return worker.EndUnrepeatable(ctx, s.Backend, s.Name)
+		},
+		All: func(ctx context.Context, s silent.Server) error {
 			return worker.Do(ctx, runtime.EndSessions(s.Backend, s.Name))
 		},
 		Log: sh.Log, Registry: sh.Registry,

@@ -251,7 +251,10 @@ func TestTheHostOfATaskDies(t *testing.T) {
 	c.world = newWorld(t)
 	worker := runtime.New(c.hap.Stats)
 	watch := silent.New(silent.Options{
-		End: func(ctx context.Context, s silent.Server) error {
+		Unrepeatable: func(ctx context.Context, s silent.Server) error {
+			return worker.EndUnrepeatable(ctx, s.Backend, s.Name)
+		},
+		All: func(ctx context.Context, s silent.Server) error {
 			return worker.Do(ctx, runtime.EndSessions(s.Backend, s.Name))
 		},
 		Log: slog.New(slog.DiscardHandler),
@@ -331,8 +334,9 @@ func TestTheHostOfATaskDies(t *testing.T) {
 	// From the moment at which DNS knows.
 	c.live(1)
 	c.to(first)
-	hanging := c.client().send(http.MethodPost, "/hang")
+	hanging, late := c.client().send(http.MethodPost, "/hang"), c.client().send(http.MethodGet, "/slow-late")
 	c.await("/hang")
+	c.await("/slow-late")
 	stream := c.client()
 	if err := stream.upgrade(); err != nil {
 		t.Fatal(err)
@@ -348,6 +352,9 @@ func TestTheHostOfATaskDies(t *testing.T) {
 	}
 	if _, err := stream.reader.ReadByte(); errors.Is(err, os.ErrDeadlineExceeded) || time.Since(knew) > 2*time.Second {
 		t.Errorf("a connection that carries something else: %v, %v after DNS knew", err, time.Since(knew))
+	}
+	if r := <-late; r.status != http.StatusOK || r.by != second || r.took > 10*time.Second {
+		t.Errorf("a GET that the dead host had taken when DNS knew: %+v", r)
 	}
 	if n := c.arrived(http.MethodPost, "/hang"); n != 1 {
 		t.Errorf("a POST arrived %d times", n)

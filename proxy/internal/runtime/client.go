@@ -21,7 +21,7 @@ var (
 	ErrUnanswered = errors.New("no complete answer")
 	// ErrBusy means that connections to the server or backend remain.
 	ErrBusy = errors.New("still in use")
-	// ErrNotFound means that there is no such backend, server, map or entry.
+	// ErrNotFound means that there is no such backend, server, request, map or entry.
 	ErrNotFound = errors.New("not found")
 	// ErrExists means that the name is taken.
 	ErrExists = errors.New("already exists")
@@ -63,7 +63,7 @@ func (e *Error) Is(target error) bool {
 	case ErrBusy:
 		return said("still has connections", "still attached", "still in use", "still referenced")
 	case ErrNotFound:
-		return said("No such server", "No such backend", "No such proxy", "entry not found", "Key not found", "Unknown map identifier", "Unknown ACL identifier", "Cannot find default proxy", "an't find backend")
+		return said("No such server", "No such backend", "No such proxy", "entry not found", "Key not found", "Unknown map identifier", "Unknown ACL identifier", "Cannot find default proxy", "an't find backend", "No such session")
 	case ErrUnsupported:
 		return said("Unknown command")
 	case ErrExists:

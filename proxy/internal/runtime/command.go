@@ -60,6 +60,11 @@ func EndSessions(backend, server string) Command {
 	return command("shutdown sessions server", servername(backend, server))
 }
 
+// EndStream ends one request or connection, by the number that the list of them gives it.
+func EndStream(id string) Command {
+	return command("shutdown session", name("session", id))
+}
+
 // EnableHealth starts the checks of a server that was added with "check".
 func EnableHealth(backend, server string) Command {
 	return command("enable health", servername(backend, server))

@@ -235,6 +235,7 @@ func TestEveryRefusalIsKnown(t *testing.T) {
 		{runtime.AddServer("two", "static", addr), runtime.ErrExists},
 		{runtime.AddServer("one", "s", addr, "bogus"), nil},
 		{runtime.EnableServer("one", "nope"), runtime.ErrNotFound},
+		{runtime.EndStream("0x1"), runtime.ErrNotFound},
 		{runtime.DisableServer("nope", "s"), runtime.ErrNotFound},
 		{runtime.EnableHealth("one", "nope"), runtime.ErrNotFound},
 		{runtime.DeleteServer("one", "nope"), runtime.ErrNotFound},

@@ -30,18 +30,22 @@ type Server struct {
 type Options struct {
 	// Answers says whether a host answers at all before the context ends; nil: Answers.
 	Answers func(ctx context.Context, addr netip.AddrPort) bool
-	// End ends all that goes on with a server.
-	End      func(ctx context.Context, s Server) error
+	// Unrepeatable ends what goes on with a server and cannot be sent to another one.
+	Unrepeatable func(ctx context.Context, s Server) error
+	// All ends all that goes on with a server.
+	All      func(ctx context.Context, s Server) error
 	Log      *slog.Logger
 	Registry prometheus.Registerer
 }
 
 // A host is silent after that many questions in a row without an answer, three quarters
 // of a second in all. One that answers is asked again at intervals, as long as there is
-// something to wait for.
+// something to wait for. What can be sent again is, as soon as TCP has given up: within
+// five seconds, after which nothing more is to be expected.
 const (
 	patience  = 250 * time.Millisecond
 	questions = 3
+	givenUp   = questions + int(5*time.Second/patience)
 	again     = time.Second
 	// atOnce bounds how many are asked at the same time.
 	atOnce = 64
@@ -106,8 +110,12 @@ func (w *Watch) Run(ctx context.Context) error {
 		for _, s := range servers {
 			switch n := missed[s.Addr]; {
 			case n >= questions:
-				w.end(ctx, s, n == questions)
+				w.end(ctx, s, n)
 			case n > 0:
+			default:
+				continue
+			}
+			if missed[s.Addr] < givenUp {
 				wait = 0
 			}
 		}
@@ -152,12 +160,17 @@ func (w *Watch) ask(ctx context.Context, servers []Server, before map[netip.Addr
 	return missed
 }
 
-func (w *Watch) end(ctx context.Context, s Server, first bool) {
-	if err := w.o.End(ctx, s); err != nil {
+// end ends what goes on with a server whose host has not answered so many times.
+func (w *Watch) end(ctx context.Context, s Server, missed int) {
+	end := w.o.Unrepeatable
+	if missed >= givenUp {
+		end = w.o.All
+	}
+	if err := end(ctx, s); err != nil {
 		w.o.Log.Debug("connections to a silent host are not ended yet", "backend", s.Backend, "server", s.Name, "error", err)
 		return
 	}
-	if first {
+	if missed == questions {
 		w.ended.Inc()
 		w.o.Log.Info("the host of a task that has left is silent, so its connections are ended", "backend", s.Backend, "server", s.Name)
 	}

@@ -21,6 +21,7 @@ type hosts struct {
 	mu    sync.Mutex // the watch asks while the story goes on
 	mute  map[string]bool
 	ended []string
+	noted map[string]bool
 	began time.Time
 }
 
@@ -34,11 +35,21 @@ func (h *hosts) answers(ctx context.Context, addr netip.AddrPort) bool {
 	return !mute
 }
 
-func (h *hosts) end(_ context.Context, s silent.Server) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.ended = append(h.ended, s.Backend+"/"+s.Name+" after "+time.Since(h.began).String())
-	return nil
+// end notes, each once, whose connections were ended.
+func (h *hosts) end(what string) func(context.Context, silent.Server) error {
+	return func(_ context.Context, s silent.Server) error {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if key := what + s.Backend + "/" + s.Name; !h.noted[key] {
+			h.noted[key] = true
+			h.ended = append(h.ended, key+" after "+time.Since(h.began).String())
+		}
+		return nil
+	}
+}
+
+func (h *hosts) options() silent.Options {
+	return silent.Options{Answers: h.answers, Unrepeatable: h.end(""), All: h.end("all of "), Log: slog.New(slog.DiscardHandler)}
 }
 
 func (h *hosts) silence(addr string, mute bool) {
@@ -59,8 +70,8 @@ func (h *hosts) said() []string {
 // watched runs a story with a watch.
 func watched(t *testing.T, story func(h *hosts, w *silent.Watch)) {
 	synctest.Test(t, func(t *testing.T) {
-		h := &hosts{mute: map[string]bool{}, began: time.Now()}
-		w := silent.New(silent.Options{Answers: h.answers, End: h.end, Log: slog.New(slog.DiscardHandler)})
+		h := &hosts{mute: map[string]bool{}, noted: map[string]bool{}, began: time.Now()}
+		w := silent.New(h.options())
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		go func() { _ = w.Run(ctx) }()
@@ -79,6 +90,18 @@ func TestConnectionsToASilentHostEndWithinASecond(t *testing.T) {
 		w.Left([]silent.Server{server("a", "10.0.0.1"), server("b", "10.0.0.1"), server("a", "10.0.0.2")})
 		<-time.After(time.Second)
 		want := []string{"a/10.0.0.1 after 750ms", "b/10.0.0.1 after 750ms"}
+		if got := h.said(); !slices.Equal(got, want) {
+			t.Errorf("ended %v, want %v", got, want)
+		}
+	})
+}
+
+func TestWhatCanBeSentAgainHasTheTimeForIt(t *testing.T) {
+	watched(t, func(h *hosts, w *silent.Watch) {
+		h.silence("10.0.0.1", true)
+		w.Left([]silent.Server{server("a", "10.0.0.1")})
+		<-time.After(10 * time.Second)
+		want := []string{"a/10.0.0.1 after 750ms", "all of a/10.0.0.1 after 5.75s"}
 		if got := h.said(); !slices.Equal(got, want) {
 			t.Errorf("ended %v, want %v", got, want)
 		}
@@ -122,9 +145,11 @@ func TestNobodyIsAskedWhoHasGone(t *testing.T) {
 
 func TestEndsAreCountedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := &hosts{mute: map[string]bool{"10.0.0.1": true}, began: time.Now()}
+		h := &hosts{mute: map[string]bool{"10.0.0.1": true}, noted: map[string]bool{}, began: time.Now()}
 		reg := prometheus.NewRegistry()
-		w := silent.New(silent.Options{Answers: h.answers, End: h.end, Log: slog.New(slog.DiscardHandler), Registry: reg})
+		o := h.options()
+		o.Registry = reg
+		w := silent.New(o)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		go func() { _ = w.Run(ctx) }()
