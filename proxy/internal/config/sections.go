@@ -116,7 +116,7 @@ func renderFrame(s Settings, t route.Tables) (string, error) {
 		IdleCloseOnResponse: enabled,
 		HTTPReuse:           cmp.Or(s.HTTPReuse, "safe"),
 		Redispatch:          &models.Redispatch{Enabled: pointer(enabled), Interval: pointer(int64(1))},
-		Retries:             pointer(int64(3)),
+		Retries:             pointer(int64(route.DefaultRetries)),
 		RetryOn:             "conn-failure empty-response",
 		Srvtcpka:            enabled, SrvtcpkaIdle: wholeSeconds(aliveIdle), SrvtcpkaIntvl: wholeSeconds(aliveInterval), SrvtcpkaCnt: pointer(aliveCount),
 		ConnectTimeout:       millis(s.Timeouts.Connect),

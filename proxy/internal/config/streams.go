@@ -33,7 +33,7 @@ func streams(w *scratch, s Settings, listeners []route.Listener) {
 		Dontlognull:   enabled,
 		DontlogNormal: map[bool]string{false: enabled}[s.AccessLog],
 		Redispatch:    &models.Redispatch{Enabled: pointer(enabled), Interval: pointer(int64(1))},
-		Retries:       pointer(int64(3)),
+		Retries:       pointer(int64(route.DefaultRetries)),
 		Srvtcpka:      enabled, SrvtcpkaIdle: wholeSeconds(aliveIdle), SrvtcpkaIntvl: wholeSeconds(aliveInterval), SrvtcpkaCnt: pointer(aliveCount),
 		ConnectTimeout: millis(s.Timeouts.Connect),
 		QueueTimeout:   millis(s.Timeouts.Queue),

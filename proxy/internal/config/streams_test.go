@@ -12,7 +12,7 @@ import (
 
 // lineOfStream is what a line may be that labels of streams bring.
 var lineOfStream = regexp.MustCompile(`^(|defaults waggle_tcp|  mode tcp|  balance (roundrobin|leastconn|first|random|source)|  hash-type consistent|` +
-	`  log global|  option (tcp-check|redispatch 1|dontlognull|dontlog-normal|clitcpka|srvtcpka)|  srvtcpka-(cnt 2|idle 3|intvl 1)|  retries 3|  timeout (check|connect|client|queue|server|tunnel) [0-9]+|  retries [0-9]+|` +
+	`  log global|  option (tcp-check|redispatch 1|dontlognull|dontlog-normal|clitcpka|srvtcpka)|  srvtcpka-(cnt 2|idle 3|intvl 1)|  retries 5|  timeout (check|connect|client|queue|server|tunnel) [0-9]+|  retries [0-9]+|` +
 	`frontend tcp_[0-9]+ from waggle_tcp|  bind :[0-9]+ name tcp tcp-ut 900000|  tcp-request inspect-delay 5000|  tcp-request content accept if \{ req.ssl_hello_type 1 \}|` +
 	`  use_backend (group:[A-Za-z0-9._-]+|web-tcp[0-9]+_0) if \{ req.ssl_sni -i -m (str|beg|end|sub|dom|reg) -- ([A-Za-z0-9_./:,@+=*~^-]+|'[^']*'(\\'('[^']*')?)*) \}|` +
 	`  default_backend (group:[A-Za-z0-9._-]+|web-tcp[0-9]+_0)|backend (group:[A-Za-z0-9._-]+|web-tcp[0-9]+_0) from waggle_tcp|` +

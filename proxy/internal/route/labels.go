@@ -1,6 +1,15 @@
 package route
 
-import "github.com/wagglehq/waggle/pkg/label"
+import (
+	"strconv"
+
+	"github.com/wagglehq/waggle/pkg/label"
+)
+
+// DefaultRetries is how often a request is tried again unless a label says otherwise.
+// Each try goes to another task, and one at a dead node takes 1.2 s, so that all together
+// they last until DNS drops the node's tasks, after some six seconds.
+const DefaultRetries = 5
 
 // Table returns the labels that make routes.
 func Table() []label.Spec {
@@ -44,7 +53,7 @@ func Table() []label.Spec {
 		{Name: "maxQueue", Kind: "a number", Default: "any number", Indexed: true, Doc: "How many requests wait for one task, with `maxConn`; further ones go to another task."},
 		{Name: "timeoutQueue", Kind: "seconds or time", Default: "the setting", Indexed: true, Doc: "How long a request waits for a task, with `maxConn`; then it is answered 503."},
 		{Name: "timeoutConnect", Kind: "seconds or time", Default: "the setting", Indexed: true, Doc: "How long a connection to a task may take."},
-		{Name: "retries", Kind: "0 to 20", Default: "3", Indexed: true, Doc: "How often a request is tried again."},
+		{Name: "retries", Kind: "0 to 20", Default: strconv.Itoa(DefaultRetries), Indexed: true, Doc: "How often a request is tried again."},
 		{Name: "retryOn", Kind: "list of `conn-failure`, `empty-response`, `junk-response`, `response-timeout`, `0rtt-rejected`, `all-retryable-errors`, `none` and the statuses 401, 403, 404, 408, 425, 429 and 500 to 504", Default: "`conn-failure,empty-response`", Indexed: true,
 			Doc: "After which failures a request is tried again. Only `GET`, `HEAD` and `OPTIONS` are, once a task may have worked on them; others only if no connection came about."},
 		{Name: "redispatch", Kind: "true or false", Default: "true", Indexed: true, Doc: "Whether a request that is tried again may go to another task, even if a cookie pins it to one."},
