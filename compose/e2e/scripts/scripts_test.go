@@ -407,7 +407,7 @@ func production(t *testing.T) *manager {
 func TestTheDemoRemovesItsOwnAlone(t *testing.T) {
 	m := production(t)
 	secrets := m.has("secret")
-	m.fails(nil, "demo/down.sh", nil, "was not deployed by the demo (waggle_alertmanager )", "compose/uninstall")
+	m.fails(nil, "demo/down.sh", nil, "was not deployed by the demo (waggle_alertmanager waggle_listener", "compose/uninstall")
 	m.fails(nil, "demo/demo.sh", []string{"up"}, "that the demo has not deployed runs in this swarm")
 	if calls := m.read("calls"); strings.Contains(calls, " rm ") || !slices.Equal(m.has("secret"), secrets) {
 		t.Errorf("something was removed:\n%s", calls)
