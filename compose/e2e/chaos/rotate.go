@@ -124,7 +124,7 @@ func (w *world) rotateUntil(ctx context.Context, component, line string) error {
 	err = rotate.Wait()
 	switch {
 	case line != "" && !killed:
-		return fmt.Errorf("compose/rotate %s never said %q: %v:\n%s", component, line, err, strings.Join(all, "\n"))
+		return fmt.Errorf("compose/rotate %s never said %q: %w:\n%s", component, line, err, strings.Join(all, "\n"))
 	case killed:
 		w.say("compose/rotate %s was killed after %s, when it said %q", component, seconds(time.Since(began)), all[len(all)-1])
 	case err != nil:
