@@ -123,7 +123,7 @@ measure-proxy: setup ## Measure the proxy beside bare HAProxy, with many service
 	@$(timed) measure-proxy go run ./compose/e2e/cmd/measureproxy $(MEASURE_PROXY_FLAGS)
 
 .PHONY: chaos
-chaos: setup ## Break Waggle on swarms of its own in every way it is meant to live through, as root (45 minutes; CHAOS_FLAGS, see -h).
+chaos: setup ## Break Waggle on swarms of its own in every way it is meant to live through, as root (55 minutes; CHAOS_FLAGS, see -h).
 	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
 	@$(timed) chaos go run ./compose/e2e/cmd/chaos $(CHAOS_FLAGS)
 

@@ -52,8 +52,11 @@ type Config struct {
 	NATSCA, ControlNetwork string
 	// PrintNATSConfig prints the configuration for a NATS of others, and that is all.
 	PrintNATSConfig bool
-	// The components' secrets. For a bus of others only the listener's own counts.
-	KeyListener, KeyProxy, KeyMonitor, KeyScaler app.Secret
+	// The components' secrets. For a bus of others only the listener's own counts. There
+	// is a reader only if it has one.
+	KeyListener, KeyProxy, KeyMonitor, KeyScaler, KeyReader app.Secret
+	// Further ones that are accepted as well, while a component's secret is replaced.
+	OtherListener, OtherProxy, OtherMonitor, OtherScaler app.Secret
 	// Instance names this instance on the bus; empty: the host name.
 	Instance string
 }
@@ -79,6 +82,11 @@ func Service(fs *flag.FlagSet) func(context.Context, app.Shell) error {
 	fs.Var(&c.KeyProxy, "nats-key-proxy", "secret of the proxy, for the listener's own server")
 	fs.Var(&c.KeyMonitor, "nats-key-monitor", "secret of the monitor, for the listener's own server")
 	fs.Var(&c.KeyScaler, "nats-key-scaler", "secret of the scaler, for the listener's own server")
+	fs.Var(&c.KeyReader, "nats-key-reader", "secret of consumers of yours, which read catalog and statuses, for the listener's own server; empty: there is no such account")
+	fs.Var(&c.OtherListener, "nats-key-listener-other", "a further secret of the listener that its own server accepts, while it is replaced")
+	fs.Var(&c.OtherProxy, "nats-key-proxy-other", "a further secret of the proxy that the listener's own server accepts, while it is replaced")
+	fs.Var(&c.OtherMonitor, "nats-key-monitor-other", "a further secret of the monitor that the listener's own server accepts, while it is replaced")
+	fs.Var(&c.OtherScaler, "nats-key-scaler-other", "a further secret of the scaler that the listener's own server accepts, while it is replaced")
 	fs.StringVar(&c.Instance, "instance", "", "name of this instance on the bus; empty: the host name")
 	return func(ctx context.Context, sh app.Shell) error { return Run(ctx, c, sh) }
 }
@@ -225,13 +233,13 @@ func (c Config) check() error {
 		return errors.Join(errs...)
 	}
 	var missing []string
-	for _, component := range []string{"listener", "proxy", "monitor", "scaler"} {
-		if c.keys()[component] == "" {
-			missing = append(missing, "nats-key-"+component)
+	for _, k := range c.secrets() {
+		if k.key == "" && k.component != bus.Reader {
+			missing = append(missing, "nats-key-"+k.component)
 		}
 	}
 	switch {
-	case c.NATSOpen && len(missing) < 4:
+	case c.NATSOpen && (len(missing) < 4 || c.KeyReader != ""):
 		errs = append(errs, errors.New("nats-open and keys do not go together: with a key, only those with a key are let in"))
 	case !c.NATSOpen && len(missing) > 0:
 		errs = append(errs, fmt.Errorf("%s: not set: the listener's own server needs the keys of all components (or nats-open, where nobody else can reach it)", strings.Join(missing, ", ")))
@@ -242,10 +250,31 @@ func (c Config) check() error {
 	return errors.Join(errs...)
 }
 
-func (c Config) keys() map[string]string {
-	return map[string]string{
-		"listener": string(c.KeyListener), "proxy": string(c.KeyProxy), "monitor": string(c.KeyMonitor), "scaler": string(c.KeyScaler),
+// secret is what one component may prove itself with.
+type secret struct {
+	component  string
+	key, other app.Secret
+}
+
+func (c Config) secrets() []secret {
+	return []secret{
+		{bus.Listener, c.KeyListener, c.OtherListener}, {"proxy", c.KeyProxy, c.OtherProxy},
+		{"monitor", c.KeyMonitor, c.OtherMonitor}, {"scaler", c.KeyScaler, c.OtherScaler}, {component: bus.Reader, key: c.KeyReader},
 	}
+}
+
+// keys are all that are accepted of each component, the one to use first.
+func (c Config) keys() map[string]string {
+	out := map[string]string{}
+	for _, s := range c.secrets() {
+		switch {
+		case s.key != "":
+			out[s.component] = string(s.key + "\n" + s.other)
+		case s.component != bus.Reader:
+			out[s.component] = "" // which is an error, where keys are asked for
+		}
+	}
+	return out
 }
 
 func (c Config) instance() (string, error) {

@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -605,6 +606,97 @@ func TestTheListenersOwnBus(t *testing.T) {
 	}
 }
 
+// said is what was logged.
+type said struct {
+	mu sync.Mutex // the connection's goroutine writes, the test reads
+	b  strings.Builder
+}
+
+func (s *said) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *said) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// The proxy's secret is replaced as compose/rotate does it: whoever is started anew at each
+// step, and the other lives on with the bus.
+func TestAKeyIsReplacedInThreeSteps(t *testing.T) {
+	const former, next = "the-former-secret-of-the-proxy", "the-next-secret-of-the-proxy"
+	swarm := dockertest.New(t)
+	port := freePort(t)
+	c := Config{
+		DockerHost: swarm.Host(), Resync: 30 * time.Second, NATSReplicas: 1, DataDir: t.TempDir(), NATSHost: "127.0.0.1", NATSPort: port,
+		KeyListener: "the-secret-of-the-listener", KeyProxy: former, KeyMonitor: "the-secret-of-the-monitor", KeyScaler: "the-secret-of-the-scaler",
+	}
+	h := &house{t: t, swarm: swarm, admin: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
+	proxy := func(key string, log *slog.Logger) *bus.Bus {
+		b, err := bus.Connect(bus.Options{URL: fmt.Sprintf("tls://127.0.0.1:%d", port), Component: "proxy", Key: key, Log: log})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(b.Close)
+		return b
+	}
+	times := 0
+	works := func(who string, b *bus.Bus) {
+		t.Helper()
+		times++
+		bustest.Eventually(t, who+" reads and writes", func() error {
+			// What is asked at the moment of a restart has no answer.
+			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			defer cancel()
+			if _, _, err := b.Bucket(bus.CatalogBucket).Get(ctx, catalog.ListKey); err != nil {
+				return err
+			}
+			_, err := b.Bucket(bus.StatusBucket).Put(ctx, fmt.Sprint("proxy.x", times), []byte("{}"))
+			return err
+		})
+	}
+	restart := func(key, other app.Secret) {
+		t.Helper()
+		if h.stop != nil {
+			h.stop()
+		}
+		c.KeyProxy, c.OtherProxy = key, other
+		h.stop = start(t, c, h.admin)
+	}
+
+	restart(former, "")
+	old := proxy(former, nil)
+	works("the proxy", old)
+	restart(former, next) // 1. the listener learns the next one
+	works("the proxy that was there", old)
+	replaced := proxy(next, nil) // 2. the proxy gets it
+	works("the proxy that came", replaced)
+	restart(former, next) // the listener starts anew in the middle
+	works("the proxy that was there", old)
+	works("the proxy that came", replaced)
+	restart(next, former) // the two change places, as after a rotation that was begun again
+	works("the proxy that was there", old)
+	works("the proxy that came", replaced)
+	restart(next, "") // 3. the listener forgets the former one
+	works("the proxy that came", replaced)
+	var log said
+	stale := proxy(former, slog.New(slog.NewTextHandler(&log, nil)))
+	bustest.Eventually(t, "the former key opens nothing, and the listener has none that it would be known by", func() error {
+		if !strings.Contains(log.String(), "bus passed over") || stale.Connected() || old.Connected() {
+			return errors.New(log.String())
+		}
+		return nil
+	})
+
+	// The listener's own is its alone: one step, and nobody else notices.
+	c.KeyListener = "the-next-secret-of-the-listener"
+	restart(next, "")
+	works("the proxy", replaced)
+}
+
 func TestConfigIsChecked(t *testing.T) {
 	key := app.Secret("a-secret-that-is-long-enough")
 	fine := Config{DockerHost: "unix:///nowhere", Resync: time.Minute, NATSReplicas: 1, KeyListener: key, KeyProxy: key, KeyMonitor: key, KeyScaler: key}
@@ -613,6 +705,7 @@ func TestConfigIsChecked(t *testing.T) {
 		want   string
 	}{
 		"a key is missing":            {func(c *Config) { c.KeyMonitor, c.KeyScaler = "", "" }, "nats-key-monitor, nats-key-scaler: not set"},
+		"a further key is not enough": {func(c *Config) { c.KeyProxy, c.OtherProxy = "", key }, "nats-key-proxy: not set"},
 		"open and closed":             {func(c *Config) { c.NATSOpen = true }, "do not go together"},
 		"no time to rest":             {func(c *Config) { c.Resync = 0 }, "resync=0s"},
 		"three copies on one server":  {func(c *Config) { c.NATSReplicas = 3 }, "nats-replicas=3"},

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strconv"
@@ -96,7 +97,7 @@ func (b *Bus) session(ctx context.Context, bucket, filter string, to sink) (wasS
 	// would tell nothing of what was removed meanwhile, and takes its time. With exactly
 	// one filter, which then is in the subject that the server's walls compare.
 	consumer, err := stream.CreateConsumer(opening, jetstream.ConsumerConfig{
-		FilterSubject: prefix + filter, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy, AckPolicy: jetstream.AckNonePolicy,
+		Name: readerName(), FilterSubject: prefix + filter, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy, AckPolicy: jetstream.AckNonePolicy,
 		MemoryStorage: true, Replicas: 1, InactiveThreshold: readerGone,
 	})
 	if err != nil {
@@ -141,6 +142,10 @@ func (b *Bus) session(ctx context.Context, bucket, filter string, to sink) (wasS
 		}
 	}
 }
+
+// readerName is one that nobody guesses. Whoever may read a part of a stream may ask any
+// reader of it for its messages, by name, and so read what that one may.
+func readerName() string { return rand.Text() }
 
 // indexHeader carries Swarm's version of what an entry tells.
 const indexHeader = "Waggle-Swarm-Version"

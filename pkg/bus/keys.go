@@ -21,10 +21,16 @@ type identity struct {
 }
 
 // identities returns those of a setting, which may hold several keys, separated by
-// white space: the first is the one to use, all are accepted.
+// white space: the first is the one to use, all are accepted. A key that stands there
+// twice counts once, since a server admits no user twice.
 func identities(component, setting string) ([]identity, error) {
 	var out []identity
+	seen := map[string]bool{}
 	for _, key := range strings.Fields(setting) {
+		if seen[key] {
+			continue
+		}
+		seen[key] = true
 		sign, err := pair(component, key)
 		if err != nil {
 			return nil, err

@@ -74,7 +74,7 @@ func (t *tail) session(ctx context.Context) error {
 	// The consumer lives on as many servers as the bucket, so that it survives what
 	// the bucket does.
 	config := jetstream.ConsumerConfig{
-		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: info.Config.Replicas, InactiveThreshold: 10 * time.Second,
+		Name: readerName(), AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: info.Config.Replicas, InactiveThreshold: 10 * time.Second,
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: t.last + 1,
 	}
 	consumer, err := stream.CreateConsumer(starting, config)

@@ -11,6 +11,9 @@ import (
 // what the table of walls says.
 const Listener = "listener"
 
+// Reader is a consumer of the user's own, which need not be there.
+const Reader = "reader"
+
 // opening lets a component through the wall to one stream.
 type opening struct {
 	component string
@@ -46,6 +49,9 @@ func openings() []opening {
 		bucket(c, StatusBucket, said, said)
 		out = append(out, opening{component: c, stream: EventsStream, writes: []string{streamSubject(EventsStream) + c + ".>"}})
 	}
+	// All that the contract tells of buckets, and nothing to write.
+	bucket(Reader, CatalogBucket, all, nil)
+	bucket(Reader, StatusBucket, all, nil)
 	bucket("proxy", SecretsBucket, all, nil)
 	bucket("scaler", SignalsBucket, all, all)
 	decisions := []string{streamSubject(DecisionsStream) + ">"}
@@ -149,7 +155,8 @@ jetstream {
 
 // ServerAccounts returns the part of a nats-server's configuration that admits the
 // components, each in an account of its own, and opens to each what it may use; keys
-// are their settings by name. Only public keys are in it.
+// are their settings by name. Only public keys are in it. Without a key of the reader
+// there is no account for one.
 func ServerAccounts(keys map[string]string) (string, error) {
 	users := map[string][]string{}
 	for component, setting := range keys {
@@ -161,6 +168,9 @@ func ServerAccounts(keys map[string]string) (string, error) {
 	}
 	exports, imports, writes := map[passage][]string{}, map[string][]string{}, map[string][]string{}
 	for _, o := range openings() {
+		if o.component == Reader && users[Reader] == nil {
+			continue
+		}
 		writes[o.component] = append(writes[o.component], o.writes...)
 		for _, p := range o.passages() {
 			exports[p] = append(exports[p], o.component)

@@ -3,7 +3,9 @@ package bus_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -19,7 +21,11 @@ import (
 
 var allKeys = map[string]string{
 	"listener": "0123456789abcdef-l", "proxy": "0123456789abcdef-p", "monitor": "0123456789abcdef-m", "scaler": "0123456789abcdef-s",
+	"reader": "0123456789abcdef-r",
 }
+
+// components are those that have gone bad, one after the other.
+var components = []string{"proxy", "monitor", "scaler", "reader"}
 
 var everyStream = []string{
 	"KV_" + bus.CatalogBucket, "KV_" + bus.SecretsBucket, "KV_" + bus.LeaseBucket, "KV_" + bus.AcceptedBucket, "KV_" + bus.StatusBucket,
@@ -39,8 +45,8 @@ func goods() []good {
 		return good{"KV_" + bucket, "$KV." + bucket + "." + key, writer, readers}
 	}
 	out := []good{
-		kv(bus.CatalogBucket, "service.victim", "", "proxy", "monitor", "scaler"),
-		kv(bus.CatalogBucket, "_list", "", "proxy", "monitor", "scaler"),
+		kv(bus.CatalogBucket, "service.victim", "", components...),
+		kv(bus.CatalogBucket, "_list", "", components...),
 		kv(bus.SecretsBucket, "victim", "", "proxy"),
 		kv(bus.LeaseBucket, "listener", ""),
 		kv(bus.SignalsBucket, "victim.up", "scaler", "scaler"),
@@ -50,12 +56,16 @@ func goods() []good {
 	for _, c := range []string{"listener", "proxy", "monitor", "scaler"} {
 		out = append(out,
 			kv(bus.AcceptedBucket, c+".victim", c, c), kv(bus.ManualBucket, c+".victim", c, c),
-			kv(bus.StatusBucket, c+".victim", c, c), kv(bus.StatusBucket, bus.InstanceKey(c, "victim"), c, c),
+			kv(bus.StatusBucket, c+".victim", c, c, "reader"), kv(bus.StatusBucket, bus.InstanceKey(c, "victim"), c, c, "reader"),
 			good{bus.EventsStream, "waggle.events." + c + ".victim", c, nil},
 		)
 	}
 	return out
 }
+
+// kept is a reader that the listener has of each stream. Nobody is told its name, which is
+// as good as those of all readers.
+var kept = rand.Text()
 
 // secretOf is what lies under a subject, and must be seen by its readers alone.
 func secretOf(g good) string { return "the secret of " + g.subject + "." }
@@ -92,9 +102,12 @@ func dump(t *testing.T, b *bus.Bus) map[string]string {
 			}
 			out[fmt.Sprintf("%s %d", name, seq)] = fmt.Sprint(m.Subject, " ", headers.String(), " ", string(m.Data))
 		}
-		if _, err := s.Consumer(t.Context(), "kept"); err != nil {
+		reader, err := s.Consumer(t.Context(), kept)
+		if err != nil {
 			out[name+" kept"] = err.Error()
+			continue
 		}
+		out[name+" kept"] = fmt.Sprint(reader.CachedInfo().Delivered.Consumer, reader.CachedInfo().Paused)
 	}
 	return out
 }
@@ -112,7 +125,7 @@ func fill(t *testing.T, b *bus.Bus) {
 		}
 	}
 	for _, name := range everyStream {
-		if _, err := js.CreateConsumer(t.Context(), name, jetstream.ConsumerConfig{Durable: "kept"}); err != nil {
+		if _, err := js.CreateConsumer(t.Context(), name, jetstream.ConsumerConfig{Durable: kept}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -123,7 +136,7 @@ type attacker struct {
 	t    *testing.T
 	name string
 	nc   *nats.Conn
-	own  string // a key of its own, with a payload that would do harm elsewhere
+	own  string // a subject that it may read, with a payload that would do harm elsewhere
 	got  *nats.Subscription
 	n    int
 }
@@ -158,9 +171,54 @@ func (a *attacker) ask(subject, reply string, body any) {
 // after the other, and this comes last.
 func (a *attacker) settled() {
 	a.t.Helper()
+	allowed := "waggle.events." + a.name + ".settled"
+	if a.name == "reader" {
+		allowed = "WAGGLE.API.STREAM.INFO.KV_" + bus.StatusBucket
+	}
 	for range 20 {
-		if _, err := a.nc.Request("waggle.events."+a.name+".settled", nil, 5*time.Second); err != nil {
-			a.t.Fatalf("%s may tell an event of its own: %v", a.name, err)
+		if m, err := a.nc.Request(allowed, nil, 5*time.Second); err != nil || bytes.Contains(m.Data, []byte(`"error"`)) {
+			a.t.Fatalf("%s may ask for %s: %v", a.name, allowed, err)
+		}
+	}
+}
+
+// bait puts something of the attacker's own where it may read it, to be sent elsewhere. A
+// reader has nothing of its own, and takes what the proxy said.
+func (a *attacker) bait() {
+	a.t.Helper()
+	a.own = "$KV." + bus.StatusBucket + "." + a.name + ".own"
+	if a.name == "reader" {
+		a.own = "$KV." + bus.StatusBucket + ".proxy.victim"
+		return
+	}
+	if _, err := a.nc.Request(a.own, []byte("forged"), 5*time.Second); err != nil {
+		a.t.Fatalf("%s may write a status of its own: %v", a.name, err)
+	}
+}
+
+// judge looks through all that was answered. Whether reading is shown to fail depends on
+// answers that were heard, so something that it may read must be among them.
+func (a *attacker) judge(all []good) {
+	a.t.Helper()
+	control := "control"
+	a.ask("DIRECT.GET.KV_"+bus.StatusBucket+"."+a.own, fmt.Sprintf("_INBOX_%s.evil.%s", a.name, control), nil)
+	heard := false
+	for !heard {
+		m, err := a.got.NextMsg(5 * time.Second)
+		if errors.Is(err, nats.ErrNoResponders) {
+			continue // the answer to one request of many
+		}
+		if err != nil {
+			a.t.Fatalf("what %s may read has not come: %v", a.name, err)
+		}
+		heard = strings.HasSuffix(m.Subject, control) && len(m.Data) > 0
+		if bytes.Contains(m.Data, []byte(kept)) {
+			a.t.Errorf("%s was told the name of another's reader: %s", a.name, m.Data)
+		}
+		for _, g := range all {
+			if !slices.Contains(g.readers, a.name) && bytes.Contains(m.Data, []byte(secretOf(g))) {
+				a.t.Errorf("%s has read %s by a message of %s", a.name, g.subject, m.Subject)
+			}
 		}
 	}
 }
@@ -202,7 +260,10 @@ func (a *attacker) read(g good) {
 	for _, letter := range "abcdefg" {
 		pull(name + string(letter))
 	}
-	pull("kept")
+	// By its name, if anybody told it, the readers of those streams of which nothing is to be read.
+	if !slices.ContainsFunc(goods(), func(o good) bool { return o.stream == g.stream && slices.Contains(o.readers, a.name) }) {
+		pull(kept)
+	}
 }
 
 // write tries every way to write a subject.
@@ -233,8 +294,8 @@ func (a *attacker) destroy(stream string) {
 		name := fmt.Sprintf("breaker%d", a.n)
 		a.ask("CONSUMER.CREATE.KV_"+bus.StatusBucket+"."+name+"."+a.own, "", consumer("KV_"+bus.StatusBucket, name, map[string]any{"filter_subject": a.own, "deliver_subject": "$JS.API." + request + stream}))
 	}
-	a.ask("CONSUMER.DELETE."+stream+".kept", "", nil)
-	a.ask("CONSUMER.PAUSE."+stream+".kept", "", map[string]any{"pause_until": "2100-01-01T00:00:00Z"})
+	a.ask("CONSUMER.DELETE."+stream+"."+kept, "", nil)
+	a.ask("CONSUMER.PAUSE."+stream+"."+kept, "", map[string]any{"pause_until": "2100-01-01T00:00:00Z"})
 	a.ask("CONSUMER.NAMES."+stream, "", nil)
 	a.ask("CONSUMER.LIST."+stream, "", nil)
 }
@@ -242,11 +303,11 @@ func (a *attacker) destroy(stream string) {
 // holds lets each component try to reach what is not its own.
 func holds(t *testing.T, listener *bus.Bus, connect func(component string) *bus.Bus) {
 	fill(t, listener)
-	for _, name := range []string{"proxy", "monitor", "scaler"} {
+	for _, name := range components {
 		t.Run(name, func(t *testing.T) {
 			b := connect(name)
 			bustest.Eventually(t, "the connection stands", func() error { return b.Raw().FlushTimeout(time.Second) })
-			a := &attacker{t: t, name: name, nc: b.Raw(), own: "$KV." + bus.StatusBucket + "." + name + ".own"}
+			a := &attacker{t: t, name: name, nc: b.Raw()}
 			a.nc.SetErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})
 			var err error
 			if a.got, err = a.nc.SubscribeSync("_INBOX_" + name + ".evil.>"); err != nil {
@@ -255,9 +316,7 @@ func holds(t *testing.T, listener *bus.Bus, connect func(component string) *bus.
 			if err := a.got.SetPendingLimits(-1, -1); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := a.nc.Request(a.own, []byte("forged"), 5*time.Second); err != nil {
-				t.Fatalf("%s may write a status of its own: %v", name, err)
-			}
+			a.bait()
 			before := dump(t, listener)
 			for _, g := range goods() {
 				if !slices.Contains(g.readers, name) {
@@ -291,21 +350,39 @@ func holds(t *testing.T, listener *bus.Bus, connect func(component string) *bus.
 					t.Errorf("%s is new: %.300s", key, after[key])
 				}
 			}
-			for {
-				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-				m, err := a.got.NextMsgWithContext(ctx)
-				cancel()
-				if err != nil {
-					break
-				}
-				for _, g := range goods() {
-					if !slices.Contains(g.readers, name) && bytes.Contains(m.Data, []byte(secretOf(g))) {
-						t.Errorf("%s has read %s by a message of %s", name, g.subject, m.Subject)
-					}
-				}
-			}
+			a.judge(goods())
 		})
 	}
+}
+
+func TestNobodyGuessesTheNameOfAReader(t *testing.T) {
+	s := bustest.StartWithKeys(t, allKeys)
+	listener, proxy := s.Prepared(), s.Connect("proxy")
+	for range 2 {
+		bustest.Run(t, proxy.Bucket(bus.StatusBucket).Mirror("proxy.>", func() {}).Run)
+	}
+	bustest.Run(t, func(ctx context.Context) error {
+		return listener.Tail(ctx, bus.StatusBucket, func(bus.TailMessage) {})
+	})
+	js, err := jetstream.New(listener.Raw())
+	if err != nil {
+		t.Fatal(err)
+	}
+	bustest.Eventually(t, "three readers have names of 26 letters, none alike", func() error {
+		stream, err := js.Stream(t.Context(), "KV_"+bus.StatusBucket)
+		if err != nil {
+			return err
+		}
+		var names []string
+		for name := range stream.ConsumerNames(t.Context()).Name() {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		if len(slices.Compact(names)) != 3 || slices.ContainsFunc(names, func(name string) bool { return len(name) < 26 }) {
+			return fmt.Errorf("they are %v", names)
+		}
+		return nil
+	})
 }
 
 func TestNoComponentReachesWhatIsNotItsOwn(t *testing.T) {

@@ -65,7 +65,8 @@ func rooms() []room {
 			{"unsynced-own", "power cut of the listener's node, whose disk has lost the last writes", (*world).unsyncedOwn},
 			{"disk", "the disk of the store is full", (*world).fullDisk},
 			{"forged", "a NATS server with a forged catalog takes the listener's name", (*world).forged},
-			{"alertmanager", "somebody takes Alertmanager's name", (*world).takenAlertmanager}}},
+			{"alertmanager", "somebody takes Alertmanager's name", (*world).takenAlertmanager},
+			{"rotate", "the secrets of all components are replaced, and the script is killed on its way", (*world).rotate}}},
 	}
 }
 

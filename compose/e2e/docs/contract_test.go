@@ -99,13 +99,27 @@ func (l *lines) String() string {
 }
 
 // TestTheConsumerOnThePageRuns: it tells what a proxy said, what it says then, and what
-// is gone.
+// is gone, on a bus with walls, of which it must believe that it is the right one, and on
+// one that admits everybody.
 func TestTheConsumerOnThePageRuns(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "consumer")
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./consumer").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	server := bustest.Start(t)
+	keys := map[string]string{bus.Reader: "the-secret-of-the-reader"}
+	for _, component := range []string{bus.Listener, "proxy", "monitor", "scaler"} {
+		keys[component] = "the-secret-of-the-" + component
+	}
+	t.Run("open", func(t *testing.T) { consumes(t, binary, bustest.Start(t), "") })
+	t.Run("with walls", func(t *testing.T) { consumes(t, binary, bustest.StartWithKeys(t, keys), keys[bus.Reader]) })
+}
+
+func consumes(t *testing.T, binary string, server *bustest.Server, key string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, []byte(key), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	listener := server.Prepared()
 	writer := listener.CatalogWriter(func() {})
 	bustest.Run(t, writer.Run)
@@ -119,7 +133,7 @@ func TestTheConsumerOnThePageRuns(t *testing.T) {
 	say(catalog.Status{ServiceID: "1", Service: "shop_web", State: catalog.StateApplied})
 
 	cmd := exec.CommandContext(t.Context(), binary)
-	cmd.Env = append(os.Environ(), "NATS_URL="+server.URL(), "NATS_KEY=")
+	cmd.Env = append(os.Environ(), "NATS_URL="+server.URL(), "NATS_KEY_FILE="+file)
 	cmd.Stderr = t.Output()
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -89,6 +89,8 @@ func rules() []rule {
 			}},
 		{form(`eval "\$\(compose/init (--env)\)"`), in("compose/deploy", "--env"), fine},
 		{form(`compose/init (--nats-config) > nats\.conf`), in("compose/init", "--nats-config"), fine},
+		{form(`compose/init (--reader)`), in("compose/e2e/scripts/scripts_test.go", `"init", "--skip-ports", "--reader"`), fine},
+		{form(`compose/rotate (?:--loaded )?(?:proxy|monitor|scaler|listener)`), in("compose/e2e/scripts/scripts_test.go", `"rotate", "--loaded", "scaler"`), fine},
 		{form(`docker stack deploy -c (compose/stack.yml) --with-registry-auth (waggle)`), in("compose/deploy", "stack deploy "), fine},
 		{form(`export ((?:[A-Z_]+=\S+ ?)+)`), in("compose/images/images.sh", "WAGGLE_TAG"),
 			func(t *testing.T, _ string, m []string) string { return variables(t, m[1]) }},
@@ -125,7 +127,7 @@ func rules() []rule {
 // variables returns the first variable that nothing reads.
 func variables(t *testing.T, words string) string {
 	read := ""
-	for _, name := range []string{"Makefile", "compose/stack.yml", "compose/init", "compose/deploy", "compose/images/images.sh", "compose/lib/engine.sh"} {
+	for _, name := range []string{"Makefile", "compose/stack.yml", "compose/init", "compose/deploy", "compose/rotate", "compose/images/images.sh", "compose/lib/engine.sh"} {
 		read += text(t, name)
 	}
 	for _, m := range regexp.MustCompile(`([A-Z_]+)=`).FindAllStringSubmatch(words, -1) {
@@ -223,7 +225,7 @@ func TestCommandsOnThePagesAreKnown(t *testing.T) {
 	if seen < 30 {
 		t.Errorf("only %d commands were found", seen)
 	}
-	for _, script := range []string{"compose/init", "compose/deploy", "compose/look", "compose/uninstall", ".ci/run"} {
+	for _, script := range []string{"compose/init", "compose/deploy", "compose/look", "compose/rotate", "compose/uninstall", ".ci/run"} {
 		if info, err := os.Stat(root + "/" + script); err != nil || info.Mode()&0o111 == 0 {
 			t.Errorf("%s cannot be called: %v", script, err)
 		}

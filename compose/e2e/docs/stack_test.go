@@ -187,7 +187,7 @@ func TestOperationsTellEveryVariable(t *testing.T) {
 	for _, m := range regexp.MustCompile(`\$\{([A-Z_]+)(?::-([^}]*))?`).FindAllStringSubmatch(stack, -1) {
 		name, value := m[1], m[2]
 		switch {
-		case name == "WAGGLE_ALERTMANAGER_HASH" || name == "WAGGLE_ALERT_WEBHOOK_SECRET":
+		case name == "WAGGLE_ALERTMANAGER_HASH" || name == "WAGGLE_ALERT_WEBHOOK_SECRET" || strings.HasPrefix(name, "WAGGLE_NATS_"):
 			// compose/init sets them.
 		case told[name] == "":
 			t.Errorf("the page does not tell %s", name)
@@ -197,7 +197,7 @@ func TestOperationsTellEveryVariable(t *testing.T) {
 			t.Errorf("the page says that %s is %q if not given, and the stack file %q", name, told[name], value)
 		}
 	}
-	for _, script := range []string{"init", "deploy", "lib/engine.sh", "lib/memory.sh"} {
+	for _, script := range []string{"init", "deploy", "rotate", "lib/engine.sh", "lib/keys.sh", "lib/memory.sh"} {
 		for _, m := range regexp.MustCompile(`\$\{(WAGGLE_[A-Z_]+)[:+-]`).FindAllStringSubmatch(text(t, "compose/"+script), -1) {
 			if told[m[1]] == "" {
 				t.Errorf("compose/%s reads %s, which the page does not tell", script, m[1])

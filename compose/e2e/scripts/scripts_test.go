@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -32,7 +33,9 @@ func newManager(t *testing.T) *manager {
 	t.Helper()
 	m := &manager{t, t.TempDir()}
 	m.write("hangs", "")
-	m.write("tasks", "")
+	for _, file := range []string{"tasks", "breaks", "refuses", "listener.env"} {
+		m.write(file, "")
+	}
 	for _, kind := range []string{"config", "secret", "network", "volume", "service"} {
 		if err := os.Mkdir(filepath.Join(m.dir, kind), 0o700); err != nil {
 			t.Fatal(err)
@@ -49,6 +52,13 @@ func (m *manager) write(name, text string) {
 		m.t.Fatal(err)
 	}
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+func (m *manager) remove(name string) {
+	m.t.Helper()
+	if err := os.Remove(filepath.Join(m.dir, name)); err != nil && !os.IsNotExist(err) {
 		m.t.Fatal(err)
 	}
 }
@@ -72,7 +82,7 @@ func (m *manager) has(kind string) []string {
 	}
 	var names []string
 	for _, e := range entries {
-		if name := e.Name(); !strings.HasSuffix(name, ".labels") && !strings.HasSuffix(name, ".ports") {
+		if name := e.Name(); !strings.HasSuffix(name, ".labels") && !strings.HasSuffix(name, ".ports") && !strings.HasSuffix(name, ".secrets") {
 			names = append(names, name)
 		}
 	}
@@ -397,7 +407,7 @@ func production(t *testing.T) *manager {
 func TestTheDemoRemovesItsOwnAlone(t *testing.T) {
 	m := production(t)
 	secrets := m.has("secret")
-	m.fails(nil, "demo/down.sh", nil, "was not deployed by the demo (waggle_alertmanager )", "compose/uninstall")
+	m.fails(nil, "demo/down.sh", nil, "was not deployed by the demo (waggle_alertmanager waggle_listener", "compose/uninstall")
 	m.fails(nil, "demo/demo.sh", []string{"up"}, "that the demo has not deployed runs in this swarm")
 	if calls := m.read("calls"); strings.Contains(calls, " rm ") || !slices.Equal(m.has("secret"), secrets) {
 		t.Errorf("something was removed:\n%s", calls)
@@ -457,4 +467,178 @@ func TestNothingStandsInForTheOfficialImagesUnasked(t *testing.T) {
 		t.Errorf("it looked for stand-ins:\n%s", calls)
 	}
 	m.fails([]string{"WAGGLE_BASES=stand-in"}, "images/images.sh", []string{"alertmanager"}, "NOT FOR PRODUCTION: in place of the official alertmanager:v0.33.1")
+}
+
+// keys returns the secrets of the bus that there are of a component, with what follows
+// from the time as NEW.
+func (m *manager) keys(component string) string {
+	var found []string
+	for _, name := range m.has("secret") {
+		if strings.HasPrefix(name, "waggle_nats_"+component) {
+			found = append(found, regexp.MustCompile(`_2\d{13}$`).ReplaceAllString(name, "_NEW"))
+		}
+	}
+	return strings.Join(found, " ")
+}
+
+// steps returns what services had after each deployment, and forgets it.
+func (m *manager) steps() []string {
+	m.t.Helper()
+	text := strings.TrimSpace(m.read("steps"))
+	m.write("steps", "")
+	return strings.Split(text, "\n")
+}
+
+func TestAKeyIsReplacedStepByStep(t *testing.T) {
+	const (
+		before = "listener nats_proxy waggle_nats_proxy;proxy nats_proxy waggle_nats_proxy;"
+		both   = "listener nats_proxy waggle_nats_proxy;listener nats_proxy_other waggle_nats_proxy_NEW;proxy nats_proxy waggle_nats_proxy;"
+		got    = "listener nats_proxy waggle_nats_proxy;listener nats_proxy_other waggle_nats_proxy_NEW;proxy nats_proxy waggle_nats_proxy_NEW;"
+		after  = "listener nats_proxy waggle_nats_proxy_NEW;proxy nats_proxy waggle_nats_proxy_NEW;"
+	)
+	env := []string{"KEYS_OF=nats_proxy"}
+	rotate := []string{"proxy"}
+	for name, c := range map[string]struct {
+		breaks, refuses string
+		says            []string
+		first, then     []string
+	}{
+		"in one go":                        {first: []string{both, got, after}},
+		"before the component has it":      {breaks: "1 stack deploy\n", says: []string{"between two steps"}, first: []string{both}, then: []string{both, got, after}},
+		"before the former is forgotten":   {breaks: "2 stack deploy\n", says: []string{"between two steps"}, first: []string{both, got}, then: []string{after}},
+		"before the former is removed":     {breaks: "0 secret rm\n", says: []string{"waggle_nats_proxy cannot be removed"}, first: []string{both, got, after}, then: []string{""}},
+		"the proxy does not start with it": {refuses: "proxy", says: []string{"waggle_proxy was rolled back", "has waggle_nats_proxy as nats_proxy again"}, first: []string{both, both}, then: []string{both, got, after}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := newManager(t)
+			m.succeeds(append(images("WAGGLE_TAG=1.0.0"), env...), "deploy", "--resolve-image", "always")
+			if got := m.steps(); !slices.Equal(got, []string{before}) {
+				t.Fatalf("deployed as %q", got)
+			}
+			m.write("breaks", c.breaks)
+			m.write("refuses", c.refuses)
+			if c.says != nil {
+				m.fails(env, "rotate", rotate, c.says...)
+				if got := m.steps(); !slices.Equal(got, c.first) {
+					t.Errorf("the steps were\n%s", strings.Join(got, "\n"))
+				}
+				// Somebody deploys meanwhile, and everything stays as it is.
+				m.write("breaks", "")
+				m.write("refuses", "")
+				now := m.read("now")
+				m.succeeds(env, "deploy")
+				if m.read("now") != now {
+					t.Errorf("a deployment has changed\n%sto\n%s", now, m.read("now"))
+				}
+				m.steps()
+				c.first = c.then
+			}
+			said := m.succeeds(env, "rotate", rotate...)
+			if got := m.steps(); !slices.Equal(got, c.first) {
+				t.Errorf("the steps were\n%s\n%s", strings.Join(got, "\n"), said)
+			}
+			if got := m.keys("proxy"); got != "waggle_nats_proxy_NEW" {
+				t.Errorf("secrets are %s", got)
+			}
+			if calls := m.read("calls"); !strings.Contains(calls, "stack deploy") || strings.Contains(m.succeeds(nil, "deploy", "--show"), "NATS_") {
+				t.Errorf("a name was kept that may change, or nothing was deployed:\n%s", calls)
+			}
+			m.succeeds(env, "deploy")
+			if got := m.steps(); !slices.Equal(got, []string{after}) {
+				t.Errorf("the next deployment makes it\n%s", got)
+			}
+		})
+	}
+}
+
+func TestTheListenersOwnKeyIsReplacedAtOnce(t *testing.T) {
+	t.Parallel()
+	m := newManager(t)
+	env := []string{"KEYS_OF=nats_listener"}
+	m.succeeds(append(images(), env...), "deploy")
+	m.steps()
+	m.succeeds(env, "rotate", "listener")
+	if got := m.steps(); !slices.Equal(got, []string{"listener nats_listener waggle_nats_listener_NEW;"}) {
+		t.Errorf("the steps were %q", got)
+	}
+	if got := m.deployed(); !strings.Contains(got, "--resolve-image changed") {
+		t.Errorf("images were looked up anew: %s", got)
+	}
+	if got := m.keys("listener"); got != "waggle_nats_listener_NEW" {
+		t.Errorf("secrets are %s", got)
+	}
+	// Without services, as after docker stack rm, what is there counts.
+	for _, name := range m.has("service") {
+		m.remove("service/" + name + ".secrets")
+		m.remove("service/" + name)
+	}
+	m.succeeds(env, "deploy")
+	if got := m.keys("listener"); got != "waggle_nats_listener_NEW" {
+		t.Errorf("deployed again the secrets are %s", got)
+	}
+	m.succeeds(nil, "uninstall", "--yes")
+	if got := m.keys(""); got != "" {
+		t.Errorf("%s are left", got)
+	}
+}
+
+func TestANATSOfTheUsersIsToldInBetween(t *testing.T) {
+	t.Parallel()
+	m := newManager(t)
+	env := []string{"KEYS_OF=nats_scaler"}
+	m.succeeds(append(images("NATS_URL=nats://n1:4222"), env...), "deploy")
+	m.write("listener.env", "LOG_LEVEL=info\nNATS_URL=nats://n1:4222\n")
+	m.fails(env, "rotate", []string{"--loaded", "scaler"}, "there is no new secret of scaler", "first: compose/rotate scaler")
+	m.steps()
+	for range 2 {
+		said := m.succeeds(env, "rotate", "scaler")
+		if got := m.keys("scaler"); got != "waggle_nats_scaler waggle_nats_scaler_NEW" || m.read("steps") != "" {
+			t.Errorf("secrets are %s, and deployed was %q", got, m.read("steps"))
+		}
+		for _, want := range []string{"compose/init --nats-config > nats.conf", "compose/rotate --loaded scaler"} {
+			if !strings.Contains(said, want) {
+				t.Errorf("it does not say %q:\n%s", want, said)
+			}
+		}
+	}
+	m.succeeds(env, "rotate", "--loaded", "scaler")
+	want := []string{
+		"listener nats_scaler waggle_nats_scaler;scaler nats_scaler waggle_nats_scaler_NEW;",
+		"listener nats_scaler waggle_nats_scaler_NEW;scaler nats_scaler waggle_nats_scaler_NEW;",
+	}
+	if got := m.steps(); !slices.Equal(got, want) || m.keys("scaler") != "waggle_nats_scaler_NEW" {
+		t.Errorf("secrets are %s, and the steps were\n%s", m.keys("scaler"), strings.Join(got, "\n"))
+	}
+}
+
+func TestRotateRefusesWhatItCannotDo(t *testing.T) {
+	m := newManager(t)
+	m.fails(nil, "rotate", nil, "usage: compose/rotate")
+	m.fails(nil, "rotate", []string{"proxy", "monitor"}, "one component at a time")
+	m.fails(nil, "rotate", []string{"alertmanager"}, "none of proxy, monitor, scaler and listener")
+	m.fails(nil, "rotate", []string{"proxy"}, "there is no service waggle_listener")
+	m.succeeds(images(), "deploy")
+	m.fails(nil, "rotate", []string{"--loaded", "proxy"}, "--loaded is for a NATS of yours")
+}
+
+func TestAReaderIsThereIfSomebodyWantsOne(t *testing.T) {
+	t.Parallel()
+	m := newManager(t)
+	env := []string{"KEYS_OF=^listener nats_reader"}
+	m.succeeds(append(images(), env...), "deploy")
+	if got := m.steps(); m.keys("reader") != "" || got[0] != "" {
+		t.Errorf("nobody asked for %s", got)
+	}
+	m.succeeds(nil, "init", "--skip-ports", "--reader")
+	m.succeeds(env, "deploy")
+	m.succeeds(env, "deploy")
+	has := "listener nats_reader waggle_nats_reader;"
+	if got := m.steps(); !slices.Equal(got, []string{has, has}) {
+		t.Errorf("deployed as %q", got)
+	}
+	m.succeeds(env, "deploy", "--forget", "reader")
+	if got := m.steps(); m.keys("reader") != "" || got[0] != "" {
+		t.Errorf("%s and %s are left", m.keys("reader"), got)
+	}
 }

@@ -58,6 +58,8 @@ type Stack struct {
 	options  Options
 	token    string
 	demo     string
+	// root is the repository.
+	root string
 	// keys are the components' secrets on the bus.
 	keys map[string]string
 	// http asks ports of the nodes, each time on a new connection.
@@ -120,8 +122,8 @@ func (o Options) names() []string {
 func (o Options) image(name string) string { return fmt.Sprintf("%s/%s:%s", o.Images, name, o.Tag) }
 
 func (s *Stack) deploy(ctx context.Context) error {
-	root, err := root()
-	if err != nil {
+	var err error
+	if s.root, err = root(); err != nil {
 		return err
 	}
 	if err := s.secrets(ctx); err != nil {
@@ -141,7 +143,7 @@ func (s *Stack) deploy(ctx context.Context) error {
 		}
 		env = append(env, "NATS_URL="+strings.Join(s.servers(), ","))
 	}
-	deploy := exec.CommandContext(ctx, filepath.Join(root, "compose", "deploy"), "-c", further, "--resolve-image", "never")
+	deploy := exec.CommandContext(ctx, s.Script("deploy"), "-c", further, "--resolve-image", "never")
 	deploy.Env = append(os.Environ(), env...)
 	if out, err := deploy.CombinedOutput(); err != nil {
 		return fmt.Errorf("compose/deploy: %w:\n%s", err, out)
@@ -181,6 +183,9 @@ func (s *Stack) secrets(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Script is the path of one of the scripts of compose/, for whoever runs in the repository.
+func (s *Stack) Script(name string) string { return filepath.Join(s.root, "compose", name) }
 
 // root finds the repository from within it.
 func root() (string, error) {

@@ -15,7 +15,11 @@ import (
 )
 
 func main() {
-	b, err := bus.Connect(bus.Options{URL: os.Getenv("NATS_URL"), Component: "reader", Key: os.Getenv("NATS_KEY"), Log: slog.Default()})
+	key, err := os.ReadFile(os.Getenv("NATS_KEY_FILE"))
+	if err != nil {
+		panic(err)
+	}
+	b, err := bus.Connect(bus.Options{URL: os.Getenv("NATS_URL"), Component: bus.Reader, Key: string(key), Log: slog.Default()})
 	if err != nil {
 		panic(err)
 	}

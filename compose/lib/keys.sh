@@ -1,0 +1,48 @@
+# shellcheck shell=bash
+# The secrets by which the components know each other on the bus. Docker changes no
+# secret, so a new key is a secret of another name; which one is in use is what the
+# deployed services say, and so stays until compose/rotate changes it. It is sourced,
+# never run, and needs engine.sh.
+#
+# For each component, NATS_X standing for WAGGLE_NATS_PROXY and the like:
+#
+#   NATS_X_SECRET     the secret that the component has
+#   NATS_X_ACCEPTED   the one of it that the listener has
+#   NATS_X_OTHER      a further one that the listener accepts, while one is replaced
+key_components=(listener proxy monitor scaler)
+
+# key_mounted prints the secret that a deployed service has as a file of that name.
+key_mounted() {
+  { docker service inspect "waggle_$1" --format '{{range .Spec.TaskTemplate.ContainerSpec.Secrets}}{{.File.Name}} {{.SecretName}}{{"\n"}}{{end}}' 2>/dev/null || true; } |
+    awk -v file="$2" '$1 == file { print $2 }'
+}
+
+# key_made prints the secrets of a component that there are, the oldest first.
+key_made() {
+  docker secret ls --filter "name=waggle_nats_$1" --format '{{.Name}}' |
+    { grep -xE "waggle_nats_$1(_[0-9]{14})?" || true; } | LC_ALL=C sort
+}
+
+# key_next prints the secret that was made to take the place of the one that the
+# component has, if there is one.
+key_next() {
+  local own=WAGGLE_NATS_${1^^}_SECRET
+  key_made "$1" | LC_ALL=C awk -v own="${!own}" '$0 "" > own "" { newest = $0 } END { print newest }'
+}
+
+# key_names sets the three variables of each component, unless they are set.
+key_names() {
+  local component prefix own accepted other
+  for component in "${key_components[@]}"; do
+    prefix=WAGGLE_NATS_${component^^}
+    own=${prefix}_SECRET accepted=${prefix}_ACCEPTED other=${prefix}_OTHER
+    [ -n "${!own:-}" ] || export "$own=$(key_mounted "$component" "nats_$component")"
+    # Without services, as after a docker stack rm, the oldest: a new one may not be
+    # known yet to servers of the user's.
+    [ -n "${!own}" ] || export "$own=$(key_made "$component" | head -n 1)"
+    [ -n "${!own}" ] || export "$own=waggle_nats_$component"
+    [ -n "${!accepted:-}" ] || export "$accepted=$(key_mounted listener "nats_$component")"
+    [ -n "${!accepted}" ] || export "$accepted=${!own}"
+    [ -n "${!other+set}" ] || export "$other=$(key_mounted listener "nats_${component}_other")"
+  done
+}
