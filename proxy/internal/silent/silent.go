@@ -38,12 +38,12 @@ type Options struct {
 	Registry prometheus.Registerer
 }
 
-// A host is silent after that many questions in a row without an answer, three quarters
+// A host is silent after that many questions in a row without an answer, six tenths
 // of a second in all. One that answers is asked again at intervals, as long as there is
 // something to wait for. What can be sent again is, as soon as TCP has given up: within
 // five seconds, after which nothing more is to be expected.
 const (
-	patience  = 250 * time.Millisecond
+	patience  = 200 * time.Millisecond
 	questions = 3
 	givenUp   = questions + int(5*time.Second/patience)
 	again     = time.Second

@@ -89,7 +89,7 @@ func TestConnectionsToASilentHostEndWithinASecond(t *testing.T) {
 		h.silence("10.0.0.1", true)
 		w.Left([]silent.Server{server("a", "10.0.0.1"), server("b", "10.0.0.1"), server("a", "10.0.0.2")})
 		<-time.After(time.Second)
-		want := []string{"a/10.0.0.1 after 750ms", "b/10.0.0.1 after 750ms"}
+		want := []string{"a/10.0.0.1 after 600ms", "b/10.0.0.1 after 600ms"}
 		if got := h.said(); !slices.Equal(got, want) {
 			t.Errorf("ended %v, want %v", got, want)
 		}
@@ -101,7 +101,7 @@ func TestWhatCanBeSentAgainHasTheTimeForIt(t *testing.T) {
 		h.silence("10.0.0.1", true)
 		w.Left([]silent.Server{server("a", "10.0.0.1")})
 		<-time.After(10 * time.Second)
-		want := []string{"a/10.0.0.1 after 750ms", "all of a/10.0.0.1 after 5.75s"}
+		want := []string{"a/10.0.0.1 after 600ms", "all of a/10.0.0.1 after 5.6s"}
 		if got := h.said(); !slices.Equal(got, want) {
 			t.Errorf("ended %v, want %v", got, want)
 		}
