@@ -15,11 +15,11 @@ import (
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/reconcile"
-	"github.com/wagglehq/waggle/proxy/internal/apply"
 	"github.com/wagglehq/waggle/proxy/internal/certs"
-	"github.com/wagglehq/waggle/proxy/internal/certstore"
-	"github.com/wagglehq/waggle/proxy/internal/config"
-	"github.com/wagglehq/waggle/proxy/internal/seal"
+	"github.com/wagglehq/waggle/proxy/internal/certs/sealed"
+	"github.com/wagglehq/waggle/proxy/internal/certs/store"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/apply"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 )
 
 // Certificates are the settings of certificates, and of HTTP/3, which goes with them.
@@ -47,7 +47,7 @@ func (c *Certificates) flags(fs *flag.FlagSet) {
 }
 
 // settings checks the settings and adds them to those of HAProxy.
-func (c *Certificates) settings(s *config.Settings) error {
+func (c *Certificates) settings(s *render.Settings) error {
 	for name, path := range map[string]string{"certs-dir": c.Dir, "crt-list-path": c.ListPath} {
 		if strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
 			return fmt.Errorf("%s: %q: want a path without spaces and control characters", name, path)
@@ -75,7 +75,7 @@ func (c *Certificates) preferred() []string {
 }
 
 // detectHTTP3 asks HAProxy whether it has QUIC.
-func (c *Certificates) detectHTTP3(ctx context.Context, binary string, s *config.Settings, sh app.Shell) {
+func (c *Certificates) detectHTTP3(ctx context.Context, binary string, s *render.Settings, sh app.Shell) {
 	if !c.H3 {
 		return
 	}
@@ -89,22 +89,22 @@ func (c *Certificates) detectHTTP3(ctx context.Context, binary string, s *config
 // newStore returns the certificates that do not come by labels, and the loop that looks
 // after them. It has looked already, so that what lies on the disk is known from the
 // start.
-func (c *Config) newStore(ctx context.Context, b *bus.Bus, catalog *bus.Catalog, changed func(), sh app.Shell) (*certstore.Store, *bus.Mirror, *reconcile.Loop, error) {
-	var key *seal.Key
+func (c *Config) newStore(ctx context.Context, b *bus.Bus, catalog *bus.Catalog, changed func(), sh app.Shell) (*store.Store, *bus.Mirror, *reconcile.Loop, error) {
+	var key *sealed.Key
 	if secret := cmp.Or(string(c.Certs.SealKey), string(c.Token)); secret != "" {
 		var err error
-		if key, err = seal.New(secret, sealPurpose); err != nil {
+		if key, err = sealed.New(secret, sealPurpose); err != nil {
 			return nil, nil, nil, err
 		}
 	}
 	// The mirror exists before the loop that it pokes.
 	var look atomic.Pointer[reconcile.Loop]
-	uploads := b.Bucket(bus.ManualBucket).Mirror(certstore.Prefix+">", func() {
+	uploads := b.Bucket(bus.ManualBucket).Mirror(store.Prefix+">", func() {
 		if l := look.Load(); l != nil {
 			l.Poke()
 		}
 	})
-	store := certstore.New(certstore.Options{
+	keep := store.New(store.Options{
 		CertsDir: c.Certs.Dir, SecretsDir: c.Edge.SecretsDir, Copy: filepath.Join(c.DataDir, "uploads.json"),
 		Uploads: uploads, Key: key, Changed: changed, Log: sh.Log,
 		Epoch: func() (string, bool) {
@@ -112,9 +112,9 @@ func (c *Config) newStore(ctx context.Context, b *bus.Bus, catalog *bus.Catalog,
 			return s.Revision.Epoch, ok && s.Revision.Epoch != ""
 		},
 	})
-	look.Store(reconcile.New(reconcile.Options{Component: "proxy", Name: "certificates", Log: sh.Log, Resync: lookEvery}, store.Look))
-	if err := store.Look(ctx); err != nil && !errors.Is(err, context.Canceled) {
+	look.Store(reconcile.New(reconcile.Options{Component: "proxy", Name: "certificates", Log: sh.Log, Resync: lookEvery}, keep.Look))
+	if err := keep.Look(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		sh.Log.Warn("not all certificates could be read", "error", err)
 	}
-	return store, uploads, look.Load(), nil
+	return keep, uploads, look.Load(), nil
 }

@@ -17,8 +17,8 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/bustest"
 	"github.com/wagglehq/waggle/proxy/internal/certtest"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
-	"github.com/wagglehq/waggle/proxy/internal/runtime"
 )
 
 // secureHouse is a house with a port for TLS and a folder for certificates.

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/app"
-	"github.com/wagglehq/waggle/proxy/internal/config"
-	"github.com/wagglehq/waggle/proxy/internal/follow"
+	"github.com/wagglehq/waggle/proxy/internal/addresses"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 )
 
 // Config is the operator's part.
@@ -35,7 +35,7 @@ type Config struct {
 	HardStopAfter   time.Duration
 	MaxReloads      int
 	Drain           time.Duration
-	Timeouts        config.Timeouts
+	Timeouts        render.Timeouts
 	// Edge are the settings of ports, TLS, logs and the like.
 	Edge Edge
 	// Certs are the settings of certificates.
@@ -48,12 +48,12 @@ type Config struct {
 	// and for settings that name another variable.
 	Environ []string `json:"-"`
 	// Resolver replaces the system's DNS in tests.
-	Resolver follow.Resolver `json:"-"`
+	Resolver addresses.Resolver `json:"-"`
 }
 
 // Flags declares the flags with their defaults.
 func (c *Config) Flags(fs *flag.FlagSet) {
-	c.Timeouts = config.DefaultTimeouts()
+	c.Timeouts = render.DefaultTimeouts()
 	fs.StringVar(&c.NATSURL, "nats-url", "tls://waggle_listener:4222", "where NATS is, several separated by commas")
 	fs.Var(&c.NATSKey, "nats-key", "secret by which the proxy proves itself to NATS; of several, separated by white space, the first")
 	fs.StringVar(&c.NATSCA, "nats-ca", "", "certificates (PEM) of those who vouch for servers with tls://, or system for those that the system trusts; empty: such a server proves itself by the key of this component, as the listener does")
@@ -107,8 +107,8 @@ func (c *Config) networks() []string {
 
 func (c *Config) masterSocket() string { return filepath.Join(c.RunDir, "master.sock") }
 
-func (c *Config) settings() (config.Settings, error) {
-	s := config.Settings{
+func (c *Config) settings() (render.Settings, error) {
+	s := render.Settings{
 		Dir: filepath.Join(c.DataDir, "haproxy"), StatsSocket: filepath.Join(c.RunDir, "haproxy.sock"),
 		MaxConn: c.MaxConn, HardStopAfter: c.HardStopAfter, MaxReloads: c.MaxReloads, Timeouts: c.Timeouts,
 	}
@@ -136,7 +136,7 @@ func (c *Config) settings() (config.Settings, error) {
 }
 
 // ports are those on which the proxy itself listens, which services cannot have.
-func (c *Config) ports(s config.Settings, admin string) []int {
+func (c *Config) ports(s render.Settings, admin string) []int {
 	out := []int{s.Statistics.Port}
 	for _, b := range s.Binds {
 		if !b.TLS || s.CertList != "" {

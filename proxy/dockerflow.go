@@ -8,10 +8,10 @@ import (
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
-	"github.com/wagglehq/waggle/proxy/internal/control"
+	"github.com/wagglehq/waggle/proxy/internal/controller"
 	"github.com/wagglehq/waggle/proxy/internal/dockerflow"
-	"github.com/wagglehq/waggle/proxy/internal/manual"
-	"github.com/wagglehq/waggle/proxy/internal/runtime"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
+	"github.com/wagglehq/waggle/proxy/internal/wish/manual"
 )
 
 // extra are the services that come over HTTP; its store is nil if none are taken.
@@ -55,7 +55,7 @@ func (e extra) keep(ctx context.Context) error {
 }
 
 // dockerFlow is the interface of Docker Flow Proxy.
-func (c Config) dockerFlow(e extra, controller *control.Controller, poke func(), worker *runtime.Client, sh app.Shell) *dockerflow.API {
+func (c Config) dockerFlow(e extra, controller *controller.Controller, poke func(), worker *runtime.Client, sh app.Shell) *dockerflow.API {
 	return &dockerflow.API{
 		Token: c.Token, Store: pokingStore{e.store, poke}, View: controller.View, Await: controller.Await,
 		Reload: func(forget bool) uint64 {

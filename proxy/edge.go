@@ -17,9 +17,9 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/app"
-	"github.com/wagglehq/waggle/proxy/internal/config"
-	"github.com/wagglehq/waggle/proxy/internal/route"
-	"github.com/wagglehq/waggle/proxy/internal/static"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+	"github.com/wagglehq/waggle/proxy/internal/wish/static"
 )
 
 // Edge are the settings of Docker Flow Proxy that say how clients are met: ports,
@@ -56,10 +56,10 @@ func (e *Edge) flags(fs *flag.FlagSet) {
 	fs.StringVar(&e.DefaultPorts, "default-ports", "80,443:ssl", "ports for requests, separated by commas: 80, 443:ssl (open while there are certificates), 80 accept-proxy")
 	fs.StringVar(&e.BindPorts, "bind-ports", "", "further ports, in the same form")
 	fs.BoolVar(&e.EnableH2, "enable-h2", true, "offer HTTP/2 on ports with TLS")
-	fs.StringVar(&e.SSLMinVer, "ssl-min-ver", config.DefaultMinVer, "oldest version of TLS: TLSv1.0 to TLSv1.3")
+	fs.StringVar(&e.SSLMinVer, "ssl-min-ver", render.DefaultMinVer, "oldest version of TLS: TLSv1.0 to TLSv1.3")
 	fs.StringVar(&e.SSLBindOptions, "ssl-bind-options", "", "further options of TLS, separated by spaces: no-tls-tickets, prefer-client-ciphers, ssl-max-ver VERSION, no-tlsv12 and the like")
-	fs.StringVar(&e.SSLCiphers, "ssl-bind-ciphers", config.DefaultCiphers, "ciphers up to TLS 1.2, separated by colons")
-	fs.StringVar(&e.SSLSuite, "ssl-bind-ciphersuites", config.DefaultCiphersuites, "ciphers of TLS 1.3, separated by colons")
+	fs.StringVar(&e.SSLCiphers, "ssl-bind-ciphers", render.DefaultCiphers, "ciphers up to TLS 1.2, separated by colons")
+	fs.StringVar(&e.SSLSuite, "ssl-bind-ciphersuites", render.DefaultCiphersuites, "ciphers of TLS 1.3, separated by colons")
 	fs.StringVar(&e.CAFile, "ca-file", "", "file with the authorities of client certificates, which com.df.verifyClientSsl asks for")
 	fs.IntVar(&e.StatsPort, "stats-port", 8404, "port for HAProxy's statistics and metrics; 0 switches them off")
 	fs.StringVar(&e.StatsURI, "stats-uri", "/", "what the path of the statistics begins with")
@@ -97,17 +97,17 @@ func (e *Edge) flags(fs *flag.FlagSet) {
 const terminated = time.Second
 
 // settings checks the settings and adds them to those of HAProxy.
-func (e *Edge) settings(s *config.Settings, environ []string) error {
+func (e *Edge) settings(s *render.Settings, environ []string) error {
 	// fail names the setting in front of what is wrong with it.
 	fail := func(name string, err error) error { return fmt.Errorf("%s: %w", name, err) }
 	var err error
-	if s.Binds, err = config.ParseBinds(e.DefaultPorts + "," + e.BindPorts); err != nil {
+	if s.Binds, err = render.ParseBinds(e.DefaultPorts + "," + e.BindPorts); err != nil {
 		return fail("default-ports and bind-ports", err)
 	}
-	if e.StatsPort != 0 && slices.ContainsFunc(s.Binds, func(b config.Bind) bool { return b.Port == e.StatsPort }) {
+	if e.StatsPort != 0 && slices.ContainsFunc(s.Binds, func(b render.Bind) bool { return b.Port == e.StatsPort }) {
 		return fmt.Errorf("stats-port: %d is a port for requests, where statistics would be public: want another one", e.StatsPort)
 	}
-	if s.TLS, err = config.ParseTLS(e.SSLMinVer, e.SSLBindOptions, e.SSLCiphers, e.SSLSuite); err != nil {
+	if s.TLS, err = render.ParseTLS(e.SSLMinVer, e.SSLBindOptions, e.SSLCiphers, e.SSLSuite); err != nil {
 		return err
 	}
 	for name, path := range map[string]string{"ca-file": e.CAFile, "errorfiles-dir": e.ErrorFilesDir, "secrets-dir": e.SecretsDir} {
@@ -131,7 +131,7 @@ func (e *Edge) settings(s *config.Settings, environ []string) error {
 		}
 	}
 	s.LogFormat, s.TCPLogFormat = e.DebugHTTPFormat, e.DebugTCPFormat
-	if s.Captures, err = config.ParseCaptures(e.CaptureHeader); err != nil {
+	if s.Captures, err = render.ParseCaptures(e.CaptureHeader); err != nil {
 		return fail("capture-request-header", err)
 	}
 	if !route.ConnectionMode(e.ConnectionMode) {
@@ -142,7 +142,7 @@ func (e *Edge) settings(s *config.Settings, environ []string) error {
 		return fmt.Errorf("http-reuse: %q: want never, safe, aggressive or always", e.HTTPReuse)
 	}
 	s.HTTPReuse = e.HTTPReuse
-	s.Compression = config.Compression{Algo: e.CompressionAlgo, Types: strings.Fields(strings.ReplaceAll(e.CompressionType, ",", " "))}
+	s.Compression = render.Compression{Algo: e.CompressionAlgo, Types: strings.Fields(strings.ReplaceAll(e.CompressionType, ",", " "))}
 	if e.CompressionAlgo != "" && !route.CompressionAlgo(e.CompressionAlgo) {
 		return fmt.Errorf("compression-algo: %q: want gzip, deflate, raw-deflate or identity", e.CompressionAlgo)
 	}
@@ -158,7 +158,7 @@ func (e *Edge) settings(s *config.Settings, environ []string) error {
 	if e.TerminateOnReload {
 		s.HardStopAfter = terminated
 	}
-	s.ExtraFrontend, s.ExtraGlobal = config.RawLines(e.ExtraFrontend), config.RawLines(e.ExtraGlobal)
+	s.ExtraFrontend, s.ExtraGlobal = render.RawLines(e.ExtraFrontend), render.RawLines(e.ExtraGlobal)
 	if len(s.ExtraFrontend)+len(s.ExtraGlobal) > 0 && !e.AllowRaw {
 		return errors.New("extra-frontend and extra-global: raw text needs allow-raw")
 	}
@@ -173,8 +173,8 @@ func (e *Edge) settings(s *config.Settings, environ []string) error {
 
 // statistics reads who may see them, and where. The values may stand in variables or
 // secrets of other names.
-func (e *Edge) statistics(environ []string) (config.Statistics, error) {
-	s := config.Statistics{Port: e.StatsPort, URI: e.StatsURI, User: string(e.StatsUser), Password: string(e.StatsPass)}
+func (e *Edge) statistics(environ []string) (render.Statistics, error) {
+	s := render.Statistics{Port: e.StatsPort, URI: e.StatsURI, User: string(e.StatsUser), Password: string(e.StatsPass)}
 	for _, v := range []struct {
 		setting, name, usual string
 		text                 *string
@@ -225,9 +225,9 @@ const maxErrorFile = 14 << 10
 
 // errorFiles are the answers in a folder. One that HAProxy would refuse is an error at
 // the start, because afterwards it would hold up every change.
-func errorFiles(dir string) ([]config.ErrorFile, error) {
-	var out []config.ErrorFile
-	for _, status := range config.ErrorStatuses() {
+func errorFiles(dir string) ([]render.ErrorFile, error) {
+	var out []render.ErrorFile
+	for _, status := range render.ErrorStatuses() {
 		path := filepath.Join(dir, strconv.Itoa(status)+".http")
 		content, err := os.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -247,13 +247,13 @@ func errorFiles(dir string) ([]config.ErrorFile, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: want an answer of HTTP, status line and headers first: %w", path, err)
 		}
-		out = append(out, config.ErrorFile{Status: status, Path: path})
+		out = append(out, render.ErrorFile{Status: status, Path: path})
 	}
 	return out, nil
 }
 
 // routeOptions are what labels are read with.
-func (c *Config) routeOptions(s config.Settings, admin string) route.Options {
+func (c *Config) routeOptions(s render.Settings, admin string) route.Options {
 	o := route.Options{
 		Ports:     c.ports(s, admin),
 		Separator: c.Separator, Networks: c.networks(), DomainAlgo: c.Edge.ServiceDomainAlgo,

@@ -19,12 +19,12 @@ import (
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bustest"
-	"github.com/wagglehq/waggle/proxy/internal/config"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 )
 
 // settle reads settings as the program does: variables by their names, secrets as
 // files. It returns what HAProxy's part of them is.
-func settle(t *testing.T, env, secrets map[string]string) (Config, config.Settings, error) {
+func settle(t *testing.T, env, secrets map[string]string) (Config, render.Settings, error) {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range secrets {
@@ -44,7 +44,7 @@ func settle(t *testing.T, env, secrets map[string]string) (Config, config.Settin
 		return text, ok
 	}
 	if err := app.Parse(fs, nil, lookup, app.SecretFiles("secrets-dir", "dfp_")); err != nil {
-		return c, config.Settings{}, err
+		return c, render.Settings{}, err
 	}
 	for name, text := range env {
 		c.Environ = append(c.Environ, name+"="+text)
@@ -58,12 +58,12 @@ func TestDefaultsAreThoseOfDockerFlowProxyButForConnecting(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := config.Settings{
+	want := render.Settings{
 		Dir: "/var/lib/waggle/haproxy", StatsSocket: "/run/waggle/haproxy.sock", SecretsDir: c.Edge.SecretsDir, Separator: ",",
-		Binds: []config.Bind{{Port: 80}, {Port: 443, TLS: true}},
-		TLS:   config.TLS{H2: true, MinVer: "TLSv1.2", Ciphers: config.DefaultCiphers, Ciphersuites: config.DefaultCiphersuites},
+		Binds: []render.Bind{{Port: 80}, {Port: 443, TLS: true}},
+		TLS:   render.TLS{H2: true, MinVer: "TLSv1.2", Ciphers: render.DefaultCiphers, Ciphersuites: render.DefaultCiphersuites},
 		// The port is not public; the original has the page there without any.
-		Statistics: config.Statistics{Port: 8404, URI: "/"}, ConnectionMode: "http-keep-alive", HTTPReuse: "safe", Timeouts: config.Timeouts{
+		Statistics: render.Statistics{Port: 8404, URI: "/"}, ConnectionMode: "http-keep-alive", HTTPReuse: "safe", Timeouts: render.Timeouts{
 			// The original waits for 5 s, in which a dead node costs a client too much.
 			Connect: 1200 * time.Millisecond, Client: 20 * time.Second, Server: 20 * time.Second, Queue: 30 * time.Second,
 			Tunnel: 3600 * time.Second, HTTPRequest: 5 * time.Second, HTTPKeepAlive: 15 * time.Second,
@@ -94,67 +94,67 @@ func TestSettingsOfDockerFlowProxy(t *testing.T) {
 		name         string
 		env, secrets map[string]string
 		// told picks what is compared with want; complaint is part of the error.
-		told            func(Config, config.Settings) any
+		told            func(Config, render.Settings) any
 		want, complaint string
 	}{
 		{name: "ports", env: map[string]string{"DEFAULT_PORTS": "80 accept-proxy,443:ssl", "BIND_PORTS": "8085"},
-			told: func(_ Config, s config.Settings) any { return s.Binds }, want: "[{80 false true} {443 true false} {8085 false false}]"},
+			told: func(_ Config, s render.Settings) any { return s.Binds }, want: "[{80 false true} {443 true false} {8085 false false}]"},
 		{name: "ports as a secret", secrets: map[string]string{"dfp_bind_ports": "8085"}, env: map[string]string{"BIND_PORTS": "9"},
-			told: func(_ Config, s config.Settings) any { return s.Binds[2] }, want: "{8085 false false}"},
+			told: func(_ Config, s render.Settings) any { return s.Binds[2] }, want: "{8085 false false}"},
 		{name: "a port that is none", env: map[string]string{"BIND_PORTS": "x"}, complaint: `bind-ports: "x"`},
 		{name: "one port twice", env: map[string]string{"BIND_PORTS": "80:ssl"}, complaint: "port 80 is there twice"},
 		{name: "statistics in public", env: map[string]string{"STATS_PORT": "80"}, complaint: "stats-port: 80"},
 		{name: "statistics with a password", env: map[string]string{"STATS_USER": "adm", "STATS_URI": "/st"}, secrets: map[string]string{"dfp_stats_pass": "pw"},
-			told: func(_ Config, s config.Settings) any { return s.Statistics }, want: "{8404 /st adm pw}"},
+			told: func(_ Config, s render.Settings) any { return s.Statistics }, want: "{8404 /st adm pw}"},
 		{name: "none is nobody", env: map[string]string{"STATS_USER": "none", "STATS_PASS": "none"},
-			told: func(_ Config, s config.Settings) any { return s.Statistics }, want: "{8404 /  }"},
+			told: func(_ Config, s render.Settings) any { return s.Statistics }, want: "{8404 /  }"},
 		{name: "half a password", env: map[string]string{"STATS_USER": "adm"}, complaint: "stats-user and stats-pass: want both"},
 		{name: "a name with a colon", env: map[string]string{"STATS_USER": "a:b", "STATS_PASS": "geheim"}, complaint: "without a colon"},
 		{name: "variables of other names", env: map[string]string{"STATS_USER_ENV": "MY_USER", "STATS_PASS_ENV": "MY_PASS", "MY_USER": "adm"},
-			secrets: map[string]string{"dfp_my_pass": "pw"}, told: func(_ Config, s config.Settings) any { return s.Statistics }, want: "{8404 / adm pw}"},
+			secrets: map[string]string{"dfp_my_pass": "pw"}, told: func(_ Config, s render.Settings) any { return s.Statistics }, want: "{8404 / adm pw}"},
 		{name: "a variable that is not there", env: map[string]string{"STATS_USER_ENV": "MY_USER"}, complaint: "stats-user-env: there is neither a variable MY_USER nor a secret dfp_my_user"},
 		{name: "versions of TLS", env: map[string]string{"SSL_BIND_OPTIONS": "no-tlsv12", "ENABLE_H2": "false", "CA_FILE": ca},
-			told: func(_ Config, s config.Settings) any { return []any{s.TLS.MinVer, s.TLS.H2, s.TLS.CAFile == ca} }, want: "[TLSv1.3 false true]"},
+			told: func(_ Config, s render.Settings) any { return []any{s.TLS.MinVer, s.TLS.H2, s.TLS.CAFile == ca} }, want: "[TLSv1.3 false true]"},
 		{name: "an option of TLS that is none", env: map[string]string{"SSL_BIND_OPTIONS": "crt /etc/x"}, complaint: `ssl-bind-options: "crt"`},
 		{name: "authorities that are not there", env: map[string]string{"CA_FILE": ca + "x"}, complaint: "ca-file"},
 		{name: "a path of two lines", env: map[string]string{"CA_FILE": ca + "\nbind :81"}, complaint: "ca-file"},
 		{name: "the older word for the log of all requests", env: map[string]string{"DEBUG": "true"},
-			told: func(_ Config, s config.Settings) any { return s.AccessLog }, want: "true"},
+			told: func(_ Config, s render.Settings) any { return s.AccessLog }, want: "true"},
 		{name: "connections of other clients", env: map[string]string{"HTTP_REUSE": "always"},
-			told: func(_ Config, s config.Settings) any { return s.HTTPReuse }, want: "always"},
+			told: func(_ Config, s render.Settings) any { return s.HTTPReuse }, want: "always"},
 		{name: "what is no way to use connections again", env: map[string]string{"HTTP_REUSE": "often"}, complaint: `http-reuse: "often": want never, safe, aggressive or always`},
 		{name: "errors only", env: map[string]string{"DEBUG": "true", "DEBUG_ERRORS_ONLY": "true"},
-			told: func(_ Config, s config.Settings) any { return s.AccessLog }, want: "false"},
+			told: func(_ Config, s render.Settings) any { return s.AccessLog }, want: "false"},
 		{name: "a format", env: map[string]string{"DEBUG_HTTP_FORMAT": `{"a": "%ci"}`, "CAPTURE_REQUEST_HEADER": "A:1"},
-			told: func(_ Config, s config.Settings) any { return []any{s.LogFormat, s.Captures} }, want: `[{"a": "%ci"} [{A 1}]]`},
+			told: func(_ Config, s render.Settings) any { return []any{s.LogFormat, s.Captures} }, want: `[{"a": "%ci"} [{A 1}]]`},
 		{name: "a format of two lines", env: map[string]string{"DEBUG_HTTP_FORMAT": "a\nb"}, complaint: "debug-http-format"},
 		{name: "a header without a length", env: map[string]string{"CAPTURE_REQUEST_HEADER": "A"}, complaint: `capture-request-header: "A"`},
 		{name: "defaults of services", env: map[string]string{"CONNECTION_MODE": "httpclose", "COMPRESSION_ALGO": "gzip", "COMPRESSION_TYPE": "text/plain,text/html"},
-			told: func(_ Config, s config.Settings) any { return []any{s.ConnectionMode, s.Compression} }, want: "[httpclose {gzip [text/plain text/html]}]"},
+			told: func(_ Config, s render.Settings) any { return []any{s.ConnectionMode, s.Compression} }, want: "[httpclose {gzip [text/plain text/html]}]"},
 		{name: "a mode that is none", env: map[string]string{"CONNECTION_MODE": "http-tunnel"}, complaint: `connection-mode: "http-tunnel"`},
 		{name: "a compression that is none", env: map[string]string{"COMPRESSION_ALGO": "zip"}, complaint: `compression-algo: "zip"`},
 		{name: "a type that is none", env: map[string]string{"COMPRESSION_TYPE": "text"}, complaint: `compression-type: "text"`},
 		{name: "error pages", env: map[string]string{"ERRORFILES_DIR": good},
-			told: func(_ Config, s config.Settings) any { return s.ErrorFiles }, want: "[{503 " + good + "/503.http}]"},
+			told: func(_ Config, s render.Settings) any { return s.ErrorFiles }, want: "[{503 " + good + "/503.http}]"},
 		{name: "an error page that HAProxy would refuse", env: map[string]string{"ERRORFILES_DIR": bad}, complaint: "bad/503.http"},
 		{name: "raw text", env: map[string]string{"ALLOW_RAW": "true", "EXTRA_FRONTEND": "a b, c", "EXTRA_GLOBAL": "d"},
-			told: func(c Config, s config.Settings) any {
-				return fmt.Sprintf("%q %q %v", s.ExtraFrontend, s.ExtraGlobal, c.routeOptions(config.Settings{}, ":8080").AllowRaw)
+			told: func(c Config, s render.Settings) any {
+				return fmt.Sprintf("%q %q %v", s.ExtraFrontend, s.ExtraGlobal, c.routeOptions(render.Settings{}, ":8080").AllowRaw)
 			}, want: `["a b" "c"] ["d"] true`},
 		{name: "raw text without the switch", env: map[string]string{"EXTRA_GLOBAL": "d"}, complaint: "allow-raw"},
 		{name: "options of labels", env: map[string]string{"HTTPS_ONLY": "true", "SERVICE_DOMAIN_ALGO": "hdr_dom(host)", "PROXY_INSTANCE_NAME": "pub", "FILTER_PROXY_INSTANCE_NAME": "true", "SEPARATOR": "|"},
-			told: func(c Config, _ config.Settings) any { return c.routeOptions(config.Settings{}, ":8080") }, want: "{| [waggle] hdr_dom(host) pub true http false false [0 8080]}"},
+			told: func(c Config, _ render.Settings) any { return c.routeOptions(render.Settings{}, ":8080") }, want: "{| [waggle] hdr_dom(host) pub true http false false [0 8080]}"},
 		{name: "users", env: map[string]string{"USERS": "ann:a:b ,bob:c d\neve:e"},
-			told: func(c Config, s config.Settings) any {
+			told: func(c Config, s render.Settings) any {
 				return []any{s.Users, c.routeOptions(s, ":8080").OperatorUsers, c.Edge.Users.Users}
 			}, want: "[[{ann a:b false} {bob c d false} {eve e false}] true (hidden)]"},
 		{name: "users as a secret", secrets: map[string]string{"dfp_users": "ann:$6$salt$0123456789012345678901"}, env: map[string]string{"USERS_PASS_ENCRYPTED": "true"},
-			told: func(_ Config, s config.Settings) any { return s.Users }, want: "[{ann $6$salt$0123456789012345678901 true}]"},
+			told: func(_ Config, s render.Settings) any { return s.Users }, want: "[{ann $6$salt$0123456789012345678901 true}]"},
 		{name: "a user without a password", env: map[string]string{"USERS": "ann:geheim,bob"}, complaint: "users: entry 2: want name:password"},
 		{name: "users who are not encrypted", env: map[string]string{"USERS": "ann:geheim", "USERS_PASS_ENCRYPTED": "true"}, complaint: "users: entry 1: want a hash of crypt(3)"},
 		{name: "no users, although asked for", env: map[string]string{"USERS": " , "}, complaint: "users: want name:password"},
 		{name: "an instance has a name and does not filter", env: map[string]string{"PROXY_INSTANCE_NAME": "pub"},
-			told: func(c Config, _ config.Settings) any { return c.routeOptions(config.Settings{}, ":8080").Instance }, want: ""},
+			told: func(c Config, _ render.Settings) any { return c.routeOptions(render.Settings{}, ":8080").Instance }, want: ""},
 		{name: "an algorithm that is none", env: map[string]string{"SERVICE_DOMAIN_ALGO": "hdr"}, complaint: `service-domain-algo: "hdr"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

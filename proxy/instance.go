@@ -6,8 +6,8 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/catalog"
-	"github.com/wagglehq/waggle/proxy/internal/control"
-	"github.com/wagglehq/waggle/proxy/internal/runtime"
+	"github.com/wagglehq/waggle/proxy/internal/controller"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 )
 
 // judgedBy are the settings by which the proxy judges labels, by their flags.
@@ -31,7 +31,7 @@ func (c Config) instance() string {
 }
 
 // own is what this replica says of itself.
-func own(name string, sh app.Shell, view func() *control.View) func() (catalog.Instance, bool) {
+func own(name string, sh app.Shell, view func() *controller.View) func() (catalog.Instance, bool) {
 	settings := sh.Chosen(judgedBy())
 	return func() (catalog.Instance, bool) {
 		v := view()

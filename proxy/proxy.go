@@ -13,15 +13,15 @@ import (
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/label"
 	"github.com/wagglehq/waggle/pkg/reconcile"
+	"github.com/wagglehq/waggle/proxy/internal/addresses"
 	"github.com/wagglehq/waggle/proxy/internal/api"
-	"github.com/wagglehq/waggle/proxy/internal/apply"
-	"github.com/wagglehq/waggle/proxy/internal/control"
-	"github.com/wagglehq/waggle/proxy/internal/exporter"
-	"github.com/wagglehq/waggle/proxy/internal/follow"
+	"github.com/wagglehq/waggle/proxy/internal/controller"
+	"github.com/wagglehq/waggle/proxy/internal/dockerflow/exporter"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/apply"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/silent"
 	"github.com/wagglehq/waggle/proxy/internal/replicas"
-	"github.com/wagglehq/waggle/proxy/internal/route"
-	"github.com/wagglehq/waggle/proxy/internal/runtime"
-	"github.com/wagglehq/waggle/proxy/internal/silent"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
 
 // Labels returns the labels that the proxy reads.
@@ -78,13 +78,13 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	if err != nil {
 		return err
 	}
-	follower := follow.New(follow.Options{Resolver: c.Resolver, Changed: pokeRoutes, Log: sh.Log, Registry: sh.Registry})
+	follower := addresses.New(addresses.Options{Resolver: c.Resolver, Changed: pokeRoutes, Log: sh.Log, Registry: sh.Registry})
 	store, uploads, look, err := c.newStore(ctx, b, catalog, pokeRoutes, sh)
 	if err != nil {
 		return err
 	}
-	controller, err := control.New(control.Options{
-		Source:   control.Source{Catalog: catalog.Snapshot, Accepted: accepted.Services, Manual: extra.services()},
+	controller, err := controller.New(controller.Options{
+		Source:   controller.Source{Catalog: catalog.Snapshot, Accepted: accepted.Services, Manual: extra.services()},
 		Follower: follower, HAProxy: haproxy, Settings: settings,
 		Route: c.routeOptions(settings, sh.Admin), Static: c.static(),
 		Certificates: store.Candidates, Preferred: c.Certs.preferred(),

@@ -31,8 +31,8 @@ import (
 	"github.com/wagglehq/waggle/pkg/bustest"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/tooltest"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
-	"github.com/wagglehq/waggle/proxy/internal/runtime"
 )
 
 // dns answers for tasks.<service>. from a table that a test changes.

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/wagglehq/waggle/pkg/app"
-	"github.com/wagglehq/waggle/proxy/internal/config"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 )
 
 // everyFlag returns a set with all settings that the program has.
@@ -75,7 +75,7 @@ func TestEverySettingMayBeASecret(t *testing.T) {
 
 func TestModeAndFormatOfWhatIsNotHTTP(t *testing.T) {
 	c, s, err := settle(t, map[string]string{"DEFAULT_REQ_MODE": "tcp"}, map[string]string{"dfp_debug_tcp_format": "%ci %ST"})
-	if err != nil || s.TCPLogFormat != "%ci %ST" || c.routeOptions(config.Settings{}, ":8080").ReqMode != "tcp" {
+	if err != nil || s.TCPLogFormat != "%ci %ST" || c.routeOptions(render.Settings{}, ":8080").ReqMode != "tcp" {
 		t.Errorf("%v %q %+v", err, s.TCPLogFormat, c.Edge)
 	}
 	for variable, text := range map[string]string{"DEFAULT_REQ_MODE": "udp", "DEBUG_TCP_FORMAT": "a\nb"} {

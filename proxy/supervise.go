@@ -9,9 +9,9 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/atomicfile"
-	"github.com/wagglehq/waggle/proxy/internal/apply"
-	"github.com/wagglehq/waggle/proxy/internal/config"
-	"github.com/wagglehq/waggle/proxy/internal/supervise"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/apply"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/supervisor"
 )
 
 // Supervise is process 1 of the container: it keeps HAProxy and the controller,
@@ -25,15 +25,15 @@ func Supervise(ctx context.Context, c Config, controller []string, sh app.Shell)
 	if err := forgetAddresses(file); err != nil {
 		return err
 	}
-	return supervise.Run(ctx, supervise.Options{
-		Haproxy: c.HAProxy, Config: file, Minimal: supervise.Minimal(settings.StatsSocket, plainPorts(settings.Binds)),
+	return supervisor.Run(ctx, supervisor.Options{
+		Haproxy: c.HAProxy, Config: file, Minimal: supervisor.Minimal(settings.StatsSocket, plainPorts(settings.Binds)),
 		MasterSocket: c.masterSocket(), StatsSocket: settings.StatsSocket,
 		Controller: controller, Drain: c.Drain, Log: sh.Log,
 	})
 }
 
 // plainPorts are those without TLS.
-func plainPorts(binds []config.Bind) []int {
+func plainPorts(binds []render.Bind) []int {
 	var out []int
 	for _, b := range binds {
 		if !b.TLS {
@@ -53,6 +53,6 @@ func forgetAddresses(file string) error {
 	if err != nil {
 		return err
 	}
-	_, err = atomicfile.Write(file, []byte(config.WithoutServers(string(text))), 0o640)
+	_, err = atomicfile.Write(file, []byte(render.WithoutServers(string(text))), 0o640)
 	return err
 }

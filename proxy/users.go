@@ -6,8 +6,8 @@ import (
 	"strings"
 
 	"github.com/wagglehq/waggle/pkg/app"
-	"github.com/wagglehq/waggle/proxy/internal/config"
-	"github.com/wagglehq/waggle/proxy/internal/route"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
 
 // users are the settings about who gets into services that do not say it themselves.
@@ -23,7 +23,7 @@ func (u *users) flags(fs *flag.FlagSet) {
 
 // settings adds them to those of HAProxy. A list that is wrong is an error at the
 // start, as opposed to services that are open to everybody.
-func (u *users) settings(s *config.Settings, separator string) error {
+func (u *users) settings(s *render.Settings, separator string) error {
 	s.Separator = separator
 	if u.Users == "" {
 		return nil

@@ -120,7 +120,7 @@ func area(path string) string {
 // pure tells whether a package turns labels into values.
 func pure(path string) bool {
 	return slices.Contains([]string{
-		"proxy/internal/route", "proxy/internal/certs", "monitor/internal/scrape", "monitor/internal/alert", "scaler/internal/policy",
+		"proxy/internal/wish/route", "proxy/internal/certs", "monitor/internal/scrape", "monitor/internal/alert", "scaler/internal/policy",
 	}, path)
 }
 

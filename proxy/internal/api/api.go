@@ -11,7 +11,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/catalog"
-	"github.com/wagglehq/waggle/proxy/internal/control"
+	"github.com/wagglehq/waggle/proxy/internal/controller"
 )
 
 // Service is what /v1/services says of one service.
@@ -48,7 +48,7 @@ type State struct {
 }
 
 // Mount adds the paths. view returns what became of the last pass, nil before the first.
-func Mount(r chi.Router, view func() *control.View) {
+func Mount(r chi.Router, view func() *controller.View) {
 	r.Get("/v1/services", func(w http.ResponseWriter, _ *http.Request) {
 		v := view()
 		if v == nil {
@@ -74,7 +74,7 @@ func Mount(r chi.Router, view func() *control.View) {
 
 var errNothing = errors.New("no catalog has been read yet: is the listener running, and can this service reach it?")
 
-func state(v *control.View) State {
+func state(v *controller.View) State {
 	out := State{Revision: v.Snapshot.Revision, Hash: v.Hash, FromBus: v.FromBus, Services: []Service{}}
 	if v.Err != nil {
 		out.Error = v.Err.Error()
@@ -85,7 +85,7 @@ func state(v *control.View) State {
 	return out
 }
 
-func service(v *control.View, status catalog.Status) Service {
+func service(v *controller.View, status catalog.Status) Service {
 	out := Service{Status: status, Addresses: v.Addresses[status.ServiceID]}
 	for _, s := range v.Desired.Services {
 		if s.ID != status.ServiceID {
@@ -106,7 +106,7 @@ func service(v *control.View, status catalog.Status) Service {
 }
 
 // find answers "why is my service not routed?", also for one that did not opt in.
-func find(v *control.View, name string) (Service, error) {
+func find(v *controller.View, name string) (Service, error) {
 	for _, status := range v.Statuses() {
 		if status.Service == name {
 			return service(v, status), nil

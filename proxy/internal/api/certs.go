@@ -13,17 +13,17 @@ import (
 
 	"github.com/go-chi/chi/v5"
 	"github.com/wagglehq/waggle/pkg/app"
-	"github.com/wagglehq/waggle/proxy/internal/apply"
 	"github.com/wagglehq/waggle/proxy/internal/certs"
-	"github.com/wagglehq/waggle/proxy/internal/certstore"
-	"github.com/wagglehq/waggle/proxy/internal/control"
+	"github.com/wagglehq/waggle/proxy/internal/certs/store"
+	"github.com/wagglehq/waggle/proxy/internal/controller"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/apply"
 )
 
 // Certs is the interface to certificates.
 type Certs struct {
 	Token app.Secret
 	// View returns what became of all certificates, nil before the first pass.
-	View func() *control.Certificates
+	View func() *controller.Certificates
 	// Put and Delete change the uploads that all replicas share.
 	Put    func(ctx context.Context, name, pem string) error
 	Delete func(ctx context.Context, name string) error
@@ -127,7 +127,7 @@ func (c Certs) put(w http.ResponseWriter, req *http.Request, name string) {
 		app.WriteError(w, http.StatusServiceUnavailable, err)
 		return
 	}
-	entry, applied := c.await(req.Context(), func(v *control.Certificates) (certs.Entry, bool) {
+	entry, applied := c.await(req.Context(), func(v *controller.Certificates) (certs.Entry, bool) {
 		i := slices.IndexFunc(v.Entries, func(e certs.Entry) bool {
 			return e.Source == certs.Upload && e.Name == name && e.PEM == parsed.PEM
 		})
@@ -156,7 +156,7 @@ func (c Certs) put(w http.ResponseWriter, req *http.Request, name string) {
 func (c Certs) judge(ctx context.Context, pem string) error {
 	var refused *apply.CheckError
 	if err := c.Check(ctx, pem); errors.As(err, &refused) {
-		return errors.New(control.Words(refused))
+		return errors.New(controller.Words(refused))
 	}
 	return nil
 }
@@ -165,14 +165,14 @@ func (c Certs) remove(w http.ResponseWriter, req *http.Request) {
 	name := chi.URLParam(req, "name")
 	err := c.Delete(req.Context(), name)
 	switch {
-	case errors.Is(err, certstore.ErrNotFound):
+	case errors.Is(err, store.ErrNotFound):
 		app.WriteError(w, http.StatusNotFound, c.elsewhere(name, err))
 		return
 	case err != nil:
 		app.WriteError(w, http.StatusServiceUnavailable, err)
 		return
 	}
-	_, applied := c.await(req.Context(), func(v *control.Certificates) (certs.Entry, bool) {
+	_, applied := c.await(req.Context(), func(v *controller.Certificates) (certs.Entry, bool) {
 		there := slices.ContainsFunc(v.Entries, func(e certs.Entry) bool { return e.Source == certs.Upload && e.Name == name })
 		return certs.Entry{}, !there && v.Applied
 	})
@@ -196,7 +196,7 @@ func (c Certs) elsewhere(name string, err error) error {
 }
 
 // await waits until a view is as wanted, for as long as the client and our patience last.
-func (c Certs) await(ctx context.Context, wanted func(*control.Certificates) (certs.Entry, bool)) (certs.Entry, bool) {
+func (c Certs) await(ctx context.Context, wanted func(*controller.Certificates) (certs.Entry, bool)) (certs.Entry, bool) {
 	ctx, cancel := context.WithTimeout(ctx, uploadPatience)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)

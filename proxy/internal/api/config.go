@@ -5,23 +5,23 @@ import (
 
 	"github.com/go-chi/chi/v5"
 	"github.com/wagglehq/waggle/pkg/app"
-	"github.com/wagglehq/waggle/proxy/internal/config"
-	"github.com/wagglehq/waggle/proxy/internal/control"
+	"github.com/wagglehq/waggle/proxy/internal/controller"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 )
 
 // MountConfig adds /v1/config: the configuration in force without its passwords, for
 // those who have the token.
-func MountConfig(r chi.Router, token app.Secret, view func() *control.View) {
+func MountConfig(r chi.Router, token app.Secret, view func() *controller.View) {
 	r.With(app.RequireToken(token)).Get("/v1/config", func(w http.ResponseWriter, _ *http.Request) { WriteConfig(w, view()) })
 }
 
 // WriteConfig answers with the configuration of a view.
-func WriteConfig(w http.ResponseWriter, v *control.View) {
+func WriteConfig(w http.ResponseWriter, v *controller.View) {
 	if v == nil || v.Hash == "" {
 		app.WriteError(w, http.StatusServiceUnavailable, errNothing)
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	_, _ = w.Write([]byte(config.Shown(v.File.Text()))) // the client has gone; there is nobody to tell
+	_, _ = w.Write([]byte(render.Shown(v.File.Text()))) // the client has gone; there is nobody to tell
 }

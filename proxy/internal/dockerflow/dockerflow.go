@@ -22,10 +22,10 @@ import (
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/label"
 	"github.com/wagglehq/waggle/proxy/internal/api"
-	"github.com/wagglehq/waggle/proxy/internal/config"
-	"github.com/wagglehq/waggle/proxy/internal/control"
-	"github.com/wagglehq/waggle/proxy/internal/manual"
-	"github.com/wagglehq/waggle/proxy/internal/route"
+	"github.com/wagglehq/waggle/proxy/internal/controller"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
+	"github.com/wagglehq/waggle/proxy/internal/wish/manual"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
 
 // Prefix starts every path.
@@ -46,8 +46,8 @@ type API struct {
 	Store Store
 	// View returns what became of the last pass, nil before the first; Await returns
 	// when a view is as it should be.
-	View  func() *control.View
-	Await func(ctx context.Context, so func(*control.View) bool) error
+	View  func() *controller.View
+	Await func(ctx context.Context, so func(*controller.View) bool) error
 	// Reload asks for a pass, with forget for one that loads everything anew, and
 	// returns its number.
 	Reload func(forget bool) uint64
@@ -134,7 +134,7 @@ func (a *API) reconfigure(w http.ResponseWriter, r *http.Request, form url.Value
 	}
 	a.Log.Info("asked for over HTTP", "name", svc.Name, "remote", r.RemoteAddr)
 	var refused error
-	err = a.Await(ctx, func(v *control.View) bool {
+	err = a.Await(ctx, func(v *controller.View) bool {
 		var settled bool
 		settled, refused = judge(v, svc)
 		return settled
@@ -163,11 +163,11 @@ const taskPatience = time.Second
 func (a *API) awaitTask(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, taskPatience)
 	defer cancel()
-	return a.Await(ctx, func(v *control.View) bool { return len(v.Addresses[id]) > 0 })
+	return a.Await(ctx, func(v *controller.View) bool { return len(v.Addresses[id]) > 0 })
 }
 
 // judge tells whether it is settled what became of a service, and why it is not in force.
-func judge(v *control.View, svc catalog.Service) (settled bool, refused error) {
+func judge(v *controller.View, svc catalog.Service) (settled bool, refused error) {
 	if !v.FromBus {
 		return false, nil
 	}
@@ -197,7 +197,7 @@ func (a *API) remove(w http.ResponseWriter, r *http.Request, form url.Values) {
 	a.Log.Info("removed over HTTP", "name", name, "remote", r.RemoteAddr)
 	id := manual.ID(name)
 	elsewhere := false
-	err = a.Await(ctx, func(v *control.View) bool {
+	err = a.Await(ctx, func(v *controller.View) bool {
 		elsewhere = slices.ContainsFunc(v.Desired.Verdicts, func(d route.Verdict) bool { return d.Service.Name == name && d.Service.ID != id })
 		return v.Err == nil && !slices.ContainsFunc(v.Desired.Verdicts, func(d route.Verdict) bool { return d.Service.ID == id })
 	})
@@ -224,7 +224,7 @@ func (a *API) reload(w http.ResponseWriter, r *http.Request, form url.Values) {
 	ctx, cancel := context.WithTimeout(r.Context(), a.Patience)
 	defer cancel()
 	pass := a.Reload(forget)
-	if err := a.Await(ctx, func(v *control.View) bool { return v.Pass >= pass && v.Err == nil }); err != nil {
+	if err := a.Await(ctx, func(v *controller.View) bool { return v.Pass >= pass && v.Err == nil }); err != nil {
 		if v := a.View(); v != nil && v.Err != nil {
 			nok(w, http.StatusInternalServerError, Response{Message: v.Err.Error()})
 			return
@@ -313,7 +313,7 @@ func shown(svc catalog.Service) map[string]string {
 	for key, text := range svc.Labels {
 		name := strings.TrimPrefix(key, catalog.Prefix)
 		base, _ := label.SplitIndex(name)
-		if secret[base] || strings.HasSuffix(base, "Header") && slices.ContainsFunc(strings.FieldsFunc(text, between), config.SecretHeader) {
+		if secret[base] || strings.HasSuffix(base, "Header") && slices.ContainsFunc(strings.FieldsFunc(text, between), render.SecretHeader) {
 			text = label.Show(text, true)
 		}
 		out[name] = text

@@ -14,7 +14,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/catalog"
-	"github.com/wagglehq/waggle/proxy/internal/control"
+	"github.com/wagglehq/waggle/proxy/internal/controller"
 )
 
 // shelf is a Store that is well, or not.
@@ -28,10 +28,10 @@ func (s shelf) Remove(context.Context, string) error { return s.err }
 
 // never is a proxy whose passes fail.
 func never(store Store) *API {
-	view := &control.View{FromBus: true, Err: errors.New("HAProxy is gone"), Pass: 1}
+	view := &controller.View{FromBus: true, Err: errors.New("HAProxy is gone"), Pass: 1}
 	return &API{
-		Token: "geheim", Store: store, View: func() *control.View { return view },
-		Await: func(ctx context.Context, so func(*control.View) bool) error {
+		Token: "geheim", Store: store, View: func() *controller.View { return view },
+		Await: func(ctx context.Context, so func(*controller.View) bool) error {
 			if so(view) {
 				return nil
 			}

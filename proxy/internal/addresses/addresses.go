@@ -1,0 +1,238 @@
+// Package addresses keeps the addresses of the tasks of services current by asking
+// the DNS of the overlay network.
+//
+// The catalog says which names to ask, when to ask often and whether an answer is
+// due; DNS decides. Look-ups go on when the bus is away.
+package addresses
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Target is one service whose task addresses are followed.
+type Target struct {
+	// Name is the absolute DNS name that is asked: "tasks.shop_web.", a
+	// service's name where its virtual IP is wanted, or an outbound host.
+	Name string
+	// Expected says that the catalog calls for running tasks, so that silence
+	// is a fault and not an answer.
+	Expected bool
+	// Moving says that replicas, update state or tasks are changing.
+	Moving bool
+	// Tasks are the addresses that the catalog knows. They say when to look,
+	// never what the answer is.
+	Tasks []netip.Addr
+	// Count is of how many tasks these are; 0 says that each has one. A task on two
+	// networks has two, of which DNS answers one.
+	Count int
+}
+
+// equal compares two targets whose tasks are sorted.
+func (t Target) equal(u Target) bool {
+	return t.Name == u.Name && t.Expected == u.Expected && t.Moving == u.Moving && t.Count == u.Count && slices.Equal(t.Tasks, u.Tasks)
+}
+
+// Resolver is what is asked: *net.Resolver, or a test's.
+type Resolver interface {
+	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+}
+
+// System asks the resolver of /etc/resolv.conf. Look-ups of one name at the same
+// time stay apart, which those of a shared net.Resolver do not: a newer one must
+// be able to overtake one that hangs.
+type System struct {
+	// Dial replaces the way to the server, as in net.Resolver.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// LookupNetIP is net.Resolver's.
+func (s System) LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error) {
+	return (&net.Resolver{PreferGo: true, Dial: s.Dial}).LookupNetIP(ctx, network, host)
+}
+
+// Options are what a Follower needs.
+type Options struct {
+	// Resolver is System when nil.
+	Resolver Resolver
+	// Changed is called by Run after the addresses of a service changed; it
+	// must not block.
+	Changed  func()
+	Log      *slog.Logger
+	Registry prometheus.Registerer
+}
+
+// Follower asks for the addresses of a set of targets. Run owns all its state.
+type Follower struct {
+	resolver Resolver
+	changed  func()
+	log      *slog.Logger
+	metrics  metrics
+	sets     chan map[string]Target
+
+	// mu guards published alone: Run writes it while the caller's pass reads it.
+	mu        sync.RWMutex
+	published map[string][]netip.Addr
+}
+
+// New returns a Follower that has no targets yet.
+func New(o Options) *Follower {
+	if o.Resolver == nil {
+		o.Resolver = System{}
+	}
+	return &Follower{
+		resolver:  o.Resolver,
+		changed:   o.Changed,
+		log:       o.Log,
+		metrics:   newMetrics(o.Registry),
+		sets:      make(chan map[string]Target, 1),
+		published: map[string][]netip.Addr{},
+	}
+}
+
+// Set replaces the targets, which are keyed by service ID. Those that are new or
+// differ from before are looked up at once. It does not wait for Run.
+func (f *Follower) Set(targets map[string]Target) {
+	own := make(map[string]Target, len(targets))
+	for key, t := range targets {
+		t.Tasks = slices.Clone(t.Tasks)
+		slices.SortFunc(t.Tasks, netip.Addr.Compare)
+		own[key] = t
+	}
+	for {
+		select {
+		case f.sets <- own:
+			return
+		default:
+		}
+		// The set that nobody has taken yet is replaced as well.
+		select {
+		case <-f.sets:
+		default:
+		}
+	}
+}
+
+// Addresses returns the sorted addresses of a service; known is false until its
+// name was answered, be it that there are none (which pokes, too). The slice is shared and must not
+// be changed.
+func (f *Follower) Addresses(key string) (addrs []netip.Addr, known bool) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	addrs, known = f.published[key]
+	return addrs, known
+}
+
+// Run looks names up until the context ends, and returns its error.
+func (f *Follower) Run(ctx context.Context) error {
+	var (
+		all     = newState(time.Now())
+		results = make(chan result, maxFlying)
+		timer   = time.NewTimer(0)
+		flying  sync.WaitGroup
+	)
+	defer timer.Stop()
+	defer flying.Wait()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case targets := <-f.sets:
+			all.replace(targets, time.Now())
+		case r := <-results:
+			all.take(r, time.Now())
+		case <-timer.C:
+		}
+		now := time.Now()
+		all.expire(now)
+		f.publish(all)
+		start, wake := all.due(now)
+		for _, l := range start {
+			flying.Go(func() { results <- f.look(ctx, l) })
+		}
+		timer.Reset(wake)
+	}
+}
+
+// look asks once.
+func (f *Follower) look(ctx context.Context, l lookup) result {
+	ctx, cancel := context.WithTimeout(ctx, l.deadline)
+	defer cancel()
+	began := time.Now()
+	addrs, err := f.resolver.LookupNetIP(ctx, "ip4", l.name)
+	f.metrics.duration.Observe(time.Since(began).Seconds())
+	r := result{lookup: l, addrs: addrs}
+	var dns *net.DNSError
+	switch {
+	case errors.As(err, &dns) && dns.IsNotFound:
+	case err != nil:
+		r.err = err
+	}
+	f.metrics.count(r, errors.Is(ctx.Err(), context.DeadlineExceeded))
+	// Some resolvers write IPv4 as IPv6, and a name may be answered twice over.
+	for i := range r.addrs {
+		r.addrs[i] = r.addrs[i].Unmap()
+	}
+	slices.SortFunc(r.addrs, netip.Addr.Compare)
+	r.addrs = slices.Compact(r.addrs)
+	return r
+}
+
+// publish shows what changed to the callers of Addresses and pokes them. The
+// removal of a target pokes nobody, for it was the caller who removed it.
+func (f *Follower) publish(all *state) {
+	if len(all.touched) == 0 {
+		return
+	}
+	touched := all.touched
+	all.touched = map[string]struct{}{}
+	poke := false
+	f.mu.Lock()
+	for key := range touched {
+		e, ok := all.entries[key]
+		if !ok || !e.known {
+			delete(f.published, key)
+			continue
+		}
+		old, was := f.published[key]
+		if was && slices.Equal(old, e.addrs) {
+			continue
+		}
+		f.published[key] = e.addrs
+		poke = true
+		f.log.Debug("addresses changed", "name", e.target.Name, "addresses", len(e.addrs), "before", len(old))
+	}
+	f.mu.Unlock()
+	if poke && f.changed != nil {
+		f.changed()
+	}
+}
+
+// byLateness orders what is due: first what was never asked since it changed, then
+// pending names whose tasks run, then who waits longest, measured in its own interval,
+// so that names of the slow sort hold up none of the fast sort and are not starved by
+// them.
+func byLateness(now time.Time) func(a, b *entry) int {
+	rank := func(e *entry) int {
+		switch {
+		case e.fresh:
+			return 0
+		case e.runs():
+			return 1
+		}
+		return 2
+	}
+	late := func(e *entry) float64 { return float64(now.Sub(e.next)) / float64(e.every) }
+	return func(a, b *entry) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(late(b), late(a)), a.next.Compare(b.next), cmp.Compare(a.key, b.key))
+	}
+}

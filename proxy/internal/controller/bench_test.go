@@ -1,0 +1,98 @@
+package controller_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/catalogtest"
+	"github.com/wagglehq/waggle/pkg/tooltest"
+	"github.com/wagglehq/waggle/proxy/internal/addresses"
+	"github.com/wagglehq/waggle/proxy/internal/controller"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/apply"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
+	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+)
+
+// known is a Follower that knows the same task of each service.
+type known struct{}
+
+func (known) Set(map[string]addresses.Target) {}
+
+func (known) Addresses(string) ([]netip.Addr, bool) {
+	return []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, 2})}, true
+}
+
+// BenchmarkPassOf1000 is a whole pass with a real HAProxy: one service of a thousand
+// gets another path.
+func BenchmarkPassOf1000(b *testing.B) {
+	hap := haproxytest.New(b)
+	s := render.Settings{
+		Dir: hap.Dir, StatsSocket: hap.Stats, Binds: []render.Bind{{Port: hap.Port}}, MaxConn: 500, Timeouts: render.DefaultTimeouts(),
+		HardStopAfter: 10 * time.Second,
+	}
+	r, err := render.NewRenderer(s)
+	if err != nil {
+		b.Fatal(err)
+	}
+	empty, err := r.Render(nil, route.Tables{}, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, name := range render.MapNames() {
+		if err := os.WriteFile(filepath.Join(hap.Dir, name), nil, 0o600); err != nil {
+			b.Fatal(err)
+		}
+	}
+	haproxytest.StartIn(b, hap, empty.Text())
+
+	services := map[string]catalog.Service{}
+	for _, svc := range catalogtest.Services(1000) {
+		services[svc.ID] = svc
+	}
+	accepted := map[string]catalog.Service{}
+	c, err := controller.New(controller.Options{
+		Source: controller.Source{
+			Catalog:  func() (catalog.Snapshot, bool) { return catalog.Snapshot{Services: services}, true },
+			Accepted: func() (map[string]catalog.Service, bool) { return accepted, true },
+		},
+		Follower: known{}, Settings: s, Route: route.Options{Networks: []string{catalogtest.Network}, Ports: []int{hap.Port}},
+		HAProxy: apply.New(apply.Options{
+			Binary: tooltest.Path(b, "haproxy"), Dir: hap.Dir, Worker: runtime.New(hap.Stats), Master: runtime.NewMaster(hap.Master),
+			Log: slog.New(slog.DiscardHandler),
+		}),
+		StateFile: filepath.Join(hap.Dir, "services.json"),
+		Again:     func(time.Duration) {}, Wrote: func() {},
+		Record: func(_ context.Context, last map[string]catalog.Service) error { accepted = last; return nil },
+		Applied: func(_ string, desired, _ int) {
+			if desired != len(services) {
+				b.Errorf("%d of %d services are in force", desired, len(services))
+			}
+		},
+		Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := c.Pass(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	for i := 0; b.Loop(); i++ {
+		svc := services["service00500"]
+		svc.Labels = maps.Clone(svc.Labels)
+		svc.Labels[catalog.Prefix+"servicePath"] = fmt.Sprintf("/moved%d", i)
+		services[svc.ID] = svc
+		if err := c.Pass(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,61 @@
+package controller
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+)
+
+// TestStatusWithoutTasks: requests for a service without tasks are answered 503, unless
+// another of its group gets them.
+func TestStatusWithoutTasks(t *testing.T) {
+	service := func(name, group string) catalog.Service {
+		labels := map[string]string{catalog.Notify: "true", "com.df.servicePath": "/" + group, "com.df.port": "80"}
+		if group != "" {
+			labels["com.df.serviceGroup"] = group
+		}
+		return catalog.Service{ID: name, Name: name, Labels: labels}
+	}
+	v := &View{
+		Desired:   route.Settle([]catalog.Service{service("alone", ""), service("blue", "shop"), service("green", "shop"), service("red", "none"), service("pink", "none")}, nil, route.Options{}),
+		Addresses: map[string][]netip.Addr{"green": {netip.MustParseAddr("10.0.0.2")}},
+	}
+	want := map[string]string{"alone": "503", "blue": "the others of its com.df.serviceGroup", "green": "", "red": "503", "pink": "503"}
+	for _, s := range v.Statuses() {
+		if state := map[bool]catalog.State{true: catalog.StateApplied, false: catalog.StateDegraded}[want[s.Service] == ""]; s.State != state || !strings.Contains(s.Reason, want[s.Service]) {
+			t.Errorf("%s is %s: %q, want %s because of %q", s.Service, s.State, s.Reason, state, want[s.Service])
+		}
+	}
+}
+
+// TestStatusOfWhatIsNotWhole: the reason names what is missing, and no text of a label
+// that is not for everybody.
+func TestStatusOfWhatIsNotWhole(t *testing.T) {
+	labels := map[string]string{catalog.Notify: "true", "com.df.servicePath": "/", "com.df.port": "80", "com.df.users": "ann:geheim"}
+	was := catalog.Service{ID: "1", Name: "web", Labels: labels}
+	for _, c := range []struct {
+		svc                 catalog.Service
+		reason, label, hint string
+	}{
+		{catalog.Service{ID: "1", Name: "web", Labels: map[string]string{catalog.Notify: "true"}, Oversize: 70000}, "its labels take 70,000 bytes", "", "secrets or files"},
+		{catalog.Service{ID: "1", Name: "web", Labels: map[string]string{catalog.Notify: "true"}, Withheld: map[string]string{"com.df.users": "m"}}, "the text of com.df.users has not arrived", "com.df.users", "comes by itself"},
+	} {
+		v := &View{
+			Desired:  route.Settle([]catalog.Service{c.svc}, map[string]catalog.Service{"1": was}, route.Options{}),
+			Snapshot: catalog.Snapshot{Revision: catalog.Revision{Epoch: "e", Sequence: 9}, Revisions: map[string]uint64{"1": 7}},
+		}
+		s := v.Statuses()[0]
+		if s.State != catalog.StateRejected || !strings.HasPrefix(s.Reason, c.reason) || !strings.Contains(s.Reason, "stay in force") || s.Label != c.label || !strings.Contains(s.Hint, c.hint) {
+			t.Errorf("%+v, want %q", s, c.reason)
+		}
+		if want := (catalog.Revision{Epoch: "e", Sequence: 7}); s.Revision != want {
+			t.Errorf("judged %+v, want %+v", s.Revision, want)
+		}
+		if all, err := catalog.Encode(s); err != nil || strings.Contains(string(all), "geheim") {
+			t.Errorf("%s, %v", all, err)
+		}
+	}
+}

@@ -1,0 +1,277 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/silent"
+)
+
+// change carries out a plan through the runtime API. What requests need comes
+// first, what they no longer need last, so that none falls between.
+func (h *HAProxy) change(ctx context.Context, p render.Plan) error {
+	if err := h.makeRoom(ctx, p); err != nil {
+		return err
+	}
+	var first []runtime.Command
+	for _, b := range p.AddBackends {
+		if _, waits := h.retired[b.Name]; waits {
+			return fmt.Errorf("backend %s has not ended yet", b.Name)
+		}
+		first = append(first, runtime.AddBackend(b.Name, b.From))
+		for _, s := range b.Servers {
+			first = append(first, h.addServer(render.ServerChange{Backend: b.Name, Server: s})...)
+		}
+		first = append(first, runtime.PublishBackend(b.Name))
+	}
+	for _, s := range p.AddServers {
+		first = append(first, h.addServer(s)...)
+	}
+	if err := h.certificates(ctx, p.Certificates); err != nil {
+		return err
+	}
+	for _, s := range p.SetServers {
+		first = append(first, update(s)...)
+	}
+	entries := h.entries(p)
+	admitted, dropped := h.listEntries(p)
+	first = append(first, admitted...)
+	if len(p.ReplaceMaps) == 0 {
+		first, entries = append(first, entries...), nil
+	}
+	if err := h.o.Worker.Do(ctx, first...); err != nil {
+		return err
+	}
+	for _, m := range p.ReplaceMaps {
+		lines := make([]runtime.Entry, len(m.Entries))
+		for i, e := range m.Entries {
+			lines[i] = runtime.Entry(e)
+		}
+		if err := h.o.Worker.ReplaceMap(ctx, h.path(m.Map), lines); err != nil {
+			return err
+		}
+	}
+	last := dropped
+	dropServer := func(s render.ServerChange) {
+		last = append(last, runtime.DisableServer(s.Backend, s.Server.Name))
+		h.draining[key(s)] = leaving{Server: s.Server, known: true}
+	}
+	for _, s := range p.DelServers {
+		dropServer(s)
+	}
+	for _, b := range p.DelBackends {
+		for _, s := range b.Servers {
+			dropServer(render.ServerChange{Backend: b.Name, Server: s})
+		}
+		last = append(last, runtime.UnpublishBackend(b.Name))
+		h.retired[b.Name] = struct{}{}
+	}
+	defer h.tellLeft()
+	return h.o.Worker.Do(ctx, append(entries, last...)...)
+}
+
+// tellLeft tells which servers are in maintenance.
+func (h *HAProxy) tellLeft() {
+	if h.o.Left == nil {
+		return
+	}
+	out := make([]silent.Server, 0, len(h.draining))
+	for key, s := range h.draining {
+		out = append(out, silent.Server{Backend: key.backend, Name: key.server, Addr: s.Addr})
+	}
+	h.o.Left(out)
+}
+
+// addServer adds a server, or takes one back that has not left yet.
+func (h *HAProxy) addServer(s render.ServerChange) []runtime.Command {
+	if old, waits := h.draining[key(s)]; waits {
+		delete(h.draining, key(s))
+		out := update(render.ServerUpdate{Backend: s.Backend, Was: old.Server, Then: s.Server})
+		return append(out, runtime.EnableServer(s.Backend, s.Server.Name))
+	}
+	out := []runtime.Command{
+		runtime.AddServer(s.Backend, s.Server.Name, s.Server.Addr, strings.Fields(s.Server.Options)...),
+		runtime.EnableServer(s.Backend, s.Server.Name),
+	}
+	if s.Server.Checked() {
+		out = append(out, runtime.EnableHealth(s.Backend, s.Server.Name))
+	}
+	return out
+}
+
+// update makes a server another one without adding it anew.
+func update(s render.ServerUpdate) []runtime.Command {
+	var out []runtime.Command
+	if n := s.Then.MaxConn(); n != s.Was.MaxConn() {
+		out = append(out, runtime.SetMaxConn(s.Backend, s.Then.Name, n))
+	}
+	if n := s.Then.Weight(); n != s.Was.Weight() {
+		out = append(out, runtime.SetWeight(s.Backend, s.Then.Name, n))
+	}
+	return out
+}
+
+// serverKey names a server.
+type serverKey struct{ backend, server string }
+
+func key(s render.ServerChange) serverKey { return serverKey{s.Backend, s.Server.Name} }
+
+// leaving is a server in maintenance. What an earlier controller put there has
+// options that are not known.
+type leaving struct {
+	render.Server
+	known bool
+}
+
+// makeRoom deletes servers that have not left yet, and whose names are wanted for
+// servers with other options.
+func (h *HAProxy) makeRoom(ctx context.Context, p render.Plan) error {
+	for _, s := range p.AddServers {
+		old, waits := h.draining[key(s)]
+		if !waits || old.known && old.Becomes(s.Server) {
+			continue
+		}
+		if err := h.o.Worker.DelServer(ctx, s.Backend, s.Server.Name, patience); err != nil && !errors.Is(err, runtime.ErrNotFound) {
+			return err
+		}
+		delete(h.draining, key(s))
+	}
+	return nil
+}
+
+// patience is how long a name that is needed is waited for, before a reload.
+const patience = 500 * time.Millisecond
+
+func (h *HAProxy) entries(p render.Plan) []runtime.Command {
+	var out []runtime.Command
+	added := map[string][]runtime.Entry{}
+	for _, e := range p.SetEntries {
+		if e.New {
+			added[e.Map] = append(added[e.Map], runtime.Entry(e.Entry))
+		}
+	}
+	for _, name := range []string{render.PathsMap, render.HostsMap, render.RedirectsMap} {
+		// A host must find its paths as soon as it is found itself.
+		for _, list := range runtime.Chunks(added[name]) {
+			out = append(out, runtime.AddMapEntries(h.path(name), list...))
+		}
+	}
+	for _, e := range p.SetEntries {
+		if !e.New {
+			out = append(out, runtime.SetMapEntry(h.path(e.Map), runtime.Entry(e.Entry)))
+		}
+	}
+	for _, e := range p.DelEntries {
+		out = append(out, runtime.DelMapEntry(h.path(e.Map), e.Key))
+	}
+	return out
+}
+
+// Tidy brings the file up to date with what runs, and deletes servers and
+// backends whose connections have ended. It reports whether it wrote the file, so
+// that CheckFile is due, and whether something is left to do.
+func (h *HAProxy) Tidy(ctx context.Context) (wrote, more bool, err error) {
+	if !h.known {
+		return false, false, nil
+	}
+	if h.stale {
+		if err := errors.Join(h.writeCertificates(h.applied.Certificates), h.write(contents(h.applied))); err != nil {
+			return false, true, err
+		}
+		h.sweepCertificates(h.applied.Certificates)
+		h.stale, wrote = false, true
+	}
+	defer h.tellLeft()
+	var errs []error
+	for s := range h.draining {
+		err := h.o.Worker.DelServer(ctx, s.backend, s.server, time.Millisecond)
+		if err == nil || errors.Is(err, runtime.ErrNotFound) {
+			delete(h.draining, s)
+		} else if !errors.Is(err, runtime.ErrBusy) {
+			errs = append(errs, err)
+		}
+	}
+	for name := range h.retired {
+		err := h.o.Worker.DelBackend(ctx, name, time.Millisecond)
+		if err == nil || errors.Is(err, runtime.ErrNotFound) {
+			delete(h.retired, name)
+		} else if !errors.Is(err, runtime.ErrBusy) {
+			errs = append(errs, err)
+		}
+	}
+	return wrote, len(h.draining)+len(h.retired) > 0, errors.Join(errs...)
+}
+
+// CheckFile lets HAProxy judge the file with which it would start. Unlike the
+// other methods it may be called from another goroutine.
+func (h *HAProxy) CheckFile(ctx context.Context) error {
+	return h.judge(ctx, h.path(ConfigName))
+}
+
+// Forget makes the next Apply write and reload whatever was known.
+func (h *HAProxy) Forget() { h.known = false }
+
+// Compare reads the file and what HAProxy runs, and says how both differ from
+// what was applied; empty if they do not.
+func (h *HAProxy) Compare(ctx context.Context) (string, error) {
+	if !h.known || h.stale {
+		return "", nil
+	}
+	text, err := os.ReadFile(h.path(ConfigName))
+	if err != nil {
+		return "", err
+	}
+	f, err := render.Parse(string(text))
+	if err != nil {
+		return err.Error(), nil
+	}
+	if f.Text() != h.applied.Text() {
+		return "the file is not what was written", nil
+	}
+	if err := h.readBack(ctx, &f); err != nil {
+		return "", err
+	}
+	drift := render.Diff(h.applied, f, render.Abilities{DynamicBackends: true})
+	return drift.String(), nil
+}
+
+type metrics struct {
+	reloads *prometheus.CounterVec
+	changes prometheus.Counter
+	refused prometheus.Counter
+	up      prometheus.Gauge
+}
+
+func newMetrics(reg prometheus.Registerer) metrics {
+	m := metrics{
+		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "waggle", Subsystem: "proxy", Name: "reloads_total",
+			Help: "Reloads of HAProxy by reason: start (its state was not known), frame (a setting, port, condition or user list, the first redirect or certificate), backend (one does something else, or a new one what no other does), server (another option of the servers of a backend), version (a new backend, and HAProxy is older than 3.4), certificate (one too large for a change at run time), runtime (a change at run time failed), failed. The log names the backends.",
+		}, []string{"reason"}),
+		changes: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: "waggle", Subsystem: "proxy", Name: "runtime_changes_total",
+			Help: "Configurations applied through the runtime API, without a reload.",
+		}),
+		refused: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: "waggle", Subsystem: "proxy", Name: "refused_total",
+			Help: "Configurations that HAProxy's own check refused.",
+		}),
+		up: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: "waggle", Subsystem: "proxy", Name: "haproxy_up",
+			Help: "1 if HAProxy answered at the last pass.",
+		}),
+	}
+	// The first failure is seen as a rise only if there was a 0 before it.
+	m.reloads.WithLabelValues("failed")
+	if reg != nil {
+		reg.MustRegister(m.reloads, m.changes, m.refused, m.up)
+	}
+	return m
+}

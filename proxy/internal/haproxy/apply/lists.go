@@ -1,0 +1,83 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/wagglehq/waggle/pkg/atomicfile"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
+)
+
+// prepare puts the files where a check can find them that a configuration names and
+// that are not there yet: lists of addresses, and scripts.
+func (h *HAProxy) prepare(f render.File) error {
+	for name, content := range companions(f) {
+		if _, err := os.Stat(h.path(name)); !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if _, err := atomicfile.Write(h.path(name), content, 0o640); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// companions are the files beside tables and configuration, by name.
+func companions(f render.File) map[string][]byte {
+	out := map[string][]byte{}
+	for name, entries := range f.Lists {
+		out[name] = []byte(render.ListText(entries))
+	}
+	for name, content := range f.Scripts {
+		out[name] = []byte(content)
+	}
+	return out
+}
+
+// readLists replaces the entries of a file's lists by those that run.
+func (h *HAProxy) readLists(ctx context.Context, f *render.File) error {
+	for _, name := range f.ListNames() {
+		entries, err := h.o.Worker.ShowACL(ctx, h.path(name))
+		if err != nil {
+			return err
+		}
+		slices.Sort(entries)
+		f.Lists[name] = entries
+	}
+	return nil
+}
+
+// listEntries are the commands for the entries that come and for those that go.
+func (h *HAProxy) listEntries(p render.Plan) (first, last []runtime.Command) {
+	for _, e := range p.AddEntries {
+		first = append(first, runtime.AddACL(h.path(e.List), e.Entry))
+	}
+	for _, e := range p.DropEntries {
+		last = append(last, runtime.DelACL(h.path(e.List), e.Entry))
+	}
+	return first, last
+}
+
+// sweep removes lists and scripts that the configuration does not name any more,
+// neither what runs nor what is written. That some remain does no harm.
+func (h *HAProxy) sweep() error {
+	files, err := os.ReadDir(h.o.Dir)
+	if err != nil {
+		return err
+	}
+	text := h.applied.Text()
+	var errs []error
+	for _, file := range files {
+		name := file.Name()
+		ours := strings.HasSuffix(name, render.ListEnd) || strings.HasSuffix(name, render.ScriptEnd)
+		if ours && !strings.Contains(text, "/"+name) {
+			errs = append(errs, os.Remove(h.path(name)))
+		}
+	}
+	return errors.Join(errs...)
+}

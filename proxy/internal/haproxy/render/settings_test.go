@@ -1,0 +1,200 @@
+package render
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestBinds(t *testing.T) {
+	for text, want := range map[string]string{
+		"80,443:ssl": "80 443t",
+		"":           "",
+		" 8085:ssl accept-proxy , 80 accept-proxy,80 accept-proxy": "80p 8085tp",
+		"80,80:ssl":              "error",
+		"0":                      "error",
+		"65536":                  "error",
+		"80 ssl":                 "error",
+		"80 accept-proxy crt /x": "error",
+		"http":                   "error",
+		"80:tls":                 "error",
+		"80\n bind :81":          "error",
+	} {
+		binds, err := ParseBinds(text)
+		var got []string
+		for _, b := range binds {
+			word := fmt.Sprint(b.Port)
+			if b.TLS {
+				word += "t"
+			}
+			if b.AcceptProxy {
+				word += "p"
+			}
+			got = append(got, word)
+		}
+		if err != nil {
+			got = []string{"error"}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%q gives %q (%v), want %q", text, got, err, want)
+		}
+	}
+}
+
+func TestTLSOptions(t *testing.T) {
+	for _, c := range []struct{ floor, options, want string }{
+		{"TLSv1.2", "", "TLSv1.2 to newest []"},
+		{"TLSv1.2", "no-sslv3", "TLSv1.2 to newest []"},
+		{"TLSv1.2", "no-sslv3 no-tlsv10 no-tlsv11 no-tls-tickets", "TLSv1.2 to newest [no-tls-tickets]"},
+		{"TLSv1.2", "no-tlsv12", "TLSv1.3 to newest []"},
+		{"TLSv1.2", "no-tlsv13,prefer-client-ciphers", "TLSv1.2 to TLSv1.2 [prefer-client-ciphers]"},
+		{"TLSv1.2", "ssl-min-ver TLSv1.0 ssl-max-ver TLSv1.1", "TLSv1.0 to TLSv1.1 []"},
+		{"TLSv1.2", "force-tlsv13", "TLSv1.3 to newest []"},
+		{"TLSv1.2", "no-tlsv12 no-tlsv13", "error"},
+		{"TLSv1.2", "ssl-min-ver", "error"},
+		{"TLSv1.2", "ssl-min-ver\nbind", "error"},
+		{"SSLv3", "", "error"},
+		{"TLSv1.2", "verify none", "error"},
+	} {
+		tls, err := ParseTLS(c.floor, c.options, DefaultCiphers, DefaultCiphersuites)
+		top := tls.MaxVer
+		if top == "" {
+			top = "newest"
+		}
+		got := fmt.Sprintf("%s to %s %v", tls.MinVer, top, tls.Options)
+		if err != nil {
+			got = "error"
+		}
+		if got != c.want {
+			t.Errorf("%s, %q: got %s (%v), want %s", c.floor, c.options, got, err, c.want)
+		}
+	}
+	if _, err := ParseTLS("TLSv1.2", "", "AES128 # x", ""); err == nil {
+		t.Error("ciphers that are not one word are accepted")
+	}
+}
+
+func TestCaptures(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "[]", "User-Agent:64,X-Id:10": "[{User-Agent 64} {X-Id 10}]",
+		"User-Agent": "error", "User-Agent:0": "error", "A b:1": "error", "A:1:2": "error", "A):1": "error",
+	} {
+		captures, err := ParseCaptures(text)
+		got := fmt.Sprint(captures)
+		if err != nil {
+			got = "error"
+		}
+		if got != want {
+			t.Errorf("%q gives %s (%v), want %s", text, got, err, want)
+		}
+	}
+}
+
+// everything has all settings at once, some with texts that must be quoted.
+func everything(dir string) Settings {
+	s := settings(dir)
+	s.Binds = []Bind{{Port: 80, AcceptProxy: true}, {Port: 443, TLS: true}, {Port: 8443, TLS: true, AcceptProxy: true}, {Port: 8085}}
+	s.CertList = filepath.Join(dir, "the list")
+	s.TLS = TLS{H2: true, H3: true, MinVer: "TLSv1.2", MaxVer: "TLSv1.3", Options: []string{"no-tls-tickets"}, Ciphers: DefaultCiphers, Ciphersuites: DefaultCiphersuites, CAFile: filepath.Join(dir, "the ca")}
+	s.Statistics = Statistics{Port: 8404, URI: "/admin?stats", User: "a'dm", Password: `p "w" # ${HOME} :x`}
+	s.AccessLog, s.Captures = true, []Capture{{"User-Agent", 64}, {"X-Request-Id", 20}}
+	s.ConnectionMode, s.Compression = "http-server-close", Compression{Algo: "gzip", Types: []string{"text/plain", "application/json"}}
+	for _, status := range ErrorStatuses() {
+		s.ErrorFiles = append(s.ErrorFiles, ErrorFile{status, filepath.Join(dir, fmt.Sprintf("the %d.http", status))})
+	}
+	s.ExtraGlobal = []string{"tune.http.maxhdr 120", "tune.comp.maxlevel 2"}
+	s.ExtraFrontend = []string{"http-request set-header X-EF 1", "use_backend waggle_none if { path /never }"}
+	s.MaxConn, s.HardStopAfter = 1000, time.Minute
+	return s
+}
+
+// write puts what everything names into its folder.
+func write(t *testing.T, s Settings) {
+	t.Helper()
+	files := map[string][]byte{s.CertList: nil, s.TLS.CAFile: authority(t)}
+	if s.CertList != "" {
+		files[filepath.Join(s.Dir, "a.pem")] = keyPair(t)
+		files[s.CertList] = []byte(filepath.Join(s.Dir, "a.pem") + "\n")
+	}
+	for _, f := range s.ErrorFiles {
+		files[f.Path] = fmt.Appendf(nil, "HTTP/1.0 %d Mine\r\nContent-Type: text/plain\r\n\r\nmine\n", f.Status)
+	}
+	for path, content := range files {
+		if path == "" {
+			continue
+		}
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestFrameOfAllSettings compares with testdata/settings.golden.
+func TestFrameOfAllSettings(t *testing.T) {
+	const file = "testdata/settings.golden"
+	r, err := NewRenderer(everything("/etc/waggle"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		if err := os.WriteFile(file, []byte(r.frame), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.frame != string(want) {
+		t.Errorf("got\n%s\nwant\n%s", r.frame, want)
+	}
+}
+
+// TestHAProxyAcceptsSettings: each alone and all together, without a warning.
+func TestHAProxyAcceptsSettings(t *testing.T) {
+	for name, change := range map[string]func(*Settings){
+		"all":             func(*Settings) {},
+		"no certificates": func(s *Settings) { s.CertList = "" },
+		"only ports with TLS and no certificates": func(s *Settings) { s.CertList, s.Binds = "", []Bind{{Port: 443, TLS: true}} },
+		"no authorities":        func(s *Settings) { s.TLS.CAFile = "" },
+		"no HTTP/2":             func(s *Settings) { s.TLS.H2 = false },
+		"a format of one's own": func(s *Settings) { s.LogFormat = `{"a": "%ci", 'b' # %[var(txn.host)]}` },
+		"no password":           func(s *Settings) { s.Statistics.User = "" },
+		"no statistics":         func(s *Settings) { s.Statistics.Port = 0 },
+		"httpclose":             func(s *Settings) { s.ConnectionMode = "httpclose" },
+		"compression of all":    func(s *Settings) { s.Compression = Compression{Algo: "deflate"} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := everything(t.TempDir())
+			change(&s)
+			write(t, s)
+			f, rejected := render(t, s, "web servicePath=/\nweb port=80\nweb srcPort=8085\nweb verifyClientSsl=true\n")
+			if len(rejected) > 0 {
+				t.Fatal(rejected)
+			}
+			if err := check(t, s, f); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Parse(f.Text()); err != nil {
+				t.Errorf("what is written is not read again: %v", err)
+			}
+		})
+	}
+}
+
+// TestNoClearTextOnPortsWithTLS: without certificates they are not open at all.
+func TestNoClearTextOnPortsWithTLS(t *testing.T) {
+	s := everything("/x")
+	s.CertList = ""
+	r, err := NewRenderer(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(r.frame, ":443") || strings.Contains(r.frame, ":8443") || strings.Contains(r.frame, "ssl-default") {
+		t.Errorf("a port with TLS is open without certificates:\n%s", r.frame)
+	}
+}
