@@ -196,6 +196,10 @@ func (w *CatalogWriter) take(ctx context.Context, step []operation, done *Writte
 	}
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
+	for _, o := range kept {
+		o.to.expect(o.place, o.value)
+		defer o.to.landed(o.place)
+	}
 	var errs []error
 	for i, result := range w.b.pipeline(ctx, kept) {
 		o := kept[i]
@@ -269,6 +273,8 @@ func (w *CatalogWriter) writeList(ctx context.Context, seen Seen, list catalog.L
 	}
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
+	w.entries.expect(catalog.ListKey, value)
+	defer w.entries.landed(catalog.ListKey)
 	written, err := w.entries.bucket.Put(ctx, catalog.ListKey, value, IfRevision(revision))
 	if err != nil {
 		if errors.Is(err, ErrConflict) {

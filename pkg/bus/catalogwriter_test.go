@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,6 +40,31 @@ func service(t *testing.T, name, path string) catalog.Entry {
 		t.Fatal(err)
 	}
 	return catalog.Entry{Key: catalog.ServiceKey("id-" + name), Value: value}
+}
+
+// TestOwnWritesAreNoNews: what a writer has written comes back before it has heard that it
+// landed, and must not make it look at everything again.
+func TestOwnWritesAreNoNews(t *testing.T) {
+	s := bustest.Start(t)
+	var pokes atomic.Int32
+	w := s.Prepared().CatalogWriter(func() { pokes.Add(1) })
+	bustest.Run(t, w.Run)
+	one := listener{t, w}
+	one.publish("a")
+	before := pokes.Load()
+	for i := range 50 {
+		one.publish("a", fmt.Sprintf("b%d", i))
+	}
+	other := newListener(t, s.Connect("listener"))
+	other.seen("another sees the last", has("service.id-b49"))
+	if got := pokes.Load() - before; got != 0 {
+		t.Errorf("%d of 50 own changes were news", got)
+	}
+	other.publish("a", "c")
+	one.seen("the first sees what another wrote", has("service.id-c"))
+	if pokes.Load() == before {
+		t.Error("what another wrote was no news")
+	}
 }
 
 // TestAStaleWriterChangesNothing: two listeners, of which one has stood still.

@@ -51,6 +51,9 @@ type Mirror struct {
 	// told are the keys of which this session has told or noted something; nil once the
 	// replay has ended, when all is told.
 	told map[string]struct{}
+	// own are the values that are being written here, nil for a deletion. What is written
+	// may come back before its answer does, and is no news.
+	own map[string][]byte
 	// before is how far the store had come, for all that was known, when the session
 	// asked for it.
 	before uint64
@@ -69,7 +72,7 @@ type hook interface {
 }
 
 // Mirror returns a copy of the keys that match filter ("proxy.>", ">"). poke is
-// called after every change of a value.
+// called after every change of a value that others have made.
 func (k *Bucket) Mirror(filter string, poke func()) *Mirror {
 	return &Mirror{bucket: k, filter: filter, poke: poke, values: map[string]Value{}, gone: map[string]uint64{}}
 }
@@ -131,6 +134,8 @@ func (m *Mirror) Put(ctx context.Context, key string, data []byte, options ...Pu
 	if old, ok := m.Value(key); ok && bytes.Equal(old.Data, data) && m.Synced() {
 		return false, nil
 	}
+	m.expect(key, data)
+	defer m.landed(key)
 	revision, err := m.bucket.Put(ctx, key, data, options...)
 	if err != nil {
 		return false, err
@@ -144,6 +149,8 @@ func (m *Mirror) Delete(ctx context.Context, key string, options ...PutOption) e
 	if _, ok := m.Value(key); !ok && m.Synced() {
 		return nil
 	}
+	m.expect(key, nil)
+	defer m.landed(key)
 	revision, err := m.bucket.remove(ctx, key, options...)
 	if err != nil {
 		return err
@@ -164,6 +171,29 @@ func (m *Mirror) noteGone(key string, revision uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.drop(key, revision)
+}
+
+// expect says that a value, or nil for a deletion, is being written here, which may
+// come back at any time until landed is called.
+func (m *Mirror) expect(key string, data []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.own == nil {
+		m.own = map[string][]byte{}
+	}
+	m.own[key] = data
+}
+
+func (m *Mirror) landed(key string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.own, key)
+}
+
+// isOwn reports whether a value that came is one that is being written here.
+func (m *Mirror) isOwn(key string, data []byte) bool {
+	own, ok := m.own[key]
+	return ok && (own == nil) == (data == nil) && bytes.Equal(own, data)
 }
 
 // forget gives up what is known of a deletion: the server forgets it, too, and says
@@ -204,7 +234,7 @@ func (m *Mirror) begin(s store) {
 
 func (m *Mirror) put(key string, v Value) {
 	m.mu.Lock()
-	changed := m.take(key, v)
+	changed := m.take(key, v) && !m.isOwn(key, v.Data)
 	m.mu.Unlock()
 	if changed {
 		m.poke()
@@ -213,7 +243,7 @@ func (m *Mirror) put(key string, v Value) {
 
 func (m *Mirror) remove(key string, revision uint64) {
 	m.mu.Lock()
-	changed := m.drop(key, revision)
+	changed := m.drop(key, revision) && !m.isOwn(key, nil)
 	m.mu.Unlock()
 	if changed {
 		m.poke()

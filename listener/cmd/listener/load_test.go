@@ -1,0 +1,170 @@
+package main_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/wagglehq/waggle/pkg/dockertest"
+)
+
+// swarmOf1000 is what a listener of a large swarm has to do with: a thousand services of
+// five tasks each, thirty of which die and are replaced for ever, at the pace of Swarm: it
+// waits five seconds before it starts a task again, which then lives for a moment.
+func swarmOf1000(t *testing.T) *dockertest.Swarm {
+	swarm := dockertest.New(t)
+	name := func(i int) string { return fmt.Sprintf("shop%d_web", i) }
+	for i := range 1000 {
+		swarm.Create(dockertest.Service{Name: name(i), Replicas: 5, Networks: []string{"waggle"}, Labels: map[string]string{
+			"com.df.notify": "true", "com.df.servicePath": fmt.Sprintf("/shop%d", i), "com.df.port": "8080",
+			"com.df.scaleMin": "2", "com.df.scaleMax": "8",
+		}})
+		swarm.Settle(name(i))
+	}
+	states := []struct{ state, desired string }{{"ready", "ready"}, {"starting", "running"}, {"running", "running"}, {"failed", "shutdown"}}
+	const restless, life = 30, 7 * time.Second
+	step := time.NewTicker(life / time.Duration(restless*len(states)))
+	t.Cleanup(step.Stop)
+	go func() {
+		for n := 0; t.Context().Err() == nil; n++ {
+			select {
+			case <-t.Context().Done():
+				return
+			case <-step.C:
+			}
+			s := states[n/restless%len(states)]
+			tasks := make([]dockertest.Task, 5)
+			for slot := range tasks {
+				tasks[slot] = dockertest.Task{Slot: slot + 1, State: s.state, Desired: s.desired}
+			}
+			swarm.SetTasks(name(n%restless), tasks...)
+		}
+	}()
+	return swarm
+}
+
+// TestThirtyCrashLoopsAmongAThousandServices runs the program itself, whose processor time
+// nobody else's is mixed with. What it says of the processor is for a quiet machine to
+// judge (3 % of a core are the goal); the calls are not a matter of the machine.
+func TestThirtyCrashLoopsAmongAThousandServices(t *testing.T) {
+	swarm := swarmOf1000(t)
+	admin, process := start(t, swarm.Host())
+	settled := time.Now().Add(time.Minute)
+	for listed(t, admin) != 1000 {
+		if time.Now().After(settled) {
+			t.Fatalf("%d services are published after a minute", listed(t, admin))
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+	<-time.After(5 * time.Second) // The start itself is not what is measured.
+
+	const span = 10 * time.Second
+	calls := func() (n int) {
+		for _, call := range []string{dockertest.Services, dockertest.Nodes, dockertest.Tasks, dockertest.Networks, dockertest.Inspect} {
+			n += swarm.Calls(call)
+		}
+		return n
+	}
+	calls0, cpu0, began := calls(), used(t, process), time.Now()
+	<-time.After(span)
+	took := time.Since(began)
+	perSecond := float64(calls()-calls0) / took.Seconds()
+	t.Logf("%.1f calls of Docker's API per second, %.1f %% of a core", perSecond, 100*(used(t, process)-cpu0).Seconds()/took.Seconds())
+	if perSecond > 20 {
+		t.Errorf("%.1f calls of Docker's API per second, want at most 20", perSecond)
+	}
+	if perSecond == 0 {
+		t.Error("nobody asked for the tasks that come and go")
+	}
+}
+
+// start runs the program, and returns where its admin port is.
+func start(t *testing.T, docker string) (admin string, process int) {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "listener")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	admin = free(t)
+	_, bus, err := net.SplitHostPort(free(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), program,
+		"-admin", admin, "-docker-host", docker, "-data-dir", t.TempDir(), "-nats-port", bus, "-nats-open", "-log-level", "WARN")
+	cmd.Stderr = os.Stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Cancel()
+		if err := cmd.Wait(); err != nil && t.Context().Err() == nil {
+			t.Error(err)
+		}
+	})
+	return admin, cmd.Process.Pid
+}
+
+func free(t *testing.T) string {
+	t.Helper()
+	var lc net.ListenConfig
+	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ln.Close() }()
+	return ln.Addr().String()
+}
+
+// listed is how many services the listener says that it has published.
+func listed(t *testing.T, admin string) int {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+admin+"/v1/catalog", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0 // It starts.
+	}
+	defer func() { _ = res.Body.Close() }()
+	var about struct{ Services int }
+	if err := json.NewDecoder(res.Body).Decode(&about); err != nil {
+		return 0
+	}
+	return about.Services
+}
+
+// used is the processor time of a process so far, of which Linux counts hundredths of a
+// second (proc_pid_stat(5), fields 14 and 15).
+func used(t *testing.T, process int) time.Duration {
+	t.Helper()
+	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(process), "stat"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sum time.Duration
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')'):]))
+	for _, field := range fields[12:14] {
+		ticks, err := strconv.Atoi(field)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum += time.Duration(ticks) * time.Second / 100
+	}
+	return sum
+}
