@@ -18,6 +18,7 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/certs"
 	"github.com/wagglehq/waggle/proxy/internal/certtest"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/apply"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
@@ -27,7 +28,7 @@ import (
 type secure struct {
 	*world
 	port int
-	list []render.Certificate
+	list []file.Certificate
 }
 
 func newSecure(t *testing.T, changes ...func(*render.Settings)) *secure {
@@ -45,17 +46,17 @@ func newSecure(t *testing.T, changes ...func(*render.Settings)) *secure {
 }
 
 // issued is a certificate for hosts as HAProxy gets it.
-func issued(t *testing.T, file string, hosts ...string) render.Certificate {
+func issued(t *testing.T, name string, hosts ...string) file.Certificate {
 	t.Helper()
 	c, err := certs.Parse([]byte(certtest.Self(t, hosts...).PEM()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return render.Certificate{File: file, PEM: c.PEM}
+	return file.Certificate{File: name, PEM: c.PEM}
 }
 
 // serve makes the list the one that is wanted, and wants no reload.
-func (s *secure) serve(what string, list ...render.Certificate) {
+func (s *secure) serve(what string, list ...file.Certificate) {
 	s.t.Helper()
 	if res := s.reload(list...); res.Reload != "" || !res.Changed {
 		s.t.Errorf("%s: %+v, want a change without a reload", what, res)
@@ -63,7 +64,7 @@ func (s *secure) serve(what string, list ...render.Certificate) {
 	s.settled(what)
 }
 
-func (s *secure) reload(list ...render.Certificate) apply.Result {
+func (s *secure) reload(list ...file.Certificate) apply.Result {
 	s.t.Helper()
 	s.list = list
 	s.renderer.Certify(list)
@@ -82,7 +83,7 @@ func (s *secure) settled(what string) {
 	if err := s.h.CheckFile(s.t.Context()); err != nil {
 		s.t.Errorf("%s: %v", what, err)
 	}
-	files, err := os.ReadDir(filepath.Join(s.hap.Dir, render.CertDir))
+	files, err := os.ReadDir(filepath.Join(s.hap.Dir, file.CertDir))
 	if err != nil || len(files) != len(s.list)+1 {
 		s.t.Errorf("%s: %d files of certificates (%v), want those of %d and the default", what, len(files), err, len(s.list))
 	}
@@ -105,7 +106,7 @@ func (s *secure) shown(name string) (string, error) {
 }
 
 // shows wants a client to get a certificate.
-func (s *secure) shows(name string, want render.Certificate) {
+func (s *secure) shows(name string, want file.Certificate) {
 	s.t.Helper()
 	got, err := s.shown(name)
 	if err != nil {
@@ -190,7 +191,7 @@ func TestLifeOfCertificates(t *testing.T) {
 	if _, err := s.shown("a.com"); err == nil {
 		t.Error("there is TLS after the last certificate")
 	}
-	if files, err := os.ReadDir(filepath.Join(s.hap.Dir, render.CertDir)); err != nil || len(files) > 0 {
+	if files, err := os.ReadDir(filepath.Join(s.hap.Dir, file.CertDir)); err != nil || len(files) > 0 {
 		t.Errorf("keys are left: %v, %v", files, err)
 	}
 	s.want("x.com", "/", "2")
@@ -265,7 +266,7 @@ func TestARefusedReplacementLeavesTheOldOne(t *testing.T) {
 		t.Errorf("a key of another certificate: %v", err)
 	}
 	s.shows("a.com", a)
-	if err := client.AddCert(t.Context(), filepath.Join(s.hap.Dir, render.CertList), filepath.Join(s.hap.Dir, render.CertDir, "b.pem"), other.Cert); err == nil {
+	if err := client.AddCert(t.Context(), filepath.Join(s.hap.Dir, file.CertList), filepath.Join(s.hap.Dir, file.CertDir, "b.pem"), other.Cert); err == nil {
 		t.Error("a certificate without a key is taken")
 	}
 	s.settled("after the refusals")

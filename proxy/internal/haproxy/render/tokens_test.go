@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 )
 
 // word is one word of HAProxy's language. A quoted brace is text, a bare one is not.
@@ -124,7 +126,7 @@ func unconditional(words []word) ([]word, error) {
 			return nil, fmt.Errorf("%q outside the braces of a condition", w.text)
 		case open && strings.HasPrefix(w.text, "-f"):
 			next := words[min(at+2+i, len(words)-1)].text
-			own := w.text == "-f" && strings.HasPrefix(next, "/") && strings.HasSuffix(next, ListEnd)
+			own := w.text == "-f" && strings.HasPrefix(next, "/") && strings.HasSuffix(next, file.ListEnd)
 			if !own && !slices.ContainsFunc(words[at+1:at+1+i], func(before word) bool { return before.text == "--" }) {
 				return nil, errors.New("a condition that reads a file")
 			}
