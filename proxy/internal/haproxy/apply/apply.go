@@ -362,7 +362,7 @@ func (h *HAProxy) check(ctx context.Context, f file.File) error {
 func (h *HAProxy) judge(ctx context.Context, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, h.o.Binary, "-c", "-f", path).CombinedOutput()
+	out, err := exec.CommandContext(ctx, h.o.Binary, "-c", "-dW", "-f", path).CombinedOutput()
 	if err != nil {
 		text, errRead := os.ReadFile(path)
 		if errRead != nil {

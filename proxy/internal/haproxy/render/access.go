@@ -26,12 +26,12 @@ func (r *rules) client(trusted []netip.Prefix) {
 	if len(trusted) == 0 {
 		return
 	}
-	before, expression := file.Always("src"), "src"
+	before := file.Always("src")
 	for i := 1; i <= mostHops; i++ {
 		hop := fmt.Sprintf("hop%d", i)
 		r.set(hop, fmt.Sprintf("req.hdr_ip(x-forwarded-for,-%d)", i), file.If(file.Is(before, append(bare("-m", "ip"), prefixes(trusted)...)...)))
-		before, expression = file.Variable(hop), "var(txn."+hop+")"
-		r.set("client", expression, file.If(file.Found(before)))
+		before = file.Variable(hop)
+		r.set("client", "var(txn."+hop+")", file.If(file.Found(before)))
 	}
 }
 

@@ -127,7 +127,7 @@ const accessWord = `([A-Za-z0-9_./:,@+=*~^-]+|'[^'\n]*'(\\'('[^'\n]*')?)*)`
 // accessLines are all lines that the labels of FuzzAccess may make.
 var accessLines = regexp.MustCompile(`^(|  localpeer waggle|peers waggle|  peer waggle unix@/x/peers.sock|userlist users:web_0|` +
 	`  user ` + accessWord + ` (insecure-)?password ` + accessWord + `|` +
-	`  lua-load-per-thread /x/forwardauth-[0-9a-f]+.lua|  httpclient[.][a-z.]+ [a-z0-9]+|resolvers waggle|` +
+	`[.]if version_atleast[(]3.1[)]|  tune.lua.bool-sample-conversion normal|[.]endif|  lua-load-per-thread /x/forwardauth-[0-9a-f]+.lua|  httpclient[.][a-z.]+ [a-z0-9]+|resolvers waggle|` +
 	`  parse-resolv-conf|  resolve_retries 2|  timeout (resolve|retry) 1000|  hold valid 1000|` +
 	`defaults waggle_[0-9a-f]{12} from waggle|backend web-be80_0 from waggle(_[0-9a-f]{12})?|  server 10.0.0.2 10.0.0.2:80( send-proxy(-v2)?)?|` +
 	`  http-request deny deny_status 403 if !?\{ var\(txn.client\) -m ip -f /x/web-be80_0[.](allowed|denied)[.]acl \}|` +

@@ -93,7 +93,7 @@ func (r *rules) handle(s Settings, backend string, h route.Handling) {
 }
 
 func methods(list []string) file.Test {
-	return file.OneOf(file.Always("method"), bare("-m", "str"), list...)
+	return file.OneOf(file.Always("method"), nil, list...)
 }
 
 // redirects sends requests on to the same place by TLS.

@@ -30,6 +30,9 @@ func forwardScriptName() string {
 // is missing at a check.
 func forwardLines(s Settings) []file.Line {
 	return []file.Line{
+		// What the script reads is the same either way, but HAProxy 3.1 warns of a choice
+		// that is not made.
+		lineOf(".if", "version_atleast(3.1)"), lineOf("tune.lua.bool-sample-conversion", "normal"), lineOf(".endif"),
 		lineOf("lua-load-per-thread", s.MapPath(forwardScriptName())),
 		lineOf("httpclient.resolvers.id", forwardResolvers),
 		lineOf("httpclient.resolvers.prefer", "ipv4"),

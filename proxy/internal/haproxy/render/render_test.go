@@ -155,7 +155,7 @@ func check(t testing.TB, s Settings, f file.File) error {
 			t.Fatal(err)
 		}
 	}
-	out, err := exec.CommandContext(t.Context(), tooltest.Path(t, "haproxy"), "-c", "-f", path).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), tooltest.Path(t, "haproxy"), "-c", "-dW", "-f", path).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}

@@ -22,8 +22,12 @@ func (l *library) serviceLines(s Settings, t route.Tables) []file.Line {
 	if len(s.TrustedProxies) > 0 {
 		base.Forwardfor = &models.Forwardfor{Enabled: pointer(enabled)}
 	}
+	binds := l.binds(s, t.Listeners)
+	// Without a port, as with TLS alone and no certificate yet, HAProxy warns of a frontend
+	// that is not disabled; its tables are there all the same.
+	base.Disabled = len(binds) == 0
 	r := &rules{library: l}
-	r.add(l.section(parser.Frontends, base, l.binds(s, t.Listeners)...)...)
+	r.add(l.section(parser.Frontends, base, binds...)...)
 	r.offerHTTP3(s, secureBinds(s, t.Listeners))
 	for _, c := range s.Captures {
 		r.onRequest(models.HTTPRequestRule{Type: "capture", CaptureSample: "req.hdr(" + c.Header + ")", CaptureLen: int64(c.Len)}, always)

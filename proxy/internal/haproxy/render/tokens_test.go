@@ -160,7 +160,7 @@ func directives() []string {
 		max-keep-alive-queue mode monitor monitor-uri no option rate-limit redirect retries retry-on server server-state-file-name server-template
 		source stats stick stick-table tcp-check tcp-request tcp-response timeout unique-id-format use-fcgi-app use-server use_backend user
 		load crt-base key-base table peer lua-load-per-thread httpclient.resolvers.id httpclient.resolvers.prefer httpclient.timeout.connect
-		httpclient.retries parse-resolv-conf resolve_retries hold`)
+		httpclient.retries tune.lua.bool-sample-conversion .if .endif parse-resolv-conf resolve_retries hold`)
 }
 
 // line is a line of a configuration within its section.
@@ -172,7 +172,7 @@ func lines(text string) []line {
 	section := ""
 	for l := range strings.Lines(text) {
 		l = strings.TrimSuffix(l, "\n")
-		if l != "" && !strings.HasPrefix(l, " ") {
+		if l != "" && !strings.HasPrefix(l, " ") && !strings.HasPrefix(l, ".") {
 			section = l
 		}
 		if l != "" {
