@@ -108,6 +108,8 @@ func (r *rules) redirects(h route.Handling) {
 		{h.RedirectUnlessHTTPS, file.Not(file.Is(proto, bare("-m", "str", "https")...))},
 	} {
 		if c.on {
+			// Without a host there is no place to send it to.
+			r.deny(400, file.If(c.test, file.Not(file.Is(file.Variable("host"), bare("-m", "len", "gt", "0")...))))
 			r.onRequest(models.HTTPRequestRule{
 				Type: "redirect", RedirType: "prefix", RedirValue: "https://%[var(txn.host)]", RedirCode: pointer(int64(h.RedirectCode)),
 			}, file.If(c.test))
@@ -117,7 +119,7 @@ func (r *rules) redirects(h route.Handling) {
 
 // header carries out an action of a label.
 func (r *rules) header(a route.HeaderAction) {
-	value, when := format(a.Value), headerTest(a.If)
+	value, when := format(a.Value), headerTest(a.If, a.Response)
 	if a.Verb == "del" {
 		value = file.Format{}
 	}
@@ -141,17 +143,20 @@ func format(parts []route.Part) file.Format {
 	return f.Format()
 }
 
-// headerTest is the condition of a header action.
-func headerTest(c *route.HeaderCondition) file.When {
+// headerTest is the condition of a header action. The path is gone when the answer is
+// there, but for what the frontend has kept of it.
+func headerTest(c *route.HeaderCondition, response bool) file.When {
 	if c == nil {
 		return always
 	}
 	test := withTLS()
-	switch c.Kind {
-	case "method":
+	switch {
+	case c.Kind == "method":
 		test = file.OneOf(file.Always("method"), nil, c.Value)
-	case "path_beg":
-		test = file.OneOf(file.Always("path_beg"), nil, c.Value)
+	case c.Kind == "path_beg" && response:
+		test = file.OneOf(file.Variable("path"), bare("-m", "beg"), c.Value)
+	case c.Kind == "path_beg":
+		test = file.OneOf(file.OfRequest("path_beg"), nil, c.Value)
 	}
 	if c.Unless {
 		return file.Unless(test)

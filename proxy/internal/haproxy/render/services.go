@@ -18,7 +18,7 @@ func captured(i int) string { return "capture.req.hdr(" + strconv.Itoa(i) + ")" 
 
 // serviceLines are the frontend in which requests find their backend; see route.Tables.
 func (l *library) serviceLines(s Settings, t route.Tables) []file.Line {
-	base := &models.FrontendBase{DefaultBackend: file.NoBackend, LogFormat: s.logFormat(), ErrorLogFormat: s.errorLogFormat()}
+	base := &models.FrontendBase{DefaultBackend: file.NoBackend, LogFormat: s.logFormat(), ErrorLogFormat: s.errorLogFormat(), UniqueIDFormat: "%[uuid]"}
 	if len(s.TrustedProxies) > 0 {
 		base.Forwardfor = &models.Forwardfor{Enabled: pointer(enabled)}
 	}
@@ -33,12 +33,9 @@ func (l *library) serviceLines(s Settings, t route.Tables) []file.Line {
 		r.onRequest(models.HTTPRequestRule{Type: "capture", CaptureSample: "req.hdr(" + c.Header + ")", CaptureLen: int64(c.Len)}, always)
 	}
 	r.set("path", "path", always)
-	r.set("host", "req.hdr(host),host_only,rtrim(.),lower", always)
+	r.set("host", "req.fhdr(host),host_only,rtrim(.),lower", always)
 	if len(t.Redirects) > 0 {
-		r.set("to", "var(txn.host),map_str("+s.MapPath(file.RedirectsMap)+")", always)
-		r.onRequest(models.HTTPRequestRule{
-			Type: "redirect", RedirType: "prefix", RedirValue: "%[ssl_fc,iif(https,http)]://%[var(txn.to)]", RedirCode: pointer(int64(301)),
-		}, file.If(found("to")))
+		r.otherHosts(s)
 	}
 	r.lookUp(s)
 	r.forwarded(s)
@@ -49,6 +46,30 @@ func (l *library) serviceLines(s Settings, t route.Tables) []file.Line {
 	r.add(rawLines(s.ExtraFrontend)...)
 	r.lead(t.Chains)
 	return r.ordered(frontendOrder())
+}
+
+// otherHosts sends requests on from one host to another, by the scheme and to the port by
+// which they came. Behind a trusted proxy it knows the scheme.
+func (r *rules) otherHosts(s Settings) {
+	r.set("to", "var(txn.host),map_str("+s.MapPath(file.RedirectsMap)+")", always)
+	r.set("port", "req.fhdr(host),port_only", always)
+	r.set("proto", "ssl_fc,iif(https,http)", always)
+	for _, proto := range []string{"http", "https"} {
+		if len(s.TrustedProxies) > 0 {
+			said := file.Is(file.OfRequest("req.hdr(x-forwarded-proto)"), bare("-m", "str", "-i", proto)...)
+			r.set("proto", "str("+proto+")", file.If(trusted(s.TrustedProxies), said))
+		}
+	}
+	named := file.Is(file.Variable("port"), bare("-m", "int", "gt", "0")...)
+	for _, c := range []struct {
+		to   string
+		when file.When
+	}{
+		{"%[var(txn.proto)]://%[var(txn.to)]:%[var(txn.port)]", file.If(found("to"), named)},
+		{"%[var(txn.proto)]://%[var(txn.to)]", file.If(found("to"))},
+	} {
+		r.onRequest(models.HTTPRequestRule{Type: "redirect", RedirType: "prefix", RedirValue: c.to, RedirCode: pointer(int64(301))}, c.when)
+	}
 }
 
 // lookUp finds the backend. Each expression that finds nothing leaves the variable as it is.
