@@ -42,7 +42,7 @@ func (h *HAProxy) change(ctx context.Context, p plan.Plan) error {
 	}
 	entries := h.entries(p)
 	admitted, dropped := h.listEntries(p)
-	first = append(first, admitted...)
+	first = append(append(first, admitted...), h.newEntries(file.PathsMap, p.NewPaths)...)
 	if len(p.ReplaceMaps) == 0 {
 		first, entries = append(first, entries...), nil
 	}
@@ -158,20 +158,24 @@ func (h *HAProxy) makeRoom(ctx context.Context, p plan.Plan) error {
 // patience is how long a name that is needed is waited for, before a reload.
 const patience = 500 * time.Millisecond
 
-func (h *HAProxy) entries(p plan.Plan) []runtime.Command {
+// newEntries adds those of the changes of a table that are new.
+func (h *HAProxy) newEntries(table string, changes []plan.EntryChange) []runtime.Command {
+	var added []runtime.Entry
+	for _, e := range changes {
+		if e.New && e.Map == table {
+			added = append(added, runtime.Entry(e.Entry))
+		}
+	}
 	var out []runtime.Command
-	added := map[string][]runtime.Entry{}
-	for _, e := range p.SetEntries {
-		if e.New {
-			added[e.Map] = append(added[e.Map], runtime.Entry(e.Entry))
-		}
+	for _, list := range runtime.Chunks(added) {
+		out = append(out, runtime.AddMapEntries(h.path(table), list...))
 	}
-	for _, name := range []string{file.PathsMap, file.HostsMap, file.RedirectsMap} {
-		// A host must find its paths as soon as it is found itself.
-		for _, list := range runtime.Chunks(added[name]) {
-			out = append(out, runtime.AddMapEntries(h.path(name), list...))
-		}
-	}
+	return out
+}
+
+// entries are the commands for the tables but for what replaces one, or comes before that.
+func (h *HAProxy) entries(p plan.Plan) []runtime.Command {
+	out := append(h.newEntries(file.HostsMap, p.SetEntries), h.newEntries(file.RedirectsMap, p.SetEntries)...)
 	for _, e := range p.SetEntries {
 		if !e.New {
 			out = append(out, runtime.SetMapEntry(h.path(e.Map), runtime.Entry(e.Entry)))

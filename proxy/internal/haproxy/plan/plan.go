@@ -22,7 +22,10 @@ type Plan struct {
 	AddServers  []ServerChange
 	// SetServers are servers whose weight or number of connections changes.
 	SetServers []ServerUpdate
-	// Maps are replaced as a whole; their order matters.
+	// NewPaths are entries of the table of paths. They come before all that finds a class, so
+	// that what is found leads somewhere.
+	NewPaths []EntryChange
+	// ReplaceMaps are replaced as a whole; their order matters.
 	ReplaceMaps []MapChange
 	// SetEntries come before DelEntries, so that no request falls between.
 	SetEntries []EntryChange
@@ -63,7 +66,7 @@ type EntryChange struct {
 
 // Empty reports whether nothing needs to be done.
 func (p Plan) Empty() bool {
-	return p.Reload == "" && len(p.AddBackends)+len(p.AddServers)+len(p.SetServers)+len(p.ReplaceMaps)+len(p.SetEntries)+
+	return p.Reload == "" && len(p.AddBackends)+len(p.AddServers)+len(p.SetServers)+len(p.NewPaths)+len(p.ReplaceMaps)+len(p.SetEntries)+
 		len(p.DelEntries)+len(p.AddEntries)+len(p.DropEntries)+len(p.DelServers)+len(p.DelBackends)+len(p.Certificates) == 0
 }
 
@@ -207,8 +210,10 @@ func (p *Plan) diffMap(name string, have, want []route.Entry) {
 		old[e.Key] = e.Value
 	}
 	for _, e := range want {
-		value, ok := old[e.Key]
-		if !ok || value != e.Value {
+		switch value, ok := old[e.Key]; {
+		case !ok && name == file.PathsMap:
+			p.NewPaths = append(p.NewPaths, EntryChange{Map: name, Entry: e, New: true})
+		case !ok || value != e.Value:
 			p.SetEntries = append(p.SetEntries, EntryChange{Map: name, Entry: e, New: !ok})
 		}
 		delete(old, e.Key)
@@ -236,6 +241,9 @@ func (p Plan) String() string {
 	for _, s := range p.SetServers {
 		weight, maxConn := s.Then.Weight(), s.Then.MaxConn
 		add("set", s.Backend+"/"+s.Then.Name, "weight="+strconv.Itoa(weight), "maxconn="+strconv.Itoa(maxConn))
+	}
+	for _, e := range p.NewPaths {
+		add("new", e.Map, e.Key+"="+e.Value)
 	}
 	for _, m := range p.ReplaceMaps {
 		add("replace", m.Map)
