@@ -69,6 +69,9 @@ type CheckError struct {
 	Err    error
 }
 
+// errWords says that HAProxy need not be asked.
+var errWords = errors.New("a line that it would not take")
+
 // Error carries HAProxy's own words.
 func (e *CheckError) Error() string {
 	return fmt.Sprintf("haproxy refuses the configuration (%v): %s", e.Err, strings.TrimSpace(e.Output))
@@ -294,11 +297,11 @@ func (h *HAProxy) notice(ctx context.Context) error {
 
 // reload writes want and makes HAProxy take it up.
 func (h *HAProxy) reload(ctx context.Context, want file.File, reason string) (Result, error) {
-	if err := h.writeCertificates(want.Certificates); err != nil {
-		return Result{}, err
-	}
 	if err := h.check(ctx, want); err != nil {
 		h.metrics.refused.Inc()
+		return Result{}, err
+	}
+	if err := h.writeCertificates(want.Certificates); err != nil {
 		return Result{}, err
 	}
 	before, err := h.read(contents(want))
@@ -338,8 +341,20 @@ func (h *HAProxy) reload(ctx context.Context, want file.File, reason string) (Re
 // Check lets HAProxy judge a configuration; the error is a *CheckError if it refuses it.
 func (h *HAProxy) Check(ctx context.Context, f file.File) error { return h.check(ctx, f) }
 
-// check lets HAProxy judge a configuration without touching the one in force.
-func (h *HAProxy) check(ctx context.Context, f file.File) error {
+// check lets HAProxy judge a configuration without touching the one in force. Its
+// certificates lie for that moment where those in force do, and are taken back.
+func (h *HAProxy) check(ctx context.Context, f file.File) (err error) {
+	if err := f.Check(); err != nil {
+		return &CheckError{Output: err.Error(), Err: errWords}
+	}
+	before, err := h.readCertificateFiles(f.Certificates)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.restoreCertificateFiles(before)) }()
+	if err := h.writeCertificates(f.Certificates); err != nil {
+		return err
+	}
 	path := h.path(ConfigName + ".next")
 	if _, err := atomicfile.Write(path, []byte(f.Text()), 0o640); err != nil {
 		return err

@@ -59,6 +59,50 @@ func (h *HAProxy) writeCertificates(list []file.Certificate) error {
 	return err
 }
 
+// readCertificateFiles are the present contents of what writeCertificates writes, nil where
+// there is no such file.
+func (h *HAProxy) readCertificateFiles(list []file.Certificate) (map[string][]byte, error) {
+	if len(list) == 0 {
+		return nil, nil
+	}
+	out := map[string][]byte{h.path(file.CertList): nil}
+	for _, c := range list {
+		out[c.Path(h.o.Dir)] = nil
+	}
+	for path := range out {
+		content, err := os.ReadFile(path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		out[path] = content
+	}
+	return out, nil
+}
+
+// restoreCertificateFiles brings back what readCertificateFiles found, the list first.
+func (h *HAProxy) restoreCertificateFiles(before map[string][]byte) error {
+	restore := func(path string, mode fs.FileMode) error {
+		if content := before[path]; content != nil {
+			_, err := atomicfile.Write(path, content, mode)
+			return err
+		}
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	if len(before) == 0 {
+		return nil
+	}
+	errs := []error{restore(h.path(file.CertList), 0o640)}
+	for path := range before {
+		if path != h.path(file.CertList) {
+			errs = append(errs, restore(path, keyMode))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // sweepCertificates removes the files that nothing names any more: they hold keys.
 func (h *HAProxy) sweepCertificates(list []file.Certificate) {
 	wanted := map[string]bool{}

@@ -5,8 +5,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -22,6 +24,7 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
 
 // secure is a world with a port for TLS.
@@ -379,4 +382,53 @@ func negotiates(t *testing.T, port int) {
 		}
 		return nil
 	})
+}
+
+// TestRefusedConfigurationLeavesCertificates: HAProxy may start anew at any moment, with the
+// last good file, whose certificates must be those that it was checked with.
+func TestRefusedConfigurationLeavesCertificates(t *testing.T) {
+	s := newSecure(t)
+	s.serveFirst(issued(t, "a.pem", "a.com"))
+	before := contents(t, s.hap.Dir)
+	s.renderer.Certify([]file.Certificate{issued(t, "b.pem", "b.com")})
+	d := route.Settle(mapValues(s.services), s.accepted, route.Options{})
+	f, err := s.renderer.Render(d.Services, d.Tables, func(route.Service, route.Backend) []netip.Addr { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Frame = append(f.Frame, file.NewSection("", "nonsense", "", ""))
+	var refused *apply.CheckError
+	if _, err := s.h.Apply(t.Context(), f); !errors.As(err, &refused) {
+		t.Fatalf("got %v, want a refusal", err)
+	}
+	if after := contents(t, s.hap.Dir); !maps.Equal(before, after) {
+		t.Errorf("the files are now\n%q\nwant what was there\n%q", after, before)
+	}
+}
+
+// serveFirst opens the port with TLS, by a reload.
+func (s *secure) serveFirst(list ...file.Certificate) {
+	s.t.Helper()
+	if res := s.reload(list...); res.Reload == "" {
+		s.t.Errorf("the first certificate: %+v, want a reload", res)
+	}
+	s.settled("the first certificate")
+}
+
+// contents are those of the list of certificates and of what it names, by name.
+func contents(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	names, err := filepath.Glob(filepath.Join(dir, file.CertDir, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range append(names, filepath.Join(dir, file.CertList)) {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[name] = string(text)
+	}
+	return out
 }
