@@ -8,6 +8,7 @@ import (
 	parser "github.com/haproxytech/client-native/v6/config-parser"
 	"github.com/haproxytech/client-native/v6/models"
 
+	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
@@ -124,7 +125,8 @@ func (r *rules) header(a route.HeaderAction) {
 		value = file.Format{}
 	}
 	if a.Response {
-		r.add(r.response(models.HTTPResponseRule{Type: a.Verb + "-header", HdrName: a.Name, HdrFormat: value.String()}, when, value))
+		rule := models.HTTPResponseRule{Type: a.Verb + "-header", HdrName: a.Name, HdrFormat: value.String()}
+		r.add(r.response(rule, when, value).Brought(catalog.Prefix + a.Verb + "ResHeader"))
 		return
 	}
 	r.onRequest(models.HTTPRequestRule{Type: a.Verb + "-header", HdrName: a.Name, HdrFormat: value.String()}, when, value)
