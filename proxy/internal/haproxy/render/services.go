@@ -116,8 +116,12 @@ func (r *rules) chains(chains []route.Chain) {
 }
 
 // lead leads to the backend: that of the first step whose conditions hold, else the one
-// that the look-up has found.
+// that the look-up has found. What has no chain, as most have not, goes before all steps,
+// none of which is compared with its request.
 func (r *rules) lead(chains []route.Chain) {
+	if len(chains) > 0 {
+		r.add(r.use("%[var(txn.backend)]", file.If(found("backend"), file.Not(found("chain")))))
+	}
 	for _, c := range chains {
 		for _, step := range c.Steps {
 			tests := []file.Test{file.Is(file.Variable("chain"), bare("-m", "str", c.Name)...)}
