@@ -10,6 +10,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/atomicfile"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/apply"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/supervisor"
 )
@@ -45,14 +46,14 @@ func plainPorts(binds []render.Bind) []int {
 
 // forgetAddresses takes the servers out of the last good configuration: this is a
 // new container, and yesterday's addresses may be another tenant's by now.
-func forgetAddresses(file string) error {
-	text, err := os.ReadFile(file)
+func forgetAddresses(path string) error {
+	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	_, err = atomicfile.Write(file, []byte(render.WithoutServers(string(text))), 0o640)
+	_, err = atomicfile.Write(path, []byte(file.WithoutServers(string(text))), 0o640)
 	return err
 }

@@ -6,7 +6,6 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/proxy/internal/controller"
-	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 )
 
 // MountConfig adds /v1/config: the configuration in force without its passwords, for
@@ -23,5 +22,5 @@ func WriteConfig(w http.ResponseWriter, v *controller.View) {
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	_, _ = w.Write([]byte(render.Shown(v.File.Text()))) // the client has gone; there is nobody to tell
+	_, _ = w.Write([]byte(v.File.Shown())) // the client has gone; there is nobody to tell
 }

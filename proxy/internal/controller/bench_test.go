@@ -17,6 +17,7 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/addresses"
 	"github.com/wagglehq/waggle/proxy/internal/controller"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/apply"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
@@ -48,7 +49,7 @@ func BenchmarkPassOf1000(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	for _, name := range render.MapNames() {
+	for _, name := range file.MapNames() {
 		if err := os.WriteFile(filepath.Join(hap.Dir, name), nil, 0o600); err != nil {
 			b.Fatal(err)
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/proxy/internal/certs"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/apply"
-	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
 
@@ -54,10 +54,10 @@ func (c *Controller) certify(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	var list []render.Certificate
+	var list []file.Certificate
 	for _, e := range entries {
 		if e.Served() {
-			list = append(list, render.Certificate{File: e.FileName(), PEM: e.PEM, Only: e.Only})
+			list = append(list, file.Certificate{File: e.FileName(), PEM: e.PEM, Only: e.Only})
 		}
 	}
 	c.certificates = entries

@@ -23,6 +23,7 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/addresses"
 	"github.com/wagglehq/waggle/proxy/internal/certs"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/apply"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 	"github.com/wagglehq/waggle/proxy/internal/wish/manual"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
@@ -129,7 +130,7 @@ type View struct {
 	Partial bool
 	// Hash is that of the configuration in force, which is File.
 	Hash string
-	File render.File
+	File file.File
 	// Addresses are those of each service in force, by ID.
 	Addresses map[string][]netip.Addr
 	// Err is why the last pass failed, nil if it did not.

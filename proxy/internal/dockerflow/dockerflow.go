@@ -23,7 +23,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/label"
 	"github.com/wagglehq/waggle/proxy/internal/api"
 	"github.com/wagglehq/waggle/proxy/internal/controller"
-	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/wish/manual"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
@@ -313,7 +313,7 @@ func shown(svc catalog.Service) map[string]string {
 	for key, text := range svc.Labels {
 		name := strings.TrimPrefix(key, catalog.Prefix)
 		base, _ := label.SplitIndex(name)
-		if secret[base] || strings.HasSuffix(base, "Header") && slices.ContainsFunc(strings.FieldsFunc(text, between), render.SecretHeader) {
+		if secret[base] || strings.HasSuffix(base, "Header") && slices.ContainsFunc(strings.FieldsFunc(text, between), file.SecretHeader) {
 			text = label.Show(text, true)
 		}
 		out[name] = text

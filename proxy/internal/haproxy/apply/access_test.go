@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/apply"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
@@ -263,7 +264,7 @@ func TestRefusalTellsNoPassword(t *testing.T) {
 		"  user ann insecure-password 'geheim pw\n",
 		"  user ann password 'geheim'\\'' pw' geheim\n",
 	} {
-		f := render.File{Frame: "userlist x\n" + bad}
+		f := file.File{Frame: []*file.Section{file.NewSection("", "userlist", "x", "", file.ReadLines(bad)...)}}
 		_, err := w.h.Apply(t.Context(), f)
 		var refused *apply.CheckError
 		if !errors.As(err, &refused) || strings.Contains(err.Error(), "geheim") || !strings.Contains(err.Error(), "haproxy.cfg.next:2") {

@@ -23,7 +23,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/wagglehq/waggle/pkg/atomicfile"
-	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/plan"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/silent"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
@@ -49,10 +50,10 @@ type Options struct {
 type HAProxy struct {
 	o Options
 	// applied is what runs; it is of use only while known.
-	applied render.File
+	applied file.File
 	known   bool
 	pid     int
-	can     render.Abilities
+	can     plan.Abilities
 	// draining are servers in maintenance whose connections have not ended,
 	// and retired the backends that wait for theirs.
 	draining map[serverKey]leaving
@@ -67,6 +68,9 @@ type CheckError struct {
 	Output string
 	Err    error
 }
+
+// errWords says that HAProxy need not be asked.
+var errWords = errors.New("a line that it would not take")
 
 // Error carries HAProxy's own words.
 func (e *CheckError) Error() string {
@@ -110,7 +114,7 @@ func (h *HAProxy) Adopt(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("adopt: %w", err)
 	}
-	f, err := render.Parse(string(text))
+	f, err := file.Parse(string(text), h.o.Dir)
 	if err != nil {
 		h.o.Log.Warn("the running configuration is replaced", "error", err)
 		return nil
@@ -129,17 +133,17 @@ func (h *HAProxy) Adopt(ctx context.Context) error {
 }
 
 // readBack replaces servers and tables of a file by those that run.
-func (h *HAProxy) readBack(ctx context.Context, f *render.File) error {
+func (h *HAProxy) readBack(ctx context.Context, f *file.File) error {
 	servers, err := h.o.Worker.ShowServers(ctx)
 	if err != nil {
 		return err
 	}
-	byBackend := map[string][]render.Server{}
+	byBackend := map[string][]file.Server{}
 	for _, s := range servers {
 		if s.Maint {
 			continue
 		}
-		byBackend[s.Backend] = append(byBackend[s.Backend], render.Server{Name: s.Name, Addr: s.Addr}.WithWeight(s.Weight))
+		byBackend[s.Backend] = append(byBackend[s.Backend], file.Server{Name: s.Name, Addr: s.Addr}.WithWeight(s.Weight))
 	}
 	stats, err := h.o.Worker.ShowStat(ctx)
 	if err != nil {
@@ -151,15 +155,15 @@ func (h *HAProxy) readBack(ctx context.Context, f *render.File) error {
 			running[s.Proxy] = true
 		}
 	}
-	f.Backends = slices.DeleteFunc(f.Backends, func(b render.Backend) bool { return !running[b.Name] })
+	f.Backends = slices.DeleteFunc(f.Backends, func(b file.Backend) bool { return !running[b.Name] })
 	for i, b := range f.Backends {
 		withOptions(byBackend[b.Name], b.Servers)
-		slices.SortFunc(byBackend[b.Name], func(a, b render.Server) int { return strings.Compare(a.Name, b.Name) })
+		slices.SortFunc(byBackend[b.Name], func(a, b file.Server) int { return strings.Compare(a.Name, b.Name) })
 		f.Backends[i].Servers = byBackend[b.Name]
 	}
 	f.Maps = map[string][]route.Entry{}
-	for _, name := range render.MapNames() {
-		if !strings.Contains(f.Frame, h.path(name)) {
+	for _, name := range file.MapNames() {
+		if !f.Has(h.path(name)) {
 			continue // HAProxy knows none of which no rule speaks
 		}
 		entries, err := h.o.Worker.ShowMap(ctx, h.path(name))
@@ -178,13 +182,12 @@ func (h *HAProxy) readBack(ctx context.Context, f *render.File) error {
 
 // withOptions gives running servers the options that their file has for them,
 // which HAProxy does not tell, but for the weight.
-func withOptions(running, written []render.Server) {
+func withOptions(running, written []file.Server) {
 	for i, r := range running {
-		weight := r.Weight()
 		for _, w := range written {
 			if w.Name == r.Name {
-				r.Options = w.Options
-				running[i] = r.WithWeight(weight)
+				w.Addr = r.Addr
+				running[i] = w.WithWeight(r.Weight())
 			}
 		}
 	}
@@ -198,7 +201,7 @@ func (h *HAProxy) leaving(ctx context.Context) error {
 	}
 	for _, s := range servers {
 		if s.Maint {
-			h.draining[serverKey{s.Backend, s.Name}] = leaving{Server: render.Server{Name: s.Name, Addr: s.Addr}}
+			h.draining[serverKey{s.Backend, s.Name}] = leaving{Server: file.Server{Name: s.Name, Addr: s.Addr}}
 		}
 	}
 	return nil
@@ -210,7 +213,7 @@ func (h *HAProxy) identify(info runtime.Info) {
 	if _, err := fmt.Sscanf(info.Version, "%d.%d", &major, &minor); err != nil {
 		h.o.Log.Warn("HAProxy's version is not understood", "version", info.Version)
 	}
-	h.can = render.Abilities{DynamicBackends: major > 3 || major == 3 && minor >= 4}
+	h.can = plan.Abilities{DynamicBackends: major > 3 || major == 3 && minor >= 4}
 }
 
 // Running returns the worker's pid that was last seen.
@@ -219,7 +222,7 @@ func (h *HAProxy) Running() int { return h.pid }
 // Addresses returns the addresses that a backend has at present, in a group those
 // of its member.
 func (h *HAProxy) Addresses(backend route.Backend) []netip.Addr {
-	i, ok := slices.BinarySearchFunc(h.applied.Backends, backend.Name, func(b render.Backend, name string) int {
+	i, ok := slices.BinarySearchFunc(h.applied.Backends, backend.Name, func(b file.Backend, name string) int {
 		return strings.Compare(b.Name, name)
 	})
 	if !h.known || !ok {
@@ -227,7 +230,7 @@ func (h *HAProxy) Addresses(backend route.Backend) []netip.Addr {
 	}
 	var out []netip.Addr
 	for _, s := range h.applied.Backends[i].Servers {
-		if s.Name == render.ServerName(backend, s.Addr.Addr()) {
+		if s.Name == file.ServerName(backend, s.Addr.Addr()) {
 			out = append(out, s.Addr.Addr())
 		}
 	}
@@ -245,14 +248,14 @@ type Result struct {
 }
 
 // Apply makes HAProxy equal to want. On an error HAProxy goes on with what it had.
-func (h *HAProxy) Apply(ctx context.Context, want render.File) (Result, error) {
+func (h *HAProxy) Apply(ctx context.Context, want file.File) (Result, error) {
 	if err := h.notice(ctx); err != nil {
 		return Result{}, err
 	}
 	if !h.known {
 		return h.reload(ctx, want, "start")
 	}
-	plan := render.Diff(h.applied, want, h.can)
+	plan := plan.Diff(h.applied, want, h.can)
 	if plan.Empty() {
 		return Result{}, nil
 	}
@@ -293,12 +296,12 @@ func (h *HAProxy) notice(ctx context.Context) error {
 }
 
 // reload writes want and makes HAProxy take it up.
-func (h *HAProxy) reload(ctx context.Context, want render.File, reason string) (Result, error) {
-	if err := h.writeCertificates(want.Certificates); err != nil {
-		return Result{}, err
-	}
+func (h *HAProxy) reload(ctx context.Context, want file.File, reason string) (Result, error) {
 	if err := h.check(ctx, want); err != nil {
 		h.metrics.refused.Inc()
+		return Result{}, err
+	}
+	if err := h.writeCertificates(want.Certificates); err != nil {
 		return Result{}, err
 	}
 	before, err := h.read(contents(want))
@@ -314,7 +317,7 @@ func (h *HAProxy) reload(ctx context.Context, want render.File, reason string) (
 	if err != nil {
 		h.metrics.reloads.WithLabelValues("failed").Inc()
 		h.known = false
-		return Result{}, errors.Join(fmt.Errorf("reload: %w: %s", err, render.Redact(logs, want.Text())), h.write(before))
+		return Result{}, errors.Join(fmt.Errorf("reload: %w: %s", err, file.Redact(logs, want.Lines())), h.write(before))
 	}
 	h.metrics.reloads.WithLabelValues(reason).Inc()
 	info, err := h.o.Worker.ShowInfo(ctx)
@@ -336,10 +339,22 @@ func (h *HAProxy) reload(ctx context.Context, want render.File, reason string) (
 }
 
 // Check lets HAProxy judge a configuration; the error is a *CheckError if it refuses it.
-func (h *HAProxy) Check(ctx context.Context, f render.File) error { return h.check(ctx, f) }
+func (h *HAProxy) Check(ctx context.Context, f file.File) error { return h.check(ctx, f) }
 
-// check lets HAProxy judge a configuration without touching the one in force.
-func (h *HAProxy) check(ctx context.Context, f render.File) error {
+// check lets HAProxy judge a configuration without touching the one in force. Its
+// certificates lie for that moment where those in force do, and are taken back.
+func (h *HAProxy) check(ctx context.Context, f file.File) (err error) {
+	if err := f.Check(); err != nil {
+		return &CheckError{Output: err.Error(), Err: errWords}
+	}
+	before, err := h.readCertificateFiles(f.Certificates)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.restoreCertificateFiles(before)) }()
+	if err := h.writeCertificates(f.Certificates); err != nil {
+		return err
+	}
 	path := h.path(ConfigName + ".next")
 	if _, err := atomicfile.Write(path, []byte(f.Text()), 0o640); err != nil {
 		return err
@@ -348,7 +363,7 @@ func (h *HAProxy) check(ctx context.Context, f render.File) error {
 	if err := h.prepare(f); err != nil {
 		return err
 	}
-	for _, name := range render.MapNames() {
+	for _, name := range file.MapNames() {
 		// The tables named in the file must exist; what stands in them is our own.
 		if _, err := os.Stat(h.path(name)); errors.Is(err, fs.ErrNotExist) {
 			if _, err := atomicfile.Write(h.path(name), nil, 0o640); err != nil {
@@ -362,13 +377,13 @@ func (h *HAProxy) check(ctx context.Context, f render.File) error {
 func (h *HAProxy) judge(ctx context.Context, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, h.o.Binary, "-c", "-f", path).CombinedOutput()
+	out, err := exec.CommandContext(ctx, h.o.Binary, "-c", "-dW", "-f", path).CombinedOutput()
 	if err != nil {
 		text, errRead := os.ReadFile(path)
 		if errRead != nil {
 			return errors.Join(err, errRead)
 		}
-		return &CheckError{Output: render.Redact(string(out), string(text)), Err: err}
+		return &CheckError{Output: file.Redact(string(out), slices.Values(file.ReadLines(string(text)))), Err: err}
 	}
 	return nil
 }
@@ -376,10 +391,10 @@ func (h *HAProxy) judge(ctx context.Context, path string) error {
 func (h *HAProxy) path(name string) string { return filepath.Join(h.o.Dir, name) }
 
 // contents are the files of a configuration by name.
-func contents(f render.File) map[string][]byte {
+func contents(f file.File) map[string][]byte {
 	out := map[string][]byte{ConfigName: []byte(f.Text())}
 	for name, entries := range f.Maps {
-		out[name] = []byte(render.MapText(entries))
+		out[name] = []byte(file.MapText(entries))
 	}
 	maps.Copy(out, companions(f))
 	return out

@@ -20,6 +20,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/tooltest"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/apply"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
@@ -59,7 +60,7 @@ func newWorld(t *testing.T, changes ...func(*render.Settings)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range render.MapNames() {
+	for _, name := range file.MapNames() {
 		if err := os.WriteFile(filepath.Join(hap.Dir, name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -263,7 +264,7 @@ func TestRefusedConfigurationTouchesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bad := render.File{Frame: "nonsense\n"}
+	bad := file.File{Frame: []*file.Section{file.NewSection("", "nonsense", "", "")}}
 	_, err = w.h.Apply(t.Context(), bad)
 	var refused *apply.CheckError
 	if !errors.As(err, &refused) || !strings.Contains(refused.Output, "nonsense") {

@@ -13,7 +13,8 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/atomicfile"
 	"github.com/wagglehq/waggle/proxy/internal/certs"
-	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/plan"
 )
 
 // keyMode is that of files with a private key.
@@ -21,8 +22,8 @@ const keyMode = 0o600
 
 // certificates carries out the changes of certificates. A failure leaves what was served
 // before.
-func (h *HAProxy) certificates(ctx context.Context, changes []render.CertificateChange) error {
-	list := h.path(render.CertList)
+func (h *HAProxy) certificates(ctx context.Context, changes []plan.CertificateChange) error {
+	list := h.path(file.CertList)
 	for _, c := range changes {
 		path := c.Path(h.o.Dir)
 		var err error
@@ -45,7 +46,7 @@ func (h *HAProxy) certificates(ctx context.Context, changes []render.Certificate
 
 // writeCertificates makes the files equal to what is served, so that HAProxy can start
 // with them. The list comes last, because it names the others.
-func (h *HAProxy) writeCertificates(list []render.Certificate) error {
+func (h *HAProxy) writeCertificates(list []file.Certificate) error {
 	if len(list) == 0 {
 		return nil // the configuration that names them may still be the one in force
 	}
@@ -54,17 +55,61 @@ func (h *HAProxy) writeCertificates(list []render.Certificate) error {
 			return err
 		}
 	}
-	_, err := atomicfile.Write(h.path(render.CertList), []byte(render.List(list, h.o.Dir)), 0o640)
+	_, err := atomicfile.Write(h.path(file.CertList), []byte(file.List(list, h.o.Dir)), 0o640)
 	return err
 }
 
+// readCertificateFiles are the present contents of what writeCertificates writes, nil where
+// there is no such file.
+func (h *HAProxy) readCertificateFiles(list []file.Certificate) (map[string][]byte, error) {
+	if len(list) == 0 {
+		return nil, nil
+	}
+	out := map[string][]byte{h.path(file.CertList): nil}
+	for _, c := range list {
+		out[c.Path(h.o.Dir)] = nil
+	}
+	for path := range out {
+		content, err := os.ReadFile(path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		out[path] = content
+	}
+	return out, nil
+}
+
+// restoreCertificateFiles brings back what readCertificateFiles found, the list first.
+func (h *HAProxy) restoreCertificateFiles(before map[string][]byte) error {
+	restore := func(path string, mode fs.FileMode) error {
+		if content := before[path]; content != nil {
+			_, err := atomicfile.Write(path, content, mode)
+			return err
+		}
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	if len(before) == 0 {
+		return nil
+	}
+	errs := []error{restore(h.path(file.CertList), 0o640)}
+	for path := range before {
+		if path != h.path(file.CertList) {
+			errs = append(errs, restore(path, keyMode))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // sweepCertificates removes the files that nothing names any more: they hold keys.
-func (h *HAProxy) sweepCertificates(list []render.Certificate) {
+func (h *HAProxy) sweepCertificates(list []file.Certificate) {
 	wanted := map[string]bool{}
 	for _, c := range list {
 		wanted[c.File] = true
 	}
-	dir := h.path(render.CertDir)
+	dir := h.path(file.CertDir)
 	files, err := os.ReadDir(dir)
 	if err != nil {
 		return // there is none
@@ -78,22 +123,22 @@ func (h *HAProxy) sweepCertificates(list []render.Certificate) {
 		}
 	}
 	if len(list) == 0 {
-		_ = os.Remove(h.path(render.CertList)) // nothing names it; it may never have been there
+		_ = os.Remove(h.path(file.CertList)) // nothing names it; it may never have been there
 	}
 }
 
 // readCertificates adds to a configuration the certificates that run, with the content
 // of their files where that is what runs.
-func (h *HAProxy) readCertificates(ctx context.Context, f *render.File) error {
-	list := h.path(render.CertList)
-	if !strings.Contains(f.Frame, list) {
+func (h *HAProxy) readCertificates(ctx context.Context, f *file.File) error {
+	list := h.path(file.CertList)
+	if !f.Has(list) {
 		return nil
 	}
 	text, err := h.o.Worker.ShowCertList(ctx, list)
 	if err != nil {
 		return err
 	}
-	f.Certificates = render.ParseList(text, h.o.Dir)
+	f.Certificates = file.ParseList(text, h.o.Dir)
 	paths := make([]string, len(f.Certificates))
 	for i, c := range f.Certificates {
 		paths[i] = c.Path(h.o.Dir)
@@ -107,7 +152,7 @@ func (h *HAProxy) readCertificates(ctx context.Context, f *render.File) error {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		written := render.Certificate{PEM: string(content)}
+		written := file.Certificate{PEM: string(content)}
 		sum, told := running[path]
 		// A file that is not what runs counts for nothing, so that it is set anew. Of one
 		// that no command can change HAProxy may have more to tell than it can.

@@ -5,8 +5,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -18,16 +20,18 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/certs"
 	"github.com/wagglehq/waggle/proxy/internal/certtest"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/apply"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
 
 // secure is a world with a port for TLS.
 type secure struct {
 	*world
 	port int
-	list []render.Certificate
+	list []file.Certificate
 }
 
 func newSecure(t *testing.T, changes ...func(*render.Settings)) *secure {
@@ -45,17 +49,17 @@ func newSecure(t *testing.T, changes ...func(*render.Settings)) *secure {
 }
 
 // issued is a certificate for hosts as HAProxy gets it.
-func issued(t *testing.T, file string, hosts ...string) render.Certificate {
+func issued(t *testing.T, name string, hosts ...string) file.Certificate {
 	t.Helper()
 	c, err := certs.Parse([]byte(certtest.Self(t, hosts...).PEM()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return render.Certificate{File: file, PEM: c.PEM}
+	return file.Certificate{File: name, PEM: c.PEM}
 }
 
 // serve makes the list the one that is wanted, and wants no reload.
-func (s *secure) serve(what string, list ...render.Certificate) {
+func (s *secure) serve(what string, list ...file.Certificate) {
 	s.t.Helper()
 	if res := s.reload(list...); res.Reload != "" || !res.Changed {
 		s.t.Errorf("%s: %+v, want a change without a reload", what, res)
@@ -63,7 +67,7 @@ func (s *secure) serve(what string, list ...render.Certificate) {
 	s.settled(what)
 }
 
-func (s *secure) reload(list ...render.Certificate) apply.Result {
+func (s *secure) reload(list ...file.Certificate) apply.Result {
 	s.t.Helper()
 	s.list = list
 	s.renderer.Certify(list)
@@ -82,7 +86,7 @@ func (s *secure) settled(what string) {
 	if err := s.h.CheckFile(s.t.Context()); err != nil {
 		s.t.Errorf("%s: %v", what, err)
 	}
-	files, err := os.ReadDir(filepath.Join(s.hap.Dir, render.CertDir))
+	files, err := os.ReadDir(filepath.Join(s.hap.Dir, file.CertDir))
 	if err != nil || len(files) != len(s.list)+1 {
 		s.t.Errorf("%s: %d files of certificates (%v), want those of %d and the default", what, len(files), err, len(s.list))
 	}
@@ -105,7 +109,7 @@ func (s *secure) shown(name string) (string, error) {
 }
 
 // shows wants a client to get a certificate.
-func (s *secure) shows(name string, want render.Certificate) {
+func (s *secure) shows(name string, want file.Certificate) {
 	s.t.Helper()
 	got, err := s.shown(name)
 	if err != nil {
@@ -190,7 +194,7 @@ func TestLifeOfCertificates(t *testing.T) {
 	if _, err := s.shown("a.com"); err == nil {
 		t.Error("there is TLS after the last certificate")
 	}
-	if files, err := os.ReadDir(filepath.Join(s.hap.Dir, render.CertDir)); err != nil || len(files) > 0 {
+	if files, err := os.ReadDir(filepath.Join(s.hap.Dir, file.CertDir)); err != nil || len(files) > 0 {
 		t.Errorf("keys are left: %v, %v", files, err)
 	}
 	s.want("x.com", "/", "2")
@@ -265,7 +269,7 @@ func TestARefusedReplacementLeavesTheOldOne(t *testing.T) {
 		t.Errorf("a key of another certificate: %v", err)
 	}
 	s.shows("a.com", a)
-	if err := client.AddCert(t.Context(), filepath.Join(s.hap.Dir, render.CertList), filepath.Join(s.hap.Dir, render.CertDir, "b.pem"), other.Cert); err == nil {
+	if err := client.AddCert(t.Context(), filepath.Join(s.hap.Dir, file.CertList), filepath.Join(s.hap.Dir, file.CertDir, "b.pem"), other.Cert); err == nil {
 		t.Error("a certificate without a key is taken")
 	}
 	s.settled("after the refusals")
@@ -378,4 +382,53 @@ func negotiates(t *testing.T, port int) {
 		}
 		return nil
 	})
+}
+
+// TestRefusedConfigurationLeavesCertificates: HAProxy may start anew at any moment, with the
+// last good file, whose certificates must be those that it was checked with.
+func TestRefusedConfigurationLeavesCertificates(t *testing.T) {
+	s := newSecure(t)
+	s.serveFirst(issued(t, "a.pem", "a.com"))
+	before := contents(t, s.hap.Dir)
+	s.renderer.Certify([]file.Certificate{issued(t, "b.pem", "b.com")})
+	d := route.Settle(mapValues(s.services), s.accepted, route.Options{})
+	f, err := s.renderer.Render(d.Services, d.Tables, func(route.Service, route.Backend) []netip.Addr { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Frame = append(f.Frame, file.NewSection("", "nonsense", "", ""))
+	var refused *apply.CheckError
+	if _, err := s.h.Apply(t.Context(), f); !errors.As(err, &refused) {
+		t.Fatalf("got %v, want a refusal", err)
+	}
+	if after := contents(t, s.hap.Dir); !maps.Equal(before, after) {
+		t.Errorf("the files are now\n%q\nwant what was there\n%q", after, before)
+	}
+}
+
+// serveFirst opens the port with TLS, by a reload.
+func (s *secure) serveFirst(list ...file.Certificate) {
+	s.t.Helper()
+	if res := s.reload(list...); res.Reload == "" {
+		s.t.Errorf("the first certificate: %+v, want a reload", res)
+	}
+	s.settled("the first certificate")
+}
+
+// contents are those of the list of certificates and of what it names, by name.
+func contents(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	names, err := filepath.Glob(filepath.Join(dir, file.CertDir, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range append(names, filepath.Join(dir, file.CertList)) {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[name] = string(text)
+	}
+	return out
 }

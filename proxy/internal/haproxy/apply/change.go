@@ -5,18 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/plan"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/silent"
 )
 
 // change carries out a plan through the runtime API. What requests need comes
 // first, what they no longer need last, so that none falls between.
-func (h *HAProxy) change(ctx context.Context, p render.Plan) error {
+func (h *HAProxy) change(ctx context.Context, p plan.Plan) error {
 	if err := h.makeRoom(ctx, p); err != nil {
 		return err
 	}
@@ -27,7 +27,7 @@ func (h *HAProxy) change(ctx context.Context, p render.Plan) error {
 		}
 		first = append(first, runtime.AddBackend(b.Name, b.From))
 		for _, s := range b.Servers {
-			first = append(first, h.addServer(render.ServerChange{Backend: b.Name, Server: s})...)
+			first = append(first, h.addServer(plan.ServerChange{Backend: b.Name, Server: s})...)
 		}
 		first = append(first, runtime.PublishBackend(b.Name))
 	}
@@ -42,7 +42,7 @@ func (h *HAProxy) change(ctx context.Context, p render.Plan) error {
 	}
 	entries := h.entries(p)
 	admitted, dropped := h.listEntries(p)
-	first = append(first, admitted...)
+	first = append(append(first, admitted...), h.newEntries(file.PathsMap, p.NewPaths)...)
 	if len(p.ReplaceMaps) == 0 {
 		first, entries = append(first, entries...), nil
 	}
@@ -59,7 +59,7 @@ func (h *HAProxy) change(ctx context.Context, p render.Plan) error {
 		}
 	}
 	last := dropped
-	dropServer := func(s render.ServerChange) {
+	dropServer := func(s plan.ServerChange) {
 		last = append(last, runtime.DisableServer(s.Backend, s.Server.Name))
 		h.draining[key(s)] = leaving{Server: s.Server, known: true}
 	}
@@ -68,7 +68,7 @@ func (h *HAProxy) change(ctx context.Context, p render.Plan) error {
 	}
 	for _, b := range p.DelBackends {
 		for _, s := range b.Servers {
-			dropServer(render.ServerChange{Backend: b.Name, Server: s})
+			dropServer(plan.ServerChange{Backend: b.Name, Server: s})
 		}
 		last = append(last, runtime.UnpublishBackend(b.Name))
 		h.retired[b.Name] = struct{}{}
@@ -90,14 +90,14 @@ func (h *HAProxy) tellLeft() {
 }
 
 // addServer adds a server, or takes one back that has not left yet.
-func (h *HAProxy) addServer(s render.ServerChange) []runtime.Command {
+func (h *HAProxy) addServer(s plan.ServerChange) []runtime.Command {
 	if old, waits := h.draining[key(s)]; waits {
 		delete(h.draining, key(s))
-		out := update(render.ServerUpdate{Backend: s.Backend, Was: old.Server, Then: s.Server})
+		out := update(plan.ServerUpdate{Backend: s.Backend, Was: old.Server, Then: s.Server})
 		return append(out, runtime.EnableServer(s.Backend, s.Server.Name))
 	}
 	out := []runtime.Command{
-		runtime.AddServer(s.Backend, s.Server.Name, s.Server.Addr, strings.Fields(s.Server.Options)...),
+		runtime.AddServer(s.Backend, s.Server.Name, s.Server.Addr, texts(s.Server.Words())...),
 		runtime.EnableServer(s.Backend, s.Server.Name),
 	}
 	if s.Server.Checked() {
@@ -106,10 +106,19 @@ func (h *HAProxy) addServer(s render.ServerChange) []runtime.Command {
 	return out
 }
 
+// texts are words as they are written.
+func texts(words []file.Word) []string {
+	out := make([]string, len(words))
+	for i, w := range words {
+		out[i] = w.String()
+	}
+	return out
+}
+
 // update makes a server another one without adding it anew.
-func update(s render.ServerUpdate) []runtime.Command {
+func update(s plan.ServerUpdate) []runtime.Command {
 	var out []runtime.Command
-	if n := s.Then.MaxConn(); n != s.Was.MaxConn() {
+	if n := s.Then.MaxConn; n != s.Was.MaxConn {
 		out = append(out, runtime.SetMaxConn(s.Backend, s.Then.Name, n))
 	}
 	if n := s.Then.Weight(); n != s.Was.Weight() {
@@ -121,18 +130,18 @@ func update(s render.ServerUpdate) []runtime.Command {
 // serverKey names a server.
 type serverKey struct{ backend, server string }
 
-func key(s render.ServerChange) serverKey { return serverKey{s.Backend, s.Server.Name} }
+func key(s plan.ServerChange) serverKey { return serverKey{s.Backend, s.Server.Name} }
 
 // leaving is a server in maintenance. What an earlier controller put there has
 // options that are not known.
 type leaving struct {
-	render.Server
+	file.Server
 	known bool
 }
 
 // makeRoom deletes servers that have not left yet, and whose names are wanted for
 // servers with other options.
-func (h *HAProxy) makeRoom(ctx context.Context, p render.Plan) error {
+func (h *HAProxy) makeRoom(ctx context.Context, p plan.Plan) error {
 	for _, s := range p.AddServers {
 		old, waits := h.draining[key(s)]
 		if !waits || old.known && old.Becomes(s.Server) {
@@ -149,20 +158,24 @@ func (h *HAProxy) makeRoom(ctx context.Context, p render.Plan) error {
 // patience is how long a name that is needed is waited for, before a reload.
 const patience = 500 * time.Millisecond
 
-func (h *HAProxy) entries(p render.Plan) []runtime.Command {
+// newEntries adds those of the changes of a table that are new.
+func (h *HAProxy) newEntries(table string, changes []plan.EntryChange) []runtime.Command {
+	var added []runtime.Entry
+	for _, e := range changes {
+		if e.New && e.Map == table {
+			added = append(added, runtime.Entry(e.Entry))
+		}
+	}
 	var out []runtime.Command
-	added := map[string][]runtime.Entry{}
-	for _, e := range p.SetEntries {
-		if e.New {
-			added[e.Map] = append(added[e.Map], runtime.Entry(e.Entry))
-		}
+	for _, list := range runtime.Chunks(added) {
+		out = append(out, runtime.AddMapEntries(h.path(table), list...))
 	}
-	for _, name := range []string{render.PathsMap, render.HostsMap, render.RedirectsMap} {
-		// A host must find its paths as soon as it is found itself.
-		for _, list := range runtime.Chunks(added[name]) {
-			out = append(out, runtime.AddMapEntries(h.path(name), list...))
-		}
-	}
+	return out
+}
+
+// entries are the commands for the tables but for what replaces one, or comes before that.
+func (h *HAProxy) entries(p plan.Plan) []runtime.Command {
+	out := append(h.newEntries(file.HostsMap, p.SetEntries), h.newEntries(file.RedirectsMap, p.SetEntries)...)
 	for _, e := range p.SetEntries {
 		if !e.New {
 			out = append(out, runtime.SetMapEntry(h.path(e.Map), runtime.Entry(e.Entry)))
@@ -228,17 +241,17 @@ func (h *HAProxy) Compare(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	f, err := render.Parse(string(text))
+	if string(text) != h.applied.Text() {
+		return "the file is not what was written", nil
+	}
+	f, err := file.Parse(string(text), h.o.Dir)
 	if err != nil {
 		return err.Error(), nil
-	}
-	if f.Text() != h.applied.Text() {
-		return "the file is not what was written", nil
 	}
 	if err := h.readBack(ctx, &f); err != nil {
 		return "", err
 	}
-	drift := render.Diff(h.applied, f, render.Abilities{DynamicBackends: true})
+	drift := plan.Diff(h.applied, f, plan.Abilities{DynamicBackends: true})
 	return drift.String(), nil
 }
 

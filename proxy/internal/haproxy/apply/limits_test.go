@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/wagglehq/waggle/pkg/tooltest"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/apply"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
@@ -41,7 +42,7 @@ func TestConnectionsFollowTheLimitOfOpenFiles(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, name := range render.MapNames() {
+			for _, name := range file.MapNames() {
 				if err := os.WriteFile(filepath.Join(hap.Dir, name), nil, 0o600); err != nil {
 					t.Fatal(err)
 				}

@@ -9,13 +9,14 @@ import (
 	"strings"
 
 	"github.com/wagglehq/waggle/pkg/atomicfile"
-	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/plan"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 )
 
 // prepare puts the files where a check can find them that a configuration names and
 // that are not there yet: lists of addresses, and scripts.
-func (h *HAProxy) prepare(f render.File) error {
+func (h *HAProxy) prepare(f file.File) error {
 	for name, content := range companions(f) {
 		if _, err := os.Stat(h.path(name)); !errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -28,10 +29,10 @@ func (h *HAProxy) prepare(f render.File) error {
 }
 
 // companions are the files beside tables and configuration, by name.
-func companions(f render.File) map[string][]byte {
+func companions(f file.File) map[string][]byte {
 	out := map[string][]byte{}
 	for name, entries := range f.Lists {
-		out[name] = []byte(render.ListText(entries))
+		out[name] = []byte(file.ListText(entries))
 	}
 	for name, content := range f.Scripts {
 		out[name] = []byte(content)
@@ -40,7 +41,7 @@ func companions(f render.File) map[string][]byte {
 }
 
 // readLists replaces the entries of a file's lists by those that run.
-func (h *HAProxy) readLists(ctx context.Context, f *render.File) error {
+func (h *HAProxy) readLists(ctx context.Context, f *file.File) error {
 	for _, name := range f.ListNames() {
 		entries, err := h.o.Worker.ShowACL(ctx, h.path(name))
 		if err != nil {
@@ -53,7 +54,7 @@ func (h *HAProxy) readLists(ctx context.Context, f *render.File) error {
 }
 
 // listEntries are the commands for the entries that come and for those that go.
-func (h *HAProxy) listEntries(p render.Plan) (first, last []runtime.Command) {
+func (h *HAProxy) listEntries(p plan.Plan) (first, last []runtime.Command) {
 	for _, e := range p.AddEntries {
 		first = append(first, runtime.AddACL(h.path(e.List), e.Entry))
 	}
@@ -70,12 +71,12 @@ func (h *HAProxy) sweep() error {
 	if err != nil {
 		return err
 	}
-	text := h.applied.Text()
 	var errs []error
-	for _, file := range files {
-		name := file.Name()
-		ours := strings.HasSuffix(name, render.ListEnd) || strings.HasSuffix(name, render.ScriptEnd)
-		if ours && !strings.Contains(text, "/"+name) {
+	for _, entry := range files {
+		name := entry.Name()
+		_, list := h.applied.Lists[name]
+		_, script := h.applied.Scripts[name]
+		if strings.HasSuffix(name, file.ListEnd) && !list || strings.HasSuffix(name, file.ScriptEnd) && !script {
 			errs = append(errs, os.Remove(h.path(name)))
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/apply"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/plan"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
@@ -134,7 +135,7 @@ func TestBackendsThatDoTheSameCostOneReload(t *testing.T) {
 	deploy("later")
 	w.step("one more, after the controller started anew", false)
 	w.deploy("s3", []string{"127.0.0.5"}, "port", port, "servicePath", "/s3", "timeoutServer", "8")
-	if res := w.apply(); res.Reload != render.ReloadBackend || len(res.Because) != 1 || res.Because[0] != "s3-be"+port+"_0" {
+	if res := w.apply(); res.Reload != plan.ReloadBackend || len(res.Because) != 1 || res.Because[0] != "s3-be"+port+"_0" {
 		t.Errorf("something new: %+v, want a reload because of s3", res)
 	}
 	w.deploy("zip", []string{"127.0.0.5"}, "port", port, "servicePath", "/zip", "compressionAlgo", "gzip")

@@ -5,10 +5,13 @@ import (
 	"maps"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/plan"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
 
@@ -52,13 +55,13 @@ func TestOperatorUsers(t *testing.T) {
 				t.Fatal(err, d.Verdicts)
 			}
 			if c.list == "" {
-				if strings.Contains(f.Text(), "auth") || strings.Contains(f.Text(), "userlist") || f.Backends[0].Text != "backend "+f.Backends[0].Name+" from waggle\n" {
+				if strings.Contains(f.Text(), "auth") || strings.Contains(f.Text(), "userlist") || f.Backends[0].Text() != "backend "+f.Backends[0].Name+" from waggle\n" {
 					t.Error(f.Text())
 				}
 				return
 			}
-			if want := "\nuserlist " + c.list + "\n" + c.users + "\nbackend"; !strings.Contains(f.Frame, want) {
-				t.Errorf("got\n%s\nwant in it\n%s", f.Frame, want)
+			if want := "\nuserlist " + c.list + "\n" + c.users + "\nbackend"; !strings.Contains(frameOf(f), want) {
+				t.Errorf("got\n%s\nwant in it\n%s", frameOf(f), want)
 			}
 			if want := " unless { http_auth(" + c.list + ") }\n  http-request del-header authorization\n"; !strings.Contains(f.Text(), want) {
 				t.Errorf("got\n%s\nwant in it\n%s", f.Text(), want)
@@ -84,10 +87,10 @@ func TestEntriesOfListsNeedNoReload(t *testing.T) {
 			service := "a servicePath=/a\na port=80\na "
 			have, _ := render(t, settings("/x"), service+c.have)
 			want, _ := render(t, settings("/x"), service+c.want)
-			if got := Diff(have, want, Abilities{DynamicBackends: true}).String(); got != c.plan {
+			if got := plan.Diff(have, want, plan.Abilities{DynamicBackends: true}).String(); got != c.plan {
 				t.Errorf("got  %s\nwant %s", got, c.plan)
 			}
-			read, err := Parse(want.Text())
+			read, err := file.Parse(want.Text(), "/x")
 			if err != nil || fmt.Sprint(read.ListNames()) != fmt.Sprint(want.ListNames()) {
 				t.Errorf("read %v (%v), want %v", read.ListNames(), err, want.ListNames())
 			}
@@ -107,13 +110,13 @@ func TestRedact(t *testing.T) {
 		":4] : stats auth adm:pw'x\n",
 		":9] : adm:pw'x again\n",
 	} {
-		got := Redact(alert+words+end, text)
+		got := file.Redact(alert+words+end, slices.Values(file.ReadLines(text)))
 		if strings.Contains(got, "cr\n") || strings.Contains(got, "se cr") || strings.Contains(got, "0123") || strings.Contains(got, "pw") ||
 			!strings.HasPrefix(got, alert+words[:3]) || !strings.HasSuffix(got, end) {
 			t.Errorf("%s\nbecomes\n%s", words, got)
 		}
 	}
-	if got := Redact(alert+":1] : something else\n"+end, text); got != alert+":1] : something else\n"+end {
+	if got := file.Redact(alert+":1] : something else\n"+end, slices.Values(file.ReadLines(text))); got != alert+":1] : something else\n"+end {
 		t.Error(got)
 	}
 }
@@ -124,7 +127,7 @@ const accessWord = `([A-Za-z0-9_./:,@+=*~^-]+|'[^'\n]*'(\\'('[^'\n]*')?)*)`
 // accessLines are all lines that the labels of FuzzAccess may make.
 var accessLines = regexp.MustCompile(`^(|  localpeer waggle|peers waggle|  peer waggle unix@/x/peers.sock|userlist users:web_0|` +
 	`  user ` + accessWord + ` (insecure-)?password ` + accessWord + `|` +
-	`  lua-load-per-thread /x/forwardauth-[0-9a-f]+.lua|  httpclient[.][a-z.]+ [a-z0-9]+|resolvers waggle|` +
+	`[.]if version_atleast[(]3.1[)]|  tune.lua.bool-sample-conversion normal|[.]endif|  lua-load-per-thread /x/forwardauth-[0-9a-f]+.lua|  httpclient[.][a-z.]+ [a-z0-9]+|resolvers waggle|` +
 	`  parse-resolv-conf|  resolve_retries 2|  timeout (resolve|retry) 1000|  hold valid 1000|` +
 	`defaults waggle_[0-9a-f]{12} from waggle|backend web-be80_0 from waggle(_[0-9a-f]{12})?|  server 10.0.0.2 10.0.0.2:80( send-proxy(-v2)?)?|` +
 	`  http-request deny deny_status 403 if !?\{ var\(txn.client\) -m ip -f /x/web-be80_0[.](allowed|denied)[.]acl \}|` +
@@ -172,7 +175,7 @@ func FuzzAccess(f *testing.F) {
 			one.Labels = labels
 			d := route.Settle([]catalog.Service{one}, nil, route.Options{})
 			r.SetSecrets(map[string]string{"s": secret})
-			file, err := r.Render(d.Services, d.Tables, func(route.Service, route.Backend) []netip.Addr {
+			out, err := r.Render(d.Services, d.Tables, func(route.Service, route.Backend) []netip.Addr {
 				return []netip.Addr{netip.MustParseAddr("10.0.0.2")}
 			})
 			if err != nil {
@@ -182,12 +185,12 @@ func FuzzAccess(f *testing.F) {
 			for line := range strings.Lines(empty.Text()) {
 				have[line]++
 			}
-			for line := range strings.Lines(file.Text()) {
+			for line := range strings.Lines(out.Text()) {
 				if have[line]--; have[line] < 0 && !accessLines.MatchString(strings.TrimSuffix(line, "\n")) {
 					t.Fatalf("labels %q and secret %q gave the line %q", labels, secret, line)
 				}
 			}
-			for name, entries := range file.Lists {
+			for name, entries := range out.Lists {
 				for _, e := range entries {
 					if _, err := netip.ParsePrefix(e); err != nil {
 						if _, err := netip.ParseAddr(e); err != nil {
@@ -196,7 +199,7 @@ func FuzzAccess(f *testing.F) {
 					}
 				}
 			}
-			if got, err := Parse(file.Text()); err != nil || got.Text() != file.Text() {
+			if got, err := file.Parse(out.Text(), "/x"); err != nil || got.Text() != out.Text() {
 				t.Fatalf("labels %q: what was written is read as something else (%v)", labels, err)
 			}
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/label"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
 
@@ -117,7 +118,7 @@ func newLaboratory(t testing.TB, s Settings) *laboratory {
 
 // render renders the others and, if it has labels, the subject, and returns why the
 // subject is rejected. That another one is rejected is a failure.
-func (l *laboratory) render(t testing.TB, labels map[string]string) (File, []route.Entry, error) {
+func (l *laboratory) render(t testing.TB, labels map[string]string) (file.File, []route.Entry, error) {
 	t.Helper()
 	services := others()
 	if labels != nil {
@@ -141,7 +142,7 @@ func (l *laboratory) render(t testing.TB, labels map[string]string) (File, []rou
 		t.Fatalf("labels %.300q cannot be rendered: %v", labels, err)
 	}
 	var entries []route.Entry
-	for _, name := range MapNames() {
+	for _, name := range file.MapNames() {
 		entries = append(entries, f.Maps[name]...)
 	}
 	return f, entries, rejected
@@ -152,7 +153,7 @@ var chain = regexp.MustCompile(`\?[0-9a-f]{12}`)
 
 // added returns the lines that a configuration has besides those of the others, and
 // fails if one of these is not there, or not in its order, any more.
-func (l *laboratory) added(t testing.TB, f File) []line {
+func (l *laboratory) added(t testing.TB, f file.File) []line {
 	t.Helper()
 	chains, rest := map[line]int{}, map[string][]string{}
 	for _, b := range l.base {
@@ -188,7 +189,7 @@ func (l *laboratory) added(t testing.TB, f File) []line {
 }
 
 // shapes returns those of the lines that labels add, sorted.
-func (l *laboratory) shapes(t testing.TB, labels map[string]string, f File) []string {
+func (l *laboratory) shapes(t testing.TB, labels map[string]string, f file.File) []string {
 	t.Helper()
 	var out []string
 	for _, a := range l.added(t, f) {
@@ -218,10 +219,10 @@ func harmless(text string) string {
 
 // try gives a label a text, in each example that has it and in the simplest service,
 // and returns the configurations in force.
-func (l *laboratory) try(t testing.TB, spec label.Spec, text string, faultNamesIt bool) []File {
+func (l *laboratory) try(t testing.TB, spec label.Spec, text string, faultNamesIt bool) []file.File {
 	t.Helper()
 	full := catalog.Prefix + spec.Name
-	var out []File
+	var out []file.File
 	cases := append([]example{{"", map[string]string{catalog.Notify: "true", "com.df.servicePath": "/subject", "com.df.port": "80"}}}, l.examples[spec.Name]...)
 	for _, c := range cases {
 		with := func(text string) map[string]string {

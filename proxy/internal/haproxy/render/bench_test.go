@@ -8,6 +8,8 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/catalogtest"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/plan"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
 
@@ -20,7 +22,7 @@ type pure struct {
 	settler  *route.Settler
 	renderer *Renderer
 	accepted map[string]catalog.Service
-	have     File
+	have     file.File
 }
 
 func newPure(b *testing.B) *pure {
@@ -46,16 +48,16 @@ func (p *pure) settle(b *testing.B) route.Desired {
 }
 
 // pass returns the plan.
-func (p *pure) pass(b *testing.B) Plan {
+func (p *pure) pass(b *testing.B) plan.Plan {
 	b.Helper()
 	d := p.settle(b)
 	want, err := p.renderer.Render(d.Services, d.Tables, tasks)
 	if err != nil {
 		b.Fatal(err)
 	}
-	plan := Diff(p.have, want, Abilities{DynamicBackends: true})
+	todo := plan.Diff(p.have, want, plan.Abilities{DynamicBackends: true})
 	p.accepted, p.have = d.Accepted, want
-	return plan
+	return todo
 }
 
 // tasks are two of each backend.
@@ -72,8 +74,8 @@ func BenchmarkOneChangeOf1000(b *testing.B) {
 		svc := &p.services[size/2]
 		svc.Labels = maps.Clone(svc.Labels)
 		svc.Labels[catalog.Prefix+"servicePath"] = fmt.Sprintf("/moved%d", i)
-		if plan := p.pass(b); plan.Empty() || plan.Reload != "" {
-			b.Fatalf("the plan is %q", plan)
+		if todo := p.pass(b); todo.Empty() || todo.Reload != "" {
+			b.Fatalf("the plan is %q", todo)
 		}
 	}
 }
@@ -85,8 +87,8 @@ func BenchmarkOneMoreOf1000(b *testing.B) {
 	last := &p.services[size-1]
 	for i := 0; b.Loop(); i++ {
 		last.ID, last.Name = fmt.Sprintf("more%d", i), fmt.Sprintf("more%d", i)
-		if plan := p.pass(b); len(plan.AddBackends) != 1 || plan.Reload != "" {
-			b.Fatalf("the plan is %q", plan)
+		if todo := p.pass(b); len(todo.AddBackends) != 1 || todo.Reload != "" {
+			b.Fatalf("the plan is %q", todo)
 		}
 	}
 }
@@ -96,8 +98,8 @@ func BenchmarkNoChangeOf1000(b *testing.B) {
 	p := newPure(b)
 	p.pass(b)
 	for b.Loop() {
-		if plan := p.pass(b); !plan.Empty() {
-			b.Fatalf("the plan is %q", plan)
+		if todo := p.pass(b); !todo.Empty() {
+			b.Fatalf("the plan is %q", todo)
 		}
 	}
 }

@@ -6,49 +6,48 @@ import (
 
 	"github.com/haproxytech/client-native/v6/models"
 
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
 
 // originsPerLine keeps a line within HAProxy's 64 words.
 const originsPerLine = 40
 
-// corsRules keep the origin of a page that may use the service, and answer a
-// browser that asks before it sends what it is about.
-func corsRules(rule func(models.HTTPRequestRule), c *route.CORS) {
-	set := func(name, expression, test string) {
-		rule(models.HTTPRequestRule{Type: "set-var", VarScope: "txn", VarName: name, VarExpr: expression, Cond: "if", CondTest: test})
-	}
+// cors keeps the origin of a page that may use the service, and answers a browser that asks
+// before it sends what it is about.
+func (r *rules) cors(c *route.CORS) {
+	origin := file.OfRequest("req.fhdr(origin)")
 	if c.Origins == route.AnyOrigin {
-		set("origin", "str(*)", "{ req.fhdr(origin) -m found }")
+		r.set("origin", "str(*)", file.If(file.Found(origin)))
 	} else {
 		for part := range slices.Chunk(strings.Fields(c.Origins), originsPerLine) {
-			set("origin", "req.fhdr(origin)", "{ req.fhdr(origin) -m str -- "+strings.Join(part, " ")+" }")
+			r.set("origin", "req.fhdr(origin)", file.If(file.OneOf(origin, bare("-m", "str"), part...)))
 		}
 	}
-	set("preflight", "bool(true)", "{ method OPTIONS } { req.fhdr(origin) -m found } { req.fhdr(access-control-request-method) -m found }")
-	rule(models.HTTPRequestRule{Type: "return", ReturnStatusCode: pointer(int64(204)), Cond: "if", CondTest: "{ var(txn.preflight) -m found }"})
+	r.set("preflight", "bool(true)", file.If(file.Is(file.Always("method"), file.W("OPTIONS")), file.Found(origin),
+		file.Found(file.OfRequest("req.fhdr(access-control-request-method)"))))
+	r.onRequest(models.HTTPRequestRule{Type: "return", ReturnStatusCode: pointer(int64(204))}, file.If(found("preflight")))
 }
 
 // corsAnswers write the headers that browsers look at. The task's own are replaced:
 // only one of the two can be in charge.
-func corsAnswers(add func(action, test string), c *route.CORS) {
-	const known = "{ var(txn.origin) -m found }"
-	const asked = known + " { var(txn.preflight) -m found }"
-	add("del-header Access-Control-Allow-Origin", "unless "+known)
-	add("set-header Access-Control-Allow-Origin %[var(txn.origin)]", "if "+known)
+func (r *rules) corsAnswers(c *route.CORS) {
+	known, asked := file.If(found("origin")), file.If(found("origin"), found("preflight"))
+	r.answerHeader("del", "Access-Control-Allow-Origin", file.Word{}, file.Unless(found("origin")))
+	r.answerHeader("set", "Access-Control-Allow-Origin", file.W("%[var(txn.origin)]"), known)
 	if c.Credentials {
-		add("set-header Access-Control-Allow-Credentials true", "if "+known)
+		r.answerHeader("set", "Access-Control-Allow-Credentials", file.W("true"), known)
 	} else {
-		add("del-header Access-Control-Allow-Credentials", "")
+		r.answerHeader("del", "Access-Control-Allow-Credentials", file.Word{}, always)
 	}
 	if c.Origins != route.AnyOrigin {
-		add("add-header Vary Origin", "")
+		r.answerHeader("add", "Vary", file.W("Origin"), always)
 	}
-	add("set-header Access-Control-Allow-Methods "+quote(c.Methods), "if "+asked)
+	r.answerHeader("set", "Access-Control-Allow-Methods", file.Q(c.Methods), asked)
 	if c.Headers != "" {
-		add("set-header Access-Control-Allow-Headers "+quote(c.Headers), "if "+asked)
+		r.answerHeader("set", "Access-Control-Allow-Headers", file.Q(c.Headers), asked)
 	}
 	if c.MaxAge > 0 {
-		add("set-header Access-Control-Max-Age "+seconds(c.MaxAge), "if "+asked)
+		r.answerHeader("set", "Access-Control-Max-Age", file.W(seconds(c.MaxAge)), asked)
 	}
 }

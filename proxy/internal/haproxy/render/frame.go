@@ -1,46 +1,161 @@
 package render
 
 import (
-	"fmt"
+	"cmp"
+	"path"
+	"reflect"
+	"slices"
 	"strings"
+	"time"
 
 	parser "github.com/haproxytech/client-native/v6/config-parser"
-	"github.com/haproxytech/client-native/v6/configuration"
+	"github.com/haproxytech/client-native/v6/config-parser/types"
 	"github.com/haproxytech/client-native/v6/models"
+
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
 
-// bind is one port of the frontend. With authorities of clients, a certificate that
-// is wrong, or of another authority, is taken all the same: the services that ask for a
-// certificate answer 403, and the others do not care.
-func (s Settings) bind(b Bind) models.Bind {
-	out := models.Bind{Port: pointer(int64(b.Port)), BindParams: models.BindParams{
-		Name: fmt.Sprintf("http-%d", b.Port), AcceptProxy: b.AcceptProxy, TCPUserTimeout: millis(clientSilence),
+// frame is what all services share, but for what depends on their users and the like.
+type frame struct {
+	// tables are those of which it was made, as far as it shows them; nil before.
+	tables *route.Tables
+	global []file.Line
+	// fixed are the sections that depend on the settings alone.
+	defaults, statistics *file.Section
+	streamDefaults       *file.Section
+	// sections are all between the global one and what services need.
+	sections []*file.Section
+}
+
+// renderFrame makes the frame anew if the tables show something else in it.
+func (r *Renderer) renderFrame(t route.Tables) error {
+	shown := route.Tables{Chains: t.Chains, Listeners: t.Listeners, Redirects: t.Redirects}
+	if r.frame.tables != nil && reflect.DeepEqual(shown, *r.frame.tables) {
+		return nil
+	}
+	s, l := r.settings, r.library
+	out := r.frame
+	if out.tables == nil {
+		out.global = l.globalLines(s)
+		out.defaults = file.NewSection(s.Dir, file.KindDefaults, file.Defaults, "", l.defaultLines(s)...)
+		out.streamDefaults = file.NewSection(s.Dir, file.KindDefaults, file.StreamDefaults, "", l.streamDefaultLines(s)...)
+		if s.Statistics.Port != 0 {
+			out.statistics = file.NewSection(s.Dir, kindFrontend, "statistics", file.Defaults, l.statisticsLines(s.Statistics)...)
+		}
+	}
+	out.tables = &shown
+	out.sections = []*file.Section{out.defaults}
+	if len(t.Listeners) > 0 {
+		out.sections = append(out.sections, out.streamDefaults)
+	}
+	out.sections = append(out.sections, file.NewSection(s.Dir, kindFrontend, "services", file.Defaults, l.serviceLines(s, t)...))
+	if out.statistics != nil {
+		out.sections = append(out.sections, out.statistics)
+	}
+	out.sections = append(out.sections, l.listeners(s, t.Listeners)...)
+	if err := l.failed(); err != nil {
+		return err
+	}
+	r.frame = out
+	return nil
+}
+
+const kindFrontend = "frontend"
+
+// with adds what the services need.
+func (f frame) with(s Settings, n needs, userLists []*file.Section) []*file.Section {
+	global, peers := peersOf(s.StatsSocket)
+	lines, sections := append(slices.Clone(f.global), global), []*file.Section{peers}
+	if n.askElsewhere {
+		lines, sections = append(lines, forwardLines(s)...), append(sections, forwardSection(s))
+	}
+	out := append([]*file.Section{file.NewSection(s.Dir, "global", "", "", lines...)}, f.sections...)
+	out = append(append(out, sections...), userLists...)
+	return append(out, file.NewSection(s.Dir, file.KindBackend, file.NoBackend, file.Defaults))
+}
+
+// mostFiles bounds the open files that HAProxy counts on where the limit is higher, or
+// where there is none: it keeps a table of as many, and makes half of them the number
+// of connections. Who wants more says a number of connections.
+const mostFiles = "200000"
+
+func (l *library) globalLines(s Settings) []file.Line {
+	global := &models.Global{GlobalBase: models.GlobalBase{
+		RuntimeAPIs: []*models.RuntimeAPI{{
+			Address:    &s.StatsSocket,
+			BindParams: models.BindParams{Level: "admin", Mode: "660", ExposeFdListeners: true},
+		}},
+		PerformanceOptions: &models.PerformanceOptions{Maxconn: int64(s.MaxConn)},
+		SslOptions:         tlsDefaults(s),
 	}}
-	if !b.TLS {
-		return out
+	if s.HardStopAfter > 0 {
+		global.HardStopAfter = millis(s.HardStopAfter)
 	}
-	out.Name, out.Ssl, out.CrtList, out.Alpn = fmt.Sprintf("https-%d", b.Port), true, quote(s.CertList), "http/1.1"
-	if s.TLS.H2 {
-		out.Alpn = "h2,http/1.1"
+	if s.MaxReloads > 0 {
+		global.MworkerMaxReloads = pointer(int64(s.MaxReloads))
 	}
-	if s.TLS.CAFile != "" {
-		out.SslCafile, out.Verify, out.CrtIgnoreErr, out.CaIgnoreErr = quote(s.TLS.CAFile), "optional", "all", "all"
+	out := l.global(global, data{"log", types.Log{Address: "stdout", Format: "raw", Facility: "local0", Level: "info"}})
+	if s.MaxConn == 0 {
+		out = append(out, lineOf("fd-hard-limit", mostFiles))
+	}
+	return append(out, rawLines(s.ExtraGlobal)...)
+}
+
+func rawLines(texts []string) []file.Line {
+	out := make([]file.Line, len(texts))
+	for i, text := range texts {
+		out[i] = file.Raw(text)
 	}
 	return out
 }
 
-// tlsDefaults are what every port with TLS speaks.
-func tlsDefaults(s Settings) *models.SslOptions {
-	if s.CertList == "" {
-		return nil
+// clientSilence is how long a client may leave unacknowledged what it was sent: as long as
+// Linux waits by default. It is said because the container's own limit is for tasks, which
+// are near (net.ipv4.tcp_retries2 in the stack file), and clients are not.
+const clientSilence = 15 * time.Minute
+
+// How TCP asks tasks that have taken a request and say nothing: after aliveIdle without a
+// packet every aliveInterval, and aliveCount questions without an answer end the
+// connection. The kernel of a node answers however long the task itself takes, and a node
+// that has died is found out in five seconds, about when DNS drops its tasks. A request
+// that may be sent again is then sent to another task, while one whose connection we
+// ended ourselves would fail.
+const (
+	aliveIdle     = 3 * time.Second
+	aliveInterval = time.Second
+	aliveCount    = int64(2)
+)
+
+func (l *library) defaultLines(s Settings) []file.Line {
+	out := []file.Line{
+		// HAProxy 3.4 keeps the copy of a request that may have to be sent again in a buffer
+		// of the size of most requests. The copy of a whole buffer, which older ones make, is
+		// a fifth of what a request costs.
+		lineOf(".if", "version_atleast(3.4)"), lineOf("option", "use-small-buffers", "l7-retries"), lineOf(".endif"),
 	}
-	words := append([]string{"ssl-min-ver", s.TLS.MinVer}, s.TLS.Options...)
-	if s.TLS.MaxVer != "" {
-		words = append(words, "ssl-max-ver", s.TLS.MaxVer)
-	}
-	return &models.SslOptions{
-		DefaultBindOptions: strings.Join(words, " "), DefaultBindCiphers: s.TLS.Ciphers, DefaultBindCiphersuites: s.TLS.Ciphersuites,
-	}
+	return append(out, l.section(parser.Defaults, &models.DefaultsBase{
+		Mode:               "http",
+		Balance:            &models.Balance{Algorithm: pointer("roundrobin")},
+		HTTPConnectionMode: s.ConnectionMode, Compression: s.Compression.model(), ErrorFiles: errorFiles(s),
+		Dontlognull:   enabled,
+		DontlogNormal: enabledIf(!s.AccessLog),
+		// Without it a reload closes every idle client connection, and a request that is
+		// on its way meets a closed one.
+		IdleCloseOnResponse: enabled,
+		HTTPReuse:           cmp.Or(s.HTTPReuse, "safe"),
+		Redispatch:          &models.Redispatch{Enabled: pointer(enabled), Interval: pointer(int64(1))},
+		Retries:             pointer(int64(route.DefaultRetries)),
+		RetryOn:             "conn-failure empty-response",
+		Srvtcpka:            enabled, SrvtcpkaIdle: wholeSeconds(aliveIdle), SrvtcpkaIntvl: wholeSeconds(aliveInterval), SrvtcpkaCnt: pointer(aliveCount),
+		ConnectTimeout:       millis(s.Timeouts.Connect),
+		ClientTimeout:        millis(s.Timeouts.Client),
+		ServerTimeout:        millis(s.Timeouts.Server),
+		QueueTimeout:         millis(s.Timeouts.Queue),
+		TunnelTimeout:        millis(s.Timeouts.Tunnel),
+		HTTPRequestTimeout:   millis(s.Timeouts.HTTPRequest),
+		HTTPKeepAliveTimeout: millis(s.Timeouts.HTTPKeepAlive),
+	}, data{"log", types.Log{Global: true}})...)
 }
 
 // model is nil without compression.
@@ -54,45 +169,71 @@ func (c Compression) model() *models.Compression {
 func errorFiles(s Settings) []*models.Errorfile {
 	var out []*models.Errorfile
 	for _, f := range s.ErrorFiles {
-		out = append(out, &models.Errorfile{Code: int64(f.Status), File: quote(f.Path)})
+		out = append(out, &models.Errorfile{Code: int64(f.Status), File: file.Q(f.Path).String()})
 	}
 	return out
 }
 
+// statisticsLines are HAProxy's page and its metrics, on a port of their own.
+func (l *library) statisticsLines(s Statistics) []file.Line {
+	stats := &models.StatsOptions{StatsEnable: true, StatsURIPrefix: file.Q(s.URI).String()}
+	if s.User != "" {
+		stats.StatsAuths = []*models.StatsAuth{{User: pointer(file.Q(s.User).String()), Passwd: pointer(file.Q(s.Password).String())}}
+	}
+	r := &rules{library: l}
+	r.add(l.section(parser.Frontends, &models.FrontendBase{DontlogNormal: enabled, Httplog: true, StatsOptions: stats},
+		l.bind(models.Bind{Port: pointer(int64(s.Port)), BindParams: models.BindParams{Name: "statistics"}}))...)
+	r.onRequest(models.HTTPRequestRule{Type: "use-service", ServiceName: "prometheus-exporter"},
+		file.If(file.Is(file.OfRequest("path"), file.W("/metrics"))))
+	return r.ordered(frontendOrder())
+}
+
+// peersName is the section that hands the counts of clients on from a worker to the next:
+// HAProxy teaches them at a reload through a peer that is itself.
+const peersName = "waggle"
+
+// Peers are the lines of that, for the global section and after it. HAProxy teaches
+// nothing if they were not there when its master started, so that they are part of
+// every configuration, whether anything is counted or not.
+func Peers(statsSocket string) (global, section string) {
+	l, s := peersOf(statsSocket)
+	return l.String(), s.Text()
+}
+
+func peersOf(statsSocket string) (global file.Line, section *file.Section) {
+	socket := file.Q("unix@" + path.Join(path.Dir(statsSocket), "peers.sock"))
+	return lineOf("localpeer", peersName),
+		file.NewSection("", "peers", peersName, "", file.New(append(bare("peer", peersName), socket)...))
+}
+
 // The fields of the log, as JSON. The path comes without the query, which may hold
-// what is nobody's business, and the time in UTC.
+// secrets, and the time in UTC.
 const (
 	logTime = `%{+json}o %(time)[date(0,ms),ms_utime("%Y-%m-%dT%H:%M:%S.%3NZ")]`
 	logJSON = logTime + ` %(client)ci %(client_port:sint)cp %(frontend)f %(backend)b %(server)s %(method)HM %(host)[var(txn.host)]` +
 		` %(path)[var(txn.path)] %(version)HV %(tls)sslv %(status:sint)ST %(bytes:sint)B %(bytes_received:sint)U %(queue_ms:sint)Tw` +
 		` %(connect_ms:sint)Tc %(response_ms:sint)Tr %(total_ms:sint)Ta %(retries:sint)rc %(termination)ts`
 	logJSONError = logTime + ` %(client)ci %(client_port:sint)cp %(frontend)f %(error)[fc_err_str] %(tls_error)[ssl_fc_err_str]`
+	// logTCP is logJSON for what is not HTTP.
+	logTCP = logTime + ` %(client)ci %(client_port:sint)cp %(frontend)f %(backend)b %(server)s %(bytes:sint)B %(bytes_received:sint)U` +
+		` %(queue_ms:sint)Tw %(connect_ms:sint)Tc %(total_ms:sint)Tt %(retries:sint)rc %(termination)ts`
 )
 
 // logFormat is the line of a request; a captured User-Agent is the field
 // "header_user_agent".
 func (s Settings) logFormat() string {
 	if s.LogFormat != "" {
-		return quote(s.LogFormat)
+		return file.Q(s.LogFormat).String()
 	}
 	text := logJSON
 	for i, c := range s.Captures {
-		text += fmt.Sprintf(" %%(header_%s)[capture.req.hdr(%d)]", strings.ToLower(strings.ReplaceAll(c.Header, "-", "_")), i)
+		text += " %(header_" + strings.ToLower(strings.ReplaceAll(c.Header, "-", "_")) + ")[" + captured(i) + "]"
 	}
-	return quote(text)
+	return file.Q(text).String()
 }
-
-// logTCP is logJSON for what is not HTTP.
-const logTCP = logTime + ` %(client)ci %(client_port:sint)cp %(frontend)f %(backend)b %(server)s %(bytes:sint)B %(bytes_received:sint)U` +
-	` %(queue_ms:sint)Tw %(connect_ms:sint)Tc %(total_ms:sint)Tt %(retries:sint)rc %(termination)ts`
 
 // streamLogFormat is the line of a connection that is not HTTP.
-func (s Settings) streamLogFormat() string {
-	if s.TCPLogFormat != "" {
-		return quote(s.TCPLogFormat)
-	}
-	return quote(logTCP)
-}
+func (s Settings) streamLogFormat() string { return file.Q(cmp.Or(s.TCPLogFormat, logTCP)).String() }
 
 // errorLogFormat is the line of a connection that failed before there was a request,
 // such as a handshake.
@@ -100,37 +241,5 @@ func (s Settings) errorLogFormat() string {
 	if s.LogFormat != "" {
 		return ""
 	}
-	return quote(logJSONError)
-}
-
-// statistics is HAProxy's page and its metrics, on a port of their own.
-func statistics(w *scratch, s Statistics) {
-	const name = "statistics"
-	stats := &models.StatsOptions{StatsEnable: true, StatsURIPrefix: quote(s.URI)}
-	if s.User != "" {
-		stats.StatsAuths = []*models.StatsAuth{{User: pointer(quote(s.User)), Passwd: pointer(quote(s.Password))}}
-	}
-	w.section(parser.Frontends, name, &models.FrontendBase{
-		Name: name, From: Defaults, DontlogNormal: enabled, Httplog: true, StatsOptions: stats,
-	})
-	w.add(parser.Frontends, name, "bind", configuration.SerializeBind(models.Bind{
-		Port: pointer(int64(s.Port)), BindParams: models.BindParams{Name: "statistics"},
-	}, w.opts))
-	w.rule(parser.Frontends, name, models.HTTPRequestRule{
-		Type: "use-service", ServiceName: "prometheus-exporter", Cond: "if", CondTest: "{ path /metrics }",
-	})
-}
-
-// withExtra adds the operator's raw lines: to the global section behind ours, to the
-// frontend before the choice of a backend, so that a rule of theirs comes first.
-func withExtra(text string, s Settings) string {
-	for _, extra := range []struct {
-		lines  []string
-		before string
-	}{{s.ExtraGlobal, "\n\ndefaults "}, {s.ExtraFrontend, "\n  use_backend "}} {
-		if len(extra.lines) > 0 {
-			text = strings.Replace(text, extra.before, "\n  "+strings.Join(extra.lines, "\n  ")+extra.before, 1)
-		}
-	}
-	return text
+	return file.Q(logJSONError).String()
 }

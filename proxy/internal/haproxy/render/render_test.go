@@ -20,6 +20,8 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/tooltest"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/plan"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
 
@@ -59,7 +61,7 @@ func readServices(text string) []catalog.Service {
 }
 
 // render renders the services of readServices, each with the tasks 10.0.0.2 and 10.0.0.10.
-func render(t *testing.T, s Settings, text string) (File, []string) {
+func render(t *testing.T, s Settings, text string) (file.File, []string) {
 	t.Helper()
 	d := route.Settle(readServices(text), nil, readOptions())
 	r, err := NewRenderer(s)
@@ -89,9 +91,9 @@ func TestGolden(t *testing.T) {
 	if err != nil || len(files) < 5 {
 		t.Fatalf("%d golden files (%v), want at least 5", len(files), err)
 	}
-	for _, file := range files {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			content, err := os.ReadFile(file)
+	for _, golden := range files {
+		t.Run(filepath.Base(golden), func(t *testing.T) {
+			content, err := os.ReadFile(golden)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -101,22 +103,22 @@ func TestGolden(t *testing.T) {
 			for _, r := range rejected {
 				fmt.Fprintln(&b, r)
 			}
-			if strings.Contains(file, "frame") || strings.Contains(file, "conditions") || strings.Contains(file, "streams") || strings.Contains(file, "shared") {
+			if strings.Contains(golden, "frame") || strings.Contains(golden, "conditions") || strings.Contains(golden, "streams") || strings.Contains(golden, "shared") {
 				b.WriteString(f.Text())
 			} else {
-				b.WriteString(strings.TrimPrefix(strings.TrimPrefix(f.Text(), f.Frame), "\n"))
+				b.WriteString(strings.TrimPrefix(strings.TrimPrefix(f.Text(), frameOf(f)), "\n"))
 			}
-			for _, name := range MapNames() {
-				fmt.Fprintf(&b, "%s:\n%s", name, MapText(f.Maps[name]))
+			for _, name := range file.MapNames() {
+				fmt.Fprintf(&b, "%s:\n%s", name, file.MapText(f.Maps[name]))
 			}
 			for _, name := range f.ListNames() {
-				fmt.Fprintf(&b, "%s:\n%s", name, ListText(f.Lists[name]))
+				fmt.Fprintf(&b, "%s:\n%s", name, file.ListText(f.Lists[name]))
 			}
 			for _, fault := range f.Faults {
 				fmt.Fprintf(&b, "fault: %s\n", fault)
 			}
 			if *update {
-				if err := os.WriteFile(file, []byte(labels+line+b.String()), 0o644); err != nil {
+				if err := os.WriteFile(golden, []byte(labels+line+b.String()), 0o644); err != nil {
 					t.Fatal(err)
 				}
 				return
@@ -128,20 +130,23 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// frameOf is the text of what all services share.
+func frameOf(f file.File) string { return file.File{Frame: f.Frame}.Text() }
+
 // check writes a configuration and lets the real HAProxy judge it.
-func check(t testing.TB, s Settings, f File) error {
+func check(t testing.TB, s Settings, f file.File) error {
 	t.Helper()
 	path := filepath.Join(s.Dir, "haproxy.cfg")
 	if err := os.WriteFile(path, []byte(f.Text()), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	for name, entries := range f.Maps {
-		if err := os.WriteFile(s.MapPath(name), []byte(MapText(entries)), 0o644); err != nil {
+		if err := os.WriteFile(s.MapPath(name), []byte(file.MapText(entries)), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for name, entries := range f.Lists {
-		if err := os.WriteFile(s.MapPath(name), []byte(ListText(entries)), 0o644); err != nil {
+		if err := os.WriteFile(s.MapPath(name), []byte(file.ListText(entries)), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -150,7 +155,7 @@ func check(t testing.TB, s Settings, f File) error {
 			t.Fatal(err)
 		}
 	}
-	out, err := exec.CommandContext(t.Context(), tooltest.Path(t, "haproxy"), "-c", "-f", path).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), tooltest.Path(t, "haproxy"), "-c", "-dW", "-f", path).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}
@@ -168,7 +173,7 @@ func TestHAProxyAcceptsWhatIsRendered(t *testing.T) {
 	if err := check(t, s, f); err != nil {
 		t.Fatal(err)
 	}
-	f.Frame += "  nonsense\n"
+	f.Frame = append(f.Frame, file.NewSection("", "backend", "x", "", file.Raw("nonsense")))
 	if check(t, s, f) == nil {
 		t.Fatal("the check accepts nonsense")
 	}
@@ -180,9 +185,9 @@ func TestHAProxyAcceptsEveryGoldenFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range files {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			content, err := os.ReadFile(file)
+	for _, golden := range files {
+		t.Run(filepath.Base(golden), func(t *testing.T) {
+			content, err := os.ReadFile(golden)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -243,25 +248,25 @@ func TestSameInputSameBytes(t *testing.T) {
 }
 
 func TestPlan(t *testing.T) {
-	all := Abilities{DynamicBackends: true}
+	all := plan.Abilities{DynamicBackends: true}
 	for _, c := range []struct {
 		name       string
 		have, want string
-		can        Abilities
+		can        plan.Abilities
 		plan       string
 	}{
-		{"nothing changed", "a servicePath=/a\na port=80", "a servicePath=/a\na port=80", Abilities{}, ""},
-		{"a path moves: entries alone, the new one first", "a servicePath=/a\na port=80", "a servicePath=/b\na port=80", Abilities{},
+		{"nothing changed", "a servicePath=/a\na port=80", "a servicePath=/a\na port=80", plan.Abilities{}, ""},
+		{"a path moves: entries alone, the new one first", "a servicePath=/a\na port=80", "a servicePath=/b\na port=80", plan.Abilities{},
 			"new paths.map /b=a-be80_0; del paths.map /a"},
-		{"a domain is added", "a servicePath=/a\na port=80", "a servicePath=/a\na port=80\na serviceDomain=x.com", Abilities{},
-			"new hosts.map x.com=x.com; new paths.map x.com/a=a-be80_0; del paths.map /a"},
-		{"wildcards are replaced whole, because their order counts", "a serviceDomain=*.x.com\na port=80", "a serviceDomain=*.x.com,*.y.x.com\na port=80", Abilities{},
-			"replace wildcards.map; new paths.map .y.x.com/=a-be80_0"},
-		{"a path changes its service", "a servicePath=/a\na port=80\nb servicePath=/b\nb port=80", "a servicePath=/b\na port=80\nb servicePath=/a\nb port=80", Abilities{},
+		{"a domain is added", "a servicePath=/a\na port=80", "a servicePath=/a\na port=80\na serviceDomain=x.com", plan.Abilities{},
+			"new paths.map x.com/a=a-be80_0; new hosts.map x.com=x.com; del paths.map /a"},
+		{"wildcards are replaced whole, because their order counts", "a serviceDomain=*.x.com\na port=80", "a serviceDomain=*.x.com,*.y.x.com\na port=80", plan.Abilities{},
+			"new paths.map .y.x.com/=a-be80_0; replace wildcards.map"},
+		{"a path changes its service", "a servicePath=/a\na port=80\nb servicePath=/b\nb port=80", "a servicePath=/b\na port=80\nb servicePath=/a\nb port=80", plan.Abilities{},
 			"set paths.map /a=b-be80_0; set paths.map /b=a-be80_0"},
-		{"a new service reloads before HAProxy 3.4", "", "a servicePath=/a\na port=80", Abilities{}, "reload version"},
+		{"a new service reloads before HAProxy 3.4", "", "a servicePath=/a\na port=80", plan.Abilities{}, "reload version"},
 		{"and needs none with it", "", "a servicePath=/a\na port=80", all, "add a-be80_0; new paths.map /a=a-be80_0"},
-		{"a removed service loses its entries and servers; its empty backend stays until the next reload", "a servicePath=/a\na port=80", "", Abilities{},
+		{"a removed service loses its entries and servers; its empty backend stays until the next reload", "a servicePath=/a\na port=80", "", plan.Abilities{},
 			"del paths.map /a; del a-be80_0/10.0.0.10; del a-be80_0/10.0.0.2"},
 		{"or goes at once", "a servicePath=/a\na port=80", "", all, "del paths.map /a; del a-be80_0"},
 		{"another port is another backend", "a servicePath=/a\na port=80", "a servicePath=/a\na port=81", all,
@@ -271,7 +276,7 @@ func TestPlan(t *testing.T) {
 			s := settings("/x")
 			have, _ := render(t, s, c.have)
 			want, _ := render(t, s, c.want)
-			if got := Diff(have, want, c.can).String(); got != c.plan {
+			if got := plan.Diff(have, want, c.can).String(); got != c.plan {
 				t.Errorf("got  %s\nwant %s", got, c.plan)
 			}
 		})
@@ -279,12 +284,13 @@ func TestPlan(t *testing.T) {
 }
 
 func TestPlanOfServers(t *testing.T) {
-	server := func(a string) Server {
-		return Server{Name: a, Addr: netip.AddrPortFrom(netip.MustParseAddr(a), 80)}
+	server := func(a string) file.Server {
+		return file.Server{Name: a, Addr: netip.AddrPortFrom(netip.MustParseAddr(a), 80)}
 	}
-	have := File{Backends: []Backend{{Name: "b", Servers: []Server{server("10.0.0.1"), server("10.0.0.2")}}}}
-	want := File{Backends: []Backend{{Name: "b", Servers: []Server{server("10.0.0.2"), server("10.0.0.3")}}}}
-	if got := Diff(have, want, Abilities{}).String(); got != "add b/10.0.0.3; del b/10.0.0.1" {
+	b := file.NewSection("", "backend", "b", "")
+	have := file.File{Backends: []file.Backend{{Section: b, Servers: []file.Server{server("10.0.0.1"), server("10.0.0.2")}}}}
+	want := file.File{Backends: []file.Backend{{Section: b, Servers: []file.Server{server("10.0.0.2"), server("10.0.0.3")}}}}
+	if got := plan.Diff(have, want, plan.Abilities{}).String(); got != "add b/10.0.0.3; del b/10.0.0.1" {
 		t.Errorf("got %s", got)
 	}
 }
@@ -303,17 +309,17 @@ func FuzzLabels(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		file, err := r.Render(d.Services, d.Tables, func(route.Service, route.Backend) []netip.Addr { return nil })
+		out, err := r.Render(d.Services, d.Tables, func(route.Service, route.Backend) []netip.Addr { return nil })
 		if err != nil {
 			t.Fatal(err)
 		}
-		own := strings.TrimPrefix(file.Text(), file.Frame)
+		own := strings.TrimPrefix(out.Text(), frameOf(out))
 		lines := strings.Count(own, "\n")
 		if len(d.Services) == 0 && own != "" || len(d.Services) == 1 && (lines != 2 || len(strings.Fields(own)) != 4) {
 			t.Fatalf("labels %q gave %q", svc.Labels, own)
 		}
-		for name, entries := range file.Maps {
-			for line := range strings.Lines(MapText(entries)) {
+		for name, entries := range out.Maps {
+			for line := range strings.Lines(file.MapText(entries)) {
 				if len(strings.Fields(line)) != 2 || strings.HasPrefix(line, "#") {
 					t.Fatalf("labels %q gave the line %q in %s", svc.Labels, line, name)
 				}

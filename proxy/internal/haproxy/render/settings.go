@@ -3,13 +3,81 @@ package render
 import (
 	"errors"
 	"fmt"
+	"net/netip"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
+
+// Settings are the operator's part of the configuration.
+type Settings struct {
+	// Dir is where the look-up tables lie; the configuration names it.
+	Dir string
+	// StatsSocket is the runtime API's socket.
+	StatsSocket string
+	// Binds are where requests come in; those with TLS are open while CertList, the
+	// path of a crt-list, is not empty, so that their ports never speak clear text.
+	Binds    []Bind
+	CertList string
+	TLS      TLS
+	// Statistics are offered on a port of their own.
+	Statistics Statistics
+	// MaxConn is the number of connections at a time; 0 lets HAProxy follow the
+	// limit of open files.
+	MaxConn int
+	// HTTPReuse says which connections to tasks may be used again; "safe" if empty.
+	HTTPReuse string
+	// TrustedProxies are addresses whose X-Forwarded-For is kept and added to.
+	TrustedProxies []netip.Prefix
+	// HardStopAfter ends old workers after a reload; 0 lets them finish.
+	HardStopAfter time.Duration
+	// MaxReloads is how many reloads an old worker may live through; 0 is no limit.
+	MaxReloads int
+	// AccessLog logs every request, not only failed ones. LogFormat is HAProxy's
+	// log-format of requests, TCPLogFormat that of connections that are not HTTP; JSON
+	// if empty. Captures are headers that JSON shows.
+	AccessLog    bool
+	LogFormat    string
+	TCPLogFormat string
+	Captures     []Capture
+	// ConnectionMode and Compression are those of services that do not choose.
+	ConnectionMode string
+	Compression    Compression
+	// ErrorFiles are sorted by status.
+	ErrorFiles []ErrorFile
+	// ExtraGlobal and ExtraFrontend are the operator's raw lines.
+	ExtraGlobal, ExtraFrontend []string
+	// SecretsDir is where the authorities of TLS to tasks lie.
+	SecretsDir string
+	// Users are those of the operator, who get into services that name none.
+	Users []route.User
+	// Separator is that of lists, in secrets too.
+	Separator string
+	Timeouts  Timeouts
+}
+
+// Timeouts are HAProxy's; zero values are not allowed.
+type Timeouts struct {
+	Connect, Client, Server, Queue, Tunnel, HTTPRequest, HTTPKeepAlive time.Duration
+}
+
+// DefaultTimeouts are those of Docker Flow Proxy, but for that of connecting: tasks are
+// near, and one that does not answer is dead. The kernel sends a lost first packet again
+// after a second, for which there is just time.
+func DefaultTimeouts() Timeouts {
+	return Timeouts{
+		Connect: 1200 * time.Millisecond, Client: 20 * time.Second, Server: 20 * time.Second, Queue: 30 * time.Second,
+		Tunnel: time.Hour, HTTPRequest: 5 * time.Second, HTTPKeepAlive: 15 * time.Second,
+	}
+}
+
+// MapPath is the path of a table or another file of ours, by which the runtime API knows it.
+func (s Settings) MapPath(name string) string { return path.Join(s.Dir, name) }
 
 // Bind is one port on which requests come in.
 type Bind struct {

@@ -5,12 +5,19 @@ import (
 	"strings"
 	"time"
 
-	parser "github.com/haproxytech/client-native/v6/config-parser"
-	"github.com/haproxytech/client-native/v6/configuration"
 	"github.com/haproxytech/client-native/v6/models"
 
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
+
+// spreadOf is how requests or connections are spread over the servers of a backend.
+func spreadOf(b route.Backend) route.Spread {
+	if b.Stream != nil {
+		return b.Stream.Spread
+	}
+	return b.Handling.Spread
+}
 
 // spread adds to a backend how requests are spread over its servers.
 func spread(base *models.BackendBase, s route.Spread) {
@@ -56,53 +63,48 @@ func spread(base *models.BackendBase, s route.Spread) {
 // hashes reports whether an algorithm finds the server by a hash.
 func hashes(balance string) bool { return balance == "source" || balance == "uri" || balance == "hdr" }
 
-// httpCheck writes what a check by HTTP asks, and which answers are good.
-func httpCheck(w *scratch, name string, c *route.Check) {
+// checkBy writes what a check by HTTP asks, and which answers are good.
+func (r *rules) checkBy(c *route.Check) {
 	if c == nil || c.Path == "" {
 		return
 	}
-	host := quote(c.Host)
-	for _, check := range []models.HTTPCheck{
-		{Type: "send", Method: "GET", URI: quote(c.Path), Version: "HTTP/1.1", CheckHeaders: []*models.ReturnHeader{{Name: pointer("host"), Fmt: &host}}},
-		{Type: "expect", Match: "status", Pattern: c.Status},
-	} {
-		line, err := configuration.SerializeHTTPCheck(check)
-		if err != nil {
-			w.check(err)
-			continue
-		}
-		w.add(parser.Backends, name, "http-check", line)
-	}
+	host := file.Q(c.Host).String()
+	r.add(
+		r.httpCheck(models.HTTPCheck{
+			Type: "send", Method: "GET", URI: file.Q(c.Path).String(), Version: "HTTP/1.1",
+			CheckHeaders: []*models.ReturnHeader{{Name: pointer("host"), Fmt: &host}},
+		}),
+		r.httpCheck(models.HTTPCheck{Type: "expect", Match: "status", Pattern: c.Status}),
+	)
 }
 
 // spreadOptions are the words behind the address of a server that say how many
-// requests it gets. What HAProxy cannot change while it runs comes last.
-func spreadOptions(s route.Spread, sni string) []string {
-	var out []string
+// requests it gets, and that HAProxy cannot change while it runs.
+func spreadOptions(s route.Spread, sni string) []file.Word {
+	var out []file.Word
 	number := func(word string, n int) {
 		if n > 0 {
-			out = append(out, word, strconv.Itoa(n))
+			out = append(out, bare(word, strconv.Itoa(n))...)
 		}
 	}
 	duration := func(word string, d time.Duration) {
 		if d > 0 {
-			out = append(out, word, strconv.FormatInt(d.Milliseconds(), 10)+"ms")
+			out = append(out, bare(word, strconv.FormatInt(d.Milliseconds(), 10)+"ms")...)
 		}
 	}
-	number(maxConnWord, s.MaxConn)
 	number("maxqueue", s.MaxQueue)
 	duration("slowstart", s.SlowStart)
 	if hashes(s.Balance) {
 		// The usual key is a number that depends on the order in which servers were added.
-		out = append(out, "hash-key", "addr-port")
+		out = append(out, bare("hash-key", "addr-port")...)
 	}
 	if c := s.Check; c != nil {
-		out = append(out, checkWord)
+		out = append(out, file.W("check"))
 		duration("inter", c.Interval)
 		number("fall", c.Fall)
 		number("rise", c.Rise)
 		if sni != "" {
-			out = append(out, "check-sni", sni)
+			out = append(out, bare("check-sni", sni)...)
 		}
 	}
 	return out

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/plan"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
 
@@ -57,20 +59,20 @@ func TestPlanOfSpread(t *testing.T) {
 	for _, c := range []struct {
 		name       string
 		have, want string
-		can        Abilities
+		can        plan.Abilities
 		plan       string
 	}{
-		{"the first service with a check reloads, because no other does the same", "", checked, Abilities{DynamicBackends: true}, "reload backend"},
-		{"the next one does not", checked, checked + other, Abilities{DynamicBackends: true}, "add b-be80_0; new paths.map /b=b-be80_0"},
-		{"before HAProxy 3.4 it does", checked, checked + other, Abilities{}, "reload version"},
-		{"what is about tasks alone needs none", "", "a servicePath=/a\na port=80\na maxConn=3\na slowStart=10", Abilities{DynamicBackends: true}, "add a-be80_0; new paths.map /a=a-be80_0"},
-		{"another check reloads", checked, checked + "a checkTimeout=3", Abilities{DynamicBackends: true}, "reload backend"},
-		{"another interval too, because servers cannot learn it", checked, checked + "a checkInterval=3", Abilities{DynamicBackends: true}, "reload server"},
-		{"another number of connections is told to the servers", checked + "a maxConn=3", checked + "a maxConn=4", Abilities{},
+		{"the first service with a check reloads, because no other does the same", "", checked, plan.Abilities{DynamicBackends: true}, "reload backend"},
+		{"the next one does not", checked, checked + other, plan.Abilities{DynamicBackends: true}, "add b-be80_0; new paths.map /b=b-be80_0"},
+		{"before HAProxy 3.4 it does", checked, checked + other, plan.Abilities{}, "reload version"},
+		{"what is about tasks alone needs none", "", "a servicePath=/a\na port=80\na maxConn=3\na slowStart=10", plan.Abilities{DynamicBackends: true}, "add a-be80_0; new paths.map /a=a-be80_0"},
+		{"another check reloads", checked, checked + "a checkTimeout=3", plan.Abilities{DynamicBackends: true}, "reload backend"},
+		{"another interval too, because servers cannot learn it", checked, checked + "a checkInterval=3", plan.Abilities{DynamicBackends: true}, "reload server"},
+		{"another number of connections is told to the servers", checked + "a maxConn=3", checked + "a maxConn=4", plan.Abilities{},
 			"set a-be80_0/10.0.0.10 weight=1 maxconn=4; set a-be80_0/10.0.0.2 weight=1 maxconn=4"},
-		{"and so is none", checked + "a maxConn=3", checked, Abilities{},
+		{"and so is none", checked + "a maxConn=3", checked, plan.Abilities{},
 			"set a-be80_0/10.0.0.10 weight=1 maxconn=0; set a-be80_0/10.0.0.2 weight=1 maxconn=0"},
-		{"a share too", group + "b weight=10", group + "b weight=90", Abilities{},
+		{"a share too", group + "b weight=10", group + "b weight=90", plan.Abilities{},
 			"set group:g:http/a_80:10.0.0.10 weight=256 maxconn=0; set group:g:http/a_80:10.0.0.2 weight=256 maxconn=0; " +
 				"set group:g:http/b_81:10.0.0.10 weight=256 maxconn=0; set group:g:http/b_81:10.0.0.2 weight=256 maxconn=0"},
 	} {
@@ -84,7 +86,7 @@ func TestPlanOfSpread(t *testing.T) {
 			if c.can.DynamicBackends {
 				c.can.Profiles = have.ProfileNames()
 			}
-			plan := Diff(have, want, c.can)
+			plan := plan.Diff(have, want, c.can)
 			if got := plan.String(); got != c.plan {
 				t.Errorf("got  %s\nwant %s", got, c.plan)
 			}
@@ -99,8 +101,12 @@ func TestPlanOfSpread(t *testing.T) {
 // beside the old one, whose name it has.
 func TestServersOfOneNameDoNotCollide(t *testing.T) {
 	addr := netip.MustParseAddrPort("10.0.0.1:80")
-	backend := func(options string, at netip.AddrPort) File {
-		return File{Backends: []Backend{{Name: "b", Servers: []Server{{Name: "s", Addr: at, Options: options}}}}}
+	backend := func(options string, at netip.AddrPort) file.File {
+		f, err := file.Parse("backend waggle_none\nbackend b\n  server s "+at.String()+" "+options+"\n", "/x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
 	}
 	for _, c := range []struct{ have, want, plan string }{
 		{"", "check", "reload server"},
@@ -110,11 +116,11 @@ func TestServersOfOneNameDoNotCollide(t *testing.T) {
 		{"weight 1", "", "set b/s weight=1 maxconn=0"},
 		{"weight 1 maxconn 4 cookie x", "maxconn 5 cookie x", "set b/s weight=1 maxconn=5"},
 	} {
-		if got := Diff(backend(c.have, addr), backend(c.want, addr), Abilities{DynamicBackends: true}).String(); got != c.plan {
+		if got := plan.Diff(backend(c.have, addr), backend(c.want, addr), plan.Abilities{DynamicBackends: true}).String(); got != c.plan {
 			t.Errorf("from %q to %q: %s, want %s", c.have, c.want, got, c.plan)
 		}
 	}
-	if got := Diff(backend("", addr), backend("", netip.MustParseAddrPort("10.0.0.1:81")), Abilities{}).String(); got != "reload server" {
+	if got := plan.Diff(backend("", addr), backend("", netip.MustParseAddrPort("10.0.0.1:81")), plan.Abilities{}).String(); got != "reload server" {
 		t.Errorf("another port: %s, want a reload", got)
 	}
 }
@@ -123,20 +129,20 @@ func TestServersOfOneNameDoNotCollide(t *testing.T) {
 func TestProfilesAreReadBack(t *testing.T) {
 	f, _ := render(t, settings("/x"), "a servicePath=/a\na port=80\na checkPath=/health\nb servicePath=/b\nb port=80\nc servicePath=/c\nc port=80\nc compressionAlgo=gzip\nc checkPath=/health\n"+
 		"d servicePath=/d\nd port=80\nd setReqHeader=X-A defaults waggle")
-	got, err := Parse(f.Text())
+	got, err := file.Parse(f.Text(), "/x")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Text() != f.Text() || !slices.Equal(got.Profiles, f.Profiles) || len(f.Profiles) != 2 {
+	if got.Text() != f.Text() || !slices.EqualFunc(got.Profiles, f.Profiles, (*file.Section).Equal) || len(f.Profiles) != 2 {
 		t.Errorf("read %+v of\n%s", got.Profiles, f.Text())
 	}
 	for i, b := range f.Backends {
-		if got.Backends[i].From != b.From || got.Backends[i].Text != b.Text {
+		if !got.Backends[i].Section.Equal(b.Section) {
 			t.Errorf("read %+v, want %+v", got.Backends[i], b)
 		}
 	}
-	if f.Backends[1].From != Defaults || f.Backends[2].From != "" {
-		t.Errorf("derived from %q and %q, want the general defaults, and nothing for one with compression", f.Backends[1].From, f.Backends[2].From)
+	if f.Backends[1].From != file.Defaults || !f.Backends[1].Plain() || f.Backends[2].Plain() {
+		t.Errorf("got\n%s%s\nwant the general defaults alone, and lines of its own for one with compression", f.Backends[1].Text(), f.Backends[2].Text())
 	}
 }
 
@@ -157,7 +163,7 @@ func FuzzSpread(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		file, err := r.Render(d.Services, d.Tables, func(route.Service, route.Backend) []netip.Addr {
+		out, err := r.Render(d.Services, d.Tables, func(route.Service, route.Backend) []netip.Addr {
 			return []netip.Addr{netip.MustParseAddr("10.0.0.2")}
 		})
 		if err != nil {
@@ -168,7 +174,7 @@ func FuzzSpread(f *testing.F) {
 		}
 		// One line each for two names of sections and a blank between, and for balance,
 		// hash, check and its two lines, reuse, retries and their kinds, and the server.
-		own := strings.TrimPrefix(file.Text(), file.Frame)
+		own := strings.TrimPrefix(out.Text(), frameOf(out))
 		if lines := strings.Count(own, "\n"); lines > 14 {
 			t.Fatalf("labels %q gave %q", svc.Labels, own)
 		}
@@ -184,8 +190,8 @@ func FuzzSpread(f *testing.F) {
 				t.Fatalf("labels %q gave the line %q", svc.Labels, line)
 			}
 		}
-		back, err := Parse(file.Text())
-		if err != nil || back.Text() != file.Text() {
+		back, err := file.Parse(out.Text(), "/x")
+		if err != nil || back.Text() != out.Text() {
 			t.Fatalf("labels %q: read back as %s (%v)", svc.Labels, fmt.Sprint(back.Text()), err)
 		}
 	})

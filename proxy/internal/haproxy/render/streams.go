@@ -1,7 +1,6 @@
 package render
 
 import (
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -9,29 +8,23 @@ import (
 
 	parser "github.com/haproxytech/client-native/v6/config-parser"
 	"github.com/haproxytech/client-native/v6/config-parser/types"
-	"github.com/haproxytech/client-native/v6/configuration"
 	"github.com/haproxytech/client-native/v6/models"
 
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
-
-// StreamDefaults is the named defaults section of what is not HTTP.
-const StreamDefaults = "waggle_tcp"
 
 // helloDelay is how long a client may take to say which server name it wants.
 const helloDelay = 5 * time.Second
 
-// streams writes a frontend for each port that is not HTTP.
-func streams(w *scratch, s Settings, listeners []route.Listener) {
-	if len(listeners) == 0 {
-		return
-	}
-	w.section(parser.Defaults, StreamDefaults, &models.DefaultsBase{
-		Name: StreamDefaults, Mode: "tcp",
+// streamDefaultLines are what all that is not HTTP derives from.
+func (l *library) streamDefaultLines(s Settings) []file.Line {
+	return l.section(parser.Defaults, &models.DefaultsBase{
+		Mode:          "tcp",
 		Balance:       &models.Balance{Algorithm: pointer("roundrobin")},
 		LogFormat:     s.streamLogFormat(),
 		Dontlognull:   enabled,
-		DontlogNormal: map[bool]string{false: enabled}[s.AccessLog],
+		DontlogNormal: enabledIf(!s.AccessLog),
 		Redispatch:    &models.Redispatch{Enabled: pointer(enabled), Interval: pointer(int64(1))},
 		Retries:       pointer(int64(route.DefaultRetries)),
 		Srvtcpka:      enabled, SrvtcpkaIdle: wholeSeconds(aliveIdle), SrvtcpkaIntvl: wholeSeconds(aliveInterval), SrvtcpkaCnt: pointer(aliveCount),
@@ -42,49 +35,47 @@ func streams(w *scratch, s Settings, listeners []route.Listener) {
 		// and timeoutServer any more.
 		ClientTimeout: millis(s.Timeouts.Tunnel),
 		ServerTimeout: millis(s.Timeouts.Tunnel),
-	})
-	w.add(parser.Defaults, StreamDefaults, "log", types.Log{Global: true})
-	for _, l := range listeners {
-		listener(w, l)
-	}
+	}, data{"log", types.Log{Global: true}})
 }
 
-func listener(w *scratch, l route.Listener) {
-	name := "tcp_" + strconv.Itoa(l.Port)
-	base := &models.FrontendBase{Name: name, From: StreamDefaults, DefaultBackend: l.Default}
-	if l.TimeoutClient > 0 {
-		base.ClientTimeout = millis(l.TimeoutClient)
+// listeners are a frontend for each port that is not HTTP, sorted by name.
+func (l *library) listeners(s Settings, listeners []route.Listener) []*file.Section {
+	var out []*file.Section
+	for _, one := range listeners {
+		out = append(out, file.NewSection(s.Dir, kindFrontend, "tcp_"+strconv.Itoa(one.Port), file.StreamDefaults, l.listenerLines(one)...))
 	}
-	if l.KeepAlive {
+	slices.SortFunc(out, func(a, b *file.Section) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+func (l *library) listenerLines(one route.Listener) []file.Line {
+	base := &models.FrontendBase{DefaultBackend: one.Default}
+	if one.TimeoutClient > 0 {
+		base.ClientTimeout = millis(one.TimeoutClient)
+	}
+	if one.KeepAlive {
 		base.Clitcpka = enabled
 	}
-	w.section(parser.Frontends, name, base)
-	w.add(parser.Frontends, name, "bind", configuration.SerializeBind(models.Bind{
-		Port: pointer(int64(l.Port)), BindParams: models.BindParams{Name: "tcp", TCPUserTimeout: millis(clientSilence)},
-	}, w.opts))
-	if len(l.Rules) == 0 {
-		return
+	more := []data{l.bind(models.Bind{
+		Port: pointer(int64(one.Port)), BindParams: models.BindParams{Name: "tcp", TCPUserTimeout: millis(clientSilence)},
+	})}
+	if len(one.Rules) > 0 {
+		hello := file.If(file.Is(file.OfRequest("req.ssl_hello_type"), file.W("1")))
+		more = append(more, l.tcpRequest(models.TCPRequestRule{Type: "inspect-delay", Timeout: millis(helloDelay)}, always),
+			l.tcpRequest(models.TCPRequestRule{Type: "content", Action: "accept"}, hello))
 	}
-	for _, r := range []models.TCPRequestRule{
-		{Type: "inspect-delay", Timeout: millis(helloDelay)},
-		{Type: "content", Action: "accept", Cond: "if", CondTest: "{ req.ssl_hello_type 1 }"},
-	} {
-		line, err := configuration.SerializeTCPRequestRule(r, w.opts)
-		if err != nil {
-			w.check(err)
-			continue
-		}
-		w.add(parser.Frontends, name, "tcp-request", line)
+	r := &rules{library: l}
+	r.add(l.section(parser.Frontends, base, more...)...)
+	for _, rule := range one.Rules {
+		name := file.OneOf(file.OfRequest("req.ssl_sni"), bare("-i", "-m", string(rule.Name.Match)), rule.Name.Value)
+		r.add(r.use(rule.Backend, file.If(name)))
 	}
-	for _, r := range l.Rules {
-		test := "{ req.ssl_sni -i -m " + string(r.Name.Match) + " -- " + quote(r.Name.Value) + " }"
-		w.add(parser.Frontends, name, "use_backend", types.UseBackend{Name: r.Backend, Cond: "if", CondTest: test})
-	}
+	return r.ordered(frontendOrder())
 }
 
-// streamBackend is the section of a backend that is not HTTP.
-func streamBackend(name string, s *route.StreamBackend) *models.BackendBase {
-	base := &models.BackendBase{Name: name, From: StreamDefaults}
+// streamBackend is the model of a backend that is not HTTP.
+func streamBackend(s *route.StreamBackend) *models.BackendBase {
+	base := &models.BackendBase{}
 	spread(base, s.Spread)
 	if s.TimeoutServer > 0 {
 		base.ServerTimeout = millis(s.TimeoutServer)
@@ -93,41 +84,4 @@ func streamBackend(name string, s *route.StreamBackend) *models.BackendBase {
 		base.TunnelTimeout = millis(s.TimeoutTunnel)
 	}
 	return base
-}
-
-// ServerName is the name of the server of an address within a backend. In one
-// that several services share it tells whose it is.
-func ServerName(b route.Backend, a netip.Addr) string {
-	if b.Share.Group != "" {
-		return b.Share.Member + ":" + a.String()
-	}
-	return a.String()
-}
-
-// join makes one backend of neighbours with the same name: those of a group.
-func join(backends []Backend) []Backend {
-	out := backends[:0]
-	for _, b := range backends {
-		if n := len(out); n > 0 && out[n-1].Name == b.Name {
-			servers := append(out[n-1].Servers, b.Servers...)
-			slices.SortFunc(servers, func(a, b Server) int { return strings.Compare(a.Name, b.Name) })
-			out[n-1].Servers = servers
-			continue
-		}
-		out = append(out, b)
-	}
-	return out
-}
-
-// checkWord has HAProxy check a server.
-const checkWord = "check"
-
-// Checked reports whether HAProxy checks a server's health.
-func (s Server) Checked() bool {
-	for word := range strings.FieldsSeq(s.Options) {
-		if word == checkWord {
-			return true
-		}
-	}
-	return false
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/plan"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
 
@@ -46,7 +48,7 @@ func FuzzStreams(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		file, err := r.Render(d.Services, d.Tables, func(route.Service, route.Backend) []netip.Addr {
+		out, err := r.Render(d.Services, d.Tables, func(route.Service, route.Backend) []netip.Addr {
 			return []netip.Addr{netip.MustParseAddr("10.0.0.2")}
 		})
 		if err != nil {
@@ -60,20 +62,20 @@ func FuzzStreams(f *testing.F) {
 			have[line]++
 		}
 		have["  log-format "+settings("/x").streamLogFormat()+"\n"]++
-		for line := range strings.Lines(file.Text()) {
+		for line := range strings.Lines(out.Text()) {
 			if have[line]--; have[line] < 0 && !lineOfStream.MatchString(strings.TrimSuffix(line, "\n")) {
 				t.Fatalf("labels %q gave the line %q", svc.Labels, line)
 			}
 		}
-		again, err := Parse(file.Text())
-		if err != nil || len(again.Backends) != 1 || again.Text() != file.Text() {
+		again, err := file.Parse(out.Text(), "/x")
+		if err != nil || len(again.Backends) != 1 || again.Text() != out.Text() {
 			t.Fatalf("what was written is not read back (%v): %v", err, again)
 		}
 	})
 }
 
 func TestPlanOfStreams(t *testing.T) {
-	all := Abilities{DynamicBackends: true}
+	all := plan.Abilities{DynamicBackends: true}
 	web, redis := "web servicePath=/\nweb port=80\n", "redis reqMode=tcp\nredis port=1\nredis srcPort=2\n"
 	for _, c := range []struct{ name, have, want, plan string }{
 		{"the first port", web, web + redis, "reload frame"},
@@ -93,7 +95,7 @@ func TestPlanOfStreams(t *testing.T) {
 			if len(rejected)+len(more) > 0 {
 				t.Fatal(rejected, more)
 			}
-			if got := Diff(have, want, all).String(); got != c.plan {
+			if got := plan.Diff(have, want, all).String(); got != c.plan {
 				t.Errorf("got  %s\nwant %s", got, c.plan)
 			}
 		})

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 )
 
 // word is one word of HAProxy's language. A quoted brace is text, a bare one is not.
@@ -124,7 +126,7 @@ func unconditional(words []word) ([]word, error) {
 			return nil, fmt.Errorf("%q outside the braces of a condition", w.text)
 		case open && strings.HasPrefix(w.text, "-f"):
 			next := words[min(at+2+i, len(words)-1)].text
-			own := w.text == "-f" && strings.HasPrefix(next, "/") && strings.HasSuffix(next, ListEnd)
+			own := w.text == "-f" && strings.HasPrefix(next, "/") && strings.HasSuffix(next, file.ListEnd)
 			if !own && !slices.ContainsFunc(words[at+1:at+1+i], func(before word) bool { return before.text == "--" }) {
 				return nil, errors.New("a condition that reads a file")
 			}
@@ -158,7 +160,7 @@ func directives() []string {
 		max-keep-alive-queue mode monitor monitor-uri no option rate-limit redirect retries retry-on server server-state-file-name server-template
 		source stats stick stick-table tcp-check tcp-request tcp-response timeout unique-id-format use-fcgi-app use-server use_backend user
 		load crt-base key-base table peer lua-load-per-thread httpclient.resolvers.id httpclient.resolvers.prefer httpclient.timeout.connect
-		httpclient.retries parse-resolv-conf resolve_retries hold`)
+		httpclient.retries tune.lua.bool-sample-conversion .if .endif parse-resolv-conf resolve_retries hold`)
 }
 
 // line is a line of a configuration within its section.
@@ -170,7 +172,7 @@ func lines(text string) []line {
 	section := ""
 	for l := range strings.Lines(text) {
 		l = strings.TrimSuffix(l, "\n")
-		if l != "" && !strings.HasPrefix(l, " ") {
+		if l != "" && !strings.HasPrefix(l, " ") && !strings.HasPrefix(l, ".") {
 			section = l
 		}
 		if l != "" {

@@ -3,9 +3,9 @@ package render
 import (
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
 
@@ -20,7 +20,7 @@ const maxWeight = 256
 
 // weigh gives the servers of a group's backend weights that make up the share of each
 // service. Without a weight on any of them all servers count alike.
-func weigh(b *Backend, members []member) {
+func weigh(b *file.Backend, members []member) {
 	if !slices.ContainsFunc(members, func(m member) bool { return m.share.Weighted }) {
 		return
 	}
@@ -30,7 +30,7 @@ func weigh(b *Backend, members []member) {
 	}
 	for i, s := range b.Servers {
 		name, _, _ := strings.Cut(s.Name, ":")
-		b.Servers[i].Options = strings.TrimRight(weightWord+" "+strconv.Itoa(weights[name])+" "+s.Options, " ")
+		b.Servers[i] = s.Weighted(weights[name])
 	}
 }
 
@@ -74,58 +74,4 @@ func taskWeights(members []member) []int {
 		}
 	}
 	return out
-}
-
-// The words of a server that HAProxy can change while it runs. They come first, in
-// this order.
-const (
-	weightWord  = "weight"
-	maxConnWord = "maxconn"
-)
-
-// Weight is how much a server counts, MaxConn how many connections it gets at a
-// time, 0 for any number. Both can be changed while HAProxy runs.
-func (s Server) Weight() int { weight, _, _ := s.split(); return weight }
-
-// MaxConn is told at Weight.
-func (s Server) MaxConn() int { _, maxConn, _ := s.split(); return maxConn }
-
-// WithWeight returns the server with another weight.
-func (s Server) WithWeight(weight int) Server {
-	old, _, _ := s.split()
-	if old == weight {
-		return s
-	}
-	options := s.Options
-	if rest, ok := strings.CutPrefix(options, weightWord+" "); ok {
-		_, options, _ = strings.Cut(rest, " ")
-	}
-	s.Options = strings.TrimRight(weightWord+" "+strconv.Itoa(weight)+" "+options, " ")
-	return s
-}
-
-// split takes off the words that can be changed while HAProxy runs.
-func (s Server) split() (weight, maxConn int, rest string) {
-	take := func(word string, def int) int {
-		if text, ok := strings.CutPrefix(rest, word+" "); ok {
-			var number string
-			number, rest, _ = strings.Cut(text, " ")
-			if n, err := strconv.Atoi(number); err == nil {
-				return n
-			}
-		}
-		return def
-	}
-	rest = s.Options
-	weight = take(weightWord, 1)
-	maxConn = take(maxConnWord, 0)
-	return weight, maxConn, rest
-}
-
-// Becomes reports whether a running server can be made another one without being
-// added anew.
-func (s Server) Becomes(other Server) bool {
-	_, _, have := s.split()
-	_, _, want := other.split()
-	return s.Name == other.Name && s.Addr == other.Addr && have == want
 }

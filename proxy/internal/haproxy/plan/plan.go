@@ -1,10 +1,13 @@
-package render
+// Package plan says what must be done to make a running HAProxy equal to a configuration,
+// and shapes a configuration so that little of that needs a reload. It is pure.
+package plan
 
 import (
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
 
@@ -15,11 +18,14 @@ type Plan struct {
 	// Because names the backends for which it must.
 	Because []string
 	// AddBackends are new backends, with their servers, that can be added at run time.
-	AddBackends []Backend
+	AddBackends []file.Backend
 	AddServers  []ServerChange
 	// SetServers are servers whose weight or number of connections changes.
 	SetServers []ServerUpdate
-	// Maps are replaced as a whole; their order matters.
+	// NewPaths are entries of the table of paths. They come before all that finds a class, so
+	// that what is found leads somewhere.
+	NewPaths []EntryChange
+	// ReplaceMaps are replaced as a whole; their order matters.
 	ReplaceMaps []MapChange
 	// SetEntries come before DelEntries, so that no request falls between.
 	SetEntries []EntryChange
@@ -28,7 +34,7 @@ type Plan struct {
 	AddEntries, DropEntries []ListChange
 	DelServers              []ServerChange
 	// DelBackends are backends that no table names any more.
-	DelBackends []Backend
+	DelBackends []file.Backend
 	// Certificates are those that change, in this order.
 	Certificates []CertificateChange
 }
@@ -36,13 +42,13 @@ type Plan struct {
 // ServerChange is one server of one backend.
 type ServerChange struct {
 	Backend string
-	Server  Server
+	Server  file.Server
 }
 
-// ServerUpdate is a server that becomes another one while it runs; see Server.Becomes.
+// ServerUpdate is a server that becomes another one while it runs; see file.Server.Becomes.
 type ServerUpdate struct {
 	Backend   string
-	Was, Then Server
+	Was, Then file.Server
 }
 
 // MapChange is the new content of one table.
@@ -60,7 +66,7 @@ type EntryChange struct {
 
 // Empty reports whether nothing needs to be done.
 func (p Plan) Empty() bool {
-	return p.Reload == "" && len(p.AddBackends)+len(p.AddServers)+len(p.SetServers)+len(p.ReplaceMaps)+len(p.SetEntries)+
+	return p.Reload == "" && len(p.AddBackends)+len(p.AddServers)+len(p.SetServers)+len(p.NewPaths)+len(p.ReplaceMaps)+len(p.SetEntries)+
 		len(p.DelEntries)+len(p.AddEntries)+len(p.DropEntries)+len(p.DelServers)+len(p.DelBackends)+len(p.Certificates) == 0
 }
 
@@ -86,20 +92,20 @@ const (
 )
 
 // add reports whether a backend can be added to a running HAProxy, or else why not.
-func (a Abilities) add(b Backend) (reason string, ok bool) {
+func (a Abilities) add(b file.Backend) (reason string, ok bool) {
 	switch {
 	case !a.DynamicBackends:
 		return ReloadVersion, false
-	case b.From == Defaults || b.From == StreamDefaults || a.Profiles[b.From]:
+	case b.Plain() && (b.From == file.Defaults || b.From == file.StreamDefaults || a.Profiles[b.From]):
 		return "", true
 	}
 	return ReloadBackend, false
 }
 
 // Diff returns the plan from have to want.
-func Diff(have, want File, can Abilities) Plan {
+func Diff(have, want file.File, can Abilities) Plan {
 	var p Plan
-	if have.Frame != want.Frame {
+	if !have.SameFrame(want) {
 		return Plan{Reload: ReloadFrame}
 	}
 	because := map[string][]string{}
@@ -118,7 +124,7 @@ func Diff(have, want File, can Abilities) Plan {
 			j++
 		default:
 			b := want.Backends[j]
-			if have.Backends[i].Text != b.Text {
+			if !have.Backends[i].Section.Equal(b.Section) {
 				because[ReloadBackend] = append(because[ReloadBackend], b.Name)
 			} else if !p.diffServers(have.Backends[i], b) {
 				because[ReloadServer] = append(because[ReloadServer], b.Name)
@@ -133,10 +139,10 @@ func Diff(have, want File, can Abilities) Plan {
 		}
 	}
 	// A backend that nothing leads to does no harm until the next reload.
-	p.DelBackends = slices.DeleteFunc(p.DelBackends, func(b Backend) bool {
-		stays := !can.DynamicBackends || b.counts()
+	p.DelBackends = slices.DeleteFunc(p.DelBackends, func(b file.Backend) bool {
+		stays := !can.DynamicBackends || b.Counts()
 		if stays {
-			p.diffServers(b, Backend{Name: b.Name})
+			p.diffServers(b, file.Backend{Section: b.Section})
 		}
 		return stays
 	})
@@ -146,17 +152,17 @@ func Diff(have, want File, can Abilities) Plan {
 	if !p.diffLists(have, want) {
 		return Plan{Reload: ReloadBackend}
 	}
-	p.diffMap(HostsMap, have.Maps[HostsMap], want.Maps[HostsMap])
-	if !slices.Equal(have.Maps[WildcardsMap], want.Maps[WildcardsMap]) {
-		p.ReplaceMaps = append(p.ReplaceMaps, MapChange{WildcardsMap, want.Maps[WildcardsMap]})
+	p.diffMap(file.HostsMap, have.Maps[file.HostsMap], want.Maps[file.HostsMap])
+	if !slices.Equal(have.Maps[file.WildcardsMap], want.Maps[file.WildcardsMap]) {
+		p.ReplaceMaps = append(p.ReplaceMaps, MapChange{file.WildcardsMap, want.Maps[file.WildcardsMap]})
 	}
-	p.diffMap(RedirectsMap, have.Maps[RedirectsMap], want.Maps[RedirectsMap])
-	p.diffMap(PathsMap, have.Maps[PathsMap], want.Maps[PathsMap])
+	p.diffMap(file.RedirectsMap, have.Maps[file.RedirectsMap], want.Maps[file.RedirectsMap])
+	p.diffMap(file.PathsMap, have.Maps[file.PathsMap], want.Maps[file.PathsMap])
 	return p
 }
 
 // order is -1 if the next name is on the left alone, 1 if on the right alone.
-func order(left []Backend, i int, right []Backend, j int) int {
+func order(left []file.Backend, i int, right []file.Backend, j int) int {
 	switch {
 	case j == len(right):
 		return -1
@@ -167,8 +173,11 @@ func order(left []Backend, i int, right []Backend, j int) int {
 }
 
 // diffServers reports whether HAProxy can change the servers of a backend while it runs.
-func (p *Plan) diffServers(have, want Backend) bool {
-	old := make(map[string]Server, len(have.Servers))
+func (p *Plan) diffServers(have, want file.Backend) bool {
+	if slices.EqualFunc(have.Servers, want.Servers, file.Server.Equal) {
+		return true // as nearly all are
+	}
+	old := make(map[string]file.Server, len(have.Servers))
 	for _, s := range have.Servers {
 		old[s.Name] = s
 	}
@@ -178,7 +187,7 @@ func (p *Plan) diffServers(have, want Backend) bool {
 		switch {
 		case !ok:
 			p.AddServers = append(p.AddServers, ServerChange{want.Name, s})
-		case was == s:
+		case was.Equal(s):
 		case was.Becomes(s):
 			p.SetServers = append(p.SetServers, ServerUpdate{want.Name, was, s})
 		default:
@@ -201,8 +210,10 @@ func (p *Plan) diffMap(name string, have, want []route.Entry) {
 		old[e.Key] = e.Value
 	}
 	for _, e := range want {
-		value, ok := old[e.Key]
-		if !ok || value != e.Value {
+		switch value, ok := old[e.Key]; {
+		case !ok && name == file.PathsMap:
+			p.NewPaths = append(p.NewPaths, EntryChange{Map: name, Entry: e, New: true})
+		case !ok || value != e.Value:
 			p.SetEntries = append(p.SetEntries, EntryChange{Map: name, Entry: e, New: !ok})
 		}
 		delete(old, e.Key)
@@ -228,8 +239,11 @@ func (p Plan) String() string {
 		add("add", s.Backend+"/"+s.Server.Name)
 	}
 	for _, s := range p.SetServers {
-		weight, maxConn, _ := s.Then.split()
+		weight, maxConn := s.Then.Weight(), s.Then.MaxConn
 		add("set", s.Backend+"/"+s.Then.Name, "weight="+strconv.Itoa(weight), "maxconn="+strconv.Itoa(maxConn))
+	}
+	for _, e := range p.NewPaths {
+		add("new", e.Map, e.Key+"="+e.Value)
 	}
 	for _, m := range p.ReplaceMaps {
 		add("replace", m.Map)

@@ -1,0 +1,210 @@
+package render
+
+import (
+	"cmp"
+	"reflect"
+	"slices"
+
+	parser "github.com/haproxytech/client-native/v6/config-parser"
+	"github.com/haproxytech/client-native/v6/models"
+
+	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+)
+
+// backendSection is the section of a backend without servers. The order of its
+// rules is part of what labels mean: redirects come before refusals, those
+// before what changes the request.
+func (r *Renderer) backendSection(b route.Backend) (*file.Section, error) {
+	from := file.Defaults
+	if b.Stream != nil {
+		from = file.StreamDefaults
+	}
+	section := func(lines ...file.Line) *file.Section {
+		return file.NewSection(r.settings.Dir, file.KindBackend, b.Name, from, lines...)
+	}
+	h := b.Handling
+	if h.Plain() && b.Stream == nil {
+		return section(), nil // most are
+	}
+	base := handlingModel(b)
+	if b.Stream != nil {
+		base, h.Extra = streamBackend(b.Stream), b.Stream.Extra
+	}
+	out := &rules{library: r.library}
+	if more := tables(h.Access.Limit); len(more) > 0 || !reflect.ValueOf(*base).IsZero() {
+		out.add(r.library.section(parser.Backends, base, more...)...)
+	}
+	out.handle(r.settings, b.Name, h)
+	out.checkBy(h.Spread.Check)
+	out.answers(h.Access)
+	if h.Extra != "" {
+		out.add(file.Raw(h.Extra))
+	}
+	return section(out.ordered(backendOrder())...), r.library.failed()
+}
+
+// handlingModel is the model of a backend for HTTP.
+func handlingModel(b route.Backend) *models.BackendBase {
+	h, base := b.Handling, &models.BackendBase{}
+	if h.TimeoutServer > 0 {
+		base.ServerTimeout = millis(h.TimeoutServer)
+	}
+	if h.TimeoutTunnel > 0 {
+		base.TunnelTimeout = millis(h.TimeoutTunnel)
+	}
+	base.HTTPConnectionMode = h.ConnectionMode
+	if h.CompressionAlgo != "" {
+		base.Compression = &models.Compression{Algorithms: []string{h.CompressionAlgo}, Types: h.CompressionTypes}
+	}
+	if h.Sticky {
+		base.Cookie = &models.Cookie{Name: pointer(cmp.Or(b.Share.Group, b.Service)), Type: "insert", Indirect: true, Nocache: true, Httponly: true}
+	}
+	spread(base, h.Spread)
+	return base
+}
+
+// handle writes the rules of a backend.
+func (r *rules) handle(s Settings, backend string, h route.Handling) {
+	r.redirects(h)
+	if h.Access.AsksForClient() {
+		r.client(s.TrustedProxies)
+	}
+	r.addresses(s, backend, h.Access)
+	if h.VerifyClient {
+		r.deny(403, file.IfAny(file.Not(file.Is(file.Always("ssl_c_used"))), file.Not(file.Is(file.Always("ssl_c_verify"), file.W("0")))))
+	}
+	if len(h.AllowedMethods) > 0 {
+		r.deny(403, file.If(file.Not(methods(h.AllowedMethods))))
+	}
+	if len(h.DeniedMethods) > 0 {
+		r.deny(403, file.If(methods(h.DeniedMethods)))
+	}
+	if h.DenyHTTP {
+		r.deny(403, file.If(withoutTLS()))
+	}
+	r.admission(h.Access)
+	for _, a := range h.Headers {
+		r.header(a)
+	}
+	for _, rewrite := range h.Rewrites {
+		r.rewrite(rewrite)
+	}
+}
+
+func methods(list []string) file.Test {
+	return file.OneOf(file.Always("method"), nil, list...)
+}
+
+// redirects sends requests on to the same place by TLS.
+func (r *rules) redirects(h route.Handling) {
+	proto := file.OfRequest("req.hdr(x-forwarded-proto)")
+	for _, c := range []struct {
+		on   bool
+		test file.Test
+	}{
+		{h.HTTPSOnly, withoutTLS()},
+		{h.RedirectHTTPProto, file.Is(proto, bare("-m", "str", "http")...)},
+		{h.RedirectUnlessHTTPS, file.Not(file.Is(proto, bare("-m", "str", "https")...))},
+	} {
+		if c.on {
+			// Without a host there is no place to send it to.
+			r.deny(400, file.If(c.test, file.Not(file.Is(file.Variable("host"), bare("-m", "len", "gt", "0")...))))
+			r.onRequest(models.HTTPRequestRule{
+				Type: "redirect", RedirType: "prefix", RedirValue: "https://%[var(txn.host)]", RedirCode: pointer(int64(h.RedirectCode)),
+			}, file.If(c.test))
+		}
+	}
+}
+
+// header carries out an action of a label.
+func (r *rules) header(a route.HeaderAction) {
+	value, when := format(a.Value), headerTest(a.If, a.Response)
+	if a.Verb == "del" {
+		value = file.Format{}
+	}
+	if a.Response {
+		rule := models.HTTPResponseRule{Type: a.Verb + "-header", HdrName: a.Name, HdrFormat: value.String()}
+		r.add(r.response(rule, when, value).Brought(catalog.Prefix + a.Verb + "ResHeader"))
+		return
+	}
+	r.onRequest(models.HTTPRequestRule{Type: a.Verb + "-header", HdrName: a.Name, HdrFormat: value.String()}, when, value)
+}
+
+// format makes one word of a header's value: text, and expressions from a closed set.
+func format(parts []route.Part) file.Format {
+	var f file.Formatter
+	for _, p := range parts {
+		if p.Fetch != "" {
+			f.Fetch(file.Labelled(p.Fetch))
+			continue
+		}
+		f.Text(p.Text)
+	}
+	return f.Format()
+}
+
+// headerTest is the condition of a header action. The path is gone when the answer is
+// there, but for what the frontend has kept of it.
+func headerTest(c *route.HeaderCondition, response bool) file.When {
+	if c == nil {
+		return always
+	}
+	test := withTLS()
+	switch {
+	case c.Kind == "method":
+		test = file.OneOf(file.Always("method"), nil, c.Value)
+	case c.Kind == "path_beg" && response:
+		test = file.OneOf(file.Variable("path"), bare("-m", "beg"), c.Value)
+	case c.Kind == "path_beg":
+		test = file.OneOf(file.OfRequest("path_beg"), nil, c.Value)
+	}
+	if c.Unless {
+		return file.Unless(test)
+	}
+	return file.If(test)
+}
+
+// rewrite changes the path. The expression stands in two languages: quotes within the
+// converter's argument, and a word around it.
+func (r *rules) rewrite(w route.Rewrite) {
+	flags := ""
+	if w.All {
+		flags = ",g"
+	}
+	expression := "%[path,regsub(" + file.Argument(w.Search) + "," + file.Argument(w.Replace) + flags + ")]"
+	r.onRequest(models.HTTPRequestRule{Type: "set-path", PathFmt: file.Q(expression).String()}, always)
+}
+
+// serverOptions are the words behind the address of each server of a backend, but for what
+// HAProxy can change while it runs.
+func serverOptions(b route.Backend, caDir string) []file.Word {
+	h := b.Handling
+	out := spreadOptions(spreadOf(b), h.ServerName)
+	switch h.Access.SendProxy {
+	case 1:
+		out = append(out, file.W("send-proxy"))
+	case 2:
+		out = append(out, file.W("send-proxy-v2"))
+	}
+	if h.TLS {
+		out = append(out, file.W("ssl"))
+		if !h.Verify {
+			out = append(out, bare("verify", "none")...)
+		} else {
+			ca := h.CA
+			if ca != route.SystemCA {
+				ca = caDir + "/" + ca
+			}
+			out = append(out, bare("verify", "required", "ca-file", ca)...)
+			if h.ServerName != "" {
+				out = append(out, bare("verifyhost", h.ServerName)...)
+			}
+		}
+		if h.ServerName != "" {
+			out = append(out, bare("sni", "str("+h.ServerName+")")...)
+		}
+	}
+	return slices.Clip(out)
+}
