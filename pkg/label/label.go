@@ -31,6 +31,17 @@ type Spec struct {
 	Indexed bool
 	// Secret texts are never shown in a fault, status or log.
 	Secret bool
+	// Guarding labels keep somebody out, or keep something from being read. Without its
+	// label a service would be open, so such a label must never be passed over in silence.
+	Guarding bool
+	// HTTPOnly labels mean nothing where only connections are seen, not requests.
+	HTTPOnly bool
+	// Own labels may differ between services that share a group: they say which requests
+	// are a member's, or where its tasks are. What the others say, all members must say.
+	Own bool
+	// PerDestination labels belong to one destination, also without an index, where a
+	// service is described by variables of the environment.
+	PerDestination bool
 }
 
 // Fault is what is wrong with one label.

@@ -2,7 +2,6 @@ package route
 
 import (
 	"reflect"
-	"slices"
 	"strconv"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
@@ -64,21 +63,11 @@ func httpShare(svc catalog.Service, g label.Group, does Handling, port int) Shar
 	s.Member = svc.Name + "_" + strconv.Itoa(port)
 	s.says = map[string]string{}
 	for _, spec := range Table() {
-		if g.Has(spec.Name) && !slices.Contains(ownLabels(), spec.Name) {
+		if !spec.Own && g.Has(spec.Name) {
 			s.says[spec.Name] = label.Show(g.Text(spec.Name, ""), spec.Secret)
 		}
 	}
 	return s
-}
-
-// ownLabels are those in which the members of a group may differ: which requests are
-// theirs, and where their tasks are.
-func ownLabels() []string {
-	return []string{
-		"servicePath", "servicePathExclude", "pathType", "serviceDomain", "serviceDomainAlgo", "serviceDomainMatchAll", "serviceHeader", "userAgent",
-		"srcPort", "reqMode", "serviceGroup", "weight", "port", "httpsPort", "srcHttpsPort", "outboundHostname", "isDefaultBackend",
-		"redirectFromDomain", "proxyInstanceName", "aclName", "discoveryType", "checkResolvers",
-	}
 }
 
 // backendOf is the name of the backend of a group for HTTP. No service can have a

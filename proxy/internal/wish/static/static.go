@@ -128,23 +128,14 @@ func separate(labels map[string]string) map[string]string {
 		return labels
 	}
 	out := maps.Clone(labels)
-	for _, name := range destination() {
-		key := catalog.Prefix + name
-		if text, ok := labels[key]; ok {
+	for _, spec := range route.Table() {
+		key := catalog.Prefix + spec.Name
+		if text, ok := labels[key]; ok && spec.PerDestination {
 			out[key+"."+strconv.Itoa(last+1)] = text
 			delete(out, key)
 		}
 	}
 	return out
-}
-
-// destination are the labels of a destination, without outboundHostname, which is inherited.
-func destination() []string {
-	return []string{
-		"allowedMethods", "deniedMethods", "denyHttp", "httpsOnly", "httpsPort", "httpsRedirectCode", "ignoreAuthorization", "pathType", "port",
-		"redirectFromDomain", "reqMode", "reqPathSearchReplace", "serviceDomain", "serviceHeader", "servicePath", "servicePathExclude", "srcPort",
-		"srcHttpsPort", "sslVerifyNone", "timeoutServer", "timeoutTunnel", "userAgent", "verifyClientSsl",
-	}
 }
 
 // variables are the labels by the names of their variables.
