@@ -103,7 +103,7 @@ type Reader struct {
 	prefix    string
 	separator string
 	labels    map[string]string
-	secret    map[string]bool
+	table     []Spec
 	faults    Faults
 	seen      map[string]bool
 }
@@ -114,13 +114,7 @@ func NewReader(prefix string, labels map[string]string, table []Spec, separator 
 	if separator == "" {
 		separator = ","
 	}
-	r := &Reader{prefix: prefix, separator: separator, labels: labels, secret: map[string]bool{}, seen: map[string]bool{}}
-	for _, s := range table {
-		if s.Secret {
-			r.secret[s.Name] = true
-		}
-	}
-	return r
+	return &Reader{prefix: prefix, separator: separator, labels: labels, table: table}
 }
 
 // Err returns all faults found so far as Faults, or nil.
@@ -241,8 +235,12 @@ func (r *Reader) reject(name, full, text, want string) {
 	if r.seen[id] {
 		return
 	}
+	if r.seen == nil {
+		r.seen = map[string]bool{}
+	}
 	r.seen[id] = true
-	r.faults = append(r.faults, &Fault{Label: full, Text: Show(text, r.secret[name]), Want: want})
+	secret := slices.ContainsFunc(r.table, func(s Spec) bool { return s.Secret && s.Name == name })
+	r.faults = append(r.faults, &Fault{Label: full, Text: Show(text, secret), Want: want})
 }
 
 // Text returns the label's text, which must be on one line and free of control

@@ -36,17 +36,15 @@ func access(svc catalog.Service, g label.Group, o Options) Access {
 	}
 }
 
-// accessBelowHTTP reads it for a destination that is not HTTP, where nothing can be
-// asked of a client. That such a label does nothing must not be found out by an attack.
-func accessBelowHTTP(g label.Group) Access {
-	for _, name := range []string{
-		"users", "usersSecret", "allowedAddresses", "deniedAddresses", "rateLimit", "corsOrigins", "forwardAuth", "securityHeaders",
-	} {
-		if g.Has(name) {
-			g.Reject(name, "no com.df.reqMode=tcp or sni, where the proxy sees no requests; an index of its own keeps the label from it")
+// refuseHTTP refuses the labels of HTTP at a destination of connections. That one of them
+// does nothing must not be found out by an attack. What does not guard and stands without
+// an index is passed over if the service has a destination of HTTP, for which it is meant.
+func (rd *Reader) refuseHTTP(g label.Group, besideHTTP bool) {
+	for _, spec := range rd.table {
+		if spec.HTTPOnly && g.Has(spec.Name) && (spec.Guarding || g.Own(spec.Name) || !besideHTTP) {
+			g.Reject(spec.Name, "no com.df.reqMode=tcp or sni, where the proxy sees no requests; an index of its own keeps the label from it")
 		}
 	}
-	return Access{SendProxy: sendProxy(g)}
 }
 
 func sendProxy(g label.Group) int {

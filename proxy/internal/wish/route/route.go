@@ -130,17 +130,36 @@ func (e *NetworkError) Hint() string {
 	return fmt.Sprintf("add the service to the network in its stack file: `networks: [%[1]s]`, with `networks: {%[1]s: {external: true}}` at the end", e.Want[0])
 }
 
-// FromService reads the labels of one service. The error is ErrNoRoute, a
-// *NetworkError or label.Faults.
-func FromService(svc catalog.Service, o Options) (Service, error) {
-	unsupported := Unsupported()
-	r := label.NewReader(catalog.Prefix, withReqMode(svc.Labels, o), append(Table(), unsupported...), o.Separator)
+// FromService is Reader.Service for one service alone.
+func FromService(svc catalog.Service, o Options) (Service, error) { return NewReader(o).Service(svc) }
+
+// Reader reads labels of one service after the other.
+type Reader struct {
+	o Options
+	// table are the labels that are read, unsupported those that are refused by name.
+	table, unsupported []label.Spec
+	// all are both.
+	all []label.Spec
+}
+
+// NewReader returns a Reader with the operator's settings.
+func NewReader(o Options) *Reader {
+	r := &Reader{o: o, table: Table(), unsupported: Unsupported()}
+	r.all = slices.Concat(r.table, r.unsupported)
+	return r
+}
+
+// Service reads the labels of one service. The error is ErrNoRoute, a *NetworkError or
+// label.Faults.
+func (rd *Reader) Service(svc catalog.Service) (Service, error) {
+	o := rd.o
+	r := label.NewReader(catalog.Prefix, withReqMode(svc.Labels, o), rd.all, o.Separator)
 	all := r.Service()
 	groups := r.Groups("servicePath", "serviceDomain", "port", "httpsPort")
 	if !slices.ContainsFunc(groups, func(g label.Group) bool { return g.Has("servicePath") || g.Has("serviceDomain") || streaming(g) }) {
 		return Service{}, ErrNoRoute
 	}
-	for _, spec := range unsupported {
+	for _, spec := range rd.unsupported {
 		for _, g := range append([]label.Group{all}, groups...) {
 			if g.Has(spec.Name) {
 				g.Reject(spec.Name, "no such label: this version of Waggle does not support it yet")
@@ -153,8 +172,9 @@ func FromService(svc catalog.Service, o Options) (Service, error) {
 	}
 	out := Service{ID: svc.ID, Name: svc.Name}
 	claimed, streams, parties := map[claim]int{}, newLedger(), map[string]party{}
+	besideHTTP := slices.ContainsFunc(groups, func(g label.Group) bool { return !streaming(g) })
 	for _, g := range groups {
-		d := destination(svc, g, o)
+		d := rd.destination(svc, g, besideHTTP)
 		for i, rt := range d.Routes {
 			d.Routes[i].claimed = rt.claims()
 			for _, c := range d.Routes[i].claimed {
@@ -224,10 +244,11 @@ func lookup(svc catalog.Service, g label.Group) (lookup string, outbound bool) {
 }
 
 // destination reads the labels of one index.
-func destination(svc catalog.Service, g label.Group, o Options) Service {
+func (rd *Reader) destination(svc catalog.Service, g label.Group, besideHTTP bool) Service {
 	if mode := reqMode(g); mode != modeHTTP {
-		return stream(svc, g, o, mode)
+		return rd.stream(svc, g, mode, besideHTTP)
 	}
+	o := rd.o
 	var out Service
 	lookup, outbound := lookup(svc, g)
 	does := handling(g, o)
@@ -239,7 +260,7 @@ func destination(svc catalog.Service, g label.Group, o Options) Service {
 		b := Backend{
 			Name: svc.Name + "-be" + strconv.Itoa(port) + "_" + strconv.Itoa(g.Index) + suffix, Service: svc.Name, Lookup: lookup, Port: port, Outbound: outbound, Handling: does,
 		}
-		if b.Share = httpShare(svc, g, does, port); b.Share.Group != "" {
+		if b.Share = rd.httpShare(svc, g, does, port); b.Share.Group != "" {
 			b.Name = b.Share.backendOf(suffix)
 		}
 		for _, rt := range matches {

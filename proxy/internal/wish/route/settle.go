@@ -70,7 +70,7 @@ func Settle(services []catalog.Service, accepted map[string]catalog.Service, o O
 // Settler is Settle with a memory of labels that were read before, which makes it
 // quick and does not show in the result. It belongs to one goroutine.
 type Settler struct {
-	o       Options
+	reader  *Reader
 	read    map[string]reading
 	refused map[string]refusal
 	now     time.Time
@@ -89,7 +89,7 @@ type reading struct {
 
 // NewSettler returns a Settler that has read nothing yet.
 func NewSettler(o Options) *Settler {
-	return &Settler{o: o, read: map[string]reading{}, refused: map[string]refusal{}}
+	return &Settler{reader: NewReader(o), read: map[string]reading{}, refused: map[string]refusal{}}
 }
 
 // fromService is FromService, remembered by ID.
@@ -101,7 +101,7 @@ func (m *Settler) fromService(svc catalog.Service) (Service, error) {
 		catalog.SameLabels(r.of.Labels, svc.Labels) && slices.Equal(r.of.Networks, svc.Networks) {
 		return r.out, r.err
 	}
-	out, err := FromService(svc, m.o)
+	out, err := m.reader.Service(svc)
 	m.read[svc.ID] = reading{svc, out, err}
 	return out, err
 }

@@ -55,14 +55,14 @@ func share(svc catalog.Service, g label.Group, spread Spread) Share {
 
 // httpShare is share for a backend of HTTP, whose members must do the same with
 // requests. Two indexes of a service that lead to one port are one member.
-func httpShare(svc catalog.Service, g label.Group, does Handling, port int) Share {
+func (rd *Reader) httpShare(svc catalog.Service, g label.Group, does Handling, port int) Share {
 	s := share(svc, g, does.Spread)
 	if s.Group == "" {
 		return s
 	}
 	s.Member = svc.Name + "_" + strconv.Itoa(port)
 	s.says = map[string]string{}
-	for _, spec := range Table() {
+	for _, spec := range rd.table {
 		if !spec.Own && g.Has(spec.Name) {
 			s.says[spec.Name] = label.Show(g.Text(spec.Name, ""), spec.Secret)
 		}

@@ -88,7 +88,8 @@ func streaming(g label.Group) bool {
 }
 
 // stream reads the labels of one index whose reqMode is tcp or sni.
-func stream(svc catalog.Service, g label.Group, o Options, mode string) Service {
+func (rd *Reader) stream(svc catalog.Service, g label.Group, mode string, besideHTTP bool) Service {
+	o := rd.o
 	for _, name := range []string{"srcPort", "port"} {
 		if !g.Has(name) {
 			g.Reject(name, map[string]string{
@@ -110,7 +111,8 @@ func stream(svc catalog.Service, g label.Group, o Options, mode string) Service 
 	}
 	lookup, outbound := lookup(svc, g)
 	b := Backend{Service: svc.Name, Lookup: lookup, Outbound: outbound, Port: g.Int("port", 0, 1, 65535), Stream: does}
-	b.Handling.Access = accessBelowHTTP(g)
+	b.Handling.Access.SendProxy = sendProxy(g)
+	rd.refuseHTTP(g, besideHTTP)
 	b.Name = svc.Name + "-tcp" + strconv.Itoa(b.Port) + "_" + strconv.Itoa(g.Index)
 	s.setting(portScope(s.Port), "timeoutClient", s.TimeoutClient)
 	if s.Group != "" {

@@ -67,6 +67,19 @@ func TestStreamOfLabels(t *testing.T) {
 			`com.df.serviceGroup="d:b": want a name of letters, digits, dots, dashes and underscores; com.df.balanceGroup="uri": want one of roundrobin, leastconn, first, random, source, static-rr`},
 		{"raw text in what others share", []string{"reqMode", "tcp", "srcPort", "1", "port", "2", "serviceGroup", "db", "backendExtra", "option tcpka"},
 			`com.df.backendExtra="option tcpka": want no com.df.serviceGroup beside it`},
+		{"a label of HTTP alone", []string{"reqMode", "tcp", "srcPort", "1", "port", "2", "sslVerifyNone", "true"},
+			`com.df.sslVerifyNone="true": want no com.df.reqMode=tcp or sni, where the proxy sees no requests; an index of its own keeps the label from it`},
+		{"whatever it says", []string{"reqMode", "sni", "srcPort", "1", "port", "2", "servicePath", "a.com", "compressionAlgo", "gzip", "denyHttp", "false"},
+			`com.df.denyHttp="false": want no com.df.reqMode=tcp or sni, where the proxy sees no requests; an index of its own keeps the label from it; ` +
+				`com.df.compressionAlgo="gzip": want no com.df.reqMode=tcp or sni, where the proxy sees no requests; an index of its own keeps the label from it`},
+		{"what guards, although another index may have been meant", []string{"reqMode.1", "tcp", "srcPort.1", "1", "port", "2", "port.1", "2", "servicePath.2", "/a", "allowedMethods", "GET"},
+			`com.df.allowedMethods="GET": want no com.df.reqMode=tcp or sni, where the proxy sees no requests; an index of its own keeps the label from it`},
+		{"what does not guard is inherited by the index that it is for", []string{"reqMode.1", "tcp", "srcPort.1", "1", "port", "2", "port.1", "2", "servicePath.2", "/a", "compressionAlgo", "gzip"},
+			"1 all -> web-tcp2_1 tasks.web.:2; http web-be2_2"},
+		{"unless there is none", []string{"reqMode", "tcp", "srcPort.1", "1", "port.1", "2", "srcPort.2", "3", "port.2", "4", "compressionAlgo", "gzip"},
+			`com.df.compressionAlgo="gzip": want no com.df.reqMode=tcp or sni, where the proxy sees no requests; an index of its own keeps the label from it`},
+		{"a domain that is inherited beside the names of sni", []string{"serviceDomain", "x.com", "servicePath.1", "/a", "port", "2", "reqMode.2", "sni", "servicePath.2", "a.com", "srcPort.2", "1"},
+			"1 str a.com -> web-tcp2_2 tasks.web.:2; http web-be2_1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := FromService(service("web", 1, c.labels...), o)
@@ -105,6 +118,17 @@ func names(list []ServerName) string {
 		out = append(out, string(n.Match)+" "+n.Value)
 	}
 	return strings.Join(out, ", ")
+}
+
+// TestNoLabelOfHTTPIsPassedOverBelowIt: each is a fault that names it, and no other label is.
+func TestNoLabelOfHTTPIsPassedOverBelowIt(t *testing.T) {
+	for _, spec := range Table() {
+		_, err := FromService(service("web", 1, "reqMode", "tcp", "srcPort", "1", "port", "2", spec.Name, "x"), opts)
+		refused := err != nil && strings.Contains(err.Error(), catalog.Prefix+spec.Name+"=") && strings.Contains(err.Error(), "where the proxy sees no requests")
+		if refused != spec.HTTPOnly {
+			t.Errorf("%s, of HTTP alone %v, gives %v", spec.Name, spec.HTTPOnly, err)
+		}
+	}
 }
 
 func tcp(name string, age int, pairs ...string) catalog.Service {
