@@ -70,12 +70,12 @@ type Step struct {
 func compare(a, b *leaf) int {
 	// What decides nearly always comes by itself, because all arguments are evaluated.
 	if n := cmp.Or(
-		firstIf(!a.fallback, !b.fallback),
-		firstIf(wellKnown(a.path), wellKnown(b.path)),
+		firstIf(!a.rest(), !b.rest()),
+		firstIf(wellKnown(a.Path), wellKnown(b.Path)),
 		firstIf(a.explicit() != "", b.explicit() != ""),
 		cmp.Compare(a.explicit(), b.explicit()),
 		cmp.Compare(hostRank(b), hostRank(a)),
-		cmp.Compare(len(b.path), len(a.path)),
+		cmp.Compare(len(b.Path), len(a.Path)),
 		cmp.Compare(b.conditions(), a.conditions()),
 	); n != 0 {
 		return n
@@ -83,9 +83,9 @@ func compare(a, b *leaf) int {
 	return cmp.Or(
 		catalog.Older(a.route.Service, b.route.Service),
 		cmp.Compare(a.route.Index, b.route.Index),
-		cmp.Compare(a.host, b.host),
-		cmp.Compare(a.path, b.path),
-		cmp.Compare(a.also, b.also),
+		cmp.Compare(a.Host, b.Host),
+		cmp.Compare(a.Path, b.Path),
+		cmp.Compare(a.Also, b.Also),
 	)
 }
 
@@ -102,26 +102,29 @@ func firstIf(a, b bool) int {
 // leaf is one claim of one route, and what the compiler found out about it: whether a
 // request reaches it, or who takes its requests.
 type leaf struct {
-	claim
+	Claim
 	route   *Route
 	reached bool
 	blocked string
 }
 
 func (l *leaf) explicit() string {
-	if l.path == "/" {
+	if l.Path == "/" {
 		return ""
 	}
 	return l.route.Order
 }
 
+// rest reports whether it is for the requests that nobody claims.
+func (l *leaf) rest() bool { return l.Kind == ClaimRest }
+
 // simple reports whether the look-ups alone decide about it.
-func (l *leaf) simple() bool { return l.also == "" }
+func (l *leaf) simple() bool { return l.Also == "" }
 
 // conditions is how many things besides host and path must hold; a path or host
 // that is matched in another way than usual is one.
 func (l *leaf) conditions() int {
-	if l.fallback {
+	if l.rest() {
 		return 0
 	}
 	n := len(l.route.Conditions)
@@ -138,22 +141,22 @@ func (l *leaf) conditions() int {
 func (l *leaf) steps() []Condition {
 	out := slices.Clone(l.route.Conditions)
 	if m := l.route.pathMatch(); m != MatchPrefix {
-		out = append([]Condition{{Fetch: FetchPath, Match: m, Values: []string{l.path}}}, out...)
+		out = append([]Condition{{Fetch: FetchPath, Match: m, Values: []string{l.Path}}}, out...)
 	}
 	if m := l.route.HostMatch; m != "" {
-		out = append([]Condition{{Fetch: FetchHost, Match: m, IgnoreCase: true, Values: []string{l.host}}}, out...)
+		out = append([]Condition{{Fetch: FetchHost, Match: m, IgnoreCase: true, Values: []string{l.Host}}}, out...)
 	}
 	return out
 }
 
 // node is the shortest prefix of the paths that it may fit.
 func (l *leaf) node() string {
-	if l.fallback {
+	if l.rest() {
 		return "/"
 	}
 	switch l.route.pathMatch() {
 	case MatchPrefix, MatchExact:
-		return l.path
+		return l.Path
 	}
 	return "/"
 }
@@ -166,10 +169,10 @@ func wellKnown(path string) bool {
 // hostRank is greater for the more specific host.
 func hostRank(l *leaf) int {
 	switch {
-	case l.host == "" || l.fallback:
+	case l.Host == "" || l.rest():
 		return 0
-	case l.route.HostMatch != "" || strings.HasPrefix(l.host, "*."):
-		return len(l.host)
+	case l.route.HostMatch != "" || strings.HasPrefix(l.Host, "*."):
+		return len(l.Host)
 	}
 	return 1 << 20
 }
@@ -177,10 +180,10 @@ func hostRank(l *leaf) int {
 // pattern is the host by which a leaf is filed: one whose host the tables cannot
 // look up is filed under none and tried for every class.
 func (l *leaf) pattern() string {
-	if l.route.HostMatch != "" || l.fallback {
+	if l.route.HostMatch != "" || l.rest() {
 		return ""
 	}
-	return l.host
+	return l.Host
 }
 
 // class is the key under which the paths of a host pattern stand: "*.acme.com" is ".acme.com".
@@ -193,10 +196,10 @@ func Compile(routes []*Route) (Tables, map[string][]string) {
 	c := compiler{byHost: make(map[string][]*leaf, len(routes)), wildcards: map[string][]*leaf{}, chains: map[string]Chain{}}
 	common := spokesmen(routes)
 	for _, r := range routes {
-		leaves := make([]leaf, len(r.claimed))
-		for i, cl := range r.claimed {
+		leaves := make([]leaf, len(r.Claims))
+		for i, cl := range r.Claims {
 			l := &leaves[i]
-			l.claim, l.route = cl, r
+			l.Claim, l.route = cl, r
 			if r.Group == "" || common[cl] == r {
 				c.byHost[l.pattern()] = append(c.byHost[l.pattern()], l)
 			}
@@ -209,7 +212,7 @@ func Compile(routes []*Route) (Tables, map[string][]string) {
 		}
 	}
 	for _, l := range c.byHost[""] {
-		if l.route.HostMatch != "" && !l.fallback {
+		if l.route.HostMatch != "" && !l.rest() {
 			c.compared = append(c.compared, l)
 		}
 	}
@@ -300,7 +303,7 @@ func (c *compiler) class(host string, none *level) *level {
 		}
 		lv.nodes[l.node()] = true
 		if l.simple() {
-			lv.taken[l.path] = l
+			lv.taken[l.Path] = l
 		} else {
 			lv.conditional = append(lv.conditional, l)
 		}
@@ -416,7 +419,7 @@ func shadows(byHost map[string][]*leaf) map[string][]string {
 	out := map[string][]string{}
 	for _, leaves := range byHost {
 		for _, l := range leaves {
-			if l.blocked != "" && !l.reached && !l.fallback {
+			if l.blocked != "" && !l.reached && !l.rest() {
 				id := l.route.Service.ID
 				out[id] = append(out[id], l.String()+" (all its requests go to "+l.blocked+")")
 			}

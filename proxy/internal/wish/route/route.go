@@ -50,9 +50,12 @@ type Service struct {
 	Streams   []Stream
 	// Certificate is nil if it brings none.
 	Certificate *Certificate
-	// claimed are the claims of its routes and redirects, common those that its groups share.
-	claimed []claim
-	common  map[claim]holder
+	// Claims are all that it claims.
+	Claims []Claim
+	// Shared are for which group a claim is, if it is for one; nil for most services.
+	Shared map[Claim]Owner
+	// Terms are what it says of what it shares with others.
+	Terms []Term
 }
 
 // Backend is where a route leads: the tasks of one service, at one port.
@@ -101,8 +104,8 @@ type Route struct {
 	// Group is the name under which services share their routes and one backend.
 	Group   string
 	Backend string
-	// claimed are its claims, kept because each pass needs them.
-	claimed []claim
+	// Claims are its own, kept because each pass needs them.
+	Claims []Claim
 }
 
 // ErrNoRoute says that a service wants no route. That is not a fault: it may
@@ -171,13 +174,13 @@ func (rd *Reader) Service(svc catalog.Service) (Service, error) {
 		return Service{}, fmt.Errorf("%w: com.df.proxyInstanceName is not %s", ErrNoRoute, o.Instance)
 	}
 	out := Service{ID: svc.ID, Name: svc.Name}
-	claimed, streams, parties := map[claim]int{}, newLedger(), map[string]party{}
+	claimed, ledger := map[Claim]int{}, NewLedger(0)
 	besideHTTP := slices.ContainsFunc(groups, func(g label.Group) bool { return !streaming(g) })
 	for _, g := range groups {
 		d := rd.destination(svc, g, besideHTTP)
 		for i, rt := range d.Routes {
-			d.Routes[i].claimed = rt.claims()
-			for _, c := range d.Routes[i].claimed {
+			d.Routes[i].Claims = rt.claims()
+			for _, c := range d.Routes[i].Claims {
 				if first, ok := claimed[c]; ok {
 					g.Reject("servicePath", fmt.Sprintf("a path that is not already that of index %d", first))
 				}
@@ -187,15 +190,20 @@ func (rd *Reader) Service(svc catalog.Service) (Service, error) {
 		out.Routes = append(out.Routes, d.Routes...)
 		out.Backends = append(out.Backends, d.Backends...)
 		out.Redirects = append(out.Redirects, d.Redirects...)
-		if c := disagreement(parties, svc.Name, d.Backends); c != nil {
+		// The indexes of one service must agree like the members of a group.
+		index := strconv.Itoa(g.Index)
+		streams := Service{Streams: d.Streams, Terms: d.Terms}
+		streams.claim()
+		switch c := ledger.Conflict(index, &streams); {
+		case c == nil:
+			ledger.Take(index, &streams)
+		case c.Has != "":
 			g.Reject(c.Label, fmt.Sprintf("the same at all indexes of %s, one of which has %s", c.Claim, c.Has))
-		}
-		joinParties(parties, svc.Name, d.Backends)
-		if c := streams.conflict(svc.Name, d.Streams); c != nil {
+		default:
 			g.Reject(c.Label, fmt.Sprintf("something else than index %s, which has %s already", c.Winner, c.Claim))
 		}
-		streams.take(strconv.Itoa(g.Index), d.Streams)
 		out.Streams = append(out.Streams, d.Streams...)
+		out.Terms = append(out.Terms, d.Terms...)
 	}
 	out.Certificate = certificate(svc, all, out.Routes)
 	if err := r.Err(); err != nil {
@@ -204,8 +212,7 @@ func (rd *Reader) Service(svc catalog.Service) (Service, error) {
 	if len(o.Networks) > 0 && !slices.ContainsFunc(o.Networks, func(n string) bool { return slices.Contains(svc.Networks, n) }) {
 		return Service{}, &NetworkError{Service: svc.Name, Networks: svc.Networks, Want: o.Networks}
 	}
-	out.claimed = out.claims()
-	out.common = out.shared()
+	out.claim()
 	return out, nil
 }
 
@@ -260,7 +267,7 @@ func (rd *Reader) destination(svc catalog.Service, g label.Group, besideHTTP boo
 		b := Backend{
 			Name: svc.Name + "-be" + strconv.Itoa(port) + "_" + strconv.Itoa(g.Index) + suffix, Service: svc.Name, Lookup: lookup, Port: port, Outbound: outbound, Handling: does,
 		}
-		if b.Share = rd.httpShare(svc, g, does, port); b.Share.Group != "" {
+		if b.Share = httpShare(svc, g, does, port); b.Share.Group != "" {
 			b.Name = b.Share.backendOf(suffix)
 		}
 		for _, rt := range matches {
@@ -270,6 +277,7 @@ func (rd *Reader) destination(svc catalog.Service, g label.Group, besideHTTP boo
 			fallback = false
 		}
 		out.Backends = append(out.Backends, b)
+		out.Terms = append(out.Terms, rd.httpTerms(g, b)...)
 	}
 	entry := func(label string, def int) Condition {
 		return Condition{Fetch: FetchPort, Match: MatchNumber, Values: []string{strconv.Itoa(g.Int(label, def, 1, 65535))}}
@@ -326,72 +334,11 @@ func unique(list []string) []string {
 	return slices.Compact(list)
 }
 
-// claim is what only one service can have: a host (or none) with a path, and what
-// must hold besides.
-type claim struct {
-	host, path, also string
-	// fallback is the claim of all that nobody else claims, redirect that of all
-	// requests of a host.
-	fallback, redirect bool
-}
-
-// String is how a claim is named to a user.
-func (c claim) String() string {
-	switch {
-	case c.fallback:
-		return "the default backend"
-	case c.redirect:
-		return "the redirect from " + c.host
-	case c.also != "":
-		return c.host + c.path + " (" + c.also + ")"
-	}
-	return c.host + c.path
-}
-
 func (r Route) pathMatch() Match {
 	if r.PathMatch == "" {
 		return MatchPrefix
 	}
 	return r.PathMatch
-}
-
-func (r Route) claims() []claim {
-	hosts := r.Hosts
-	if hosts == nil {
-		hosts = []string{""}
-	}
-	var also []string
-	if r.pathMatch() != MatchPrefix {
-		also = append(also, "path "+string(r.PathMatch))
-	}
-	if r.HostMatch != "" {
-		also = append(also, "host "+string(r.HostMatch))
-	}
-	for _, c := range r.Conditions {
-		also = append(also, c.String())
-	}
-	out := make([]claim, 0, len(hosts)*len(r.Paths)+1)
-	for _, h := range hosts {
-		for _, p := range r.Paths {
-			out = append(out, claim{host: h, path: p, also: strings.Join(also, ", ")})
-		}
-	}
-	if r.Default {
-		out = append(out, claim{path: "/", fallback: true})
-	}
-	return out
-}
-
-// claims are all that a service claims.
-func (s Service) claims() []claim {
-	var out []claim
-	for _, r := range s.Routes {
-		out = append(out, r.claimed...)
-	}
-	for _, r := range s.Redirects {
-		out = append(out, claim{host: r.From, redirect: true})
-	}
-	return out
 }
 
 // redirectTable is the look-up of hosts that are redirected.

@@ -205,7 +205,7 @@ func first(services []Service, r Request) string {
 	for _, s := range services {
 		for i := range s.Routes {
 			for _, c := range s.Routes[i].claims() {
-				if l := (&leaf{claim: c, route: &s.Routes[i]}); l.fits(r) {
+				if l := (&leaf{Claim: c, route: &s.Routes[i]}); l.fits(r) {
 					fits = append(fits, l)
 				}
 			}
@@ -219,13 +219,13 @@ func first(services []Service, r Request) string {
 
 // fits is the definition of what a claim means.
 func (l *leaf) fits(r Request) bool {
-	if l.fallback {
+	if l.rest() {
 		return true
 	}
-	if l.route.HostMatch == "" && l.host != "" && l.host != r.Host && !(strings.HasPrefix(l.host, "*") && strings.HasSuffix(r.Host, l.host[1:])) {
+	if l.route.HostMatch == "" && l.Host != "" && l.Host != r.Host && !(strings.HasPrefix(l.Host, "*") && strings.HasSuffix(r.Host, l.Host[1:])) {
 		return false
 	}
-	if l.route.pathMatch() == MatchPrefix && !strings.HasPrefix(r.Path, l.path) {
+	if l.route.pathMatch() == MatchPrefix && !strings.HasPrefix(r.Path, l.Path) {
 		return false
 	}
 	return !slices.ContainsFunc(l.steps(), func(c Condition) bool { return !c.Holds(r) })

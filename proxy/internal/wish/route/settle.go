@@ -3,7 +3,6 @@ package route
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -11,27 +10,6 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/catalog"
 )
-
-// ConflictError says that another service has a route already.
-type ConflictError struct {
-	Service string
-	// Claim is the host and path, Winner the name of the service that has it.
-	Claim  string
-	Winner string
-	// Label is the one to change, without its prefix; servicePath if empty.
-	Label string
-	// Has is what the winner's label says, if what is claimed can be shared by
-	// those who agree on it.
-	Has string
-}
-
-// Error names the claim and the service that has it.
-func (e *ConflictError) Error() string {
-	if e.Has != "" {
-		return fmt.Sprintf("%s is shared with %s, whose %s%s is %s", e.Claim, e.Winner, catalog.Prefix, e.Label, e.Has)
-	}
-	return fmt.Sprintf("the route %s belongs to %s, which had it first", e.Claim, e.Winner)
-}
 
 // Verdict is what became of the labels of one service.
 type Verdict struct {
@@ -123,8 +101,7 @@ func (m *Settler) Settle(services []catalog.Service, accepted map[string]catalog
 func (m *Settler) settle(ordered []catalog.Service, accepted map[string]catalog.Service) Desired {
 	n := len(ordered)
 	s := settler{
-		read: m.fromService, taken: make(map[claim]holder, 2*n), parties: map[string]party{}, hosts: make(map[string]string, n), redirects: map[string]string{}, streams: newLedger(),
-		now: m.now, reserved: m.reserved,
+		read: m.fromService, ledger: NewLedger(n), now: m.now, reserved: m.reserved,
 		d: Desired{Services: make([]Service, 0, n), Verdicts: make([]Verdict, 0, n), Accepted: make(map[string]catalog.Service, n)},
 	}
 	var changed []catalog.Service
@@ -225,15 +202,9 @@ func byName[T any](list []T, name func(*T) string) []T {
 }
 
 type settler struct {
-	read  func(catalog.Service) (Service, error)
-	taken map[claim]holder
-	// parties are the first members of groups by the names of their backends.
-	parties map[string]party
-	// hosts are those that somebody routes, with one who does; redirects those that
-	// are sent on, with who does that.
-	hosts, redirects map[string]string
-	streams          ledger
-	now              time.Time
+	read   func(catalog.Service) (Service, error)
+	ledger *Ledger
+	now    time.Time
 	// reserved are ports that no service gets that has not had them.
 	reserved []int
 	d        Desired
@@ -254,52 +225,11 @@ func (s *settler) claimAll(svc catalog.Service) error {
 	if err != nil {
 		return err
 	}
-	claims := wants.claimed
-	for _, c := range claims {
-		if winner, ok := s.taken[c]; ok && !winner.admits(wants.holder(c)) {
-			return &ConflictError{Service: svc.Name, Claim: c.String(), Winner: winner.name}
-		}
-		// A redirect takes all requests of its host, so nobody else may route it.
-		if winner, ok := s.hosts[c.host]; ok && c.redirect && winner != svc.Name {
-			return &ConflictError{Service: svc.Name, Claim: c.String(), Winner: winner}
-		}
-		if winner, ok := s.redirects[c.host]; ok && !c.redirect && winner != svc.Name {
-			return &ConflictError{Service: svc.Name, Claim: c.String(), Winner: winner}
-		}
-	}
-	if c := s.streams.conflict(svc.Name, wants.Streams); c != nil {
+	if c := s.ledger.Conflict(svc.Name, &wants); c != nil {
 		return c
 	}
-	if c := disagreement(s.parties, svc.Name, wants.Backends); c != nil {
-		return c
-	}
-	joinParties(s.parties, svc.Name, wants.Backends)
-	s.streams.take(svc.Name, wants.Streams)
-	for _, c := range claims {
-		if _, first := s.taken[c]; !first {
-			s.taken[c] = wants.holder(c)
-		}
-		switch {
-		case c.redirect:
-			s.redirects[c.host] = svc.Name
-		case c.host != "":
-			s.hosts[c.host] = svc.Name
-		}
-	}
+	s.ledger.Take(svc.Name, &wants)
 	s.d.Services = append(s.d.Services, wants)
 	s.d.Accepted[svc.ID] = accepted(svc)
 	return nil
-}
-
-// Hint says what the service that lost can do.
-func (e *ConflictError) Hint() string {
-	switch {
-	case e.Has != "":
-		return fmt.Sprintf("say the same as %s, or nothing", e.Winner)
-	case e.Label == "":
-		return "choose another path or domain, share it by the same com.df.serviceGroup on both, or remove " + e.Winner
-	case e.Label == "srcPort":
-		return "choose another port or server name, share it by the same com.df.serviceGroup on both, or remove " + e.Winner
-	}
-	return "choose another path or domain, or remove " + e.Winner
 }

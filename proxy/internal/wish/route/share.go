@@ -1,7 +1,6 @@
 package route
 
 import (
-	"reflect"
 	"strconv"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
@@ -19,8 +18,6 @@ type Share struct {
 	// that its labels say so.
 	Weight   int
 	Weighted bool
-	// says are the texts of the labels on which the members must agree.
-	says map[string]string
 }
 
 // fullWeight is the weight of a member that says nothing.
@@ -55,112 +52,46 @@ func share(svc catalog.Service, g label.Group, spread Spread) Share {
 
 // httpShare is share for a backend of HTTP, whose members must do the same with
 // requests. Two indexes of a service that lead to one port are one member.
-func (rd *Reader) httpShare(svc catalog.Service, g label.Group, does Handling, port int) Share {
+func httpShare(svc catalog.Service, g label.Group, does Handling, port int) Share {
 	s := share(svc, g, does.Spread)
 	if s.Group == "" {
 		return s
 	}
 	s.Member = svc.Name + "_" + strconv.Itoa(port)
-	s.says = map[string]string{}
-	for _, spec := range rd.table {
-		if !spec.Own && g.Has(spec.Name) {
-			s.says[spec.Name] = label.Show(g.Text(spec.Name, ""), spec.Secret)
-		}
-	}
 	return s
 }
+
+// httpTerms are what the members of a group for HTTP must agree on: all that is done with
+// requests, by all labels that are not each member's own.
+func (rd *Reader) httpTerms(g label.Group, b Backend) []Term {
+	if b.Share.Group == "" {
+		return nil
+	}
+	t := Term{Scope: groupScope(b.Share.Group), About: b.Name, Value: b.Handling}
+	for _, spec := range rd.table {
+		if !spec.Own {
+			t.Said = append(t.Said, Said{spec.Name, label.Show(g.Text(spec.Name, ""), spec.Secret), !g.Has(spec.Name)})
+		}
+	}
+	return []Term{t}
+}
+
+func groupScope(group string) string { return "group " + group }
 
 // backendOf is the name of the backend of a group for HTTP. No service can have a
 // colon in its name.
 func (s Share) backendOf(suffix string) string { return "group:" + s.Group + ":http" + suffix }
 
-// party is the member of a group that was there first.
-type party struct {
-	service string
-	backend Backend
-}
-
-// disagreement returns why a service cannot be in the groups of its backends, nil if it can.
-func disagreement(parties map[string]party, name string, backends []Backend) *ConflictError {
-	for _, b := range backends {
-		p, ok := parties[b.Name]
-		if !ok || b.Share.Group == "" || b.Stream != nil || reflect.DeepEqual(p.backend.Handling, b.Handling) {
-			continue
-		}
-		err := &ConflictError{Service: name, Claim: "group " + b.Share.Group, Winner: p.service, Label: "serviceGroup", Has: "for something else"}
-		for _, spec := range Table() {
-			theirs, said := p.backend.Share.says[spec.Name]
-			ours, says := b.Share.says[spec.Name]
-			if said == says && theirs == ours {
-				continue
-			}
-			err.Label, err.Has = spec.Name, theirs
-			if !said {
-				err.Has = "absent"
-			}
-			break
-		}
-		return err
-	}
-	return nil
-}
-
-// joinParties enters the backends of a service that agrees.
-func joinParties(parties map[string]party, name string, backends []Backend) {
-	for _, b := range backends {
-		if _, ok := parties[b.Name]; !ok && b.Share.Group != "" && b.Stream == nil {
-			parties[b.Name] = party{name, b}
-		}
-	}
-}
-
-// shared returns who claims of a service are for: its groups, which may have them
-// several times, and where redirects lead. It is nil for most, who are in no group.
-func (s Service) shared() map[claim]holder {
-	var out map[claim]holder
-	put := func(c claim, group, to string) {
-		if group == "" {
-			return
-		}
-		if out == nil {
-			out = map[claim]holder{}
-		}
-		out[c] = holder{name: s.Name, group: group, value: to}
-	}
-	for _, r := range s.Routes {
-		for _, c := range r.claimed {
-			put(c, r.Group, "")
-		}
-	}
-	for _, r := range s.Redirects {
-		put(claim{host: r.From, redirect: true}, r.Group, r.To)
-	}
-	return out
-}
-
-// holder is the service as the one that has a claim.
-func (s Service) holder(c claim) holder {
-	if h, ok := s.common[c]; ok {
-		return h
-	}
-	return holder{name: s.Name}
-}
-
-// admits reports whether another service may have the same claim as well.
-func (h holder) admits(other holder) bool {
-	return h.group != "" && h.group == other.group && h.value == other.value
-}
-
 // spokesmen are the routes of groups that stand for what several members claim in
 // common: those that come first.
-func spokesmen(routes []*Route) map[claim]*Route {
-	out := map[claim]*Route{}
+func spokesmen(routes []*Route) map[Claim]*Route {
+	out := map[Claim]*Route{}
 	for _, r := range routes {
 		if r.Group == "" {
 			continue
 		}
-		for _, c := range r.claimed {
-			if first, ok := out[c]; !ok || compare(&leaf{claim: c, route: r}, &leaf{claim: c, route: first}) < 0 {
+		for _, c := range r.Claims {
+			if first, ok := out[c]; !ok || compare(&leaf{Claim: c, route: r}, &leaf{Claim: c, route: first}) < 0 {
 				out[c] = r
 			}
 		}

@@ -2,7 +2,6 @@ package route
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -33,8 +32,6 @@ type Stream struct {
 	TimeoutClient time.Duration
 	// KeepAlive has the kernel find out which clients are gone.
 	KeepAlive bool
-	// settings must be alike for all who share what they are about.
-	settings []setting
 }
 
 // ServerName is what the name that a client asks for by TLS (SNI) is compared
@@ -114,21 +111,22 @@ func (rd *Reader) stream(svc catalog.Service, g label.Group, mode string, beside
 	b.Handling.Access.SendProxy = sendProxy(g)
 	rd.refuseHTTP(g, besideHTTP)
 	b.Name = svc.Name + "-tcp" + strconv.Itoa(b.Port) + "_" + strconv.Itoa(g.Index)
-	s.setting(portScope(s.Port), "timeoutClient", s.TimeoutClient)
+	terms := terms{scope: portScope(strconv.Itoa(s.Port))}
+	terms.duration("timeoutClient", s.TimeoutClient)
 	if s.Group != "" {
 		// No service can have a colon in its name.
 		b.Name = "group:" + s.Group
 		b.Share = share(svc, g, does.Spread)
-		scope := "group " + s.Group
-		s.setting(scope, "timeoutServer", does.TimeoutServer)
-		s.setting(scope, "timeoutTunnel", does.TimeoutTunnel)
-		s.spreadSettings(scope, does.Spread)
+		terms.scope = groupScope(s.Group)
+		terms.duration("timeoutServer", does.TimeoutServer)
+		terms.duration("timeoutTunnel", does.TimeoutTunnel)
+		terms.spread(does.Spread)
 		if does.Extra != "" {
 			g.Reject("backendExtra", "no com.df.serviceGroup beside it")
 		}
 	}
 	s.Backend = b.Name
-	return Service{Backends: []Backend{b}, Streams: []Stream{s}}
+	return Service{Backends: []Backend{b}, Streams: []Stream{s}, Terms: terms.list}
 }
 
 // serverNames reads what the server name of a connection is compared with: for
@@ -198,88 +196,6 @@ func serverName(kind Match, text string) (ServerName, bool) {
 		return ServerName{kind, lower}, validHost(lower)
 	}
 	return ServerName{kind, lower}, validHost(strings.Trim(lower, "."))
-}
-
-// setting is a value that services share with what it is about, such as a port.
-type setting struct{ scope, label, value string }
-
-func (s *Stream) setting(scope, label string, d time.Duration) {
-	if d > 0 {
-		s.settings = append(s.settings, setting{scope, label, d.String()})
-	}
-}
-
-func portScope(port int) string { return "TCP port " + strconv.Itoa(port) }
-
-// streamClaim is what only one service, or one group, can have.
-type streamClaim struct {
-	port int
-	// name is zero for the connections that fit no name.
-	name ServerName
-}
-
-func (c streamClaim) String() string {
-	if c.name.Match == "" {
-		return portScope(c.port)
-	}
-	return fmt.Sprintf("%s for the server name %s (%s)", portScope(c.port), c.name.Value, c.name.Match)
-}
-
-func (s Stream) claims() []streamClaim {
-	if s.Names == nil {
-		return []streamClaim{{port: s.Port}}
-	}
-	out := make([]streamClaim, len(s.Names))
-	for i, n := range s.Names {
-		out[i] = streamClaim{s.Port, n}
-	}
-	return out
-}
-
-// ledger knows who has which claims, and which settings hold for what is shared.
-type ledger struct {
-	claims   map[streamClaim]holder
-	settings map[setting]holder
-}
-
-type holder struct{ name, group, value string }
-
-func newLedger() ledger {
-	return ledger{claims: map[streamClaim]holder{}, settings: map[setting]holder{}}
-}
-
-// conflict returns why streams cannot be had as well, nil if they can.
-func (l ledger) conflict(name string, streams []Stream) *ConflictError {
-	for _, s := range streams {
-		for _, c := range s.claims() {
-			if h, ok := l.claims[c]; ok && (s.Group == "" || h.group != s.Group) {
-				return &ConflictError{Service: name, Claim: c.String(), Winner: h.name, Label: "srcPort"}
-			}
-		}
-		for _, set := range s.settings {
-			if h, ok := l.settings[setting{scope: set.scope, label: set.label}]; ok && h.value != set.value {
-				return &ConflictError{Service: name, Claim: set.scope, Winner: h.name, Label: set.label, Has: h.value}
-			}
-		}
-	}
-	return nil
-}
-
-// take enters streams that are not in conflict.
-func (l ledger) take(name string, streams []Stream) {
-	for _, s := range streams {
-		for _, c := range s.claims() {
-			if _, shared := l.claims[c]; !shared {
-				l.claims[c] = holder{name: name, group: s.Group}
-			}
-		}
-		for _, set := range s.settings {
-			key := setting{scope: set.scope, label: set.label}
-			if _, shared := l.settings[key]; !shared {
-				l.settings[key] = holder{name: name, value: set.value}
-			}
-		}
-	}
 }
 
 // compareRules is the total order of the rules of a port: those of services with an

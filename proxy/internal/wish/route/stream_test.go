@@ -58,7 +58,7 @@ func TestStreamOfLabels(t *testing.T) {
 		{"one port twice", []string{"reqMode", "tcp", "srcPort", "1", "port.1", "2", "port.2", "3"},
 			`com.df.srcPort="1": want something else than index 1, which has TCP port 1 already`},
 		{"two minds about one port", []string{"reqMode", "sni", "srcPort", "1", "port", "2", "servicePath.1", "a", "servicePath.2", "b", "timeoutClient.1", "1", "timeoutClient.2", "2"},
-			`com.df.timeoutClient.2="2": want something else than index 1, which has TCP port 1 already`},
+			`com.df.timeoutClient.2="2": want the same at all indexes of TCP port 1, one of which has 1s`},
 		{"another host", []string{"reqMode", "tcp", "srcPort", "1", "port", "2", "outboundHostname", "db.acme.com"},
 			"1 all -> web-tcp2_0 db.acme.com.:2"},
 		{"a group", []string{"reqMode", "tcp", "srcPort", "1", "port", "2", "serviceGroup", "db", "balanceGroup", "static-rr"},

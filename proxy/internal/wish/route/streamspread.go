@@ -3,6 +3,7 @@ package route
 import (
 	"cmp"
 	"strconv"
+	"time"
 
 	"github.com/wagglehq/waggle/pkg/label"
 )
@@ -33,31 +34,45 @@ func streamSpread(g label.Group) Spread {
 	return s
 }
 
-// spreadSettings enters what the members of a group must agree on.
-func (s *Stream) spreadSettings(scope string, spread Spread) {
-	text := func(label, value string) {
-		if value != "" {
-			s.settings = append(s.settings, setting{scope, label, value})
-		}
+// terms are what those who share a port or a group must agree on. Who says nothing of
+// something takes what others say.
+type terms struct {
+	scope string
+	list  []Term
+}
+
+func (t *terms) text(label, value string) {
+	if value != "" {
+		t.list = append(t.list, Term{Scope: t.scope, About: label, Value: value, Said: []Said{{Label: label, Text: value}}})
 	}
-	number := func(label string, n int) {
-		if n > 0 {
-			text(label, strconv.Itoa(n))
-		}
+}
+
+func (t *terms) number(label string, n int) {
+	if n > 0 {
+		t.text(label, strconv.Itoa(n))
 	}
-	text("balanceGroup", spread.Balance)
-	text("retries", spread.Retries)
-	text("redispatch", map[string]string{"yes": "true", "no": "false"}[spread.Redispatch])
-	s.setting(scope, "timeoutQueue", spread.TimeoutQueue)
-	s.setting(scope, "timeoutConnect", spread.TimeoutConnect)
-	s.setting(scope, "slowStart", spread.SlowStart)
-	number("maxConn", spread.MaxConn)
-	number("maxQueue", spread.MaxQueue)
-	if c := spread.Check; c != nil {
-		s.setting(scope, "checkInterval", c.Interval)
-		s.setting(scope, "checkTimeout", c.Timeout)
-		number("checkFall", c.Fall)
-		number("checkRise", c.Rise)
+}
+
+func (t *terms) duration(label string, d time.Duration) {
+	if d > 0 {
+		t.text(label, d.String())
+	}
+}
+
+func (t *terms) spread(s Spread) {
+	t.text("balanceGroup", s.Balance)
+	t.text("retries", s.Retries)
+	t.text("redispatch", map[string]string{"yes": "true", "no": "false"}[s.Redispatch])
+	t.duration("timeoutQueue", s.TimeoutQueue)
+	t.duration("timeoutConnect", s.TimeoutConnect)
+	t.duration("slowStart", s.SlowStart)
+	t.number("maxConn", s.MaxConn)
+	t.number("maxQueue", s.MaxQueue)
+	if c := s.Check; c != nil {
+		t.duration("checkInterval", c.Interval)
+		t.duration("checkTimeout", c.Timeout)
+		t.number("checkFall", c.Fall)
+		t.number("checkRise", c.Rise)
 	}
 }
 
