@@ -9,10 +9,6 @@ import (
 	"github.com/wagglehq/waggle/pkg/catalog"
 )
 
-// Services, or the indexes of one, may form a group: they share what leads to them. The
-// first of them to claim something is its owner. The first member to say something about
-// what they share says it for all, and whoever joins later must say the same.
-
 // ClaimKind is what a claim is about.
 type ClaimKind int
 
@@ -46,9 +42,9 @@ func (c Claim) String() string {
 		return "the redirect from " + c.Host
 	case ClaimConnections:
 		if c.Also == "" {
-			return portScope(c.Path)
+			return PortScope(c.Path)
 		}
-		return fmt.Sprintf("%s for the server name %s (%s)", portScope(c.Path), c.Host, c.Also)
+		return fmt.Sprintf("%s for the server name %s (%s)", PortScope(c.Path), c.Host, c.Also)
 	case ClaimRequests:
 		if c.Also != "" {
 			return c.Host + c.Path + " (" + c.Also + ")"
@@ -57,7 +53,9 @@ func (c Claim) String() string {
 	return c.Host + c.Path
 }
 
-func portScope(port string) string { return "TCP port " + port }
+func GroupScope(group string) string { return "group " + group }
+
+func PortScope(port string) string { return "TCP port " + port }
 
 // Owner is who has a claim.
 type Owner struct {
@@ -231,15 +229,15 @@ func (e *ConflictError) Hint() string {
 	return "choose another path or domain, or remove " + e.Winner
 }
 
-// claims are those of a route.
-func (r Route) claims() []Claim {
+// Claim makes the claims of a route.
+func (r Route) Claim() []Claim {
 	hosts := r.Hosts
 	if hosts == nil {
 		hosts = []string{""}
 	}
 	var also []string
-	if r.pathMatch() != MatchPrefix {
-		also = append(also, "path "+string(r.PathMatch))
+	if !r.PathType.Prefix() {
+		also = append(also, "pathType "+string(r.PathType))
 	}
 	if r.HostMatch != "" {
 		also = append(also, "host "+string(r.HostMatch))
@@ -272,8 +270,8 @@ func (s Stream) claims() []Claim {
 	return out
 }
 
-// claim enters what routes, redirects and streams of a service claim, and for which groups.
-func (s *Service) claim() {
+// Claim enters what routes, redirects and streams of a service claim, and for which groups.
+func (s *Service) Claim() {
 	shared := func(c Claim, group, value string) {
 		s.Claims = append(s.Claims, c)
 		if group == "" {
