@@ -259,6 +259,9 @@ func (c *Config) routeOptions(s render.Settings, admin string) labels.Options {
 		Separator: c.Separator, Networks: c.networks(), DomainAlgo: c.Edge.ServiceDomainAlgo,
 		HTTPSOnly: c.Edge.HTTPSOnly, AllowRaw: c.Edge.AllowRaw, ReqMode: c.Edge.DefaultReqMode, OperatorUsers: len(s.Users) > 0,
 	}
+	for _, b := range s.Binds {
+		o.EntryPorts = append(o.EntryPorts, b.Port)
+	}
 	if c.Edge.FilterInstance {
 		o.Instance = c.Edge.Instance
 	}

@@ -42,6 +42,16 @@ type Condition struct {
 	Values     []string
 }
 
+// Words is how many words a condition takes of a line of HAProxy's: two braces, what is
+// looked at, how it is compared, the mark before the values, and these.
+func (c Condition) Words() int {
+	n := 6 + len(c.Values)
+	if c.IgnoreCase {
+		n++
+	}
+	return n
+}
+
 // String is how a condition is told to a user; equal conditions have equal texts.
 func (c Condition) String() string {
 	var b strings.Builder

@@ -3,6 +3,7 @@ package route
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -253,6 +254,19 @@ func (r Route) Claim() []Claim {
 	}
 	if r.Default {
 		out = append(out, Claim{Path: "/", Kind: ClaimRest})
+	}
+	return out
+}
+
+// Steps are the conditions of one of its claims that a look-up of host and path does not
+// decide about.
+func (r *Route) Steps(c Claim) []Condition {
+	out := slices.Clone(r.Conditions)
+	if kind, ok := r.PathType.Kind(); ok && !kind.Type.Prefix() {
+		out = append([]Condition{kind.Condition(false, c.Path)}, out...)
+	}
+	if m := r.HostMatch; m != "" {
+		out = append([]Condition{{Fetch: FetchHost, Match: m, IgnoreCase: true, Values: []string{c.Host}}}, out...)
 	}
 	return out
 }

@@ -6,6 +6,7 @@ package route
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
@@ -47,6 +48,12 @@ type Backend struct {
 	Stream *StreamBackend
 	// Share tells which part of a group's backend this is.
 	Share Share
+}
+
+// Literal returns the address that Lookup is, not ok if it is a name.
+func (b Backend) Literal() (netip.Addr, bool) {
+	addr, err := netip.ParseAddr(b.Lookup)
+	return addr, err == nil
 }
 
 // Redirect sends the requests of one host to another, with path and query.

@@ -1,6 +1,7 @@
 package claims_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -85,5 +86,17 @@ func TestShadowedRoutesAreNamed(t *testing.T) {
 	got := d.Verdicts[1].Shadowed
 	if len(got) != 1 || got[0] != "/api/v2 (all its requests go to a)" {
 		t.Fatalf("shadowed %v, want /api/v2 by a", got)
+	}
+}
+
+// TestTwoServicesCannotRedirectToEachOther: where a redirect leads, its service routes, and
+// nobody can redirect what another routes.
+func TestTwoServicesCannotRedirectToEachOther(t *testing.T) {
+	a := routetest.Service("a", 1, "port", "80", "serviceDomain", "a.com", "redirectFromDomain", "b.com")
+	b := routetest.Service("b", 2, "port", "80", "serviceDomain", "b.com", "redirectFromDomain", "a.com")
+	d := claims.Settle([]catalog.Service{a, b}, nil, opts)
+	var conflict *route.ConflictError
+	if len(d.Tables.Redirects) != 1 || !errors.As(d.Verdicts[1].Err, &conflict) || conflict.Winner != "a" {
+		t.Errorf("redirects %v, %v; want a's alone", d.Tables.Redirects, d.Verdicts[1].Err)
 	}
 }

@@ -39,9 +39,7 @@ func forwardAuth(g label.Group) *route.ForwardAuth {
 		}
 		list = append(list, name)
 	}
-	if len(list) > mostValues {
-		g.Reject("forwardAuthHeaders", "at most 40 headers")
-	}
+	atMost(g, "forwardAuthHeaders", len(list), "headers")
 	f.Headers = strings.Join(unique(list), " ")
 	if g.Bool("ignoreAuthorization", false) {
 		return nil

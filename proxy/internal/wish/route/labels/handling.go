@@ -33,7 +33,7 @@ func handling(g label.Group, o Options) route.Handling {
 	if code := g.OneOf("httpsRedirectCode", "302", redirectCodes()...); code != "" {
 		h.RedirectCode, _ = strconv.Atoi(code)
 	}
-	if mode := g.OneOf("connectionMode", "", "http-keep-alive", "http-server-close", "httpclose"); mode != "" {
+	if mode := g.OneOf("connectionMode", "", connectionModes()...); mode != "" {
 		h.ConnectionMode = mode
 	}
 	for _, list := range []struct {
@@ -52,16 +52,14 @@ func handling(g label.Group, o Options) route.Handling {
 			}
 		}
 	}
-	if h.CompressionAlgo = g.OneOf("compressionAlgo", "", "gzip", "deflate", "raw-deflate", "identity"); h.CompressionAlgo != "" {
+	if h.CompressionAlgo = g.OneOf("compressionAlgo", "", compressionAlgos()...); h.CompressionAlgo != "" {
 		h.CompressionTypes = strings.Fields(g.Text("compressionType", ""))
 		for _, t := range h.CompressionTypes {
 			if !mediaType.MatchString(t) {
 				g.RejectText("compressionType", t, "media types such as text/plain, separated by spaces")
 			}
 		}
-		if len(h.CompressionTypes) > mostValues {
-			g.Reject("compressionType", "at most 40 media types")
-		}
+		atMost(g, "compressionType", len(h.CompressionTypes), "media types")
 	}
 	none := g.Bool("sslVerifyNone", false)
 	h.TLS = none || h.CA != "" || h.ServerName != ""
@@ -92,7 +90,6 @@ var (
 	mediaType = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.+_-]*/[A-Za-z0-9*][A-Za-z0-9.+*_-]*$`)
 	fileName  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 	methodRE  = regexp.MustCompile(`^[A-Z]{1,32}$`)
-	fetchRE   = regexp.MustCompile(`^(dst_port|src|src_port|ssl_fc_sni|unique-id|req\.hdr\([A-Za-z0-9_-]+\))$`)
 )
 
 func timeout(g label.Group, name string) time.Duration {
@@ -108,9 +105,7 @@ func methods(g label.Group, name string) []string {
 		}
 		out = append(out, m)
 	}
-	if len(out) > mostValues {
-		g.Reject(name, "at most 40 methods")
-	}
+	atMost(g, name, len(out), "methods")
 	return unique(out)
 }
 
@@ -119,91 +114,14 @@ func methods(g label.Group, name string) []string {
 func headers(g label.Group, name, verb string, response bool) []route.HeaderAction {
 	var out []route.HeaderAction
 	for _, text := range g.List(name) {
-		want := `headers such as "X-Name value", with conditions such as "if { ssl_fc }"`
-		a := route.HeaderAction{Verb: verb, Response: response}
-		text, cond, ok := cutCondition(text)
-		if !ok {
-			g.RejectText(name, cond, "one of: if|unless { ssl_fc }, { method NAME }, { path_beg TEXT }")
+		a, part, want := route.ParseHeader(verb, response, text)
+		if want != "" {
+			g.RejectText(name, part, want)
 			continue
-		}
-		a.If = parseCondition(cond)
-		header, value, _ := strings.Cut(strings.TrimSpace(text), " ")
-		value = strings.TrimSpace(value)
-		if !route.Token(header) || (verb == "del") != (value == "") {
-			g.RejectText(name, text, want)
-			continue
-		}
-		a.Name = header
-		if verb != "del" {
-			if a.Value, ok = format(unquote(value)); !ok {
-				g.RejectText(name, value, "text with %[dst_port] %[src] %[src_port] %[req.hdr(Name)] %[ssl_fc_sni] %[unique-id]")
-				continue
-			}
 		}
 		out = append(out, a)
 	}
 	return out
-}
-
-// unquote takes off the quotes that a value of several words needed in HAProxy's own language.
-func unquote(text string) string {
-	if len(text) >= 2 && text[0] == '"' && text[len(text)-1] == '"' {
-		return text[1 : len(text)-1]
-	}
-	return text
-}
-
-var conditionRE = regexp.MustCompile(`^(.*?)\s+((if|unless)\s+\{\s*(ssl_fc|method\s+[A-Z]{1,32}|path_beg\s+/[!-|~]*)\s*\})$`)
-
-// cutCondition takes the condition off a header action. It is not ok if there is
-// one that is not understood, which is then the second result.
-func cutCondition(text string) (rest, cond string, ok bool) {
-	text = strings.TrimSpace(text)
-	if m := conditionRE.FindStringSubmatch(text); m != nil {
-		return m[1], m[2], true
-	}
-	for _, word := range []string{" if ", " unless "} {
-		if i := strings.LastIndex(text, word); i >= 0 && strings.ContainsAny(text[i:], "{}") {
-			return text[:i], strings.TrimSpace(text[i:]), false
-		}
-	}
-	return text, "", true
-}
-
-func parseCondition(text string) *route.HeaderCondition {
-	if text == "" {
-		return nil
-	}
-	f := strings.Fields(strings.NewReplacer("{", " ", "}", " ").Replace(text))
-	c := &route.HeaderCondition{Unless: f[0] == "unless", Kind: f[1]}
-	if len(f) > 2 {
-		c.Value = f[2]
-	}
-	return c
-}
-
-// format reads a value with the expressions that are allowed in it.
-func format(text string) ([]route.Part, bool) {
-	if !route.Visible(text) {
-		return nil, false
-	}
-	var out []route.Part
-	for text != "" {
-		i := strings.Index(text, "%[")
-		if i < 0 {
-			return append(out, route.Part{Text: text}), true
-		}
-		if i > 0 {
-			out = append(out, route.Part{Text: text[:i]})
-		}
-		end := strings.IndexByte(text[i:], ']')
-		if end < 0 || !fetchRE.MatchString(text[i+2:i+end]) {
-			return nil, false
-		}
-		out = append(out, route.Part{Fetch: text[i+2 : i+end]})
-		text = text[i+end+1:]
-	}
-	return out, true
 }
 
 // rewrites reads reqPathSearchReplace, "search,replace[,g]" joined by ":", and

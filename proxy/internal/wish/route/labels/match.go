@@ -1,16 +1,29 @@
 package labels
 
 import (
+	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/wagglehq/waggle/pkg/label"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
 
-// mostValues is how many values one condition may list: HAProxy takes 64 words a line.
-const mostValues = 40
+// What HAProxy takes on one line is 64 words. mostValues is how many one list may have,
+// mostWords how many all conditions of a route together, beside the backend they lead to.
+const (
+	mostValues = 40
+	mostWords  = 55
+)
+
+// atMost refuses a list that is too long for one line.
+func atMost(g label.Group, name string, n int, what string) {
+	if n > mostValues {
+		g.Reject(name, fmt.Sprintf("at most %d %s", mostValues, what))
+	}
+}
 
 // domainAlgos are the words of serviceDomainAlgo and how they compare; exact hosts
 // are looked up, so they need no match.
@@ -53,9 +66,9 @@ func match(g label.Group, o Options) []route.Route {
 		r.PathType = kind.Type
 	}
 	r.Paths = paths(g, "servicePath", kind)
-	r.Conditions = conditions(g, kind)
-	if !kind.Type.Prefix() && len(r.Paths) > mostValues {
-		g.Reject("servicePath", "at most 40 paths with this pathType")
+	r.Conditions = conditions(g, o, kind)
+	if !kind.Type.Prefix() {
+		atMost(g, "servicePath", len(r.Paths), "paths with this pathType")
 	}
 	exact, others, hostMatch := hosts(g, o)
 	if len(others) == 0 {
@@ -72,10 +85,11 @@ func match(g label.Group, o Options) []route.Route {
 }
 
 // conditions reads what must hold besides host and path.
-func conditions(g label.Group, kind route.PathKind) []route.Condition {
+func conditions(g label.Group, o Options, kind route.PathKind) []route.Condition {
 	var out []route.Condition
 	if g.Has("servicePathExclude") {
 		c := kind.Condition(true, paths(g, "servicePathExclude", kind)...)
+		atMost(g, "servicePathExclude", len(c.Values), "paths")
 		if len(c.Values) > 0 {
 			out = append(out, c)
 		}
@@ -94,18 +108,51 @@ func conditions(g label.Group, kind route.PathKind) []route.Condition {
 				g.RejectText("userAgent", a, "visible ASCII characters")
 			}
 		}
+		atMost(g, "userAgent", len(agents), "texts")
 		out = append(out, route.Condition{Fetch: route.FetchHeader, Header: "User-Agent", Match: route.MatchPart, IgnoreCase: true, Values: agents})
 	}
 	if g.Has("srcPort") {
-		g.Int("srcPort", 0, 1, 65535)
+		entryPort(g, "srcPort", g.Int("srcPort", 0, 1, 65535), o)
 		out = append(out, route.Condition{Fetch: route.FetchPort, Match: route.MatchNumber, Values: []string{strings.TrimSpace(g.Text("srcPort", ""))}})
 	}
-	for _, c := range out {
-		if len(c.Values) > mostValues {
-			g.Reject("servicePathExclude", "at most 40 values")
+	return out
+}
+
+// entryPort refuses a port by which no request comes in.
+func entryPort(g label.Group, name string, port int, o Options) {
+	if port > 0 && g.Has(name) && len(o.EntryPorts) > 0 && !slices.Contains(o.EntryPorts, port) {
+		texts := make([]string, len(o.EntryPorts))
+		for i, p := range o.EntryPorts {
+			texts[i] = strconv.Itoa(p)
+		}
+		g.Reject(name, "one of the proxy's ports for requests: "+strings.Join(texts, ", "))
+	}
+}
+
+// oneLine refuses conditions that are too many for one line together, by the label that
+// takes the most of it.
+func oneLine(g label.Group, r *route.Route) {
+	words := 0
+	for _, c := range r.Steps(route.Claim{}) {
+		words += c.Words()
+	}
+	if words <= mostWords {
+		return
+	}
+	longest, most := "", 0
+	for _, name := range []string{"servicePathExclude", "serviceHeader", "userAgent"} {
+		n := len(g.List(name))
+		if name == "serviceHeader" {
+			n *= route.Condition{Values: make([]string, 1)}.Words()
+		}
+		if n > mostValues && name != "serviceHeader" {
+			return // that has been said
+		}
+		if n > most {
+			longest, most = name, n
 		}
 	}
-	return out
+	g.Reject(longest, fmt.Sprintf("fewer: all conditions take together at most %d words of HAProxy's language, and these take %d, one for each value and six or seven for each list or header", mostWords, words))
 }
 
 // paths reads a list of paths, or of what paths are compared with.

@@ -37,6 +37,8 @@ type Options struct {
 	OperatorUsers bool
 	// Ports are those on which the proxy itself listens; no stream can have them.
 	Ports []int
+	// EntryPorts are those of them by which requests come in; empty: not checked.
+	EntryPorts []int
 }
 
 // FromService is Reader.Service for one service alone.
@@ -113,6 +115,7 @@ func (rd *Reader) Service(svc catalog.Service) (route.Service, error) {
 		out.Streams = append(out.Streams, d.Streams...)
 		out.Terms = append(out.Terms, d.Terms...)
 	}
+	refuseCircles(groups, out.Redirects)
 	out.Certificate = certificate(svc, all, out.Routes)
 	if err := r.Err(); err != nil {
 		return route.Service{}, err
@@ -146,16 +149,20 @@ func lookup(svc catalog.Service, g label.Group) (lookup string, outbound bool) {
 	if g.OneOf("discoveryType", "tasks", "tasks", "vip", "dns", "overlay") == "vip" {
 		lookup = svc.Name + "."
 	}
-	host := g.Word("outboundHostname", "")
-	if host != "" {
-		lookup = strings.TrimSuffix(host, ".") + "."
-		if a, err := netip.ParseAddr(host); err == nil {
-			lookup = a.String()
-		} else if !validHost(strings.ToLower(strings.TrimSuffix(host, "."))) {
-			g.Reject("outboundHostname", "a host name or an address")
-		}
+	host := strings.TrimSuffix(g.Word("outboundHostname", ""), ".")
+	if host == "" {
+		return lookup, false
 	}
-	return lookup, host != ""
+	if a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")); err == nil {
+		if a.Zone() != "" || a.IsUnspecified() {
+			g.Reject("outboundHostname", "a host name or an address, without a zone")
+		}
+		return a.Unmap().String(), true
+	}
+	if !validHost(strings.ToLower(host)) {
+		g.Reject("outboundHostname", "a host name or an address")
+	}
+	return host + ".", true
 }
 
 // destination reads the labels of one index.
@@ -181,6 +188,7 @@ func (rd *Reader) destination(svc catalog.Service, g label.Group, besideHTTP boo
 		for _, rt := range matches {
 			rt.Service, rt.Backend, rt.Group, rt.Default = svc, b.Name, b.Share.Group, fallback && suffix == ""
 			rt.Conditions = slices.Concat(conditions, rt.Conditions)
+			oneLine(g, &rt)
 			out.Routes = append(out.Routes, rt)
 			fallback = false
 		}
@@ -188,7 +196,9 @@ func (rd *Reader) destination(svc catalog.Service, g label.Group, besideHTTP boo
 		out.Terms = append(out.Terms, rd.httpTerms(g, b)...)
 	}
 	entry := func(label string, def int) route.Condition {
-		return route.Condition{Fetch: route.FetchPort, Match: route.MatchNumber, Values: []string{strconv.Itoa(g.Int(label, def, 1, 65535))}}
+		port := g.Int(label, def, 1, 65535)
+		entryPort(g, label, port, o)
+		return route.Condition{Fetch: route.FetchPort, Match: route.MatchNumber, Values: []string{strconv.Itoa(port)}}
 	}
 	switch {
 	case g.Has("httpsPort") && g.Has("port"):
@@ -234,6 +244,30 @@ func redirects(g label.Group) []route.Redirect {
 		out = append(out, route.Redirect{From: from, To: to, Group: group(g)})
 	}
 	return out
+}
+
+// refuseCircles refuses redirects of a service that lead back to where they began. Those of
+// two services cannot, because nobody redirects what another routes.
+func refuseCircles(groups []label.Group, redirects []route.Redirect) {
+	to := map[string]string{}
+	for _, r := range redirects {
+		to[r.From] = r.To
+	}
+	for _, g := range groups {
+		for _, from := range g.List("redirectFromDomain") {
+			from = strings.ToLower(from)
+			way, at := from, from
+			for range redirects {
+				if at = to[at]; at == "" {
+					break
+				}
+				if way += " to " + at; at == from {
+					g.RejectText("redirectFromDomain", from, "a host that does not lead back to itself, as from "+way)
+					break
+				}
+			}
+		}
+	}
 }
 
 // unique sorts and drops repetitions.

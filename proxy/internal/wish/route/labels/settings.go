@@ -15,26 +15,23 @@ const DefaultDomainAlgo = "hdr(host)"
 // MediaType checks an element of the operator's compression-type.
 func MediaType(text string) bool { return mediaType.MatchString(text) }
 
+// compressionAlgos are the words of compressionAlgo.
+func compressionAlgos() []string { return []string{"gzip", "deflate", "raw-deflate", "identity"} }
+
 // CompressionAlgo checks the operator's default for compressionAlgo.
-func CompressionAlgo(word string) bool {
-	switch word {
-	case "gzip", "deflate", "raw-deflate", "identity":
-		return true
-	}
-	return false
-}
+func CompressionAlgo(word string) bool { return slices.Contains(compressionAlgos(), word) }
+
+// connectionModes are the words of connectionMode.
+func connectionModes() []string { return []string{"http-keep-alive", "http-server-close", "httpclose"} }
 
 // ConnectionMode checks the operator's default for connectionMode.
-func ConnectionMode(word string) bool {
-	switch word {
-	case "http-keep-alive", "http-server-close", "httpclose":
-		return true
-	}
-	return false
-}
+func ConnectionMode(word string) bool { return slices.Contains(connectionModes(), word) }
+
+// reqModes are the words of reqMode.
+func reqModes() []string { return []string{modeHTTP, modeTCP, modeSNI} }
 
 // ReqMode reports whether a text is a value of reqMode.
-func ReqMode(text string) bool { return slices.Contains([]string{modeHTTP, modeTCP, modeSNI}, text) }
+func ReqMode(text string) bool { return slices.Contains(reqModes(), text) }
 
 // withReqMode gives labels that do not say it the operator's reqMode, if they ask for
 // a route at all: a service may have labels for others alone.

@@ -18,7 +18,7 @@ const (
 	modeSNI  = "sni"
 )
 
-func reqMode(g label.Group) string { return g.OneOf("reqMode", modeHTTP, modeHTTP, modeTCP, modeSNI) }
+func reqMode(g label.Group) string { return g.OneOf("reqMode", modeHTTP, reqModes()...) }
 
 // streaming reports whether a destination asks for something else than HTTP, if
 // only for what there is not.

@@ -97,16 +97,7 @@ func (l *leaf) conditions() int {
 }
 
 // steps are the conditions that remain when a look-up has found a path below node.
-func (l *leaf) steps() []route.Condition {
-	out := slices.Clone(l.route.Conditions)
-	if kind, ok := l.route.PathType.Kind(); ok && !kind.Type.Prefix() {
-		out = append([]route.Condition{kind.Condition(false, l.Path)}, out...)
-	}
-	if m := l.route.HostMatch; m != "" {
-		out = append([]route.Condition{{Fetch: route.FetchHost, Match: m, IgnoreCase: true, Values: []string{l.Host}}}, out...)
-	}
-	return out
-}
+func (l *leaf) steps() []route.Condition { return l.route.Steps(l.Claim) }
 
 // node is the shortest prefix of the paths that it may fit.
 func (l *leaf) node() string {
