@@ -54,8 +54,10 @@ func (c Claim) String() string {
 	return c.Host + c.Path
 }
 
+// GroupScope is how a user is told what members of a group share.
 func GroupScope(group string) string { return "group " + group }
 
+// PortScope is the same for those who share a port.
 func PortScope(port string) string { return "TCP port " + port }
 
 // Owner is who has a claim.

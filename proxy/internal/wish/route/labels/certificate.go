@@ -9,6 +9,7 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
 
+// CertificateLabel is the label of a service's own certificate, without its prefix.
 const CertificateLabel = "serviceCert"
 
 // certificate reads serviceCert, which names no index: a service has one.
