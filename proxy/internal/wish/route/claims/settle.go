@@ -139,7 +139,7 @@ func (m *Settler) settle(ordered []catalog.Service, accepted map[string]catalog.
 		s.d.Verdicts = append(s.d.Verdicts, v)
 	}
 	m.forget(ordered)
-	s.d.Services = byName(s.d.Services, func(s *route.Service) string { return s.Name })
+	byName(s.d.Services, func(s *route.Service) string { return s.Name })
 	routes := make([]*route.Route, 0, n)
 	for _, svc := range s.d.Services {
 		for i := range svc.Routes {
@@ -154,7 +154,7 @@ func (m *Settler) settle(ordered []catalog.Service, accepted map[string]catalog.
 	for i, v := range s.d.Verdicts {
 		s.d.Verdicts[i].Shadowed = shadowed[v.Service.ID]
 	}
-	s.d.Verdicts = byName(s.d.Verdicts, func(v *Verdict) string { return v.Service.Name })
+	byName(s.d.Verdicts, func(v *Verdict) string { return v.Service.Name })
 	return s.d
 }
 
@@ -187,9 +187,9 @@ func (m *Settler) forget(services []catalog.Service) {
 	maps.DeleteFunc(m.refused, func(id string, _ refusal) bool { return !present[id] })
 }
 
-// byName returns the list in the order of names. The elements are large, so it is not
+// byName brings the list into the order of names. The elements are large, so it is not
 // they that change places while the order is found.
-func byName[T any](list []T, name func(*T) string) []T {
+func byName[T any](list []T, name func(*T) string) {
 	type key struct {
 		name  string
 		index int
@@ -199,11 +199,23 @@ func byName[T any](list []T, name func(*T) string) []T {
 		keys[i] = key{name(&list[i]), i}
 	}
 	slices.SortFunc(keys, func(a, b key) int { return cmp.Or(strings.Compare(a.name, b.name), cmp.Compare(a.index, b.index)) })
-	out := make([]T, len(list))
-	for i, k := range keys {
-		out[i] = list[k.index]
+	// Each circle of places gives every element but one to the next.
+	for i := range keys {
+		if keys[i].index == i {
+			continue
+		}
+		first := list[i]
+		for at := i; ; {
+			from := keys[at].index
+			keys[at].index = at
+			if from == i {
+				list[at] = first
+				break
+			}
+			list[at] = list[from]
+			at = from
+		}
 	}
-	return out
 }
 
 type settler struct {

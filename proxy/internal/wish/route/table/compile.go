@@ -147,16 +147,29 @@ func class(host string) string { return strings.TrimPrefix(host, "*") }
 func Compile(routes []*route.Route) (route.Tables, map[string][]string) {
 	c := compiler{byHost: make(map[string][]*leaf, len(routes)), wildcards: map[string][]*leaf{}, chains: map[string]route.Chain{}}
 	common := spokesmen(routes)
+	total := 0
 	for _, r := range routes {
-		leaves := make([]leaf, len(r.Claims))
-		for i, cl := range r.Claims {
-			l := &leaves[i]
+		total += len(r.Claims)
+	}
+	// There are thousands of leaves, and most hosts have one.
+	leaves, single := make([]leaf, total), make([]*leaf, total)
+	for _, r := range routes {
+		for _, cl := range r.Claims {
+			l := &leaves[0]
+			leaves = leaves[1:]
 			l.Claim, l.route = cl, r
-			if r.Group == "" || common[cl] == r {
-				c.byHost[l.pattern()] = append(c.byHost[l.pattern()], l)
+			if r.Group != "" && common[cl] != r {
+				continue
 			}
+			pattern := l.pattern()
+			of, ok := c.byHost[pattern]
+			if !ok {
+				of, single = single[:0:1], single[1:]
+			}
+			c.byHost[pattern] = append(of, l)
 		}
 	}
+	c.t.Paths = make([]route.Entry, 0, total)
 	for host, leaves := range c.byHost {
 		slices.SortFunc(leaves, compare)
 		if strings.HasPrefix(host, "*") {
@@ -269,6 +282,12 @@ func (c *compiler) class(host string, none *level) *level {
 		}
 	}
 	for node := range lv.nodes { // the table is sorted at the end
+		if len(lv.conditional) == 0 {
+			l, _ := taker(lv.taken, node)
+			l.reached = true
+			c.t.Paths = append(c.t.Paths, route.Entry{Key: name + node, Value: l.route.Backend})
+			continue
+		}
 		if value := c.value(lv.at(node), none, node); value != "" {
 			c.t.Paths = append(c.t.Paths, route.Entry{Key: name + node, Value: value})
 		}
