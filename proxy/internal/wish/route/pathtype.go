@@ -34,19 +34,19 @@ type PathKind struct {
 // PathKinds are all PathTypes, sorted by their words. A new one is one more row here.
 func PathKinds() []PathKind {
 	const (
-		path   = "paths such as /shop, beginning with a slash, of visible ASCII characters without ? and #"
-		text   = "visible ASCII characters"
-		regexp = "regular expressions of visible ASCII characters, such as ^/v[0-9]+/"
+		aPath   = "paths such as /shop, beginning with a slash, of visible ASCII characters without ? and #"
+		aText   = "visible ASCII characters"
+		aRegexp = "regular expressions of visible ASCII characters, such as ^/v[0-9]+/"
 	)
 	word := func(p string) bool { return Operand(p) && !strings.Contains(p, " ") }
 	validPath := func(p string) bool { return ValidPath(p) && word(p) }
 	return []PathKind{
-		{Type: PathExact, Match: MatchExact, Filed: true, Valid: validPath, Want: path},
-		{Type: PathPrefix, Match: MatchPrefix, Filed: true, Valid: validPath, Want: path},
-		{Type: "path_dir", Match: MatchDir, Valid: word, Want: text},
-		{Type: "path_end", Match: MatchSuffix, Valid: word, Want: text},
-		{Type: "path_reg", Match: MatchRegexp, Valid: func(p string) bool { return ValidRegexp(p) && word(p) }, Want: regexp},
-		{Type: "path_sub", Match: MatchPart, Valid: word, Want: text},
+		{Type: PathExact, Match: MatchExact, Filed: true, Valid: validPath, Want: aPath},
+		{Type: PathPrefix, Match: MatchPrefix, Filed: true, Valid: validPath, Want: aPath},
+		{Type: "path_dir", Match: MatchDir, Valid: word, Want: aText},
+		{Type: "path_end", Match: MatchSuffix, Valid: word, Want: aText},
+		{Type: "path_reg", Match: MatchRegexp, Valid: func(p string) bool { return ValidRegexp(p) && word(p) }, Want: aRegexp},
+		{Type: "path_sub", Match: MatchPart, Valid: word, Want: aText},
 	}
 }
 

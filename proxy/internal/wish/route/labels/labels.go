@@ -11,7 +11,7 @@ func Table() []label.Spec {
 			Doc: "Requests whose path begins with one of these texts are sent to the service. The match is textual: `/api` matches `/apixyz` too. With `reqMode=sni`: the server names of the service, compared as `pathType` says."},
 		{Name: "servicePathExclude", Kind: "list of paths", Default: "none", Indexed: true, Own: true, HTTPOnly: true, PerDestination: true,
 			Doc: "Requests whose path fits one of these are not sent to the service. Compared as `pathType` says."},
-		{Name: "pathType", Kind: "`path`, `path_beg`, `path_dir`, `path_end`, `path_reg` or `path_sub`", Default: "`path_beg`", Indexed: true, Own: true, PerDestination: true,
+		{Name: "pathType", Kind: oneOf(pathTypeWords()), Default: "`path_beg`", Indexed: true, Own: true, PerDestination: true,
 			Doc: "How paths are compared: whole, by their beginning, by whole segments, by their end, with a regular expression, or anywhere. With `reqMode=sni`: `req_ssl_sni`, or with a way to compare server names such as `req_ssl_sni -m end`, of `str` (default), `beg`, `dom`, `end`, `reg` and `sub`; always in any case of letters."},
 		{Name: "serviceDomain", Kind: "list of host names", Default: "any host", Indexed: true, Own: true, PerDestination: true,
 			Doc: "Hosts of the service, without port. `*.acme.com` matches every name below `acme.com`, but not `acme.com` itself. With `reqMode=tcp`: the server names that TLS clients ask for; they are passed through without decryption. With `reqMode=sni` only read without a `servicePath`."},

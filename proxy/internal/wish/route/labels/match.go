@@ -44,6 +44,12 @@ func words(table map[string]route.Match) string {
 	return "one of " + strings.Join(slices.Sorted(maps.Keys(table)), ", ")
 }
 
+// oneOf lists words as the page of labels does.
+func oneOf(words []string) string {
+	last := len(words) - 1
+	return "`" + strings.Join(words[:last], "`, `") + "` or `" + words[last] + "`"
+}
+
 // pathTypeWords are those of pathType.
 func pathTypeWords() []string {
 	var out []string
