@@ -18,7 +18,7 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
-	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
 	"github.com/wagglehq/waggle/proxy/internal/wish/static"
 )
 
@@ -84,7 +84,7 @@ func (e *Edge) flags(fs *flag.FlagSet) {
 	fs.StringVar(&e.ExtraFrontend, "extra-frontend", "", "raw lines, separated by commas, for requests to all services; needs allow-raw")
 	fs.StringVar(&e.ExtraGlobal, "extra-global", "", "raw lines, separated by commas, for HAProxy's global section; needs allow-raw")
 	fs.BoolVar(&e.HTTPSOnly, "https-only", false, "redirect requests without TLS to https, for all services")
-	fs.StringVar(&e.ServiceDomainAlgo, "service-domain-algo", route.DefaultDomainAlgo, "com.df.serviceDomainAlgo of services that do not choose")
+	fs.StringVar(&e.ServiceDomainAlgo, "service-domain-algo", labels.DefaultDomainAlgo, "com.df.serviceDomainAlgo of services that do not choose")
 	fs.BoolVar(&e.FilterInstance, "filter-proxy-instance-name", false, "serve only services whose com.df.proxyInstanceName is proxy-instance-name")
 	fs.StringVar(&e.Instance, "proxy-instance-name", "docker-flow", "name of this proxy, if services choose one")
 	fs.StringVar(&e.DefaultReqMode, "default-req-mode", "http", "com.df.reqMode of services that do not choose: http, tcp or sni")
@@ -134,20 +134,20 @@ func (e *Edge) settings(s *render.Settings, environ []string) error {
 	if s.Captures, err = render.ParseCaptures(e.CaptureHeader); err != nil {
 		return fail("capture-request-header", err)
 	}
-	if !route.ConnectionMode(e.ConnectionMode) {
+	if !labels.ConnectionMode(e.ConnectionMode) {
 		return fmt.Errorf("connection-mode: %q: want http-keep-alive, http-server-close or httpclose", e.ConnectionMode)
 	}
 	s.ConnectionMode = e.ConnectionMode
-	if !route.HTTPReuse(e.HTTPReuse) {
+	if !labels.HTTPReuse(e.HTTPReuse) {
 		return fmt.Errorf("http-reuse: %q: want never, safe, aggressive or always", e.HTTPReuse)
 	}
 	s.HTTPReuse = e.HTTPReuse
 	s.Compression = render.Compression{Algo: e.CompressionAlgo, Types: strings.Fields(strings.ReplaceAll(e.CompressionType, ",", " "))}
-	if e.CompressionAlgo != "" && !route.CompressionAlgo(e.CompressionAlgo) {
+	if e.CompressionAlgo != "" && !labels.CompressionAlgo(e.CompressionAlgo) {
 		return fmt.Errorf("compression-algo: %q: want gzip, deflate, raw-deflate or identity", e.CompressionAlgo)
 	}
 	for _, t := range s.Compression.Types {
-		if !route.MediaType(t) {
+		if !labels.MediaType(t) {
 			return fmt.Errorf("compression-type: %q: want media types such as text/plain, separated by spaces", t)
 		}
 	}
@@ -162,10 +162,10 @@ func (e *Edge) settings(s *render.Settings, environ []string) error {
 	if len(s.ExtraFrontend)+len(s.ExtraGlobal) > 0 && !e.AllowRaw {
 		return errors.New("extra-frontend and extra-global: raw text needs allow-raw")
 	}
-	if !route.ReqMode(e.DefaultReqMode) {
+	if !labels.ReqMode(e.DefaultReqMode) {
 		return fmt.Errorf("default-req-mode: %q: want http, tcp or sni", e.DefaultReqMode)
 	}
-	if !route.DomainAlgo(e.ServiceDomainAlgo) {
+	if !labels.DomainAlgo(e.ServiceDomainAlgo) {
 		return fmt.Errorf("service-domain-algo: %q: want one such as hdr(host), hdr_beg(host), hdr_dom(host) or hdr_end(host)", e.ServiceDomainAlgo)
 	}
 	return nil
@@ -253,11 +253,14 @@ func errorFiles(dir string) ([]render.ErrorFile, error) {
 }
 
 // routeOptions are what labels are read with.
-func (c *Config) routeOptions(s render.Settings, admin string) route.Options {
-	o := route.Options{
+func (c *Config) routeOptions(s render.Settings, admin string) labels.Options {
+	o := labels.Options{
 		Ports:     c.ports(s, admin),
 		Separator: c.Separator, Networks: c.networks(), DomainAlgo: c.Edge.ServiceDomainAlgo,
 		HTTPSOnly: c.Edge.HTTPSOnly, AllowRaw: c.Edge.AllowRaw, ReqMode: c.Edge.DefaultReqMode, OperatorUsers: len(s.Users) > 0,
+	}
+	for _, b := range s.Binds {
+		o.EntryPorts = append(o.EntryPorts, b.Port)
 	}
 	if c.Edge.FilterInstance {
 		o.Instance = c.Edge.Instance

@@ -143,7 +143,7 @@ func TestSettingsOfDockerFlowProxy(t *testing.T) {
 			}, want: `["a b" "c"] ["d"] true`},
 		{name: "raw text without the switch", env: map[string]string{"EXTRA_GLOBAL": "d"}, complaint: "allow-raw"},
 		{name: "options of labels", env: map[string]string{"HTTPS_ONLY": "true", "SERVICE_DOMAIN_ALGO": "hdr_dom(host)", "PROXY_INSTANCE_NAME": "pub", "FILTER_PROXY_INSTANCE_NAME": "true", "SEPARATOR": "|"},
-			told: func(c Config, _ render.Settings) any { return c.routeOptions(render.Settings{}, ":8080") }, want: "{| [waggle] hdr_dom(host) pub true http false false [0 8080]}"},
+			told: func(c Config, _ render.Settings) any { return c.routeOptions(render.Settings{}, ":8080") }, want: "{| [waggle] hdr_dom(host) pub true http false false [0 8080] []}"},
 		{name: "users", env: map[string]string{"USERS": "ann:a:b ,bob:c d\neve:e"},
 			told: func(c Config, s render.Settings) any {
 				return []any{s.Users, c.routeOptions(s, ":8080").OperatorUsers, c.Edge.Users.Users}

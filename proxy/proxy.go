@@ -21,14 +21,14 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/silent"
 	"github.com/wagglehq/waggle/proxy/internal/replicas"
-	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
 )
 
 // Labels returns the labels that the proxy reads.
-func Labels() []label.Spec { return route.Table() }
+func Labels() []label.Spec { return labels.Table() }
 
 // Unsupported returns the labels of Docker Flow Proxy that are rejected by name.
-func Unsupported() []label.Spec { return route.Unsupported() }
+func Unsupported() []label.Spec { return labels.Unsupported() }
 
 // Run keeps HAProxy equal to the catalog until the context ends. HAProxy itself is
 // not its child: see Supervise.

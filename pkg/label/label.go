@@ -31,6 +31,17 @@ type Spec struct {
 	Indexed bool
 	// Secret texts are never shown in a fault, status or log.
 	Secret bool
+	// Guarding labels keep somebody out, or keep something from being read. Without its
+	// label a service would be open, so such a label must never be passed over in silence.
+	Guarding bool
+	// HTTPOnly labels mean nothing where only connections are seen, not requests.
+	HTTPOnly bool
+	// Own labels may differ between services that share a group: they say which requests
+	// are a member's, or where its tasks are. What the others say, all members must say.
+	Own bool
+	// PerDestination labels belong to one destination, also without an index, where a
+	// service is described by variables of the environment.
+	PerDestination bool
 }
 
 // Fault is what is wrong with one label.
@@ -92,7 +103,7 @@ type Reader struct {
 	prefix    string
 	separator string
 	labels    map[string]string
-	secret    map[string]bool
+	table     []Spec
 	faults    Faults
 	seen      map[string]bool
 }
@@ -103,13 +114,7 @@ func NewReader(prefix string, labels map[string]string, table []Spec, separator 
 	if separator == "" {
 		separator = ","
 	}
-	r := &Reader{prefix: prefix, separator: separator, labels: labels, secret: map[string]bool{}, seen: map[string]bool{}}
-	for _, s := range table {
-		if s.Secret {
-			r.secret[s.Name] = true
-		}
-	}
-	return r
+	return &Reader{prefix: prefix, separator: separator, labels: labels, table: table}
 }
 
 // Err returns all faults found so far as Faults, or nil.
@@ -230,8 +235,12 @@ func (r *Reader) reject(name, full, text, want string) {
 	if r.seen[id] {
 		return
 	}
+	if r.seen == nil {
+		r.seen = map[string]bool{}
+	}
 	r.seen[id] = true
-	r.faults = append(r.faults, &Fault{Label: full, Text: Show(text, r.secret[name]), Want: want})
+	secret := slices.ContainsFunc(r.table, func(s Spec) bool { return s.Secret && s.Name == name })
+	r.faults = append(r.faults, &Fault{Label: full, Text: Show(text, secret), Want: want})
 }
 
 // Text returns the label's text, which must be on one line and free of control

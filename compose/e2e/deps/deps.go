@@ -120,7 +120,8 @@ func area(path string) string {
 // pure tells whether a package turns labels into values.
 func pure(path string) bool {
 	return slices.Contains([]string{
-		"proxy/internal/wish/route", "proxy/internal/certs", "monitor/internal/scrape", "monitor/internal/alert", "scaler/internal/policy",
+		"proxy/internal/wish/route", "proxy/internal/wish/route/labels", "proxy/internal/wish/route/claims", "proxy/internal/wish/route/table",
+		"proxy/internal/certs", "monitor/internal/scrape", "monitor/internal/alert", "scaler/internal/policy",
 	}, path)
 }
 

@@ -79,7 +79,7 @@ func TestSettingsPage(t *testing.T) {
 
 // The examples of the total order on the page are those that the proxy's test proves.
 func TestOrderOnThePageIsTheOrderThatIsTested(t *testing.T) {
-	file, err := parser.ParseFile(token.NewFileSet(), root+"/proxy/internal/wish/route/route_test.go", nil, 0)
+	file, err := parser.ParseFile(token.NewFileSet(), root+"/proxy/internal/wish/route/table/table_test.go", nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

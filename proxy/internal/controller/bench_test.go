@@ -22,6 +22,7 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
 )
 
 // known is a Follower that knows the same task of each service.
@@ -66,7 +67,7 @@ func BenchmarkPassOf1000(b *testing.B) {
 			Catalog:  func() (catalog.Snapshot, bool) { return catalog.Snapshot{Services: services}, true },
 			Accepted: func() (map[string]catalog.Service, bool) { return accepted, true },
 		},
-		Follower: known{}, Settings: s, Route: route.Options{Networks: []string{catalogtest.Network}, Ports: []int{hap.Port}},
+		Follower: known{}, Settings: s, Route: labels.Options{Networks: []string{catalogtest.Network}, Ports: []int{hap.Port}},
 		HAProxy: apply.New(apply.Options{
 			Binary: tooltest.Path(b, "haproxy"), Dir: hap.Dir, Worker: runtime.New(hap.Stats), Master: runtime.NewMaster(hap.Master),
 			Log: slog.New(slog.DiscardHandler),

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/wagglehq/waggle/pkg/atomicfile"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/proxy/internal/addresses"
@@ -27,6 +28,8 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 	"github.com/wagglehq/waggle/proxy/internal/wish/manual"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
 	"github.com/wagglehq/waggle/proxy/internal/wish/static"
 )
 
@@ -52,7 +55,7 @@ type Options struct {
 	Follower Follower
 	HAProxy  *apply.HAProxy
 	Settings render.Settings
-	Route    route.Options
+	Route    labels.Options
 	// Static are services beside those of the catalog.
 	Static []static.Service
 	// Certificates are those that do not come by labels; those whose names fit Preferred
@@ -81,12 +84,12 @@ type Options struct {
 type Controller struct {
 	o        Options
 	renderer *render.Renderer
-	settler  *route.Settler
+	settler  *claims.Settler
 	started  time.Time
 	adopted  bool
 	// desired is what was last settled, of snapshot; fromBus says whether the
 	// bus or the disk said so.
-	desired route.Desired
+	desired claims.Desired
 	// input is what was last settled, and proven the labels, by service, that are part of
 	// a configuration that HAProxy took.
 	input    input
@@ -122,7 +125,7 @@ type Controller struct {
 
 // View is what became of the last pass. It is not changed any more.
 type View struct {
-	Desired  route.Desired
+	Desired  claims.Desired
 	Snapshot catalog.Snapshot
 	// FromBus says that the catalog came from the bus, not from the disk.
 	FromBus bool
@@ -155,7 +158,7 @@ func New(o Options) (*Controller, error) {
 		return nil, err
 	}
 	c := &Controller{
-		o: o, renderer: r, settler: route.NewSettler(o.Route), started: time.Now(), moved: map[string]motion{},
+		o: o, renderer: r, settler: claims.NewSettler(o.Route), started: time.Now(), moved: map[string]motion{},
 		drift: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: "waggle", Subsystem: "proxy", Name: "drift",
 			Help: "1 if HAProxy was found to run something else than what was applied, at the last comparison.",
@@ -406,7 +409,7 @@ func shorten(plan string) string {
 	return plan
 }
 
-func rejected(d route.Desired) int {
+func rejected(d claims.Desired) int {
 	n := 0
 	for _, v := range d.Verdicts {
 		if v.Err != nil && !errors.Is(v.Err, route.ErrNoRoute) {

@@ -7,7 +7,8 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/proxy/internal/wish/manual"
-	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
 )
 
 // manual returns the services that came over HTTP. It is false while it is worth
@@ -26,10 +27,10 @@ func (c *Controller) manual() (map[string]catalog.Service, bool) {
 
 // join adds the services that came over HTTP to those of a catalog, unless one with
 // routes has their name. Apart from that they are settled like those of the swarm.
-func join(services map[string]catalog.Service, extra map[string]catalog.Service, taken map[string]bool) (refused []route.Verdict) {
+func join(services map[string]catalog.Service, extra map[string]catalog.Service, taken map[string]bool) (refused []claims.Verdict) {
 	for _, svc := range slices.SortedFunc(maps.Values(extra), catalog.Older) {
 		if taken[svc.Name] {
-			refused = append(refused, route.Verdict{Service: svc, Err: &manual.NameError{Name: svc.Name}})
+			refused = append(refused, claims.Verdict{Service: svc, Err: &manual.NameError{Name: svc.Name}})
 			continue
 		}
 		services[svc.ID] = svc
@@ -41,6 +42,6 @@ func join(services map[string]catalog.Service, extra map[string]catalog.Service,
 // HTTP, without a look at the other services. It may be called from any goroutine.
 func (c *Controller) CheckLabels(svc catalog.Service) error {
 	svc.Networks = c.o.Route.Networks
-	_, err := route.FromService(svc, c.o.Route)
+	_, err := labels.FromService(svc, c.o.Route)
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/label"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
 )
 
 // Statuses says what became of every service that opted in.
@@ -22,7 +23,7 @@ func (v *View) Statuses() []catalog.Status {
 	return out
 }
 
-func (v *View) status(d route.Verdict, covered map[string]bool) catalog.Status {
+func (v *View) status(d claims.Verdict, covered map[string]bool) catalog.Status {
 	s := catalog.Status{
 		Component: "proxy", ServiceID: d.Service.ID, Service: d.Service.Name, State: catalog.StateApplied,
 		Revision: v.Snapshot.RevisionOf(d.Service.ID),

@@ -6,21 +6,22 @@ import (
 	"testing"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
-	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
 )
 
 // TestStatusWithoutTasks: requests for a service without tasks are answered 503, unless
 // another of its group gets them.
 func TestStatusWithoutTasks(t *testing.T) {
 	service := func(name, group string) catalog.Service {
-		labels := map[string]string{catalog.Notify: "true", "com.df.servicePath": "/" + group, "com.df.port": "80"}
+		texts := map[string]string{catalog.Notify: "true", "com.df.servicePath": "/" + group, "com.df.port": "80"}
 		if group != "" {
-			labels["com.df.serviceGroup"] = group
+			texts["com.df.serviceGroup"] = group
 		}
-		return catalog.Service{ID: name, Name: name, Labels: labels}
+		return catalog.Service{ID: name, Name: name, Labels: texts}
 	}
 	v := &View{
-		Desired:   route.Settle([]catalog.Service{service("alone", ""), service("blue", "shop"), service("green", "shop"), service("red", "none"), service("pink", "none")}, nil, route.Options{}),
+		Desired:   claims.Settle([]catalog.Service{service("alone", ""), service("blue", "shop"), service("green", "shop"), service("red", "none"), service("pink", "none")}, nil, labels.Options{}),
 		Addresses: map[string][]netip.Addr{"green": {netip.MustParseAddr("10.0.0.2")}},
 	}
 	want := map[string]string{"alone": "503", "blue": "the others of its com.df.serviceGroup", "green": "", "red": "503", "pink": "503"}
@@ -34,8 +35,8 @@ func TestStatusWithoutTasks(t *testing.T) {
 // TestStatusOfWhatIsNotWhole: the reason names what is missing, and no text of a label
 // that is not for everybody.
 func TestStatusOfWhatIsNotWhole(t *testing.T) {
-	labels := map[string]string{catalog.Notify: "true", "com.df.servicePath": "/", "com.df.port": "80", "com.df.users": "ann:geheim"}
-	was := catalog.Service{ID: "1", Name: "web", Labels: labels}
+	texts := map[string]string{catalog.Notify: "true", "com.df.servicePath": "/", "com.df.port": "80", "com.df.users": "ann:geheim"}
+	was := catalog.Service{ID: "1", Name: "web", Labels: texts}
 	for _, c := range []struct {
 		svc                 catalog.Service
 		reason, label, hint string
@@ -44,7 +45,7 @@ func TestStatusOfWhatIsNotWhole(t *testing.T) {
 		{catalog.Service{ID: "1", Name: "web", Labels: map[string]string{catalog.Notify: "true"}, Withheld: map[string]string{"com.df.users": "m"}}, "the text of com.df.users has not arrived", "com.df.users", "comes by itself"},
 	} {
 		v := &View{
-			Desired:  route.Settle([]catalog.Service{c.svc}, map[string]catalog.Service{"1": was}, route.Options{}),
+			Desired:  claims.Settle([]catalog.Service{c.svc}, map[string]catalog.Service{"1": was}, labels.Options{}),
 			Snapshot: catalog.Snapshot{Revision: catalog.Revision{Epoch: "e", Sequence: 9}, Revisions: map[string]uint64{"1": 7}},
 		}
 		s := v.Statuses()[0]

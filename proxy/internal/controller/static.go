@@ -6,14 +6,14 @@ import (
 	"slices"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
-	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
 	"github.com/wagglehq/waggle/proxy/internal/wish/static"
 )
 
 // settleWith settles the services of a catalog together with the static ones and those
 // that came over HTTP. Static ones are never new, so that who gets what does not
 // depend on what came first.
-func (c *Controller) settleWith(in input) (route.Desired, catalog.Snapshot) {
+func (c *Controller) settleWith(in input) (claims.Desired, catalog.Snapshot) {
 	snapshot, accepted := in.snapshot, in.accepted
 	if len(c.o.Static)+len(in.manual) == 0 {
 		return c.settler.Settle(snapshot.Sorted(), accepted), snapshot
@@ -31,14 +31,14 @@ func (c *Controller) settleWith(in input) (route.Desired, catalog.Snapshot) {
 	if accepted == nil {
 		accepted = map[string]catalog.Service{}
 	}
-	var out []route.Verdict
+	var out []claims.Verdict
 	for _, s := range c.o.Static {
 		err := s.Err
 		if err == nil && taken[s.Name] {
 			err = &static.NameError{Name: s.Name}
 		}
 		if err != nil {
-			out = append(out, route.Verdict{Service: s.Service, Err: err})
+			out = append(out, claims.Verdict{Service: s.Service, Err: err})
 			continue
 		}
 		taken[s.Name] = true
@@ -48,7 +48,7 @@ func (c *Controller) settleWith(in input) (route.Desired, catalog.Snapshot) {
 	d := c.settler.Settle(snapshot.Sorted(), accepted)
 	d.Verdicts = slices.Concat(d.Verdicts, out)
 	// Of two of one name that of the swarm comes first.
-	slices.SortFunc(d.Verdicts, func(a, b route.Verdict) int {
+	slices.SortFunc(d.Verdicts, func(a, b claims.Verdict) int {
 		return cmp.Or(cmp.Compare(a.Service.Name, b.Service.Name), -catalog.Older(a.Service, b.Service))
 	})
 	return d, snapshot

@@ -6,7 +6,8 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/proxy/internal/addresses"
-	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
 )
 
 // asked is a Follower that knows what it was last told to follow.
@@ -38,9 +39,9 @@ func TestACutListOfTasksDoesNotSayWhatToExpect(t *testing.T) {
 		{"one of 4,000 tasks is listed", map[string]int{"1": 4000}, 0, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			follower, o := asked{}, route.Options{Networks: []string{"waggle"}}
+			follower, o := asked{}, labels.Options{Networks: []string{"waggle"}}
 			pass := &Controller{o: Options{Follower: follower, Route: o}, moved: map[string]motion{"1": {replicas: 4000}}}
-			pass.desired = route.Settle([]catalog.Service{svc}, nil, o)
+			pass.desired = claims.Settle([]catalog.Service{svc}, nil, o)
 			pass.snapshot = catalog.Snapshot{Services: map[string]catalog.Service{"1": svc}, Tasks: map[string][]catalog.Task{"1": tasks}, Cut: c.cut}
 			pass.follow()
 			got := follower["tasks.web."]

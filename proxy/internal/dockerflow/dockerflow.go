@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
@@ -26,6 +27,8 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/wish/manual"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
 )
 
 // Prefix starts every path.
@@ -198,8 +201,8 @@ func (a *API) remove(w http.ResponseWriter, r *http.Request, form url.Values) {
 	id := manual.ID(name)
 	elsewhere := false
 	err = a.Await(ctx, func(v *controller.View) bool {
-		elsewhere = slices.ContainsFunc(v.Desired.Verdicts, func(d route.Verdict) bool { return d.Service.Name == name && d.Service.ID != id })
-		return v.Err == nil && !slices.ContainsFunc(v.Desired.Verdicts, func(d route.Verdict) bool { return d.Service.ID == id })
+		elsewhere = slices.ContainsFunc(v.Desired.Verdicts, func(d claims.Verdict) bool { return d.Service.Name == name && d.Service.ID != id })
+		return v.Err == nil && !slices.ContainsFunc(v.Desired.Verdicts, func(d claims.Verdict) bool { return d.Service.ID == id })
 	})
 	switch {
 	case err != nil:
@@ -306,7 +309,7 @@ func shown(svc catalog.Service) map[string]string {
 		return nil
 	}
 	secret := map[string]bool{}
-	for _, spec := range slices.Concat(route.Table(), route.Unsupported()) {
+	for _, spec := range slices.Concat(labels.Table(), labels.Unsupported()) {
 		secret[spec.Name] = spec.Secret
 	}
 	out := make(map[string]string, len(svc.Labels))

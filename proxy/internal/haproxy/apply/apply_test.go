@@ -25,6 +25,8 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
 )
 
 // world is a real HAProxy, the applier and services that are wanted.
@@ -114,7 +116,7 @@ func (w *world) deploy(name string, tasks []string, pairs ...string) {
 
 func (w *world) apply() apply.Result {
 	w.t.Helper()
-	d := route.Settle(mapValues(w.services), w.accepted, route.Options{})
+	d := claims.Settle(mapValues(w.services), w.accepted, labels.Options{})
 	w.accepted = d.Accepted
 	f, err := w.renderer.Render(d.Services, d.Tables, func(s route.Service, _ route.Backend) []netip.Addr { return w.tasks[s.ID] })
 	if err != nil {

@@ -25,6 +25,8 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
 )
 
 // secure is a world with a port for TLS.
@@ -391,7 +393,7 @@ func TestRefusedConfigurationLeavesCertificates(t *testing.T) {
 	s.serveFirst(issued(t, "a.pem", "a.com"))
 	before := contents(t, s.hap.Dir)
 	s.renderer.Certify([]file.Certificate{issued(t, "b.pem", "b.com")})
-	d := route.Settle(mapValues(s.services), s.accepted, route.Options{})
+	d := claims.Settle(mapValues(s.services), s.accepted, labels.Options{})
 	f, err := s.renderer.Render(d.Services, d.Tables, func(route.Service, route.Backend) []netip.Addr { return nil })
 	if err != nil {
 		t.Fatal(err)

@@ -23,6 +23,8 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
 )
 
 // upstream serves at addresses that all listen on one port.
@@ -641,7 +643,7 @@ func TestAChangeThatFailsHalfWay(t *testing.T) {
 	w.deploy("web", []string{"127.0.0.2"}, "servicePath", "/web")
 	w.apply()
 	w.deploy("bad", []string{"127.0.0.3"}, "servicePath", "/bad", "sslCa", "missing")
-	d := route.Settle(mapValues(w.services), w.accepted, route.Options{})
+	d := claims.Settle(mapValues(w.services), w.accepted, labels.Options{})
 	f, err := w.renderer.Render(d.Services, d.Tables, func(s route.Service, _ route.Backend) []netip.Addr { return w.tasks[s.ID] })
 	if err != nil {
 		t.Fatal(err)

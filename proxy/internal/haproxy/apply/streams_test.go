@@ -28,6 +28,8 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
 )
 
 // serve accepts connections on one port of several addresses until the test ends.
@@ -163,7 +165,7 @@ func TestTCP(t *testing.T) {
 		t.Errorf("a second service on the port changed %+v", res)
 	}
 	var conflict *route.ConflictError
-	for _, v := range route.Settle(mapValues(w.services), w.accepted, route.Options{}).Verdicts {
+	for _, v := range claims.Settle(mapValues(w.services), w.accepted, labels.Options{}).Verdicts {
 		if v.Service.Name != "other" {
 			continue
 		}

@@ -13,6 +13,8 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/plan"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
 )
 
 // secrets are the contents that golden files find.
@@ -43,12 +45,12 @@ func TestOperatorUsers(t *testing.T) {
 		{"everybody does if the service says so", "ignoreAuthorization=true", "", "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			labels := map[string]string{"com.df.notify": "true", "com.df.servicePath": "/", "com.df.port": "80"}
+			texts := map[string]string{"com.df.notify": "true", "com.df.servicePath": "/", "com.df.port": "80"}
 			for pair := range strings.FieldsSeq(c.labels) {
 				name, text, _ := strings.Cut(pair, "=")
-				labels["com.df."+name] = text
+				texts["com.df."+name] = text
 			}
-			d := route.Settle([]catalog.Service{{ID: "i", Name: "web", Labels: labels}}, nil, route.Options{OperatorUsers: true})
+			d := claims.Settle([]catalog.Service{{ID: "i", Name: "web", Labels: texts}}, nil, labels.Options{OperatorUsers: true})
 			r.SetSecrets(secrets())
 			f, err := r.Render(d.Services, d.Tables, func(route.Service, route.Backend) []netip.Addr { return nil })
 			if err != nil || len(f.Backends) != 1 {
@@ -169,11 +171,11 @@ func FuzzAccess(f *testing.F) {
 		}
 		// A bad text of one label must not hide what another does.
 		for _, without := range []string{"", "users", "forwardAuth", "corsOrigins"} {
-			labels := maps.Clone(svc.Labels)
-			delete(labels, catalog.Prefix+without)
+			texts := maps.Clone(svc.Labels)
+			delete(texts, catalog.Prefix+without)
 			one := svc
-			one.Labels = labels
-			d := route.Settle([]catalog.Service{one}, nil, route.Options{})
+			one.Labels = texts
+			d := claims.Settle([]catalog.Service{one}, nil, labels.Options{})
 			r.SetSecrets(map[string]string{"s": secret})
 			out, err := r.Render(d.Services, d.Tables, func(route.Service, route.Backend) []netip.Addr {
 				return []netip.Addr{netip.MustParseAddr("10.0.0.2")}
@@ -187,7 +189,7 @@ func FuzzAccess(f *testing.F) {
 			}
 			for line := range strings.Lines(out.Text()) {
 				if have[line]--; have[line] < 0 && !accessLines.MatchString(strings.TrimSuffix(line, "\n")) {
-					t.Fatalf("labels %q and secret %q gave the line %q", labels, secret, line)
+					t.Fatalf("texts %q and secret %q gave the line %q", texts, secret, line)
 				}
 			}
 			for name, entries := range out.Lists {
@@ -200,7 +202,7 @@ func FuzzAccess(f *testing.F) {
 				}
 			}
 			if got, err := file.Parse(out.Text(), "/x"); err != nil || got.Text() != out.Text() {
-				t.Fatalf("labels %q: what was written is read as something else (%v)", labels, err)
+				t.Fatalf("labels %q: what was written is read as something else (%v)", texts, err)
 			}
 		}
 	})

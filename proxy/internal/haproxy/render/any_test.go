@@ -17,6 +17,8 @@ import (
 	"github.com/wagglehq/waggle/pkg/label"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
 )
 
 // nasty are texts that mean something to HAProxy, to templates or to whoever reads lines.
@@ -46,7 +48,7 @@ func examples(t testing.TB) map[string][]example {
 	t.Helper()
 	out := map[string][]example{}
 	for _, c := range goldenServices(t) {
-		if _, err := route.FromService(c.service, readOptions()); err != nil {
+		if _, err := labels.FromService(c.service, readOptions()); err != nil {
 			continue
 		}
 		for full := range c.service.Labels {
@@ -124,7 +126,7 @@ func (l *laboratory) render(t testing.TB, labels map[string]string) (file.File, 
 	if labels != nil {
 		services = append(services, catalog.Service{ID: "zz", Name: "subject", CreatedAt: time.Unix(1e6, 0), Labels: labels})
 	}
-	d := route.Settle(services, nil, readOptions())
+	d := claims.Settle(services, nil, readOptions())
 	var rejected error
 	for _, v := range d.Verdicts {
 		if v.Err == nil {
@@ -298,7 +300,7 @@ func TestNoTextOfAnyLabelBreaksOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := newLaboratory(t, s)
-	for _, spec := range route.Table() {
+	for _, spec := range labels.Table() {
 		t.Run(spec.Name, func(t *testing.T) {
 			judged := map[string]bool{}
 			for _, text := range nasty() {
@@ -321,7 +323,7 @@ func TestNoTextOfAnyLabelBreaksOut(t *testing.T) {
 // FuzzAnyLabel asserts of any text in any label what the test above asserts of some in
 // each, without HAProxy. It begins with the texts of the golden files.
 func FuzzAnyLabel(f *testing.F) {
-	table := route.Table()
+	table := labels.Table()
 	for i, text := range nasty() {
 		f.Add(uint16(i), text)
 	}
@@ -344,7 +346,7 @@ func FuzzAnyLabel(f *testing.F) {
 func TestEveryLabelHasGoldenCases(t *testing.T) {
 	inForce, atFault := map[string]bool{}, map[string]bool{}
 	for _, c := range goldenServices(t) {
-		_, err := route.FromService(c.service, readOptions())
+		_, err := labels.FromService(c.service, readOptions())
 		var faults label.Faults
 		errors.As(err, &faults)
 		for full := range c.service.Labels {
@@ -353,7 +355,7 @@ func TestEveryLabelHasGoldenCases(t *testing.T) {
 			atFault[name] = atFault[name] || slices.ContainsFunc(faults, func(f *label.Fault) bool { return f.Label == full })
 		}
 	}
-	for _, spec := range route.Table() {
+	for _, spec := range labels.Table() {
 		// Raw text is only admitted by the operator's switch, which the golden files do not set.
 		if !inForce[spec.Name] && spec.Name != "backendExtra" {
 			t.Errorf("no golden file of testdata has %s%s in force", catalog.Prefix, spec.Name)

@@ -11,6 +11,8 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/plan"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
 )
 
 // size is the number of services that the benchmarks have.
@@ -19,7 +21,7 @@ const size = 1000
 // pure is the proxy's pure part with what it knows from one pass to the next.
 type pure struct {
 	services []catalog.Service
-	settler  *route.Settler
+	settler  *claims.Settler
 	renderer *Renderer
 	accepted map[string]catalog.Service
 	have     file.File
@@ -33,12 +35,12 @@ func newPure(b *testing.B) *pure {
 	}
 	return &pure{
 		services: catalogtest.Services(size), renderer: r,
-		settler: route.NewSettler(route.Options{Networks: []string{catalogtest.Network}, Ports: []int{80}}),
+		settler: claims.NewSettler(labels.Options{Networks: []string{catalogtest.Network}, Ports: []int{80}}),
 	}
 }
 
 // settle fails if a service is rejected.
-func (p *pure) settle(b *testing.B) route.Desired {
+func (p *pure) settle(b *testing.B) claims.Desired {
 	b.Helper()
 	d := p.settler.Settle(p.services, p.accepted)
 	if len(d.Services) != size {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
 )
 
 // TestRenderersSideBySide: each belongs to one goroutine, but several may be at work, as
@@ -23,7 +24,7 @@ func TestRenderersSideBySide(t *testing.T) {
 					return
 				}
 				labels := fmt.Sprintf("a servicePath=/a\na port=80\na timeoutServer=%d\nb reqMode=tcp\nb srcPort=5\nb port=6\n", n+1)
-				d := route.Settle(readServices(labels), nil, readOptions())
+				d := claims.Settle(readServices(labels), nil, readOptions())
 				f, err := r.Render(d.Services, d.Tables, func(route.Service, route.Backend) []netip.Addr { return nil })
 				if err != nil {
 					t.Error(err)

@@ -23,6 +23,8 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/plan"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -32,7 +34,7 @@ func settings(dir string) Settings {
 }
 
 // readOptions are those with which the golden files are read.
-func readOptions() route.Options { return route.Options{Ports: []int{80, 8404}} }
+func readOptions() labels.Options { return labels.Options{Ports: []int{80, 8404}} }
 
 // readServices reads services whose labels stand in a file, one per line as
 // "service label=text"; the first is the oldest.
@@ -63,7 +65,7 @@ func readServices(text string) []catalog.Service {
 // render renders the services of readServices, each with the tasks 10.0.0.2 and 10.0.0.10.
 func render(t *testing.T, s Settings, text string) (file.File, []string) {
 	t.Helper()
-	d := route.Settle(readServices(text), nil, readOptions())
+	d := claims.Settle(readServices(text), nil, readOptions())
 	r, err := NewRenderer(s)
 	if err != nil {
 		t.Fatal(err)
@@ -304,7 +306,7 @@ func FuzzLabels(f *testing.F) {
 		svc := catalog.Service{ID: "i", Name: "web", Labels: map[string]string{
 			catalog.Notify: "true", "com.df.servicePath": path, "com.df.serviceDomain": domain, "com.df.port": port, "com.df.aclName": order,
 		}}
-		d := route.Settle([]catalog.Service{svc}, nil, route.Options{})
+		d := claims.Settle([]catalog.Service{svc}, nil, labels.Options{})
 		r, err := NewRenderer(settings("/x"))
 		if err != nil {
 			t.Fatal(err)

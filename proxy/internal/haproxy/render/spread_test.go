@@ -11,6 +11,8 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/plan"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
 )
 
 // TestSharesBecomeWeights: shares of services become weights of tasks.
@@ -158,7 +160,7 @@ func FuzzSpread(f *testing.F) {
 			"com.df.checkStatus": status, "com.df.retryOn": retryOn, "com.df.httpReuse": reuse, "com.df.serviceGroup": group, "com.df.weight": number,
 			"com.df.maxConn": number, "com.df.retries": number, "com.df.checkFall": number, "com.df.slowStart": number,
 		}}
-		d := route.Settle([]catalog.Service{svc}, nil, route.Options{})
+		d := claims.Settle([]catalog.Service{svc}, nil, labels.Options{})
 		r, err := NewRenderer(settings("/x"))
 		if err != nil {
 			t.Fatal(err)

@@ -10,6 +10,8 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/plan"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
 )
 
 // lineOfStream is what a line may be that labels of streams bring.
@@ -39,7 +41,7 @@ func FuzzStreams(f *testing.F) {
 				svc.Labels[catalog.Prefix+name] = text
 			}
 		}
-		d := route.Settle([]catalog.Service{svc}, nil, route.Options{})
+		d := claims.Settle([]catalog.Service{svc}, nil, labels.Options{})
 		r, err := NewRenderer(settings("/x"))
 		if err != nil {
 			t.Fatal(err)

@@ -1,8 +1,7 @@
 package route
 
 import (
-	"github.com/wagglehq/waggle/pkg/catalog"
-	"github.com/wagglehq/waggle/pkg/label"
+	"time"
 )
 
 // Access says who gets into a backend, and what it tells browsers about that. Its
@@ -27,28 +26,35 @@ func (a Access) AsksForClient() bool {
 	return a.Allowed != nil || a.Denied != nil || a.Limit != nil || a.Forward != nil
 }
 
-// access reads who gets into a destination.
-func access(svc catalog.Service, g label.Group, o Options) Access {
-	return Access{
-		Allowed: addresses(g, "allowedAddresses"), Denied: addresses(g, "deniedAddresses"),
-		Limit: limit(g), CORS: cors(g), Users: users(svc, g, o), Forward: forwardAuth(g),
-		SecurityHeaders: g.Bool("securityHeaders", false), SendProxy: sendProxy(g),
-	}
+// Addresses are addresses and networks, in the form of their texts: sorted, each once.
+type Addresses struct{ List []string }
+
+// Limit is how many requests a client may make in a time.
+type Limit struct {
+	Requests int
+	Per      time.Duration
 }
 
-// accessBelowHTTP reads it for a destination that is not HTTP, where nothing can be
-// asked of a client. That such a label does nothing must not be found out by an attack.
-func accessBelowHTTP(g label.Group) Access {
-	for _, name := range []string{
-		"users", "usersSecret", "allowedAddresses", "deniedAddresses", "rateLimit", "corsOrigins", "forwardAuth", "securityHeaders",
-	} {
-		if g.Has(name) {
-			g.Reject(name, "no com.df.reqMode=tcp or sni, where the proxy sees no requests; an index of its own keeps the label from it")
-		}
-	}
-	return Access{SendProxy: sendProxy(g)}
+// CORS says which pages of other origins may use a service, and how.
+type CORS struct {
+	// Origins are sorted, in lower case, separated by spaces; "*" alone means all.
+	Origins string
+	// Methods and Headers are lists as browsers get them; empty means not said.
+	Methods, Headers string
+	// Credentials lets them send cookies and the like.
+	Credentials bool
+	// MaxAge is how long browsers may remember all this; 0 is not said.
+	MaxAge time.Duration
 }
 
-func sendProxy(g label.Group) int {
-	return map[string]int{"v1": 1, "v2": 2}[g.OneOf("sendProxy", "", "v1", "v2")]
+// AnyOrigin stands for all origins.
+const AnyOrigin = "*"
+
+// ForwardAuth lets another service decide about each request.
+type ForwardAuth struct {
+	// URL is whom to ask.
+	URL string
+	// Headers of its answer, in lower case, separated by spaces, that the request
+	// gets; what the client sent by these names is dropped.
+	Headers string
 }

@@ -1,8 +1,6 @@
 package route
 
 import (
-	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -44,6 +42,16 @@ type Condition struct {
 	Values     []string
 }
 
+// Words is how many words a condition takes of a line of HAProxy's: two braces, what is
+// looked at, how it is compared, the mark before the values, and these.
+func (c Condition) Words() int {
+	n := 6 + len(c.Values)
+	if c.IgnoreCase {
+		n++
+	}
+	return n
+}
+
 // String is how a condition is told to a user; equal conditions have equal texts.
 func (c Condition) String() string {
 	var b strings.Builder
@@ -64,69 +72,9 @@ func (c Condition) String() string {
 	return b.String()
 }
 
-// Request is what a route is found by; for the model in tests.
-type Request struct {
-	Host, Path string
-	Header     map[string]string // names in lower case
-	Port       int
-}
-
-// Holds reports whether a condition is true of a request.
-func (c Condition) Holds(r Request) bool {
-	text := ""
-	switch c.Fetch {
-	case FetchPath:
-		text = r.Path
-	case FetchHost:
-		text = strings.ToLower(r.Host)
-	case FetchPort:
-		text = strconv.Itoa(r.Port)
-	case FetchHeader:
-		var ok bool
-		if text, ok = r.Header[strings.ToLower(c.Header)]; !ok {
-			return c.Not
-		}
-	}
-	return slices.ContainsFunc(c.Values, func(v string) bool { return c.fits(text, v) }) != c.Not
-}
-
-func (c Condition) fits(text, value string) bool {
-	if c.Match == MatchRegexp {
-		if c.IgnoreCase {
-			value = "(?i)" + value
-		}
-		ok, err := regexp.MatchString(value, text)
-		return err == nil && ok
-	}
-	if c.IgnoreCase {
-		text, value = strings.ToLower(text), strings.ToLower(value)
-	}
-	switch c.Match {
-	case MatchExact, MatchNumber:
-		return text == value
-	case MatchPrefix:
-		return strings.HasPrefix(text, value)
-	case MatchSuffix:
-		return strings.HasSuffix(text, value)
-	case MatchPart:
-		return strings.Contains(text, value)
-	case MatchDir:
-		return between(text, value, "/?")
-	case MatchDomain:
-		return between(text, value, ".:/?")
-	}
-	return false
-}
-
-// between reports whether value stands in text between delimiters or the ends.
-func between(text, value, delimiters string) bool {
-	value = strings.Trim(value, delimiters)
-	for i := 0; value != "" && i+len(value) <= len(text); i++ {
-		end := i + len(value)
-		if text[i:end] == value && (i == 0 || strings.IndexByte(delimiters, text[i-1]) >= 0) &&
-			(end == len(text) || strings.IndexByte(delimiters, text[end]) >= 0) {
-			return true
-		}
-	}
-	return false
+// Token reports whether a text can be the name of a header.
+func Token(name string) bool {
+	return name != "" && len(name) <= 128 && !strings.ContainsFunc(name, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_')
+	})
 }

@@ -1,44 +1,17 @@
-// Package route turns the labels of services into routes, settles who gets which,
-// and compiles them into look-up tables. It is pure: the same catalog gives the
-// same result on every replica.
+// Package route has the values that labels are turned into: what a service wants of the
+// proxy, what only one can have, and the tables by which a request finds its backend. It
+// is pure; its sub-packages read labels, settle claims and compile tables.
 package route
 
 import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
-	"github.com/wagglehq/waggle/pkg/label"
+	"github.com/wagglehq/waggle/proxy/internal/certs"
 )
-
-// Options are the operator's settings that labels are read with.
-type Options struct {
-	// Separator splits lists in labels; "," if empty.
-	Separator string
-	// Networks are the networks that the proxy shares with services. A service
-	// on none of them cannot be reached. Empty: not checked.
-	Networks []string
-	// DomainAlgo is the default of serviceDomainAlgo; exact hosts if empty.
-	DomainAlgo string
-	// Instance is the name of this proxy, if services choose one by
-	// proxyInstanceName; empty: every service is meant.
-	Instance string
-	// HTTPSOnly redirects every request that comes without TLS.
-	HTTPSOnly bool
-	// ReqMode is the default of reqMode; HTTP if empty.
-	ReqMode string
-	// AllowRaw admits labels that are raw text of HAProxy's language.
-	AllowRaw bool
-	// OperatorUsers says that services which do not say who gets in are for the
-	// operator's users only.
-	OperatorUsers bool
-	// Ports are those on which the proxy itself listens; no stream can have them.
-	Ports []int
-}
 
 // Service is what one service wants of the proxy.
 type Service struct {
@@ -50,9 +23,12 @@ type Service struct {
 	Streams   []Stream
 	// Certificate is nil if it brings none.
 	Certificate *Certificate
-	// claimed are the claims of its routes and redirects, common those that its groups share.
-	claimed []claim
-	common  map[claim]holder
+	// Claims are all that it claims.
+	Claims []Claim
+	// Shared are for which group a claim is, if it is for one; nil for most services.
+	Shared map[Claim]Owner
+	// Terms are what it says of what it shares with others.
+	Terms []Term
 }
 
 // Backend is where a route leads: the tasks of one service, at one port.
@@ -74,6 +50,12 @@ type Backend struct {
 	Share Share
 }
 
+// Literal returns the address that Lookup is, not ok if it is a name.
+func (b Backend) Literal() (netip.Addr, bool) {
+	addr, err := netip.ParseAddr(b.Lookup)
+	return addr, err == nil
+}
+
 // Redirect sends the requests of one host to another, with path and query.
 type Redirect struct {
 	From, To string
@@ -89,9 +71,9 @@ type Route struct {
 	// Hosts are exact names or "*.name", or what HostMatch compares with; nil means any host.
 	Hosts     []string
 	HostMatch Match
-	// Paths are prefixes, compared as text, unless PathMatch says otherwise.
-	Paths     []string
-	PathMatch Match
+	// Paths are prefixes, compared as text, unless PathType says otherwise.
+	Paths    []string
+	PathType PathType
 	// Conditions must all hold besides.
 	Conditions []Condition
 	// Default takes what no route fits.
@@ -101,8 +83,8 @@ type Route struct {
 	// Group is the name under which services share their routes and one backend.
 	Group   string
 	Backend string
-	// claimed are its claims, kept because each pass needs them.
-	claimed []claim
+	// Claims are its own, kept because each pass needs them.
+	Claims []Claim
 }
 
 // ErrNoRoute says that a service wants no route. That is not a fault: it may
@@ -130,257 +112,26 @@ func (e *NetworkError) Hint() string {
 	return fmt.Sprintf("add the service to the network in its stack file: `networks: [%[1]s]`, with `networks: {%[1]s: {external: true}}` at the end", e.Want[0])
 }
 
-// FromService reads the labels of one service. The error is ErrNoRoute, a
-// *NetworkError or label.Faults.
-func FromService(svc catalog.Service, o Options) (Service, error) {
-	unsupported := Unsupported()
-	r := label.NewReader(catalog.Prefix, withReqMode(svc.Labels, o), append(Table(), unsupported...), o.Separator)
-	all := r.Service()
-	groups := r.Groups("servicePath", "serviceDomain", "port", "httpsPort")
-	if !slices.ContainsFunc(groups, func(g label.Group) bool { return g.Has("servicePath") || g.Has("serviceDomain") || streaming(g) }) {
-		return Service{}, ErrNoRoute
-	}
-	for _, spec := range unsupported {
-		for _, g := range append([]label.Group{all}, groups...) {
-			if g.Has(spec.Name) {
-				g.Reject(spec.Name, "no such label: this version of Waggle does not support it yet")
-			}
-		}
-	}
-	all.Bool("checkResolvers", true) // it has no effect, but must be a word of its kind
-	if instance := all.Text("proxyInstanceName", "docker-flow"); o.Instance != "" && !strings.EqualFold(o.Instance, instance) {
-		return Service{}, fmt.Errorf("%w: com.df.proxyInstanceName is not %s", ErrNoRoute, o.Instance)
-	}
-	out := Service{ID: svc.ID, Name: svc.Name}
-	claimed, streams, parties := map[claim]int{}, newLedger(), map[string]party{}
-	for _, g := range groups {
-		d := destination(svc, g, o)
-		for i, rt := range d.Routes {
-			d.Routes[i].claimed = rt.claims()
-			for _, c := range d.Routes[i].claimed {
-				if first, ok := claimed[c]; ok {
-					g.Reject("servicePath", fmt.Sprintf("a path that is not already that of index %d", first))
-				}
-				claimed[c] = g.Index
-			}
-		}
-		out.Routes = append(out.Routes, d.Routes...)
-		out.Backends = append(out.Backends, d.Backends...)
-		out.Redirects = append(out.Redirects, d.Redirects...)
-		if c := disagreement(parties, svc.Name, d.Backends); c != nil {
-			g.Reject(c.Label, fmt.Sprintf("the same at all indexes of %s, one of which has %s", c.Claim, c.Has))
-		}
-		joinParties(parties, svc.Name, d.Backends)
-		if c := streams.conflict(svc.Name, d.Streams); c != nil {
-			g.Reject(c.Label, fmt.Sprintf("something else than index %s, which has %s already", c.Winner, c.Claim))
-		}
-		streams.take(strconv.Itoa(g.Index), d.Streams)
-		out.Streams = append(out.Streams, d.Streams...)
-	}
-	out.Certificate = certificate(svc, all, out.Routes)
-	if err := r.Err(); err != nil {
-		return Service{}, err
-	}
-	if len(o.Networks) > 0 && !slices.ContainsFunc(o.Networks, func(n string) bool { return slices.Contains(svc.Networks, n) }) {
-		return Service{}, &NetworkError{Service: svc.Name, Networks: svc.Networks, Want: o.Networks}
-	}
-	out.claimed = out.claims()
-	out.common = out.shared()
-	return out, nil
+// Certificate is what a service brings by its label.
+type Certificate struct {
+	certs.Certificate
+	// Name is the first domain of the service, or its own name without one.
+	Name string
 }
 
-// validHost admits what DNS and container names are made of; an address is a name too.
-func validHost(h string) bool {
-	if h == "" || len(h) > 253 {
-		return false
-	}
-	for part := range strings.SplitSeq(h, ".") {
-		if part == "" || len(part) > 63 || strings.ContainsFunc(part, func(r rune) bool {
-			return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' || r == '_')
-		}) {
-			return false
-		}
-	}
-	return true
+// Share is what one service has of a backend that several share. Its zero value is
+// that of a backend which is one service's alone.
+type Share struct {
+	// Group is empty for a backend of one service. Otherwise all services of the
+	// group have a backend of the same name, which is one, with the servers of all;
+	// Member tells them apart.
+	Group, Member string
+	// Weight is the share of the service, however many tasks it has; Weighted tells
+	// that its labels say so.
+	Weight   int
+	Weighted bool
 }
 
-// lookup reads where the addresses of a destination come from, and whether that is
-// not the service itself.
-func lookup(svc catalog.Service, g label.Group) (lookup string, outbound bool) {
-	lookup = "tasks." + svc.Name + "."
-	if g.OneOf("discoveryType", "tasks", "tasks", "vip", "dns", "overlay") == "vip" {
-		lookup = svc.Name + "."
-	}
-	host := g.Word("outboundHostname", "")
-	if host != "" {
-		lookup = strings.TrimSuffix(host, ".") + "."
-		if a, err := netip.ParseAddr(host); err == nil {
-			lookup = a.String()
-		} else if !validHost(strings.ToLower(strings.TrimSuffix(host, "."))) {
-			g.Reject("outboundHostname", "a host name or an address")
-		}
-	}
-	return lookup, host != ""
-}
-
-// destination reads the labels of one index.
-func destination(svc catalog.Service, g label.Group, o Options) Service {
-	if mode := reqMode(g); mode != modeHTTP {
-		return stream(svc, g, o, mode)
-	}
-	var out Service
-	lookup, outbound := lookup(svc, g)
-	does := handling(g, o)
-	does.Access = access(svc, g, o)
-	fallback := g.Bool("isDefaultBackend", false)
-	matches := match(g, o)
-	backend := func(label, suffix string, conditions ...Condition) {
-		port := g.Int(label, 0, 1, 65535)
-		b := Backend{
-			Name: svc.Name + "-be" + strconv.Itoa(port) + "_" + strconv.Itoa(g.Index) + suffix, Service: svc.Name, Lookup: lookup, Port: port, Outbound: outbound, Handling: does,
-		}
-		if b.Share = httpShare(svc, g, does, port); b.Share.Group != "" {
-			b.Name = b.Share.backendOf(suffix)
-		}
-		for _, rt := range matches {
-			rt.Service, rt.Backend, rt.Group, rt.Default = svc, b.Name, b.Share.Group, fallback && suffix == ""
-			rt.Conditions = slices.Concat(conditions, rt.Conditions)
-			out.Routes = append(out.Routes, rt)
-			fallback = false
-		}
-		out.Backends = append(out.Backends, b)
-	}
-	entry := func(label string, def int) Condition {
-		return Condition{Fetch: FetchPort, Match: MatchNumber, Values: []string{strconv.Itoa(g.Int(label, def, 1, 65535))}}
-	}
-	switch {
-	case g.Has("httpsPort") && g.Has("port"):
-		// What comes in by the port for TLS goes to another port of the service.
-		backend("httpsPort", "s", entry("srcHttpsPort", 443))
-		if g.Has("srcPort") {
-			backend("port", "")
-		} else {
-			backend("port", "", entry("srcPort", 80))
-		}
-	case g.Has("httpsPort"):
-		backend("httpsPort", "s", entry("srcHttpsPort", 443))
-	default:
-		if !g.Has("port") {
-			g.Reject("port", "the number of the port on which the service listens")
-		}
-		backend("port", "")
-	}
-	out.Redirects = redirects(g)
-	return out
-}
-
-// redirects reads redirectFromDomain, which leads to the first serviceDomain.
-func redirects(g label.Group) []Redirect {
-	list := g.List("redirectFromDomain")
-	if len(list) == 0 {
-		return nil
-	}
-	var to string
-	if domains := g.List("serviceDomain"); len(domains) > 0 {
-		to = strings.ToLower(domains[0])
-	}
-	if !validHost(to) {
-		g.Reject("redirectFromDomain", "a com.df.serviceDomain beside it, whose first name, without wildcard, is where requests go")
-		return nil
-	}
-	var out []Redirect
-	for _, from := range list {
-		if from = strings.ToLower(from); !validHost(from) {
-			g.RejectText("redirectFromDomain", from, "host names such as acme.com")
-			continue
-		}
-		out = append(out, Redirect{From: from, To: to, Group: group(g)})
-	}
-	return out
-}
-
-// unique sorts and drops repetitions.
-func unique(list []string) []string {
-	slices.Sort(list)
-	return slices.Compact(list)
-}
-
-// claim is what only one service can have: a host (or none) with a path, and what
-// must hold besides.
-type claim struct {
-	host, path, also string
-	// fallback is the claim of all that nobody else claims, redirect that of all
-	// requests of a host.
-	fallback, redirect bool
-}
-
-// String is how a claim is named to a user.
-func (c claim) String() string {
-	switch {
-	case c.fallback:
-		return "the default backend"
-	case c.redirect:
-		return "the redirect from " + c.host
-	case c.also != "":
-		return c.host + c.path + " (" + c.also + ")"
-	}
-	return c.host + c.path
-}
-
-func (r Route) pathMatch() Match {
-	if r.PathMatch == "" {
-		return MatchPrefix
-	}
-	return r.PathMatch
-}
-
-func (r Route) claims() []claim {
-	hosts := r.Hosts
-	if hosts == nil {
-		hosts = []string{""}
-	}
-	var also []string
-	if r.pathMatch() != MatchPrefix {
-		also = append(also, "path "+string(r.PathMatch))
-	}
-	if r.HostMatch != "" {
-		also = append(also, "host "+string(r.HostMatch))
-	}
-	for _, c := range r.Conditions {
-		also = append(also, c.String())
-	}
-	out := make([]claim, 0, len(hosts)*len(r.Paths)+1)
-	for _, h := range hosts {
-		for _, p := range r.Paths {
-			out = append(out, claim{host: h, path: p, also: strings.Join(also, ", ")})
-		}
-	}
-	if r.Default {
-		out = append(out, claim{path: "/", fallback: true})
-	}
-	return out
-}
-
-// claims are all that a service claims.
-func (s Service) claims() []claim {
-	var out []claim
-	for _, r := range s.Routes {
-		out = append(out, r.claimed...)
-	}
-	for _, r := range s.Redirects {
-		out = append(out, claim{host: r.From, redirect: true})
-	}
-	return out
-}
-
-// redirectTable is the look-up of hosts that are redirected.
-func redirectTable(services []Service) []Entry {
-	var out []Entry
-	for _, s := range services {
-		for _, r := range s.Redirects {
-			out = append(out, Entry{Key: r.From, Value: r.To}) // those of a group are alike
-		}
-	}
-	slices.SortFunc(out, byKey)
-	return slices.Compact(out)
-}
+// backendOf is the name of the backend of a group for HTTP. No service can have a
+// colon in its name.
+func (s Share) BackendOf(suffix string) string { return "group:" + s.Group + ":http" + suffix }

@@ -5,12 +5,8 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode"
-
-	"github.com/wagglehq/waggle/pkg/catalog"
-	"github.com/wagglehq/waggle/pkg/label"
 )
 
 // User is somebody with a password.
@@ -44,43 +40,13 @@ const (
 	OperatorRealm = "defaultRealm"
 )
 
-// users reads who gets into a destination; nil means everybody.
-func users(svc catalog.Service, g label.Group, o Options) *Users {
-	ignore := g.Bool("ignoreAuthorization", false)
-	u := &Users{
-		List: OperatorUsers + ":" + svc.Name + "_" + strconv.Itoa(g.Index), Realm: svc.Name + "Realm",
-		Secret: g.Word("usersSecret", ""), Encrypted: g.Bool("usersPassEncrypted", false),
-	}
-	if u.Secret != "" && !fileName.MatchString(u.Secret) {
-		g.Reject("usersSecret", "the end of the name of a secret that begins with dfp_users_")
-	}
-	entries := g.Entries("users")
-	for i, text := range entries {
-		// An entry is told by its number: a password with a comma in it makes one that
-		// looks like a name.
-		if _, want := parseUser(text, u.Encrypted); want != "" {
-			g.RejectText("users", text, fmt.Sprintf("%s (entry %d)", want, i+1))
-		}
-	}
-	u.Entries = strings.Join(entries, "\n")
-	switch {
-	case ignore:
-		return nil
-	case g.Has("users") || g.Has("usersSecret"):
-		return u
-	case o.OperatorUsers:
-		return &Users{List: OperatorUsers, Realm: OperatorRealm}
-	}
-	return nil
-}
-
 // hash is the form of what crypt(3) makes: with a method in front, or the old one of
 // 13 characters.
 var hash = regexp.MustCompile(`^(\$(1|2[abxy]|5|6|7|y|gy)\$[./A-Za-z0-9$=,]{20,}|[./A-Za-z0-9]{13})$`)
 
 // parseUser reads "name:password" or a name alone. The second result says what would
 // be right, and is empty if the text is.
-func parseUser(text string, encrypted bool) (User, string) {
+func ParseUser(text string, encrypted bool) (User, string) {
 	name, password, has := strings.Cut(text, ":")
 	u := User{Name: strings.TrimSpace(name), Password: password, Encrypted: encrypted}
 	switch {
@@ -105,7 +71,7 @@ func ParseUsers(text, separator string, encrypted bool) (list []User, faults []s
 				continue
 			}
 			n++
-			u, want := parseUser(entry, encrypted)
+			u, want := ParseUser(entry, encrypted)
 			if want == "" && u.Password == "" {
 				want = "name:password"
 			}
@@ -141,7 +107,7 @@ func (u Users) Resolve(secret string, there bool, separator string, operator []U
 		return sorted(kept), faults
 	}
 	for i, entry := range strings.Split(u.Entries, "\n") {
-		user, _ := parseUser(entry, u.Encrypted)
+		user, _ := ParseUser(entry, u.Encrypted)
 		for _, from := range [][]User{kept, operator} {
 			if at := slices.IndexFunc(from, func(k User) bool { return k.Name == user.Name }); at >= 0 && user.Password == "" {
 				user = from[at]

@@ -12,7 +12,7 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/label"
-	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
 )
 
 // prefix starts every variable.
@@ -116,21 +116,21 @@ func finish(s Service, name string, o Options) Service {
 // separate gives the destination without an index one of its own, if there are others
 // beside it: among labels it would only be what the others inherit, but among
 // variables it is a destination like them, of which they inherit the host name alone.
-func separate(labels map[string]string) map[string]string {
-	has := func(name string) bool { _, ok := labels[catalog.Prefix+name]; return ok }
+func separate(texts map[string]string) map[string]string {
+	has := func(name string) bool { _, ok := texts[catalog.Prefix+name]; return ok }
 	last := 0
-	for key := range labels {
+	for key := range texts {
 		if _, i := label.SplitIndex(key); i > last {
 			last = i
 		}
 	}
 	if last == 0 || !has("servicePath") && !has("serviceDomain") || !has("port") && !has("httpsPort") {
-		return labels
+		return texts
 	}
-	out := maps.Clone(labels)
-	for _, name := range destination() {
-		key := catalog.Prefix + name
-		if text, ok := labels[key]; ok {
+	out := maps.Clone(texts)
+	for _, spec := range labels.Table() {
+		key := catalog.Prefix + spec.Name
+		if text, ok := texts[key]; ok && spec.PerDestination {
 			out[key+"."+strconv.Itoa(last+1)] = text
 			delete(out, key)
 		}
@@ -138,19 +138,10 @@ func separate(labels map[string]string) map[string]string {
 	return out
 }
 
-// destination are the labels of a destination, without outboundHostname, which is inherited.
-func destination() []string {
-	return []string{
-		"allowedMethods", "deniedMethods", "denyHttp", "httpsOnly", "httpsPort", "httpsRedirectCode", "ignoreAuthorization", "pathType", "port",
-		"redirectFromDomain", "reqMode", "reqPathSearchReplace", "serviceDomain", "serviceHeader", "servicePath", "servicePathExclude", "srcPort",
-		"srcHttpsPort", "sslVerifyNone", "timeoutServer", "timeoutTunnel", "userAgent", "verifyClientSsl",
-	}
-}
-
 // variables are the labels by the names of their variables.
 func variables() map[string]string {
 	out := map[string]string{"DISCOVERYTYPE": "discoveryType"}
-	for _, spec := range slices.Concat(route.Table(), route.Unsupported()) {
+	for _, spec := range slices.Concat(labels.Table(), labels.Unsupported()) {
 		out[snake(spec.Name)] = spec.Name
 	}
 	return out

@@ -9,6 +9,7 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/label"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
 )
 
 func TestServicesOfVariables(t *testing.T) {
@@ -76,7 +77,7 @@ func TestServicesOfVariables(t *testing.T) {
 // TestEveryLabelHasAVariable: no two labels share one, and each is found again.
 func TestEveryLabelHasAVariable(t *testing.T) {
 	seen := map[string]string{}
-	for _, spec := range route.Table() {
+	for _, spec := range labels.Table() {
 		if other, ok := seen[snake(spec.Name)]; ok {
 			t.Errorf("%s and %s share the variable %s", spec.Name, other, snake(spec.Name))
 		}
@@ -92,11 +93,11 @@ func TestEveryLabelHasAVariable(t *testing.T) {
 func TestNetworksAreTheProxys(t *testing.T) {
 	environ := []string{"DFP_SERVICE_SERVICE_NAME=a", "DFP_SERVICE_SERVICE_PATH=/", "DFP_SERVICE_PORT=80"}
 	s := Services(environ, Options{Networks: []string{"waggle"}})[0]
-	if _, err := route.FromService(s.Service, route.Options{Networks: []string{"waggle"}}); err != nil {
+	if _, err := labels.FromService(s.Service, labels.Options{Networks: []string{"waggle"}}); err != nil {
 		t.Error(err)
 	}
 	var network *route.NetworkError
-	if _, err := route.FromService(s.Service, route.Options{Networks: []string{"other"}}); !errors.As(err, &network) {
+	if _, err := labels.FromService(s.Service, labels.Options{Networks: []string{"other"}}); !errors.As(err, &network) {
 		t.Errorf("got %v, want the check of networks to be the one for all services", err)
 	}
 }

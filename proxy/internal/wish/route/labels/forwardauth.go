@@ -1,0 +1,70 @@
+package labels
+
+import (
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/wagglehq/waggle/pkg/label"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+)
+
+// forwardAuth reads whom to ask, nil if nobody.
+func forwardAuth(g label.Group) *route.ForwardAuth {
+	if !g.Has("forwardAuth") {
+		if g.Has("forwardAuthHeaders") {
+			g.Reject("forwardAuthHeaders", "a com.df.forwardAuth beside it, without which it means nothing")
+		}
+		return nil
+	}
+	f := &route.ForwardAuth{URL: g.Word("forwardAuth", "")}
+	u, err := url.Parse(f.URL)
+	switch {
+	case err == nil && u.User != nil:
+		// Its password is nobody's business.
+		g.RejectText("forwardAuth", u.Redacted(), "a URL without a user, whom the service would not be told")
+	case err != nil, !route.Visible(f.URL), u.Scheme != "http", u.Fragment != "", !authHost(u):
+		g.Reject("forwardAuth", "a URL such as http://auth:4181/verify, whose host is a service or an address")
+	case u.Path == "":
+		u.Path = "/"
+		f.URL = u.String()
+	}
+	var list []string
+	for _, name := range g.List("forwardAuthHeaders") {
+		name = strings.ToLower(name)
+		if !route.Token(name) || reserved(name) {
+			g.RejectText("forwardAuthHeaders", name, "names of headers such as X-User, which do not belong to the connection")
+			continue
+		}
+		list = append(list, name)
+	}
+	atMost(g, "forwardAuthHeaders", len(list), "headers")
+	f.Headers = strings.Join(unique(list), " ")
+	if g.Bool("ignoreAuthorization", false) {
+		return nil
+	}
+	return f
+}
+
+// authHost checks host and port of a URL.
+func authHost(u *url.URL) bool {
+	if port := u.Port(); port != "" || strings.HasSuffix(u.Host, ":") {
+		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 1<<16-1 {
+			return false
+		}
+	}
+	if a, err := netip.ParseAddr(u.Hostname()); err == nil {
+		return a.Zone() == ""
+	}
+	return validHost(strings.ToLower(u.Hostname()))
+}
+
+// reserved headers frame a message or lead it; they are not an auth service's to set.
+func reserved(name string) bool {
+	switch name {
+	case "host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "keep-alive", "proxy-connection":
+		return true
+	}
+	return false
+}

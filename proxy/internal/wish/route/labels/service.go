@@ -1,0 +1,277 @@
+// Package labels reads the labels of one service and makes of them what it wants of the
+// proxy, with every fault by its name. It is pure.
+package labels
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/label"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+)
+
+// Options are the operator's settings that labels are read with.
+type Options struct {
+	// Separator splits lists in labels; "," if empty.
+	Separator string
+	// Networks are the networks that the proxy shares with services. A service
+	// on none of them cannot be reached. Empty: not checked.
+	Networks []string
+	// DomainAlgo is the default of serviceDomainAlgo; exact hosts if empty.
+	DomainAlgo string
+	// Instance is the name of this proxy, if services choose one by
+	// proxyInstanceName; empty: every service is meant.
+	Instance string
+	// HTTPSOnly redirects every request that comes without TLS.
+	HTTPSOnly bool
+	// ReqMode is the default of reqMode; HTTP if empty.
+	ReqMode string
+	// AllowRaw admits labels that are raw text of HAProxy's language.
+	AllowRaw bool
+	// OperatorUsers says that services which do not say who gets in are for the
+	// operator's users only.
+	OperatorUsers bool
+	// Ports are those on which the proxy itself listens; no stream can have them.
+	Ports []int
+	// EntryPorts are those of them by which requests come in; empty: not checked.
+	EntryPorts []int
+}
+
+// FromService is Reader.Service for one service alone.
+func FromService(svc catalog.Service, o Options) (route.Service, error) {
+	return NewReader(o).Service(svc)
+}
+
+// Reader reads labels of one service after the other.
+type Reader struct {
+	o Options
+	// table are the labels that are read, unsupported those that are refused by name.
+	table, unsupported []label.Spec
+	// all are both.
+	all []label.Spec
+}
+
+// NewReader returns a Reader with the operator's settings.
+func NewReader(o Options) *Reader {
+	r := &Reader{o: o, table: Table(), unsupported: Unsupported()}
+	r.all = slices.Concat(r.table, r.unsupported)
+	return r
+}
+
+// Service reads the labels of one service. The error is ErrNoRoute, a *NetworkError or
+// label.Faults.
+func (rd *Reader) Service(svc catalog.Service) (route.Service, error) {
+	o := rd.o
+	r := label.NewReader(catalog.Prefix, withReqMode(svc.Labels, o), rd.all, o.Separator)
+	all := r.Service()
+	groups := r.Groups("servicePath", "serviceDomain", "port", "httpsPort")
+	if !slices.ContainsFunc(groups, func(g label.Group) bool { return g.Has("servicePath") || g.Has("serviceDomain") || streaming(g) }) {
+		return route.Service{}, route.ErrNoRoute
+	}
+	for _, spec := range rd.unsupported {
+		for _, g := range append([]label.Group{all}, groups...) {
+			if g.Has(spec.Name) {
+				g.Reject(spec.Name, "no such label: this version of Waggle does not support it yet")
+			}
+		}
+	}
+	all.Bool("checkResolvers", true) // it has no effect, but must be a word of its kind
+	if instance := all.Text("proxyInstanceName", "docker-flow"); o.Instance != "" && !strings.EqualFold(o.Instance, instance) {
+		return route.Service{}, fmt.Errorf("%w: com.df.proxyInstanceName is not %s", route.ErrNoRoute, o.Instance)
+	}
+	out := route.Service{ID: svc.ID, Name: svc.Name}
+	claimed, ledger := map[route.Claim]int{}, route.NewLedger(0)
+	besideHTTP := slices.ContainsFunc(groups, func(g label.Group) bool { return !streaming(g) })
+	for _, g := range groups {
+		d := rd.destination(svc, g, besideHTTP)
+		for i, rt := range d.Routes {
+			d.Routes[i].Claims = rt.Claim()
+			for _, c := range d.Routes[i].Claims {
+				if first, ok := claimed[c]; ok {
+					g.Reject("servicePath", fmt.Sprintf("a path that is not already that of index %d", first))
+				}
+				claimed[c] = g.Index
+			}
+		}
+		out.Routes = append(out.Routes, d.Routes...)
+		out.Backends = append(out.Backends, d.Backends...)
+		out.Redirects = append(out.Redirects, d.Redirects...)
+		// The indexes of one service must agree like the members of a group.
+		index := strconv.Itoa(g.Index)
+		streams := route.Service{Streams: d.Streams, Terms: d.Terms}
+		streams.Claim()
+		switch c := ledger.Conflict(index, &streams); {
+		case c == nil:
+			ledger.Take(index, &streams)
+		case c.Has != "":
+			g.Reject(c.Label, fmt.Sprintf("the same at all indexes of %s, one of which has %s", c.Claim, c.Has))
+		default:
+			g.Reject(c.Label, fmt.Sprintf("something else than index %s, which has %s already", c.Winner, c.Claim))
+		}
+		out.Streams = append(out.Streams, d.Streams...)
+		out.Terms = append(out.Terms, d.Terms...)
+	}
+	refuseCircles(groups, out.Redirects)
+	out.Certificate = certificate(svc, all, out.Routes)
+	if err := r.Err(); err != nil {
+		return route.Service{}, err
+	}
+	if len(o.Networks) > 0 && !slices.ContainsFunc(o.Networks, func(n string) bool { return slices.Contains(svc.Networks, n) }) {
+		return route.Service{}, &route.NetworkError{Service: svc.Name, Networks: svc.Networks, Want: o.Networks}
+	}
+	out.Claim()
+	return out, nil
+}
+
+// validHost admits what DNS and container names are made of; an address is a name too.
+func validHost(h string) bool {
+	if h == "" || len(h) > 253 {
+		return false
+	}
+	for part := range strings.SplitSeq(h, ".") {
+		if part == "" || len(part) > 63 || strings.ContainsFunc(part, func(r rune) bool {
+			return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' || r == '_')
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// lookup reads where the addresses of a destination come from, and whether that is
+// not the service itself.
+func lookup(svc catalog.Service, g label.Group) (lookup string, outbound bool) {
+	lookup = "tasks." + svc.Name + "."
+	if g.OneOf("discoveryType", "tasks", "tasks", "vip", "dns", "overlay") == "vip" {
+		lookup = svc.Name + "."
+	}
+	host := strings.TrimSuffix(g.Word("outboundHostname", ""), ".")
+	if host == "" {
+		return lookup, false
+	}
+	if a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")); err == nil {
+		if a.Zone() != "" || a.IsUnspecified() {
+			g.Reject("outboundHostname", "a host name or an address, without a zone")
+		}
+		return a.Unmap().String(), true
+	}
+	if !validHost(strings.ToLower(host)) {
+		g.Reject("outboundHostname", "a host name or an address")
+	}
+	return host + ".", true
+}
+
+// destination reads the labels of one index.
+func (rd *Reader) destination(svc catalog.Service, g label.Group, besideHTTP bool) route.Service {
+	if mode := reqMode(g); mode != modeHTTP {
+		return rd.stream(svc, g, mode, besideHTTP)
+	}
+	o := rd.o
+	var out route.Service
+	lookup, outbound := lookup(svc, g)
+	does := handling(g, o)
+	does.Access = access(svc, g, o)
+	fallback := g.Bool("isDefaultBackend", false)
+	matches := match(g, o)
+	backend := func(label, suffix string, conditions ...route.Condition) {
+		port := g.Int(label, 0, 1, 65535)
+		b := route.Backend{
+			Name: svc.Name + "-be" + strconv.Itoa(port) + "_" + strconv.Itoa(g.Index) + suffix, Service: svc.Name, Lookup: lookup, Port: port, Outbound: outbound, Handling: does,
+		}
+		if b.Share = httpShare(svc, g, does, port); b.Share.Group != "" {
+			b.Name = b.Share.BackendOf(suffix)
+		}
+		for _, rt := range matches {
+			rt.Service, rt.Backend, rt.Group, rt.Default = svc, b.Name, b.Share.Group, fallback && suffix == ""
+			rt.Conditions = slices.Concat(conditions, rt.Conditions)
+			oneLine(g, &rt)
+			out.Routes = append(out.Routes, rt)
+			fallback = false
+		}
+		out.Backends = append(out.Backends, b)
+		out.Terms = append(out.Terms, rd.httpTerms(g, b)...)
+	}
+	entry := func(label string, def int) route.Condition {
+		port := g.Int(label, def, 1, 65535)
+		entryPort(g, label, port, o)
+		return route.Condition{Fetch: route.FetchPort, Match: route.MatchNumber, Values: []string{strconv.Itoa(port)}}
+	}
+	switch {
+	case g.Has("httpsPort") && g.Has("port"):
+		// What comes in by the port for TLS goes to another port of the service.
+		backend("httpsPort", "s", entry("srcHttpsPort", 443))
+		if g.Has("srcPort") {
+			backend("port", "")
+		} else {
+			backend("port", "", entry("srcPort", 80))
+		}
+	case g.Has("httpsPort"):
+		backend("httpsPort", "s", entry("srcHttpsPort", 443))
+	default:
+		if !g.Has("port") {
+			g.Reject("port", "the number of the port on which the service listens")
+		}
+		backend("port", "")
+	}
+	out.Redirects = redirects(g)
+	return out
+}
+
+// redirects reads redirectFromDomain, which leads to the first serviceDomain.
+func redirects(g label.Group) []route.Redirect {
+	list := g.List("redirectFromDomain")
+	if len(list) == 0 {
+		return nil
+	}
+	var to string
+	if domains := g.List("serviceDomain"); len(domains) > 0 {
+		to = strings.ToLower(domains[0])
+	}
+	if !validHost(to) {
+		g.Reject("redirectFromDomain", "a com.df.serviceDomain beside it, whose first name, without wildcard, is where requests go")
+		return nil
+	}
+	var out []route.Redirect
+	for _, from := range list {
+		if from = strings.ToLower(from); !validHost(from) {
+			g.RejectText("redirectFromDomain", from, "host names such as acme.com")
+			continue
+		}
+		out = append(out, route.Redirect{From: from, To: to, Group: group(g)})
+	}
+	return out
+}
+
+// refuseCircles refuses redirects of a service that lead back to where they began. Those of
+// two services cannot, because nobody redirects what another routes.
+func refuseCircles(groups []label.Group, redirects []route.Redirect) {
+	to := map[string]string{}
+	for _, r := range redirects {
+		to[r.From] = r.To
+	}
+	for _, g := range groups {
+		for _, from := range g.List("redirectFromDomain") {
+			from = strings.ToLower(from)
+			way, at := from, from
+			for range redirects {
+				if at = to[at]; at == "" {
+					break
+				}
+				if way += " to " + at; at == from {
+					g.RejectText("redirectFromDomain", from, "a host that does not lead back to itself, as from "+way)
+					break
+				}
+			}
+		}
+	}
+}
+
+// unique sorts and drops repetitions.
+func unique(list []string) []string {
+	slices.Sort(list)
+	return slices.Compact(list)
+}
