@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/app"
@@ -89,7 +88,9 @@ func (c *Certificates) detectHTTP3(ctx context.Context, binary string, s *render
 // newStore returns the certificates that do not come by labels, and the loop that looks
 // after them. It has looked already, so that what lies on the disk is known from the
 // start.
-func (c *Config) newStore(ctx context.Context, b *bus.Bus, catalog *bus.Catalog, changed func(), sh app.Shell) (*store.Store, *bus.Mirror, *reconcile.Loop, error) {
+func (c *Config) newStore(
+	ctx context.Context, b *bus.Bus, catalog *bus.Catalog, changed func(), sh app.Shell,
+) (*store.Store, *bus.Mirror, *reconcile.Loop, error) {
 	var key *sealed.Key
 	if secret := cmp.Or(string(c.Certs.SealKey), string(c.Token)); secret != "" {
 		var err error
@@ -97,13 +98,8 @@ func (c *Config) newStore(ctx context.Context, b *bus.Bus, catalog *bus.Catalog,
 			return nil, nil, nil, err
 		}
 	}
-	// The mirror exists before the loop that it pokes.
-	var look atomic.Pointer[reconcile.Loop]
-	uploads := b.Bucket(bus.ManualBucket).Mirror(store.Prefix+">", func() {
-		if l := look.Load(); l != nil {
-			l.Poke()
-		}
-	})
+	poke := reconcile.NewPoke()
+	uploads := b.Bucket(bus.ManualBucket).Mirror(store.Prefix+">", poke.Now)
 	keep := store.New(store.Options{
 		CertsDir: c.Certs.Dir, SecretsDir: c.Edge.SecretsDir, Copy: filepath.Join(c.DataDir, "uploads.json"),
 		Uploads: uploads, Key: key, Changed: changed, Log: sh.Log,
@@ -112,9 +108,9 @@ func (c *Config) newStore(ctx context.Context, b *bus.Bus, catalog *bus.Catalog,
 			return s.Revision.Epoch, ok && s.Revision.Epoch != ""
 		},
 	})
-	look.Store(reconcile.New(reconcile.Options{Component: "proxy", Name: "certificates", Log: sh.Log, Resync: lookEvery}, keep.Look))
+	look := reconcile.New(reconcile.Options{Component: "proxy", Name: "certificates", Poke: poke, Log: sh.Log, Resync: lookEvery}, keep.Look)
 	if err := keep.Look(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		sh.Log.Warn("not all certificates could be read", "error", err)
 	}
-	return keep, uploads, look.Load(), nil
+	return keep, uploads, look, nil
 }

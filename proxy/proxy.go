@@ -52,12 +52,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	}
 	defer b.Close()
 
-	var routes, report, verify, agree *reconcile.Loop
-	pokeRoutes := func() {
-		if routes != nil { // the first look at certificates comes before the loops
-			routes.Poke()
-		}
-	}
+	routes, report, verify, agree := reconcile.NewPoke(), reconcile.NewPoke(), reconcile.NewPoke(), reconcile.NewPoke()
 	worker := runtime.New(settings.StatsSocket)
 	quiet := silent.New(silent.Options{
 		End: func(ctx context.Context, s silent.Server) error {
@@ -69,14 +64,14 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		Binary: c.HAProxy, Dir: settings.Dir, Worker: worker, Master: runtime.NewMaster(c.masterSocket()),
 		Left: quiet.Left, Log: sh.Log, Registry: sh.Registry,
 	})
-	catalog, accepted := b.CatalogWithSecrets(pokeRoutes), b.Accepted(pokeRoutes)
-	statuses := b.Statuses(c.instance(), func() { report.Poke() })
-	extra, err := manualServices(c, b, sh, pokeRoutes)
+	catalog, accepted := b.CatalogWithSecrets(routes.Now), b.Accepted(routes.Now)
+	statuses := b.Statuses(c.instance(), report.Now)
+	extra, err := manualServices(c, b, sh, routes.Now)
 	if err != nil {
 		return err
 	}
-	follower := addresses.New(addresses.Options{Resolver: c.Resolver, Changed: pokeRoutes, Log: sh.Log, Registry: sh.Registry})
-	store, uploads, look, err := c.newStore(ctx, b, catalog, pokeRoutes, sh)
+	follower := addresses.New(addresses.Options{Resolver: c.Resolver, Changed: routes.Now, Log: sh.Log, Registry: sh.Registry})
+	store, uploads, look, err := c.newStore(ctx, b, catalog, routes.Now, sh)
 	if err != nil {
 		return err
 	}
@@ -87,24 +82,20 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		Certificates: store.Candidates, Preferred: c.Certs.preferred(),
 		Users:     c.Edge.secretUsers,
 		StateFile: filepath.Join(c.DataDir, "services.json"),
-		Again:     func(d time.Duration) { time.AfterFunc(d, pokeRoutes) },
-		Wrote:     func() { verify.Poke() },
+		Again:     routes.After,
+		Wrote:     verify.Now,
 		Record:    accepted.Record,
-		Applied: func(hash string, desired, rejected int) {
-			routes.Applied(hash, desired, rejected)
-			report.Poke()
-			agree.Poke()
-		},
-		Log: sh.Log, Registry: sh.Registry,
+		Applied:   func() { report.Now(); agree.Now() },
+		Log:       sh.Log, Registry: sh.Registry,
 	})
 	if err != nil {
 		return err
 	}
-	routes = reconcile.New(reconcile.Options{Component: "proxy", Name: "routes", Log: sh.Log, Registry: sh.Registry}, controller.Pass)
+	passes := reconcile.New(reconcile.Options{Component: "proxy", Name: "routes", Poke: routes, Applied: controller.Applied, Log: sh.Log, Registry: sh.Registry}, controller.Pass)
 	// The file follows what runs; that HAProxy would start with it is checked apart,
 	// because a check takes longer than a change.
-	verify = reconcile.New(reconcile.Options{Component: "proxy", Name: "verify", Log: sh.Log, Pause: 5 * time.Second, Resync: time.Hour}, haproxy.CheckFile)
-	report = reconcile.New(reconcile.Options{Component: "proxy", Name: "report", Log: sh.Log, Pause: 200 * time.Millisecond, Resync: reportEvery},
+	verifying := reconcile.New(reconcile.Options{Component: "proxy", Name: "verify", Poke: verify, Log: sh.Log, Pause: 5 * time.Second, Resync: time.Hour}, haproxy.CheckFile)
+	reporting := reconcile.New(reconcile.Options{Component: "proxy", Name: "report", Poke: report, Log: sh.Log, Pause: 200 * time.Millisecond, Resync: reportEvery},
 		func(ctx context.Context) error {
 			v := controller.View()
 			if v == nil || !b.Connected() {
@@ -119,8 +110,8 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		})
 	group := replicas.New(replicas.Options{
 		Bus: b, Component: "proxy", Own: own(c.instance(), sh, controller.View), Count: countConnections(worker), Registry: sh.Registry,
-	}, func() { agree.Poke() })
-	agree = reconcile.New(reconcile.Options{Component: "proxy", Name: "replicas", Log: sh.Log, Pause: time.Second, Resync: announce.Every}, group.Pass)
+	}, agree.Now)
+	agreeing := reconcile.New(reconcile.Options{Component: "proxy", Name: "replicas", Poke: agree, Log: sh.Log, Pause: time.Second, Resync: announce.Every}, group.Pass)
 
 	router := app.Router(sh, controller.Healthy)
 	api.Mount(router, controller.View)
@@ -131,7 +122,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	}.Mount(router)
 	if c.DockerFlowAPI {
 		sh.Registry.MustRegister(exporter.New(sh.Version, worker.ShowStatCSV))
-		c.dockerFlow(extra, controller, pokeRoutes, worker, sh).Mount(router)
+		c.dockerFlow(extra, controller, routes.Now, worker, sh).Mount(router)
 	}
 
 	g, ctx := errgroup.WithContext(ctx)
@@ -142,13 +133,13 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	g.Go(func() error { return look.Run(ctx) })
 	g.Go(func() error { return follower.Run(ctx) })
 	g.Go(func() error { return quiet.Run(ctx) })
-	g.Go(func() error { return routes.Run(ctx) })
-	g.Go(func() error { return verify.Run(ctx) })
+	g.Go(func() error { return passes.Run(ctx) })
+	g.Go(func() error { return verifying.Run(ctx) })
 	g.Go(func() error { return extra.run(ctx) })
 	g.Go(func() error { return group.Run(ctx) })
-	g.Go(func() error { return agree.Run(ctx) })
-	g.Go(func() error { return report.Run(ctx) })
-	g.Go(func() error { return worker.Watch(ctx, 100*time.Millisecond, func(runtime.Info) { routes.Poke() }) })
+	g.Go(func() error { return agreeing.Run(ctx) })
+	g.Go(func() error { return reporting.Run(ctx) })
+	g.Go(func() error { return worker.Watch(ctx, 100*time.Millisecond, func(runtime.Info) { routes.Now() }) })
 	g.Go(func() error { return app.Serve(ctx, sh.Admin, router, sh.Log) })
 	return g.Wait()
 }

@@ -69,8 +69,8 @@ type Options struct {
 	// Record keeps the label sets in force on the bus. It is called within the pass, so
 	// that the next one knows what this one accepted.
 	Record func(context.Context, map[string]catalog.Service) error
-	// Applied is told the result of a pass: hash, services in force, rejected ones.
-	Applied  func(hash string, desired, rejected int)
+	// Applied is called when a pass has applied what should be.
+	Applied  func()
 	Log      *slog.Logger
 	Registry prometheus.Registerer
 }
@@ -171,6 +171,16 @@ func New(o Options) (*Controller, error) {
 // View returns what became of the last pass, nil before the first. It may be called
 // from any goroutine.
 func (c *Controller) View() *View { return c.view.Load() }
+
+// Applied returns what was last applied: its hash, how many services are in force and
+// how many rejected. It may be called from any goroutine.
+func (c *Controller) Applied() (hash string, desired, rejectedServices int) {
+	v := c.view.Load()
+	if v == nil || v.Err != nil {
+		return "", 0, 0
+	}
+	return v.Hash, len(v.Desired.Services), rejected(v.Desired)
+}
 
 // Healthy returns nil once a complete catalog has been applied, or 20 s have passed
 // without a bus to learn one from. What the disk remembers is not enough before that:
@@ -363,7 +373,7 @@ func (c *Controller) apply(ctx context.Context) error {
 	c.show(view)
 	c.prove()
 	c.record(ctx)
-	c.o.Applied(view.Hash, len(c.desired.Services), rejected(c.desired))
+	c.o.Applied()
 	if result.Changed {
 		c.o.Log.Info("applied", "hash", view.Hash, "services", len(c.desired.Services), "reload", result.Reload, "because_of", result.Because,
 			"plan", shorten(result.Plan), "took", time.Since(start))
