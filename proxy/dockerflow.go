@@ -55,7 +55,7 @@ func (e extra) keep(ctx context.Context) error {
 }
 
 // dockerFlow is the interface of Docker Flow Proxy.
-func (c Config) dockerFlow(e extra, controller *controller.Controller, poke func(), worker *runtime.Client, sh app.Shell) *dockerflow.API {
+func dockerFlow(c Config, e extra, controller *controller.Controller, poke func(), worker *runtime.Client, sh app.Shell) *dockerflow.API {
 	return &dockerflow.API{
 		Token: c.Token, Store: pokingStore{e.store, poke}, View: controller.View, Await: controller.Await,
 		Reload: func(forget bool) uint64 {

@@ -2,43 +2,37 @@ package proxy
 
 import (
 	"context"
-	"os"
 
-	"github.com/wagglehq/waggle/pkg/app"
+	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/proxy/internal/controller"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 )
 
-// judgedBy are the settings by which the proxy judges labels, by their flags.
-func judgedBy() []string {
-	return []string{
-		"admin", "allow-raw", "bind-ports", "default-ports", "default-req-mode", "filter-proxy-instance-name", "https-only", "networks",
-		"proxy-instance-name", "separator", "service-domain-algo", "stats-port",
+// reporter returns what tells the bus what became of services.
+func reporter(b *bus.Bus, view func() *controller.View, statuses *bus.Statuses, e extra) func(context.Context) error {
+	return func(ctx context.Context) error {
+		v := view()
+		if v == nil || !b.Connected() {
+			return nil // the catalog comes the same way; its arrival pokes
+		}
+		if v.FromBus {
+			if err := statuses.Publish(ctx, v.Published()); err != nil {
+				return err
+			}
+		}
+		return e.keep(ctx)
 	}
-}
-
-// instance names this replica; by default it is the container's host name.
-func (c Config) instance() string {
-	if c.Instance != "" {
-		return c.Instance
-	}
-	name, err := os.Hostname()
-	if err != nil {
-		return "unknown"
-	}
-	return name
 }
 
 // own is what this replica says of itself.
-func own(name string, sh app.Shell, view func() *controller.View) func() (catalog.Instance, bool) {
-	settings := sh.Chosen(judgedBy())
+func own(name, version string, settings map[string]string, view func() *controller.View) func() (catalog.Instance, bool) {
 	return func() (catalog.Instance, bool) {
 		v := view()
 		if v == nil {
 			return catalog.Instance{}, false
 		}
-		return catalog.Instance{Instance: name, Revision: v.Snapshot.Revision, Hash: v.Hash, Version: sh.Version, Settings: settings}, true
+		return catalog.Instance{Instance: name, Revision: v.Snapshot.Revision, Hash: v.Hash, Version: version, Settings: settings}, true
 	}
 }
 

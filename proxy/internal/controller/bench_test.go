@@ -21,6 +21,7 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+	"github.com/wagglehq/waggle/proxy/judge"
 )
 
 // known is a Follower that knows the same task of each service.
@@ -65,16 +66,17 @@ func BenchmarkPassOf1000(b *testing.B) {
 			Catalog:  func() (catalog.Snapshot, bool) { return catalog.Snapshot{Services: services}, true },
 			Accepted: func() (map[string]catalog.Service, bool) { return accepted, true },
 		},
-		Follower: known{}, Settings: s, Route: route.Options{Networks: []string{catalogtest.Network}, Ports: []int{hap.Port}},
+		Follower: known{}, Settings: s, Rules: judge.Rules{Options: route.Options{Networks: []string{catalogtest.Network}, Ports: []int{hap.Port}}},
 		HAProxy: apply.New(apply.Options{
 			Binary: tooltest.Path(b, "haproxy"), Dir: hap.Dir, Worker: runtime.New(hap.Stats), Master: runtime.NewMaster(hap.Master),
 			Log: slog.New(slog.DiscardHandler),
 		}),
 		StateFile: filepath.Join(hap.Dir, "services.json"),
-		Again:     func(time.Duration) {}, Wrote: func() {},
-		Record:  func(_ context.Context, last map[string]catalog.Service) error { accepted = last; return nil },
-		Applied: func() {},
-		Log:     slog.New(slog.DiscardHandler),
+		Events: controller.Events{
+			Again: func(time.Duration) {}, Wrote: func() {}, Applied: func() {},
+			Record: func(_ context.Context, last map[string]catalog.Service) error { accepted = last; return nil },
+		},
+		Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		b.Fatal(err)

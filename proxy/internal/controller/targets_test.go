@@ -38,11 +38,11 @@ func TestACutListOfTasksDoesNotSayWhatToExpect(t *testing.T) {
 		{"one of 4,000 tasks is listed", map[string]int{"1": 4000}, 0, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			follower, o := asked{}, route.Options{Networks: []string{"waggle"}}
-			pass := &Controller{o: Options{Follower: follower, Route: o}, moved: map[string]motion{"1": {replicas: 4000}}}
-			pass.desired = route.Settle([]catalog.Service{svc}, nil, o)
-			pass.snapshot = catalog.Snapshot{Services: map[string]catalog.Service{"1": svc}, Tasks: map[string][]catalog.Task{"1": tasks}, Cut: c.cut}
-			pass.follow()
+			follower := asked{}
+			all := &targets{follower: follower, networks: svc.Networks, moved: map[string]motion{"1": {replicas: 4000}}}
+			all.follow(route.Settle([]catalog.Service{svc}, nil, route.Options{Networks: svc.Networks}), catalog.Snapshot{
+				Services: map[string]catalog.Service{"1": svc}, Tasks: map[string][]catalog.Task{"1": tasks}, Cut: c.cut,
+			})
 			got := follower["tasks.web."]
 			if !got.Expected || len(got.Tasks) != c.tasks || got.Moving != c.moves {
 				t.Errorf("%+v", got)

@@ -53,3 +53,8 @@ func (s *settler) expired(svc catalog.Service) error {
 	}
 	return nil
 }
+
+// BringsCertificate reports whether a service has a label with a certificate.
+func BringsCertificate(svc catalog.Service) bool {
+	return strings.TrimSpace(svc.Labels[catalog.Prefix+certificateLabel]) != ""
+}
