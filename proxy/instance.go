@@ -2,11 +2,16 @@ package proxy
 
 import (
 	"context"
+	"maps"
+	"slices"
+	"strconv"
 
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/proxy/internal/controller"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
+	"github.com/wagglehq/waggle/proxy/internal/replicas"
+	"github.com/wagglehq/waggle/proxy/judge"
 )
 
 // reporter returns what tells the bus what became of services.
@@ -25,6 +30,19 @@ func reporter(b *bus.Bus, view func() *controller.View, statuses *bus.Statuses, 
 	}
 }
 
+// published returns what the bus says of certificates beside those of labels: there are
+// uploads, or another replica has some on its disk.
+func published(peers *replicas.Peers, self string, uploads *bus.Mirror) func() (there, known bool) {
+	return func() (bool, bool) {
+		instances, complete := peers.Instances()
+		values, synced := uploads.Values()
+		there := len(values) > 0 || slices.ContainsFunc(instances, func(i catalog.Instance) bool {
+			return i.Instance != self && judge.InUse(i.Settings)
+		})
+		return there, complete && synced
+	}
+}
+
 // own is what this replica says of itself.
 func own(name, version string, settings map[string]string, view func() *controller.View) func() (catalog.Instance, bool) {
 	return func() (catalog.Instance, bool) {
@@ -32,7 +50,9 @@ func own(name, version string, settings map[string]string, view func() *controll
 		if v == nil {
 			return catalog.Instance{}, false
 		}
-		return catalog.Instance{Instance: name, Revision: v.Snapshot.Revision, Hash: v.Hash, Version: version, Settings: settings}, true
+		said := maps.Clone(settings)
+		said[judge.Certificates] = strconv.FormatBool(v.HasCertificates)
+		return catalog.Instance{Instance: name, Revision: v.Snapshot.Revision, Hash: v.Hash, Version: version, Settings: said}, true
 	}
 }
 

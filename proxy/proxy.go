@@ -58,8 +58,8 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	if err != nil {
 		return err
 	}
-	published := c.Published(sh.Admin)
-	rules, err := judge.ParseRules(published)
+	public := c.Published(sh.Admin)
+	rules, err := judge.ParseRules(public)
 	if err != nil {
 		return err
 	}
@@ -94,9 +94,11 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	if err != nil {
 		return err
 	}
+	peers := replicas.NewPeers(b, "proxy", func() { agree.Now(); routes.Now() })
 	control, err := controller.New(controller.Options{
 		Source: controller.Source{
 			Catalog: catalog.Snapshot, Accepted: accepted.Services, Manual: extra.services(), Static: c.Static(),
+			Certificates: published(peers, c.InstanceName(), store.uploads),
 		},
 		Follower: follower, HAProxy: haproxy, Settings: options, Rules: rules, Certificates: store.source(c),
 		Users: c.Edge.SecretUsers, StateFile: filepath.Join(c.DataDir, "services.json"),
@@ -110,8 +112,8 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	}
 	tell := reporter(b, control.View, statuses, extra)
 	group := replicas.New(replicas.Options{
-		Bus: b, Component: "proxy", Own: own(c.InstanceName(), sh.Version, published, control.View), Count: countConnections(worker), Registry: sh.Registry,
-	}, agree.Now)
+		Bus: b, Peers: peers, Own: own(c.InstanceName(), sh.Version, public, control.View), Count: countConnections(worker), Registry: sh.Registry,
+	})
 	loop := func(name string, poke *reconcile.Poke, pause, resync time.Duration) reconcile.Options {
 		return reconcile.Options{Component: "proxy", Name: name, Poke: poke, Pause: pause, Resync: resync, Log: sh.Log}
 	}
@@ -136,7 +138,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	following, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	f, following := errgroup.WithContext(following)
-	for _, run := range []func(context.Context) error{catalog.Run, accepted.Run, statuses.Run, store.uploads.Run, extra.run, group.Run} {
+	for _, run := range []func(context.Context) error{catalog.Run, accepted.Run, statuses.Run, store.uploads.Run, extra.run, peers.Run} {
 		f.Go(func() error { return run(following) })
 	}
 	g, ctx := errgroup.WithContext(ctx)

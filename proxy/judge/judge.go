@@ -4,8 +4,6 @@
 package judge
 
 import (
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
@@ -45,7 +43,7 @@ func Services(q Question) ([]Answer, error) {
 	}
 	settler := route.NewSettler(rules.Options)
 	settler.At(q.Now)
-	settler.Reserve(rules.Reserved(InUse(q.Settings) || HasCertificate(q.Accepted)))
+	settler.Reserve(rules.Reserved(InUse(q.Settings) || HasCertificate(q.Snapshot.Services, q.Accepted)))
 	desired := settler.Settle(q.Snapshot.Sorted(), q.Accepted)
 	out := make([]Answer, 0, len(desired.Verdicts))
 	for _, v := range desired.Verdicts {
@@ -56,9 +54,15 @@ func Services(q Question) ([]Answer, error) {
 	return out, nil
 }
 
-// HasCertificate reports whether one of the services in force brings a certificate.
-func HasCertificate(accepted map[string]catalog.Service) bool {
-	return slices.ContainsFunc(slices.Collect(maps.Values(accepted)), route.BringsCertificate)
+// HasCertificate reports whether a service that is still there was accepted with a
+// certificate.
+func HasCertificate(present, accepted map[string]catalog.Service) bool {
+	for id, svc := range accepted {
+		if _, ok := present[id]; ok && route.BringsCertificate(svc) {
+			return true
+		}
+	}
+	return false
 }
 
 // Route is one way into a service.

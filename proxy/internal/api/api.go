@@ -86,7 +86,7 @@ func state(v *controller.View) State {
 }
 
 func service(v *controller.View, status catalog.Status) Service {
-	out := Service{Status: status, Addresses: v.Addresses[status.ServiceID]}
+	out := Service{Status: status, Addresses: v.Reached(status.ServiceID)}
 	for _, s := range v.Desired.Services {
 		if s.ID != status.ServiceID {
 			continue

@@ -71,6 +71,13 @@ func newCertificates(o Options) *certificates {
 // chosen reports whether it is for the proxy to choose.
 func (c *certificates) chosen() bool { return c.source.Candidates != nil }
 
+// there reports whether this replica has some that can be served, beside those of labels.
+func (c *certificates) there(now time.Time) bool {
+	return c.chosen() && slices.ContainsFunc(c.source.Candidates(), func(cand certs.Candidate) bool {
+		return cand.Err == nil && cand.Expired(now) == nil
+	})
+}
+
 // served are those that HAProxy is to have.
 func (c *certificates) served() []render.Certificate {
 	var out []render.Certificate

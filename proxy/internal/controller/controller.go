@@ -109,11 +109,12 @@ func New(o Options) (*Controller, error) {
 		return nil, err
 	}
 	logUnknownVariables(o.Source.Static, o.Log)
+	settling := newSettling(o)
 	return &Controller{
 		haproxy: o.HAProxy, events: o.Events, renderer: r, log: o.Log,
-		settling:     newSettling(o),
+		settling:     settling,
 		certificates: newCertificates(o),
-		targets:      &targets{follower: o.Follower, networks: o.Rules.Options.Networks, moved: map[string]motion{}},
+		targets:      &targets{follower: o.Follower, networks: o.Rules.Options.Networks, wants: settling.settler.Wants},
 		secrets:      &secrets{read: o.Users, log: o.Log},
 		reporting:    &reporting{started: time.Now(), log: o.Log},
 		drift:        newDrift(o),
@@ -132,8 +133,8 @@ func (c *Controller) Pass(ctx context.Context) error {
 	if c.forget.Swap(false) {
 		c.haproxy.Forget()
 	}
-	c.settling.judgeBy(time.Now(), len(c.haproxy.Certificates()) > 0)
-	if !c.settling.settle() {
+	now := time.Now()
+	if !c.settling.settle(now, c.certificates.there(now)) {
 		return nil // the bus will poke; until then HAProxy goes on with what it has
 	}
 	if err := c.certify(ctx); err != nil {
@@ -216,8 +217,13 @@ func (c *Controller) apply(ctx context.Context) error {
 	file, err := c.render(func(s route.Service, b route.Backend) []netip.Addr {
 		// What is told is what is applied; the follower may learn more meanwhile.
 		list := c.addresses(s, b)
-		if b.Name == s.Backends[0].Name {
-			view.Addresses[s.ID] = list
+		if view.Addresses[s.ID] == nil {
+			view.Addresses[s.ID] = make([][]netip.Addr, len(s.Backends))
+		}
+		for i := range s.Backends {
+			if s.Backends[i].Name == b.Name {
+				view.Addresses[s.ID][i] = list
+			}
 		}
 		return list
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -15,6 +16,8 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/proxy/internal/addresses"
+	"github.com/wagglehq/waggle/proxy/internal/certs"
+	"github.com/wagglehq/waggle/proxy/internal/certtest"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/apply"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
@@ -257,4 +260,78 @@ func TestTheFirstAddressesAreAwaited(t *testing.T) {
 			t.Errorf("the second pass waits as well: %v after %v", err, time.Since(begin))
 		}
 	})
+}
+
+// TestWhoGetsAPortWithTLS: it is the proxy's while there are certificates anywhere,
+// whatever this replica's HAProxy has by now.
+func TestWhoGetsAPortWithTLS(t *testing.T) {
+	stream := []string{"reqMode", "tcp", "srcPort", "443", "port", "5432"}
+	file := func(_ *stage, o *Options) {
+		c, err := certs.Parse([]byte(certtest.Self(t, "a.com").PEM()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Certificates.Candidates = func() []certs.Candidate {
+			return []certs.Candidate{{Name: "a.pem", Source: certs.File, Certificate: c}}
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		before func(*stage, *Options)
+		want   catalog.State
+	}{
+		{"there are no certificates", func(*stage, *Options) {}, catalog.StateApplied},
+		{"there is one on the disk of this replica, whose HAProxy is new", file, catalog.StateRejected},
+		{"a service that was accepted brings one", func(s *stage, _ *Options) {
+			s.deploy("secure", "servicePath", "/s", "serviceDomain", "b.com", "port", "80", "serviceCert", certtest.Self(t, "b.com").PEM())
+			s.accepted = maps.Clone(s.services)
+		}, catalog.StateRejected},
+		{"the service had the port first", func(s *stage, o *Options) {
+			file(s, o)
+			s.deploy("web", stream...)
+			s.accepted = maps.Clone(s.services)
+		}, catalog.StateApplied},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newStage(t, c.before)
+			s.deploy("web", stream...)
+			if err := s.Pass(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if i := strings.Index(s.became(), "web "); !strings.HasPrefix(s.became()[i:], "web "+string(c.want)) {
+				t.Errorf("%s, want %s", s.became(), c.want)
+			}
+		})
+	}
+}
+
+// TestHealthyMeansThatSomethingIsApplied, unless there is no bus to learn it from.
+func TestHealthyMeansThatSomethingIsApplied(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		bus, refuses bool
+		early, late  bool
+	}{
+		{"all is well", true, false, true, true},
+		{"HAProxy refuses everything", true, true, false, false},
+		{"there is no bus", false, false, false, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t)
+				s.deploy("web", "servicePath", "/", "port", "80")
+				if s.bus = c.bus; c.refuses {
+					s.engine.refuses = "defaults"
+				}
+				if err := s.Pass(t.Context()); (err != nil) != c.refuses {
+					t.Fatal(err)
+				}
+				early := s.Healthy() == nil
+				time.Sleep(busPatience + time.Second)
+				if late := s.Healthy() == nil; early != c.early || late != c.late {
+					t.Errorf("healthy %v, later %v; want %v, %v", early, late, c.early, c.late)
+				}
+			})
+		})
+	}
 }

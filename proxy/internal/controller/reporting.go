@@ -30,8 +30,10 @@ type View struct {
 	// Hash is that of the configuration in force, which is File.
 	Hash string
 	File render.File
-	// Addresses are those of each service in force, by ID.
-	Addresses map[string][]netip.Addr
+	// HasCertificates says that this replica has some, beside those of labels.
+	HasCertificates bool
+	// Addresses are those of each backend, in their order, of the services in force by ID.
+	Addresses map[string][][]netip.Addr
 	// Err is why the last pass failed, nil if it did not.
 	Err error
 	// Pass is the number of that pass.
@@ -41,9 +43,9 @@ type View struct {
 // Statuses says what became of every service that opted in.
 func (v *View) Statuses() []catalog.Status {
 	out := make([]catalog.Status, 0, len(v.Desired.Verdicts))
-	covered := v.covered()
+	reached := v.reached()
 	for _, verdict := range v.Desired.Verdicts {
-		out = append(out, v.status(verdict, covered))
+		out = append(out, v.status(verdict, reached))
 	}
 	return out
 }
@@ -55,7 +57,7 @@ func (v *View) Published() []catalog.Status {
 }
 
 // status adds to the judgement on labels what became of those that are in force.
-func (v *View) status(d route.Verdict, covered map[string]bool) catalog.Status {
+func (v *View) status(d route.Verdict, reached map[string]bool) catalog.Status {
 	s := judge.Status(d, v.Snapshot.RevisionOf(d.Service.ID))
 	switch {
 	case d.Err != nil:
@@ -64,37 +66,70 @@ func (v *View) status(d route.Verdict, covered map[string]bool) catalog.Status {
 	case len(d.Shadowed) > 0:
 		s.State, s.Reason = catalog.StateDegraded, "routes that no request reaches: "+strings.Join(d.Shadowed, ", ")
 		s.Hint = "another service comes first in the order of routes, see docs/labels.md"
-	case len(v.Addresses[d.Service.ID]) == 0:
-		s.State = catalog.StateDegraded
-		s.Reason = "no task can be reached, requests are answered 503"
-		if covered[d.Service.ID] {
-			s.Reason = "no task can be reached, the others of its com.df.serviceGroup get its share"
-		}
-		s.Hint = fmt.Sprintf("docker service ps %s says whether its tasks run", d.Service.Name)
-		if d.Service.Mode == catalog.Replicated && d.Service.Replicas == 0 {
-			s.Hint = "the service is scaled to 0"
-		}
 	default:
-		s.State = catalog.StateApplied
+		s.State, s.Reason, s.Hint = catalog.StateApplied, "", ""
+		v.missing(&s, d.Service, reached)
 	}
 	return s
 }
 
-// covered returns the services without tasks, by ID, in all of whose backends others
-// have some.
-func (v *View) covered() map[string]bool {
-	reached, covered := map[string]bool{}, map[string]bool{}
-	for _, s := range v.Desired.Services {
-		for _, b := range s.Backends {
-			reached[b.Name] = reached[b.Name] || len(v.Addresses[s.ID]) > 0
+// missing says of a service in force which of its backends have no address.
+func (v *View) missing(s *catalog.Status, svc catalog.Service, reached map[string]bool) {
+	i, ok := slices.BinarySearchFunc(v.Desired.Services, svc.Name, func(s route.Service, name string) int { return strings.Compare(s.Name, name) })
+	if !ok {
+		return
+	}
+	wants := v.Desired.Services[i]
+	empty, covered := wants.Backends[:0:0], true
+	for i, b := range wants.Backends {
+		if len(v.of(svc.ID, i)) == 0 {
+			empty, covered = append(empty, b), covered && reached[b.Name]
 		}
 	}
+	if len(empty) == 0 {
+		return
+	}
+	s.State, s.Reason = catalog.StateDegraded, "no task can be reached, requests are answered 503"
+	if covered {
+		s.Reason = "no task can be reached, the others of its com.df.serviceGroup get its share"
+	}
+	if len(empty) < len(wants.Backends) {
+		s.Reason = fmt.Sprintf("index %d: %s", wants.IndexOf(empty[0]), s.Reason)
+	}
+	switch {
+	case empty[0].Outbound:
+		s.Hint = fmt.Sprintf("no name server knows an address of %s", strings.TrimSuffix(empty[0].Lookup, "."))
+	case svc.Mode == catalog.Replicated && svc.Replicas == 0:
+		s.Hint = "the service is scaled to 0"
+	default:
+		s.Hint = fmt.Sprintf("docker service ps %s says whether its tasks run", svc.Name)
+	}
+}
+
+// of are the addresses of one backend of a service.
+func (v *View) of(id string, backend int) []netip.Addr {
+	if backend < len(v.Addresses[id]) {
+		return v.Addresses[id][backend]
+	}
+	return nil
+}
+
+// Reached are the addresses of all backends of a service, sorted.
+func (v *View) Reached(id string) []netip.Addr {
+	out := slices.Concat(v.Addresses[id]...)
+	slices.SortFunc(out, netip.Addr.Compare)
+	return slices.Compact(out)
+}
+
+// reached are the backends, by name, of which some service has an address.
+func (v *View) reached() map[string]bool {
+	out := map[string]bool{}
 	for _, s := range v.Desired.Services {
-		if len(v.Addresses[s.ID]) == 0 {
-			covered[s.ID] = !slices.ContainsFunc(s.Backends, func(b route.Backend) bool { return !reached[b.Name] })
+		for i, b := range s.Backends {
+			out[b.Name] = out[b.Name] || len(v.of(s.ID, i)) > 0
 		}
 	}
-	return covered
+	return out
 }
 
 // reporting tells what became of the passes, and those who wait for it.
@@ -180,7 +215,7 @@ func (c *Controller) Healthy() error {
 	if v := c.View(); v != nil && v.Hash != "" && v.FromBus {
 		return nil
 	}
-	if time.Since(c.reporting.started) > busPatience {
+	if _, known := c.settling.source.Catalog(); !known && time.Since(c.reporting.started) > busPatience {
 		return nil
 	}
 	return errors.New("no complete catalog has been applied yet")

@@ -24,6 +24,9 @@ type Source struct {
 	Manual func() (map[string]catalog.Service, bool)
 	// Static are those of variables.
 	Static []static.Service
+	// Certificates says whether the bus tells of certificates, beside those of labels;
+	// nil if nobody else has any.
+	Certificates func() (there, known bool)
 }
 
 // origin is where what was settled comes from.
@@ -53,6 +56,8 @@ type settling struct {
 	origin   origin
 	desired  route.Desired
 	snapshot catalog.Snapshot
+	// hasCertificates says that this replica has some, beside those of labels.
+	hasCertificates bool
 	// proven are the labels, by service, that are part of a configuration that HAProxy
 	// took.
 	proven map[string]map[string]string
@@ -65,24 +70,29 @@ func newSettling(o Options) *settling {
 }
 
 // judgeBy says by which time certificates are judged, and whether there are any, so that
-// ports with TLS are the proxy's own.
+// ports with TLS are the proxy's own. What HAProxy has by now is no matter of that: on a
+// new replica it has none, and what that one admits is admitted by all.
 func (s *settling) judgeBy(now time.Time, certificates bool) {
 	s.settler.At(now)
-	s.settler.Reserve(s.rules.Reserved(certificates))
+	s.settler.Reserve(s.rules.Reserved(certificates || judge.HasCertificate(s.wishes.Snapshot.Services, s.wishes.Accepted)))
 }
 
-// settle takes the catalog from the bus, or before there is one from the disk. It reports
-// whether anything has been settled.
-func (s *settling) settle() bool {
+// settle takes the catalog from the bus, or before there is one from the disk. own says
+// whether this replica has certificates. It reports whether anything has been settled.
+func (s *settling) settle(now time.Time, own bool) bool {
 	snapshot, ok := s.source.Catalog()
 	accepted, okAccepted := s.source.Accepted()
 	extra, okManual := s.manual()
+	there, okThere := s.certificates()
+	s.hasCertificates = own
 	switch {
-	case ok && okAccepted && okManual:
+	case ok && okAccepted && okManual && okThere:
 		s.origin = fromBus
 		s.wishes = judge.Wishes{Snapshot: snapshot, Accepted: s.remember(accepted, snapshot, extra), Static: s.source.Static, Manual: extra}
+		s.judgeBy(now, own || there)
 		s.resettle()
 	case s.origin == fromNowhere:
+		s.judgeBy(now, own || there)
 		s.settleFromDisk(extra)
 	}
 	return s.origin != fromNowhere
@@ -126,6 +136,16 @@ func (s *settling) manual() (map[string]catalog.Service, bool) {
 		services[id] = svc
 	}
 	return services, complete || time.Since(s.started) > busPatience
+}
+
+// certificates says whether the bus tells of certificates. It is false while it is worth
+// waiting for that.
+func (s *settling) certificates() (there, known bool) {
+	if s.source.Certificates == nil {
+		return false, true
+	}
+	there, known = s.source.Certificates()
+	return there, known || time.Since(s.started) > busPatience
 }
 
 // remember adds to what the bus says was accepted what it has lost with its store:
@@ -191,7 +211,8 @@ func (s *settling) store() error {
 // view is what is to be told of what was settled.
 func (s *settling) view() *View {
 	return &View{
-		Desired: s.desired, Snapshot: s.snapshot, FromBus: s.origin == fromBus, Partial: s.origin == fromVariables, Addresses: map[string][]netip.Addr{},
+		Desired: s.desired, Snapshot: s.snapshot, FromBus: s.origin == fromBus, Partial: s.origin == fromVariables,
+		HasCertificates: s.hasCertificates, Addresses: map[string][][]netip.Addr{},
 	}
 }
 

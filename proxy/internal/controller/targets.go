@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"slices"
 	"time"
@@ -22,6 +23,8 @@ type targets struct {
 	follower Follower
 	networks []string
 	moved    map[string]motion
+	// wants reads the labels of a service.
+	wants func(catalog.Service) (route.Service, error)
 }
 
 // motion is what a service looked like and since when.
@@ -39,7 +42,7 @@ func (t *targets) follow(desired route.Desired, snapshot catalog.Snapshot) {
 	all := make(map[string]addresses.Target, len(desired.Services))
 	moved := make(map[string]motion, len(desired.Services))
 	now := time.Now()
-	for _, s := range desired.Services {
+	for _, s := range slices.Concat(desired.Services, t.waiting(desired)) {
 		svc := snapshot.Services[s.ID]
 		tasks := snapshot.Tasks[s.ID]
 		addrs, count := taskAddresses(tasks, t.networks)
@@ -56,11 +59,14 @@ func (t *targets) follow(desired route.Desired, snapshot catalog.Snapshot) {
 		expected := svc.Replicas > 0 || svc.Mode == catalog.Global
 		moving := svc.UpdateState != "" || now.Sub(m.since) < movesFor || wrong
 		for _, b := range s.Backends {
+			if _, err := netip.ParseAddr(b.Lookup); err == nil {
+				continue // it is the answer itself
+			}
 			target := addresses.Target{Name: b.Lookup, Expected: expected, Tasks: addrs, Count: count, Moving: moving}
 			if b.Outbound {
 				target = addresses.Target{Name: b.Lookup, Expected: true}
 			}
-			all[b.Lookup] = target
+			all[key(b)] = target
 		}
 	}
 	t.moved = moved
@@ -99,7 +105,31 @@ func (t *targets) lookup(b route.Backend) ([]netip.Addr, bool) {
 	if a, err := netip.ParseAddr(b.Lookup); err == nil {
 		return []netip.Addr{a}, true
 	}
-	return t.follower.Addresses(b.Lookup)
+	return t.follower.Addresses(key(b))
+}
+
+// key tells a service's own tasks apart from a host of the same name, which others may
+// name: what is known of the one says nothing of the other.
+func key(b route.Backend) string {
+	if b.Outbound {
+		return "outbound " + b.Lookup
+	}
+	return b.Lookup
+}
+
+// waiting are the services that wait for a route of another. They are followed already, so
+// that requests have somewhere to go at the moment when the route becomes theirs.
+func (t *targets) waiting(desired route.Desired) []route.Service {
+	var out []route.Service
+	for _, v := range desired.Verdicts {
+		if conflict := (*route.ConflictError)(nil); !errors.As(v.Err, &conflict) {
+			continue
+		}
+		if s, err := t.wants(v.Service); err == nil {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // inMotion reports whether the tasks are not yet, or no longer, those that are wanted.

@@ -163,7 +163,7 @@ const taskPatience = time.Second
 func (a *API) awaitTask(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, taskPatience)
 	defer cancel()
-	return a.Await(ctx, func(v *controller.View) bool { return len(v.Addresses[id]) > 0 })
+	return a.Await(ctx, func(v *controller.View) bool { return len(v.Reached(id)) > 0 })
 }
 
 // judge tells whether it is settled what became of a service, and why it is not in force.

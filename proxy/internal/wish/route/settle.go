@@ -106,6 +106,24 @@ func (m *Settler) fromService(svc catalog.Service) (Service, error) {
 	return out, err
 }
 
+// IndexOf is the index of the labels that lead to a backend, 0 for those without.
+func (s Service) IndexOf(b Backend) int {
+	for _, r := range s.Routes {
+		if r.Backend == b.Name {
+			return r.Index
+		}
+	}
+	for _, r := range s.Streams {
+		if r.Backend == b.Name {
+			return r.Index
+		}
+	}
+	return 0
+}
+
+// Wants is FromService, remembered from the last time that the service was settled.
+func (m *Settler) Wants(svc catalog.Service) (Service, error) { return m.fromService(svc) }
+
 // Settle is the function of that name. What it returns is shared with later calls and
 // must not be changed.
 func (m *Settler) Settle(services []catalog.Service, accepted map[string]catalog.Service) Desired {
