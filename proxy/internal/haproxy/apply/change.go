@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -189,24 +191,33 @@ func (h *HAProxy) Tidy(ctx context.Context) (wrote, more bool, err error) {
 		h.stale, wrote = false, true
 	}
 	defer h.tellLeft()
+	err = errors.Join(
+		deleteEnded(ctx, h.o.Worker, h.draining, func(s serverKey) runtime.Command { return runtime.DeleteServer(s.backend, s.server) }),
+		deleteEnded(ctx, h.o.Worker, h.retired, runtime.DeleteBackend),
+	)
+	return wrote, len(h.draining)+len(h.retired) > 0, err
+}
+
+// deleteEnded deletes those of a set that nothing uses any more, all at once: nobody waits
+// for one that is busy, because it gets its next chance in the next quiet moment.
+func deleteEnded[K comparable, V any](ctx context.Context, worker *runtime.Client, set map[K]V, deletion func(K) runtime.Command) error {
+	if len(set) == 0 {
+		return nil
+	}
+	keys := slices.Collect(maps.Keys(set))
+	commands := make([]runtime.Command, len(keys))
+	for i, k := range keys {
+		commands[i] = deletion(k)
+	}
 	var errs []error
-	for s := range h.draining {
-		err := h.o.Worker.DelServer(ctx, s.backend, s.server, time.Millisecond)
+	for i, err := range worker.Batch(ctx, commands...) {
 		if err == nil || errors.Is(err, runtime.ErrNotFound) {
-			delete(h.draining, s)
+			delete(set, keys[i])
 		} else if !errors.Is(err, runtime.ErrBusy) {
 			errs = append(errs, err)
 		}
 	}
-	for name := range h.retired {
-		err := h.o.Worker.DelBackend(ctx, name, time.Millisecond)
-		if err == nil || errors.Is(err, runtime.ErrNotFound) {
-			delete(h.retired, name)
-		} else if !errors.Is(err, runtime.ErrBusy) {
-			errs = append(errs, err)
-		}
-	}
-	return wrote, len(h.draining)+len(h.retired) > 0, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 // CheckFile lets HAProxy judge the file with which it would start. Unlike the
