@@ -30,6 +30,7 @@ func newSecureHouse(t *testing.T) *secureHouse {
 	h := &secureHouse{house: newHouse(t), tls: haproxytest.FreePort(t)}
 	h.config.Edge.DefaultPorts = fmt.Sprintf("%d,%d:ssl", h.http, h.tls)
 	h.config.Certs.Dir, h.config.Edge.SecretsDir, h.config.Token = t.TempDir(), t.TempDir(), "token"
+	h.config.DockerFlowAPI = true
 	h.supervised()
 	h.run()
 	h.dns.set("web", "127.0.0.2")

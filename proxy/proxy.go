@@ -130,7 +130,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	certs.Mount(router)
 	if c.DockerFlowAPI {
 		sh.Registry.MustRegister(exporter.New(sh.Version, worker.ShowStatCSV))
-		dockerFlow(c, extra, control, routes.Now, worker, sh).Mount(router)
+		dockerFlow(c, extra, control, routes.Now, worker, certs, sh).Mount(router)
 	}
 
 	// What others are told of the end comes before those who follow the bus stop, and

@@ -55,6 +55,8 @@ type API struct {
 	Check func(catalog.Service) error
 	// Stat returns HAProxy's statistics as CSV.
 	Stat func(context.Context) (string, error)
+	// Certs is the interface to certificates.
+	Certs api.Certs
 	// Patience is how long requests wait.
 	Patience time.Duration
 	Now      func() time.Time
@@ -70,7 +72,7 @@ type Response struct {
 	Service     map[string]string `json:",omitempty"`
 }
 
-// Mount adds the paths. All but ping need the token.
+// Mount adds the paths. All but ping and certs need the token.
 func (a *API) Mount(r chi.Router) {
 	r.Get(Prefix+"/ping", func(w http.ResponseWriter, _ *http.Request) {
 		app.WriteJSON(w, http.StatusOK, Response{Status: "OK"})
@@ -86,7 +88,9 @@ func (a *API) Mount(r chi.Router) {
 		r.Get(Prefix+"/config", a.config)
 		r.Get(Prefix+"/metrics", a.metrics)
 		r.Get(Prefix+"/successfulinitreload", a.initialised)
+		r.Put(Prefix+"/cert", func(w http.ResponseWriter, r *http.Request) { a.Certs.Upload(w, r, r.URL.Query().Get("certName")) })
 	})
+	r.Get(Prefix+"/certs", a.Certs.List)
 }
 
 // form reads the parameters, from the query and from a body of a form.

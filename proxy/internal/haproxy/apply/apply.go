@@ -294,11 +294,16 @@ func (h *HAProxy) notice(ctx context.Context) error {
 
 // reload writes want and makes HAProxy take it up.
 func (h *HAProxy) reload(ctx context.Context, want render.File, reason string) (Result, error) {
+	// A check reads the certificates from their places.
 	if err := h.writeCertificates(want.Certificates); err != nil {
 		return Result{}, err
 	}
 	if err := h.check(ctx, want); err != nil {
 		h.metrics.refused.Inc()
+		if h.known {
+			err = errors.Join(err, h.writeCertificates(h.applied.Certificates))
+			h.sweepCertificates(h.applied.Certificates)
+		}
 		return Result{}, err
 	}
 	before, err := h.read(contents(want))

@@ -223,7 +223,14 @@ func deleteEnded[K comparable, V any](ctx context.Context, worker *runtime.Clien
 // CheckFile lets HAProxy judge the file with which it would start. Unlike the
 // other methods it may be called from another goroutine.
 func (h *HAProxy) CheckFile(ctx context.Context) error {
-	return h.judge(ctx, h.path(ConfigName))
+	err := h.judge(ctx, h.path(ConfigName))
+	switch {
+	case err == nil:
+		h.metrics.fileRefused.Set(0)
+	case errors.As(err, new(*CheckError)):
+		h.metrics.fileRefused.Set(1)
+	}
+	return err
 }
 
 // Forget makes the next Apply write and reload whatever was known.
@@ -258,6 +265,8 @@ type metrics struct {
 	changes prometheus.Counter
 	refused prometheus.Counter
 	up      prometheus.Gauge
+	// fileRefused is about the file on disk, refused about what was to become it.
+	fileRefused prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer) metrics {
@@ -279,10 +288,14 @@ func newMetrics(reg prometheus.Registerer) metrics {
 			Help: "1 if HAProxy answered at the last pass.",
 		}),
 	}
+	m.fileRefused = prometheus.NewGauge(prometheus.GaugeOpts{
+		Namespace: "waggle", Subsystem: "proxy", Name: "file_refused",
+		Help: "1 if HAProxy refuses the file with which it would start, at the last check of it.",
+	})
 	// The first failure is seen as a rise only if there was a 0 before it.
 	m.reloads.WithLabelValues("failed")
 	if reg != nil {
-		reg.MustRegister(m.reloads, m.changes, m.refused, m.up)
+		reg.MustRegister(m.reloads, m.changes, m.refused, m.up, m.fileRefused)
 	}
 	return m
 }
