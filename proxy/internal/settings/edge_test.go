@@ -180,6 +180,16 @@ func TestSettingsOfDockerFlowProxy(t *testing.T) {
 	}
 }
 
+// TestTheFirstOfSeveralFaultsIsAlwaysTheSame: that of the setting which is read first.
+func TestTheFirstOfSeveralFaultsIsAlwaysTheSame(t *testing.T) {
+	for range 50 {
+		_, _, err := settle(t, map[string]string{"CA_FILE": "a b", "ERRORFILES_DIR": "a b", "CERTS_DIR": "a b", "CRT_LIST_PATH": "a b"}, nil)
+		if err == nil || !strings.HasPrefix(err.Error(), "ca-file") {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestSecretsStayOutOfTheLog: what is logged of the settings shows no password.
 func TestSecretsStayOutOfTheLog(t *testing.T) {
 	c, _, err := settle(t, map[string]string{"STATS_USER": "adm"}, map[string]string{"dfp_stats_pass": "geheim"})
