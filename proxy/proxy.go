@@ -117,8 +117,9 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	loop := func(name string, poke *reconcile.Poke, pause, resync time.Duration) reconcile.Options {
 		return reconcile.Options{Component: "proxy", Name: name, Poke: poke, Pause: pause, Resync: resync, Log: sh.Log}
 	}
-	passes := loop("routes", routes, 0, 0)
-	passes.Applied, passes.Registry = control.Applied, sh.Registry
+	passes := reconcile.New(reconcile.Options{
+		Component: "proxy", Name: "routes", Poke: routes, Applied: control.Applied, Log: sh.Log, Registry: sh.Registry,
+	}, control.Pass)
 
 	router := app.Router(sh, control.Healthy)
 	api.Mount(router, control.View)
@@ -143,8 +144,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	for _, run := range []func(context.Context) error{
-		follower.Run, quiet.Run, store.look.Run,
-		reconcile.New(passes, control.Pass).Run,
+		follower.Run, quiet.Run, store.look.Run, passes.Run,
 		// The file follows what runs; that HAProxy would start with it is checked apart.
 		reconcile.New(loop("verify", verify, verifyPause, verifyEvery), haproxy.CheckFile).Run,
 		reconcile.New(loop("report", report, reportPause, reportEvery), tell).Run,
