@@ -125,46 +125,46 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	}
 	defer stop()
 
-	var lists, tasks, statuses, events, self *reconcile.Loop
-	writer := b.CatalogWriter(func() { lists.Poke() })
+	lists, tasks, statuses, events, self := reconcile.NewPoke(), reconcile.NewPoke(), reconcile.NewPoke(), reconcile.NewPoke(), reconcile.NewPoke()
+	writer := b.CatalogWriter(lists.Now)
 	var isAnnounced atomic.Bool
 	reader := b.Catalog(func() {
 		if !isAnnounced.Load() {
-			self.Poke()
+			self.Now()
 		}
 	})
-	said := b.Statuses(instance, func() { statuses.Poke() })
+	said := b.Statuses(instance, statuses.Now)
 	everybody := b.Bucket(bus.StatusBucket).Mirror(">", func() {})
 	var lease *bus.Lease
 	p := publish.New(publish.Options{
 		Swarm: swarm, Catalog: writer, Table: table, IsSecret: known.Secrets(table), Mark: marker(key), Instance: instance, Stack: c.Stack,
 		Leads: func() bool { return lease.Held() }, Reopen: swarm.ReopenEvents,
-		Changed: func() { tasks.Poke(); statuses.Poke(); events.Poke(); self.Poke() },
+		Changed: func() { tasks.Now(); statuses.Now(); events.Now(); self.Now() },
 		Now:     time.Now, Log: sh.Log, Registry: sh.Registry,
 	})
-	options := func(name string, resync, pause time.Duration) reconcile.Options {
+	options := func(name string, poke *reconcile.Poke, resync, pause time.Duration) reconcile.Options {
 		return reconcile.Options{
-			Component: "listener", Name: name, Resync: resync, Pause: pause,
+			Component: "listener", Name: name, Poke: poke, Resync: resync, Pause: pause,
 			// A second without the truth is long; neither side minds being asked twice a second.
 			RetryMin: 20 * time.Millisecond, RetryMax: 500 * time.Millisecond, Log: sh.Log, Registry: sh.Registry,
 		}
 	}
-	lists, tasks = p.ListLoop(options("lists", c.Resync, 0)), p.TaskLoop(options("tasks", 0, 0))
 	leads := newLeads(sh.Registry)
 	lease = b.Lease(bus.LeaseOptions{
 		Key: "listener", Holder: c.holder(instance), Willing: p.Willing,
-		Changed: func(held bool) { leads(held); lists.Poke(); tasks.Poke(); statuses.Poke(); self.Poke() },
+		Changed: func(held bool) { leads(held); lists.Now(); tasks.Now(); statuses.Now(); self.Now() },
 	})
 	prepared := make(chan struct{})
 	isPrepared := sync.OnceFunc(func() { close(prepared) })
-	buckets := reconcile.New(options("buckets", time.Minute, 0), func(ctx context.Context) error {
+	buckets := reconcile.NewPoke()
+	prepare := reconcile.New(options("buckets", buckets, time.Minute, 0), func(ctx context.Context) error {
 		err := b.Prepare(ctx, c.NATSReplicas)
 		if err == nil {
 			isPrepared()
 		}
 		return err
 	})
-	statuses = reconcile.New(options("statuses", time.Minute, statusPause), func(ctx context.Context) error {
+	publishing := reconcile.New(options("statuses", statuses, time.Minute, statusPause), func(ctx context.Context) error {
 		all, ok := p.Statuses()
 		if !ok {
 			return nil // the first list pokes
@@ -177,9 +177,9 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	sweeper := sweep.New(sweep.Options{
 		Bucket: b.Bucket(bus.StatusBucket), Values: everybody.Values, Leads: lease.Held, Now: time.Now, Log: sh.Log,
 	})
-	swept := reconcile.New(options("sweep", 10*time.Second, time.Second), sweeper.Pass)
-	events = reconcile.New(options("events", time.Minute, 0), func(ctx context.Context) error { return p.EventPass(ctx, b) })
-	self = reconcile.New(options("instance", announceEvery, time.Second), announce(b, p, reader, catalog.Instance{Instance: instance, Version: sh.Version}, func() { isAnnounced.Store(true) }))
+	sweeping := reconcile.New(options("sweep", nil, 10*time.Second, time.Second), sweeper.Pass)
+	telling := reconcile.New(options("events", events, time.Minute, 0), func(ctx context.Context) error { return p.EventPass(ctx, b) })
+	announcing := reconcile.New(options("instance", self, announceEvery, time.Second), announce(b, p, reader, catalog.Instance{Instance: instance, Version: sh.Version}, func() { isAnnounced.Store(true) }))
 	pokes := newPokes(sh.Registry)
 
 	router := app.Router(sh, health(p, reader, b, writable, time.Now))
@@ -190,21 +190,22 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return app.Serve(ctx, sh.Admin, router, sh.Log) })
-	g.Go(func() error { return buckets.Run(ctx) })
-	g.Go(func() error { b.OnConnect(ctx, buckets.Poke); return nil })
-	g.Go(func() error { b.OnMissing(ctx, buckets.Poke); return nil })
+	g.Go(func() error { return prepare.Run(ctx) })
+	g.Go(func() error { b.OnConnect(ctx, buckets.Now); return nil })
+	g.Go(func() error { b.OnMissing(ctx, buckets.Now); return nil })
 	select {
 	case <-prepared:
 	case <-ctx.Done():
 		return g.Wait()
 	}
 	for _, run := range []func(context.Context) error{
-		writer.Run, reader.Run, said.Run, everybody.Run, lists.Run, tasks.Run, statuses.Run, events.Run, swept.Run, self.Run,
+		writer.Run, reader.Run, said.Run, everybody.Run, publishing.Run, telling.Run, sweeping.Run, announcing.Run,
+		p.ListLoop(options("lists", lists, c.Resync, 0)).Run, p.TaskLoop(options("tasks", tasks, 0, 0)).Run,
 	} {
 		g.Go(func() error { return run(ctx) })
 	}
 	g.Go(func() error {
-		return swarm.Events(ctx, func(e docker.Event) { pokes.Inc(); p.Heard(e); lists.Poke() })
+		return swarm.Events(ctx, func(e docker.Event) { pokes.Inc(); p.Heard(e); lists.Now() })
 	})
 	select {
 	case <-p.Asked(): // who does not know yet whether Docker answers wants no lease

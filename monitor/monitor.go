@@ -145,28 +145,27 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		ExternalURL: c.ExternalURL, Retention: c.Retention, Output: c.output(), Log: sh.Log, Started: metrics.starts.Inc,
 	}
 
-	var passes, says *reconcile.Loop
-	poke := func() { passes.Poke() }
-	snapshots, accepted, statuses := b.Catalog(poke), b.Accepted(poke), b.Statuses(c.Instance, poke)
+	poke, applied := reconcile.NewPoke(), reconcile.NewPoke()
+	snapshots, accepted, statuses := b.Catalog(poke.Now), b.Accepted(poke.Now), b.Statuses(c.Instance, poke.Now)
 	work, err := loop.New(loop.Options{
 		Catalog: snapshots, Accepted: accepted, Statuses: statuses, Prometheus: prom,
 		Alertmanagers: alertmanagers.Apply,
 		Settings:      scrape.Settings{Networks: list(c.Network), Interval: c.ScrapeInterval, Timeout: c.timeout()},
 		AcceptedFile:  filepath.Join(c.DataDir, "accepted.json"),
-		Poke:          poke,
-		Applied:       func(hash string, desired, rejected int) { passes.Applied(hash, desired, rejected) },
+		Again:         poke.After,
 		Log:           sh.Log,
 	})
 	if err != nil {
 		return err
 	}
-	passes = reconcile.New(reconcile.Options{
-		Component: Component, Name: "prometheus", Pause: 100 * time.Millisecond, Gather: gather, Log: sh.Log, Registry: sh.Registry,
+	passes := reconcile.New(reconcile.Options{
+		Component: Component, Name: "prometheus", Poke: poke, Pause: 100 * time.Millisecond, Gather: gather, Applied: work.Applied,
+		Log: sh.Log, Registry: sh.Registry,
 	}, func(ctx context.Context) error {
-		defer says.Poke()
+		defer applied.Now()
 		return work.Pass(ctx)
 	})
-	says = announce.Loop(Component, announce.New(announce.Options{Bus: b, Own: own(c.Instance, sh, work)}), sh.Log)
+	says := announce.Loop(Component, applied, announce.New(announce.Options{Bus: b, Own: own(c.Instance, sh, work)}), sh.Log)
 	router := app.Router(sh, work.Healthy)
 	api.Mount(router, work, prom)
 

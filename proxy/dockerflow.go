@@ -8,6 +8,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/proxy/internal/api"
 	"github.com/wagglehq/waggle/proxy/internal/controller"
 	"github.com/wagglehq/waggle/proxy/internal/dockerflow"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
@@ -55,15 +56,15 @@ func (e extra) keep(ctx context.Context) error {
 }
 
 // dockerFlow is the interface of Docker Flow Proxy.
-func (c Config) dockerFlow(e extra, controller *controller.Controller, poke func(), worker *runtime.Client, sh app.Shell) *dockerflow.API {
+func dockerFlow(c Config, e extra, controller *controller.Controller, poke func(), worker *runtime.Client, certs api.Certs, sh app.Shell) *dockerflow.API {
 	return &dockerflow.API{
 		Token: c.Token, Store: pokingStore{e.store, poke}, View: controller.View, Await: controller.Await,
 		Reload: func(forget bool) uint64 {
 			defer poke()
 			return controller.Order(forget)
 		},
-		Check: controller.CheckLabels,
-		Stat:  worker.ShowStatCSV, Patience: dockerflow.Patience, Now: time.Now, Log: sh.Log,
+		Check: controller.CheckLabels, Certs: certs,
+		Stat: worker.ShowStatCSV, Patience: dockerflow.Patience, Now: time.Now, Log: sh.Log,
 	}
 }
 

@@ -255,8 +255,13 @@ func TestInterfaceIsOffUnlessAskedFor(t *testing.T) {
 	h.run()
 	h.deploy("web", "/a")
 	h.ready()
-	if status, _, _ := h.call(http.MethodGet, dockerflow.Prefix+"/ping", nil); status != http.StatusNotFound {
-		t.Errorf("ping: %d", status)
+	for _, path := range []string{"/ping", "/certs"} {
+		if status, _, _ := h.call(http.MethodGet, dockerflow.Prefix+path, nil); status != http.StatusNotFound {
+			t.Errorf("%s: %d", path, status)
+		}
+	}
+	if status, _, _ := h.call(http.MethodPut, dockerflow.Prefix+"/cert?certName=a", nil); status != http.StatusNotFound {
+		t.Errorf("an upload: %d", status)
 	}
 	if status, _, _ := h.call(http.MethodGet, "/v1/config", nil); status != http.StatusForbidden {
 		t.Errorf("the configuration where there is no token: %d", status)

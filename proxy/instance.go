@@ -2,43 +2,57 @@ package proxy
 
 import (
 	"context"
-	"os"
+	"maps"
+	"slices"
+	"strconv"
 
-	"github.com/wagglehq/waggle/pkg/app"
+	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/proxy/internal/controller"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
+	"github.com/wagglehq/waggle/proxy/internal/replicas"
+	"github.com/wagglehq/waggle/proxy/judge"
 )
 
-// judgedBy are the settings by which the proxy judges labels, by their flags.
-func judgedBy() []string {
-	return []string{
-		"admin", "allow-raw", "bind-ports", "default-ports", "default-req-mode", "filter-proxy-instance-name", "https-only", "networks",
-		"proxy-instance-name", "separator", "service-domain-algo", "stats-port",
+// reporter returns what tells the bus what became of services.
+func reporter(b *bus.Bus, view func() *controller.View, statuses *bus.Statuses, e extra) func(context.Context) error {
+	return func(ctx context.Context) error {
+		v := view()
+		if v == nil || !b.Connected() {
+			return nil // the catalog comes the same way; its arrival pokes
+		}
+		if v.FromBus {
+			if err := statuses.Publish(ctx, v.Published()); err != nil {
+				return err
+			}
+		}
+		return e.keep(ctx)
 	}
 }
 
-// instance names this replica; by default it is the container's host name.
-func (c Config) instance() string {
-	if c.Instance != "" {
-		return c.Instance
+// published returns what the bus says of certificates beside those of labels: there are
+// uploads, or another replica has some on its disk.
+func published(peers *replicas.Peers, self string, uploads *bus.Mirror) func() (there, known bool) {
+	return func() (bool, bool) {
+		instances, complete := peers.Instances()
+		values, synced := uploads.Values()
+		there := len(values) > 0 || slices.ContainsFunc(instances, func(i catalog.Instance) bool {
+			return i.Instance != self && judge.InUse(i.Settings)
+		})
+		return there, complete && synced
 	}
-	name, err := os.Hostname()
-	if err != nil {
-		return "unknown"
-	}
-	return name
 }
 
 // own is what this replica says of itself.
-func own(name string, sh app.Shell, view func() *controller.View) func() (catalog.Instance, bool) {
-	settings := sh.Chosen(judgedBy())
+func own(name, version string, settings map[string]string, view func() *controller.View) func() (catalog.Instance, bool) {
 	return func() (catalog.Instance, bool) {
 		v := view()
 		if v == nil {
 			return catalog.Instance{}, false
 		}
-		return catalog.Instance{Instance: name, Revision: v.Snapshot.Revision, Hash: v.Hash, Version: sh.Version, Settings: settings}, true
+		said := maps.Clone(settings)
+		said[judge.Certificates] = strconv.FormatBool(v.HasCertificates)
+		return catalog.Instance{Instance: name, Revision: v.Snapshot.Revision, Hash: v.Hash, Version: version, Settings: said}, true
 	}
 }
 

@@ -3,7 +3,6 @@ package proxy
 import (
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"maps"
 	"net"
@@ -11,24 +10,10 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bustest"
 	"github.com/wagglehq/waggle/pkg/catalog"
 )
-
-// TestTheSettingsByWhichLabelsAreJudgedArePublic: each is a setting, and no secret.
-func TestTheSettingsByWhichLabelsAreJudgedArePublic(t *testing.T) {
-	var (
-		fs     = flag.NewFlagSet("proxy", flag.ContinueOnError)
-		common app.Common
-	)
-	common.Flags(fs)
-	new(Config).Flags(fs)
-	if sh := (app.Shell{Settings: app.Settings(fs)}); len(sh.Chosen(judgedBy())) != len(judgedBy()) {
-		t.Errorf("told are %v of %v", sh.Chosen(judgedBy()), judgedBy())
-	}
-}
 
 // TestAnInstanceTellsOfItself: what it has applied, by which settings, and how many
 // clients are connected.

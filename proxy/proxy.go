@@ -2,6 +2,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"path/filepath"
 	"time"
@@ -21,8 +22,13 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/silent"
 	"github.com/wagglehq/waggle/proxy/internal/replicas"
+	"github.com/wagglehq/waggle/proxy/internal/settings"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
+	"github.com/wagglehq/waggle/proxy/judge"
 )
+
+// Config is the operator's part.
+type Config = settings.Config
 
 // Labels returns the labels that the proxy reads.
 func Labels() []label.Spec { return labels.Table() }
@@ -30,35 +36,43 @@ func Labels() []label.Spec { return labels.Table() }
 // Unsupported returns the labels of Docker Flow Proxy that are rejected by name.
 func Unsupported() []label.Spec { return labels.Unsupported() }
 
+// How often the loops look although nobody poked, and the least time between their passes.
+const (
+	// watchEvery is how soon another HAProxy is noticed.
+	watchEvery = 100 * time.Millisecond
+	// verifyPause keeps checks rare while much changes, because each takes longer than a
+	// change.
+	verifyPause, verifyEvery = 5 * time.Second, time.Hour
+	// reportPause keeps a storm of changes cheap for statuses; reportEvery is how often
+	// what was reported is compared with what should be.
+	reportPause, reportEvery = 200 * time.Millisecond, 10 * time.Second
+	agreePause               = time.Second
+	// farewell bounds what a slow bus may cost the end.
+	farewell = time.Second
+)
+
 // Run keeps HAProxy equal to the catalog until the context ends. HAProxy itself is
 // not its child: see Supervise.
 func Run(ctx context.Context, c Config, sh app.Shell) error {
-	settings, err := c.settings()
+	options, err := haproxySettings(ctx, c, sh)
 	if err != nil {
 		return err
 	}
-	c.Certs.detectHTTP3(ctx, c.HAProxy, &settings, sh)
-	files, err := openFiles()
+	public := c.Published(sh.Admin)
+	rules, err := judge.ParseRules(public)
 	if err != nil {
 		return err
 	}
-	var warning string
-	if settings.MaxConn, warning = connections(settings.MaxConn, files); warning != "" {
-		sh.Log.Warn("fewer connections than were asked for", "reason", warning)
-	}
-	b, err := bus.Connect(bus.Options{URL: c.NATSURL, Component: "proxy", Key: string(c.NATSKey), CA: c.NATSCA, ControlNetwork: c.ControlNetwork, Log: sh.Log})
+	b, err := bus.Connect(bus.Options{
+		URL: c.NATSURL, Component: "proxy", Key: string(c.NATSKey), CA: c.NATSCA, ControlNetwork: c.ControlNetwork, Log: sh.Log,
+	})
 	if err != nil {
 		return err
 	}
 	defer b.Close()
 
-	var routes, report, verify, agree *reconcile.Loop
-	pokeRoutes := func() {
-		if routes != nil { // the first look at certificates comes before the loops
-			routes.Poke()
-		}
-	}
-	worker := runtime.New(settings.StatsSocket)
+	routes, report, verify, agree := reconcile.NewPoke(), reconcile.NewPoke(), reconcile.NewPoke(), reconcile.NewPoke()
+	worker := runtime.New(options.StatsSocket)
 	quiet := silent.New(silent.Options{
 		Unrepeatable: func(ctx context.Context, s silent.Server) error {
 			return worker.EndUnrepeatable(ctx, s.Backend, s.Name)
@@ -69,92 +83,96 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		Log: sh.Log, Registry: sh.Registry,
 	})
 	haproxy := apply.New(apply.Options{
-		Binary: c.HAProxy, Dir: settings.Dir, Worker: worker, Master: runtime.NewMaster(c.masterSocket()),
+		Binary: c.HAProxy, Dir: options.Dir, Worker: worker, Master: runtime.NewMaster(c.MasterSocket()),
 		Left: quiet.Left, Log: sh.Log, Registry: sh.Registry,
 	})
-	catalog, accepted := b.CatalogWithSecrets(pokeRoutes), b.Accepted(pokeRoutes)
-	statuses := b.Statuses(c.instance(), func() { report.Poke() })
-	extra, err := manualServices(c, b, sh, pokeRoutes)
+	catalog, accepted := b.CatalogWithSecrets(routes.Now), b.Accepted(routes.Now)
+	statuses := b.Statuses(c.InstanceName(), report.Now)
+	extra, err := manualServices(c, b, sh, routes.Now)
 	if err != nil {
 		return err
 	}
-	follower := addresses.New(addresses.Options{Resolver: c.Resolver, Changed: pokeRoutes, Log: sh.Log, Registry: sh.Registry})
-	store, uploads, look, err := c.newStore(ctx, b, catalog, pokeRoutes, sh)
+	follower := addresses.New(addresses.Options{Resolver: c.Resolver, Changed: routes.Now, Log: sh.Log, Registry: sh.Registry})
+	store, err := newStore(ctx, c, b, catalog, routes.Now, sh)
 	if err != nil {
 		return err
 	}
-	controller, err := controller.New(controller.Options{
-		Source:   controller.Source{Catalog: catalog.Snapshot, Accepted: accepted.Services, Manual: extra.services()},
-		Follower: follower, HAProxy: haproxy, Settings: settings,
-		Route: c.routeOptions(settings, sh.Admin), Static: c.static(),
-		Certificates: store.Candidates, Preferred: c.Certs.preferred(),
-		Users:     c.Edge.secretUsers,
-		StateFile: filepath.Join(c.DataDir, "services.json"),
-		Again:     func(d time.Duration) { time.AfterFunc(d, pokeRoutes) },
-		Wrote:     func() { verify.Poke() },
-		Record:    accepted.Record,
-		Applied: func(hash string, desired, rejected int) {
-			routes.Applied(hash, desired, rejected)
-			report.Poke()
-			agree.Poke()
+	peers := replicas.NewPeers(b, "proxy", func() { agree.Now(); routes.Now() })
+	control, err := controller.New(controller.Options{
+		Source: controller.Source{
+			Catalog: catalog.Snapshot, Accepted: accepted.Services, Manual: extra.services(), Static: c.Static(),
+			Certificates: published(peers, c.InstanceName(), store.uploads),
+		},
+		Follower: follower, HAProxy: haproxy, Settings: options, Rules: rules, Certificates: store.source(c),
+		Users: c.Edge.SecretUsers, StateFile: filepath.Join(c.DataDir, "services.json"),
+		Events: controller.Events{
+			Again: routes.After, Wrote: verify.Now, Record: accepted.Record, Applied: func() { report.Now(); agree.Now() },
 		},
 		Log: sh.Log, Registry: sh.Registry,
 	})
 	if err != nil {
 		return err
 	}
-	routes = reconcile.New(reconcile.Options{Component: "proxy", Name: "routes", Log: sh.Log, Registry: sh.Registry}, controller.Pass)
-	// The file follows what runs; that HAProxy would start with it is checked apart,
-	// because a check takes longer than a change.
-	verify = reconcile.New(reconcile.Options{Component: "proxy", Name: "verify", Log: sh.Log, Pause: 5 * time.Second, Resync: time.Hour}, haproxy.CheckFile)
-	report = reconcile.New(reconcile.Options{Component: "proxy", Name: "report", Log: sh.Log, Pause: 200 * time.Millisecond, Resync: reportEvery},
-		func(ctx context.Context) error {
-			v := controller.View()
-			if v == nil || !b.Connected() {
-				return nil // the catalog comes the same way; its arrival pokes
-			}
-			if v.FromBus {
-				if err := statuses.Publish(ctx, v.Published()); err != nil {
-					return err
-				}
-			}
-			return extra.keep(ctx)
-		})
+	tell := reporter(b, control.View, statuses, extra)
 	group := replicas.New(replicas.Options{
-		Bus: b, Component: "proxy", Own: own(c.instance(), sh, controller.View), Count: countConnections(worker), Registry: sh.Registry,
-	}, func() { agree.Poke() })
-	agree = reconcile.New(reconcile.Options{Component: "proxy", Name: "replicas", Log: sh.Log, Pause: time.Second, Resync: announce.Every}, group.Pass)
+		Bus: b, Peers: peers, Own: own(c.InstanceName(), sh.Version, public, control.View), Count: countConnections(worker), Registry: sh.Registry,
+	})
+	loop := func(name string, poke *reconcile.Poke, pause, resync time.Duration) reconcile.Options {
+		return reconcile.Options{Component: "proxy", Name: name, Poke: poke, Pause: pause, Resync: resync, Log: sh.Log}
+	}
+	passes := reconcile.New(reconcile.Options{
+		Component: "proxy", Name: "routes", Poke: routes, Applied: control.Applied, Log: sh.Log, Registry: sh.Registry,
+	}, control.Pass)
 
-	router := app.Router(sh, controller.Healthy)
-	api.Mount(router, controller.View)
-	api.MountConfig(router, c.Token, controller.View)
+	router := app.Router(sh, control.Healthy)
+	api.Mount(router, control.View)
+	api.MountConfig(router, c.Token, control.View)
 	api.MountInstances(router, group.Replicas)
-	api.Certs{
-		Token: c.Token, View: controller.Certificates, Put: store.Put, Delete: store.Delete, Check: haproxy.CheckCertificates, OwnList: settings.CertList != "",
-	}.Mount(router)
+	certs := api.Certs{
+		Token: c.Token, View: control.Certificates, Put: store.Put, Delete: store.Delete, Check: haproxy.CheckCertificates, OwnList: options.CertList != "",
+	}
+	certs.Mount(router)
 	if c.DockerFlowAPI {
 		sh.Registry.MustRegister(exporter.New(sh.Version, worker.ShowStatCSV))
-		c.dockerFlow(extra, controller, pokeRoutes, worker, sh).Mount(router)
+		dockerFlow(c, extra, control, routes.Now, worker, certs, sh).Mount(router)
 	}
 
+	// What others are told of the end comes before those who follow the bus stop, and
+	// before the bus closes.
+	following, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	f, following := errgroup.WithContext(following)
+	for _, run := range []func(context.Context) error{catalog.Run, accepted.Run, statuses.Run, store.uploads.Run, extra.run, peers.Run} {
+		f.Go(func() error { return run(following) })
+	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return catalog.Run(ctx) })
-	g.Go(func() error { return accepted.Run(ctx) })
-	g.Go(func() error { return statuses.Run(ctx) })
-	g.Go(func() error { return uploads.Run(ctx) })
-	g.Go(func() error { return look.Run(ctx) })
-	g.Go(func() error { return follower.Run(ctx) })
-	g.Go(func() error { return quiet.Run(ctx) })
-	g.Go(func() error { return routes.Run(ctx) })
-	g.Go(func() error { return verify.Run(ctx) })
-	g.Go(func() error { return extra.run(ctx) })
-	g.Go(func() error { return group.Run(ctx) })
-	g.Go(func() error { return agree.Run(ctx) })
-	g.Go(func() error { return report.Run(ctx) })
-	g.Go(func() error { return worker.Watch(ctx, 100*time.Millisecond, func(runtime.Info) { routes.Poke() }) })
-	g.Go(func() error { return app.Serve(ctx, sh.Admin, router, sh.Log) })
-	return g.Wait()
+	for _, run := range []func(context.Context) error{
+		follower.Run, quiet.Run, store.look.Run, passes.Run,
+		// The file follows what runs; that HAProxy would start with it is checked apart.
+		reconcile.New(loop("verify", verify, verifyPause, verifyEvery), haproxy.CheckFile).Run,
+		reconcile.New(loop("report", report, reportPause, reportEvery), tell).Run,
+		reconcile.New(loop("replicas", agree, agreePause, announce.Every), group.Pass).Run,
+		func(ctx context.Context) error {
+			return worker.Watch(ctx, watchEvery, func(runtime.Info) { routes.Now() })
+		},
+		func(ctx context.Context) error { return app.Serve(ctx, sh.Admin, router, sh.Log) },
+		func(ctx context.Context) error {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-following.Done():
+				return f.Wait()
+			}
+		},
+	} {
+		g.Go(func() error { return run(ctx) })
+	}
+	err = g.Wait()
+	last, done := context.WithTimeout(following, farewell)
+	defer done()
+	if err := tell(last); err != nil {
+		sh.Log.Debug("the last statuses are not told", "error", err)
+	}
+	stop()
+	return cmp.Or(err, f.Wait())
 }
-
-// reportEvery is how often what was reported is compared with what should be.
-const reportEvery = 10 * time.Second

@@ -18,7 +18,7 @@ import (
 // Supervise is process 1 of the container: it keeps HAProxy and the controller,
 // which is the given command, running apart from each other until the context ends.
 func Supervise(ctx context.Context, c Config, controller []string, sh app.Shell) error {
-	settings, err := c.settings()
+	settings, err := c.HAProxySettings()
 	if err != nil {
 		return err
 	}
@@ -28,7 +28,7 @@ func Supervise(ctx context.Context, c Config, controller []string, sh app.Shell)
 	}
 	return supervisor.Run(ctx, supervisor.Options{
 		Haproxy: c.HAProxy, Config: file, Minimal: supervisor.Minimal(settings.StatsSocket, plainPorts(settings.Binds)),
-		MasterSocket: c.masterSocket(), StatsSocket: settings.StatsSocket,
+		MasterSocket: c.MasterSocket(), StatsSocket: settings.StatsSocket,
 		Controller: controller, Drain: c.Drain, Log: sh.Log,
 	})
 }

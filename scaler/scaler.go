@@ -9,7 +9,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"sync/atomic"
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/announce"
@@ -154,34 +153,25 @@ func run(ctx context.Context, c Config, sh app.Shell, sw engine.Swarm) error {
 		return err
 	}
 
-	// The loop exists only after what pokes it.
-	var loop atomic.Pointer[reconcile.Loop]
-	poke := func() {
-		if l := loop.Load(); l != nil {
-			l.Poke()
-		}
-	}
-	due := time.AfterFunc(time.Hour, poke)
-	defer due.Stop()
-	services := b.Catalog(poke)
-	statuses, accepted := b.Statuses(c.Instance, poke), b.Accepted(poke)
-	signals := store.New(b, c.SignalTTL, poke)
+	poke, decided := reconcile.NewPoke(), reconcile.NewPoke()
+	services := b.Catalog(poke.Now)
+	statuses, accepted := b.Statuses(c.Instance, poke.Now), b.Accepted(poke.Now)
+	signals := store.New(b, c.SignalTTL, poke.Now)
 	e := engine.New(engine.Options{
-		Bus: b, Catalog: services, Statuses: statuses, Accepted: accepted, Store: signals, Swarm: sw, Notify: notifier.Tell, Poke: poke,
+		Bus: b, Catalog: services, Statuses: statuses, Accepted: accepted, Store: signals, Swarm: sw, Notify: notifier.Tell, Poke: poke.Now,
 		Defaults: c.defaults(), DryRun: c.DryRun, Instance: c.Instance, Now: time.Now, Log: sh.Log, Registry: sh.Registry,
 	})
-	says := announce.Loop("scaler", announce.New(announce.Options{Bus: b, Own: own(c.Instance, sh, e)}), sh.Log)
-	loop.Store(reconcile.New(reconcile.Options{
-		Component: "scaler", Name: "decisions", Pause: 50 * time.Millisecond, Log: sh.Log, Registry: sh.Registry,
+	says := announce.Loop("scaler", decided, announce.New(announce.Options{Bus: b, Own: own(c.Instance, sh, e)}), sh.Log)
+	loop := reconcile.New(reconcile.Options{
+		Component: "scaler", Name: "decisions", Poke: poke, Pause: 50 * time.Millisecond, Applied: e.Policies, Log: sh.Log, Registry: sh.Registry,
 	}, func(ctx context.Context) error {
 		next, err := e.Pass(ctx)
-		loop.Load().Applied(e.Policies())
-		says.Poke()
+		decided.Now()
 		if !next.IsZero() {
-			due.Reset(max(time.Until(next), 0))
+			poke.After(max(time.Until(next), 0))
 		}
 		return err
-	}))
+	})
 
 	started := time.Now()
 	router := app.Router(sh, func() error {
@@ -201,7 +191,7 @@ func run(ctx context.Context, c Config, sh app.Shell, sw engine.Swarm) error {
 	g.Go(func() error { return accepted.Run(ctx) })
 	g.Go(func() error { return signals.Run(ctx) })
 	g.Go(func() error { return notifier.Run(ctx) })
-	g.Go(func() error { return loop.Load().Run(ctx) })
+	g.Go(func() error { return loop.Run(ctx) })
 	g.Go(func() error { return says.Run(ctx) })
 	g.Go(func() error { return app.Serve(ctx, sh.Admin, router, sh.Log) })
 	return g.Wait()

@@ -73,6 +73,7 @@ func same(a, b catalog.Instance) bool {
 
 // Loop returns the loop of a component's Teller. It is poked when something has been
 // applied.
-func Loop(component string, t *Teller, log *slog.Logger) *reconcile.Loop {
-	return reconcile.New(reconcile.Options{Component: component, Name: "announce", Log: log, Pause: pause, Resync: Every}, t.Pass)
+func Loop(component string, poke *reconcile.Poke, t *Teller, log *slog.Logger) *reconcile.Loop {
+	o := reconcile.Options{Component: component, Name: "announce", Poke: poke, Log: log, Pause: pause, Resync: Every}
+	return reconcile.New(o, t.Pass)
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/announce"
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/reconcile"
 )
 
 // stage is an instance, and a bus that writes down what it says and when.
@@ -60,7 +61,8 @@ func TestWhatIsToldAndWhen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &stage{begin: time.Now()}
 		counted := 0
-		loop := announce.Loop("proxy", announce.New(announce.Options{Bus: s, Own: s.get, Count: func(_ context.Context, i *catalog.Instance) {
+		poke := reconcile.NewPoke()
+		loop := announce.Loop("proxy", poke, announce.New(announce.Options{Bus: s, Own: s.get, Count: func(_ context.Context, i *catalog.Instance) {
 			counted++
 			i.Connections = counted
 		}}), nil)
@@ -70,7 +72,7 @@ func TestWhatIsToldAndWhen(t *testing.T) {
 		at := func(second int, change func(*stage)) {
 			time.Sleep(time.Until(s.begin.Add(time.Duration(second) * time.Second)))
 			s.set(change)
-			loop.Poke()
+			poke.Now()
 			synctest.Wait()
 		}
 		applied := func(hash string, revision uint64) func(*stage) {

@@ -28,7 +28,13 @@ type Options struct {
 	// RetryMin and RetryMax bound the growing delay after failed passes;
 	// defaults 100 ms and 10 s.
 	RetryMin, RetryMax time.Duration
-	Log                *slog.Logger
+	// Poke is what its passes come of, beside time; nil if nobody pokes.
+	Poke *Poke
+	// Applied returns what was last applied and verified, for the metrics: the hash of
+	// the applied state, how many services it holds, how many were rejected. It is asked
+	// after each pass; nil, and an empty hash, tell nothing.
+	Applied func() (hash string, desired, rejected int)
+	Log     *slog.Logger
 	// Registry takes the metrics; none are kept when it is nil.
 	Registry prometheus.Registerer
 }
@@ -38,7 +44,6 @@ type Options struct {
 type Loop struct {
 	opts    Options
 	pass    func(context.Context) error
-	poke    chan struct{}
 	metrics *metrics
 }
 
@@ -57,23 +62,19 @@ func New(opts Options, pass func(context.Context) error) *Loop {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Loop{opts: opts, pass: pass, poke: make(chan struct{}, 1), metrics: newMetrics(opts)}
-}
-
-// Poke says that something may have changed. It never blocks; pokes during a
-// pass become one pass after it.
-func (l *Loop) Poke() {
-	select {
-	case l.poke <- struct{}{}:
-	default:
+	if opts.Poke == nil {
+		opts.Poke = NewPoke()
 	}
+	return &Loop{opts: opts, pass: pass, metrics: newMetrics(opts)}
 }
 
 // Run runs the loop until the context ends and returns nil then.
 func (l *Loop) Run(ctx context.Context) error {
+	defer l.opts.Poke.forget()
 	var retry time.Duration
 	var failure string
 	for {
+		l.opts.Poke.forget()
 		start := time.Now()
 		err := l.pass(ctx)
 		took := time.Since(start)
@@ -81,6 +82,9 @@ func (l *Loop) Run(ctx context.Context) error {
 			return nil
 		}
 		l.metrics.passed(err, took)
+		if l.opts.Applied != nil {
+			l.metrics.applied(l.opts.Applied())
+		}
 		wait := l.opts.Resync
 		if err != nil {
 			retry = min(max(2*retry, l.opts.RetryMin), l.opts.RetryMax)
@@ -122,7 +126,7 @@ func (l *Loop) wait(ctx context.Context, most, least time.Duration) bool {
 		return false
 	case <-timer.C:
 		return true
-	case <-l.poke:
+	case <-l.opts.Poke.due:
 	}
 	if l.opts.Gather > 0 {
 		timer.Reset(l.opts.Gather)
@@ -133,17 +137,11 @@ func (l *Loop) wait(ctx context.Context, most, least time.Duration) bool {
 		}
 		// What was said meanwhile is part of this pass.
 		select {
-		case <-l.poke:
+		case <-l.opts.Poke.due:
 		default:
 		}
 	}
 	return true
-}
-
-// Applied records what was last applied and verified, for the metrics: the
-// hash of the applied state, how many services it holds, how many were rejected.
-func (l *Loop) Applied(hash string, desired, rejected int) {
-	l.metrics.applied(hash, desired, rejected)
 }
 
 type metrics struct {
@@ -196,7 +194,7 @@ func (m *metrics) passed(err error, took time.Duration) {
 }
 
 func (m *metrics) applied(hash string, desired, rejected int) {
-	if m == nil {
+	if m == nil || hash == "" {
 		return
 	}
 	h := fnv.New64a()

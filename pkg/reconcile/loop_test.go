@@ -13,9 +13,10 @@ import (
 
 // run starts a loop whose passes take a given time and answers with given
 // errors, and returns the times, since the start, at which passes began.
-func run(t *testing.T, opts Options, passTakes time.Duration, results []error, script func(l *Loop)) []time.Duration {
+func run(t *testing.T, opts Options, passTakes time.Duration, results []error, script func(p *Poke)) []time.Duration {
 	t.Helper()
 	var began []time.Duration
+	opts.Poke = NewPoke()
 	start := time.Now()
 	loop := New(opts, func(context.Context) error {
 		began = append(began, time.Since(start))
@@ -30,7 +31,7 @@ func run(t *testing.T, opts Options, passTakes time.Duration, results []error, s
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- loop.Run(ctx) }()
-	script(loop)
+	script(opts.Poke)
 	synctest.Wait()
 	cancel()
 	if err := <-done; err != nil {
@@ -47,23 +48,23 @@ func TestLoop(t *testing.T) {
 		opts    Options
 		takes   time.Duration
 		results []error
-		script  func(l *Loop)
+		script  func(p *Poke)
 		want    []time.Duration
 	}{
 		{
 			name: "a pass at the start and after every resync interval",
-			opts: Options{Resync: time.Second}, script: func(*Loop) { time.Sleep(2500 * ms) },
+			opts: Options{Resync: time.Second}, script: func(*Poke) { time.Sleep(2500 * ms) },
 			want: []time.Duration{0, 1000 * ms, 2000 * ms},
 		},
 		{
 			name: "the first poke acts at once, those during a pass become one pass after it",
 			opts: Options{Resync: time.Hour}, takes: 100 * ms,
-			script: func(l *Loop) {
+			script: func(p *Poke) {
 				time.Sleep(500 * ms)
-				l.Poke()
+				p.Now()
 				for range 10 {
 					time.Sleep(5 * ms)
-					l.Poke()
+					p.Now()
 				}
 				time.Sleep(time.Second)
 			},
@@ -72,10 +73,10 @@ func TestLoop(t *testing.T) {
 		{
 			name: "a storm of pokes is held to one pass per pause",
 			opts: Options{Resync: time.Hour, Pause: 100 * ms},
-			script: func(l *Loop) {
+			script: func(p *Poke) {
 				time.Sleep(150 * ms)
 				for range 25 {
-					l.Poke()
+					p.Now()
 					time.Sleep(10 * ms)
 				}
 				time.Sleep(time.Second)
@@ -85,10 +86,10 @@ func TestLoop(t *testing.T) {
 		{
 			name: "a loop that gathers makes one pass of pokes that come close behind each other",
 			opts: Options{Resync: time.Hour, Gather: 200 * ms},
-			script: func(l *Loop) {
+			script: func(p *Poke) {
 				time.Sleep(500 * ms)
 				for range 10 {
-					l.Poke()
+					p.Now()
 					time.Sleep(10 * ms)
 				}
 				time.Sleep(time.Second)
@@ -98,9 +99,9 @@ func TestLoop(t *testing.T) {
 		{
 			name: "failures are tried again with growing delay, and a success ends that",
 			opts: Options{Resync: time.Hour}, results: []error{fail, fail, fail, nil},
-			script: func(l *Loop) {
+			script: func(p *Poke) {
 				time.Sleep(10 * time.Second)
-				l.Poke()
+				p.Now()
 				time.Sleep(time.Second)
 			},
 			want: []time.Duration{0, 100 * ms, 300 * ms, 700 * ms, 10000 * ms},
@@ -108,13 +109,42 @@ func TestLoop(t *testing.T) {
 		{
 			name: "pokes do not make a failing pass spin",
 			opts: Options{Resync: time.Hour}, results: []error{fail, fail, fail},
-			script: func(l *Loop) {
+			script: func(p *Poke) {
 				for range 65 {
-					l.Poke()
+					p.Now()
 					time.Sleep(10 * ms)
 				}
 			},
 			want: []time.Duration{0, 100 * ms, 300 * ms},
+		},
+		{
+			name: "of several times at which a pass is wanted the nearest counts",
+			opts: Options{Resync: time.Hour},
+			script: func(p *Poke) {
+				time.Sleep(10 * ms)
+				p.After(300 * ms)
+				p.After(200 * ms)
+				p.After(time.Minute)
+				time.Sleep(time.Second)
+				p.After(0)
+				time.Sleep(time.Second)
+			},
+			want: []time.Duration{0, 210 * ms, 1010 * ms},
+		},
+		{
+			name: "a pass that is wanted again does not make others wanted",
+			opts: Options{Resync: time.Hour},
+			script: func(p *Poke) {
+				time.Sleep(10 * ms)
+				for range 40 { // as many passes, each of which wants one in a second
+					p.Now()
+					time.Sleep(5 * ms)
+					p.After(time.Second)
+					time.Sleep(5 * ms)
+				}
+				time.Sleep(2 * time.Second)
+			},
+			want: append(every(10*ms, 41), 1405*ms),
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -133,12 +163,20 @@ func TestLoop(t *testing.T) {
 	}
 }
 
+// every are n times, that far apart.
+func every(d time.Duration, n int) (out []time.Duration) {
+	for i := range n {
+		out = append(out, time.Duration(i)*d)
+	}
+	return out
+}
+
 func TestAFailureIsWarnedOfOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var logged strings.Builder
 		away := errors.New("away")
 		opts := Options{Name: "routes", Log: slog.New(slog.NewTextHandler(&logged, nil))}
-		run(t, opts, 0, []error{away, away, away, errors.New("full"), away, nil, nil, away}, func(l *Loop) { time.Sleep(5 * time.Minute) })
+		run(t, opts, 0, []error{away, away, away, errors.New("full"), away, nil, nil, away}, func(p *Poke) { time.Sleep(5 * time.Minute) })
 		var lines []string
 		for line := range strings.Lines(logged.String()) {
 			_, line, _ = strings.Cut(line, "level=")

@@ -41,7 +41,7 @@ func owners() []owner {
 	return []owner{
 		{sdk: []string{"github.com/docker/docker", "github.com/moby/moby"}, folders: []string{"pkg/docker", "pkg/dockertest"}, tests: true},
 		{sdk: []string{"github.com/nats-io"}, folders: []string{"pkg/bus", "pkg/bustest"}},
-		{sdk: []string{"github.com/haproxytech"}, folders: []string{"proxy/internal/config"}},
+		{sdk: []string{"github.com/haproxytech"}, folders: []string{"proxy/internal/haproxy"}},
 		{sdk: []string{"github.com/prometheus/prometheus"}, folders: []string{"monitor/internal"}},
 		{sdk: []string{prefix + "pkg/bus/embedded"}, folders: []string{"listener", "pkg/bus", "pkg/bustest", "compose/e2e"}, tests: true},
 	}
@@ -121,7 +121,7 @@ func area(path string) string {
 func pure(path string) bool {
 	return slices.Contains([]string{
 		"proxy/internal/wish/route", "proxy/internal/wish/route/labels", "proxy/internal/wish/route/claims", "proxy/internal/wish/route/table",
-		"proxy/internal/certs", "monitor/internal/scrape", "monitor/internal/alert", "scaler/internal/policy",
+		"proxy/internal/certs", "proxy/judge", "monitor/internal/scrape", "monitor/internal/alert", "scaler/internal/policy",
 	}, path)
 }
 

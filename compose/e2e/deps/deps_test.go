@@ -30,7 +30,7 @@ func TestCheck(t *testing.T) {
 		{name: "nats elsewhere", from: "proxy", imported: "github.com/nats-io/nats.go", rule: "only pkg/bus, pkg/bustest may"},
 		{name: "nats in a test elsewhere", from: "proxy", imported: "github.com/nats-io/nats.go", test: true, rule: "only pkg/bus, pkg/bustest may"},
 		{name: "embedded server in a service", from: "proxy", imported: w + "pkg/bus/embedded", rule: "only listener, pkg/bus, pkg/bustest, compose/e2e may"},
-		{name: "client-native elsewhere", from: "proxy/internal/wish/route", imported: "github.com/haproxytech/client-native/v6/config-parser", rule: "only proxy/internal/config may"},
+		{name: "client-native elsewhere", from: "proxy/internal/wish/route", imported: "github.com/haproxytech/client-native/v6/config-parser", rule: "only proxy/internal/haproxy may"},
 		{name: "promql in its place", from: "monitor/internal/alert", imported: "github.com/prometheus/prometheus/promql/parser"},
 		{name: "promql elsewhere", from: "scaler/internal/policy", imported: "github.com/prometheus/prometheus/promql/parser", rule: "only monitor/internal may"},
 		{name: "client_golang is free", from: "scaler", imported: "github.com/prometheus/client_golang/prometheus"},

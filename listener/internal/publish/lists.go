@@ -50,21 +50,14 @@ func (p *Publisher) Heard(e docker.Event) {
 // ListLoop returns the loop that reads single services of which events spoke, and lists
 // all after any other event, regularly, and while something is in doubt.
 func (p *Publisher) ListLoop(o reconcile.Options) *reconcile.Loop {
-	o.Pause = leastPause
-	var loop *reconcile.Loop
-	var due *time.Timer
-	loop = reconcile.New(o, func(ctx context.Context) error {
-		if due != nil {
-			due.Stop()
-		}
+	o.Pause, o.Applied = leastPause, p.Applied
+	return reconcile.New(o, func(ctx context.Context) error {
 		next, err := p.look(ctx)
 		if next > 0 {
-			due = time.AfterFunc(next, loop.Poke)
+			o.Poke.After(next)
 		}
-		loop.Applied(p.Applied())
 		return err
 	})
-	return loop
 }
 
 // look is one pass of the loop; it returns how soon the next is due, 0 if nothing is.

@@ -522,7 +522,7 @@ func TestLookingAtTasks(t *testing.T) {
 		if err := p.ListPass(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		loop := p.TaskLoop(reconcile.Options{})
+		loop := p.TaskLoop(reconcile.Options{Poke: reconcile.NewPoke()})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- loop.Run(ctx) }()

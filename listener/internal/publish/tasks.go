@@ -171,15 +171,9 @@ func (p *Publisher) listTasks(ctx context.Context, few []string) (map[string][]c
 // TaskLoop returns the loop of TaskPass, which decides itself how soon it looks again.
 func (p *Publisher) TaskLoop(o reconcile.Options) *reconcile.Loop {
 	o.Resync, o.Pause = 3*motion.Quiet, motion.Fast
-	var loop *reconcile.Loop
-	var due *time.Timer
-	loop = reconcile.New(o, func(ctx context.Context) error {
-		if due != nil {
-			due.Stop()
-		}
+	return reconcile.New(o, func(ctx context.Context) error {
 		next, err := p.TaskPass(ctx)
-		due = time.AfterFunc(next, loop.Poke)
+		o.Poke.After(next)
 		return err
 	})
-	return loop
 }

@@ -45,7 +45,7 @@ type Prometheus interface {
 	Targets(context.Context) ([]prometheus.ShownTarget, error)
 }
 
-// Options are what a Loop works with. All are needed but Alertmanagers and Applied.
+// Options are what a Loop works with. All are needed but Alertmanagers.
 type Options struct {
 	Catalog    Catalog
 	Accepted   Accepted
@@ -56,11 +56,9 @@ type Options struct {
 	Settings      scrape.Settings
 	// AcceptedFile remembers the accepted labels for a bus that lost them.
 	AcceptedFile string
-	// Poke asks for another pass.
-	Poke func()
-	// Applied is called with what was applied and verified.
-	Applied func(hash string, desired, rejected int)
-	Log     *slog.Logger
+	// Again asks for another pass after that time.
+	Again func(time.Duration)
+	Log   *slog.Logger
 }
 
 // View is what the last pass saw and did. It is shared and must not be changed.
@@ -79,14 +77,19 @@ type Loop struct {
 	o       Options
 	started time.Time
 	view    atomic.Pointer[View]
-	applied atomic.Bool
+	applied atomic.Pointer[applied]
 
 	accepted map[string]catalog.Service
 	refused  map[string]string
 	tasks    map[string]seen
 	logged   string
-	look     *time.Timer
 	looks    int
+}
+
+// applied is what was last applied and verified.
+type applied struct {
+	hash              string
+	desired, rejected int
 }
 
 // seen are tasks and when the catalog last named them.
@@ -100,9 +103,6 @@ func New(o Options) (*Loop, error) {
 	l := &Loop{o: o, started: time.Now(), accepted: map[string]catalog.Service{}, refused: map[string]string{}, tasks: map[string]seen{}}
 	if l.o.Alertmanagers == nil {
 		l.o.Alertmanagers = func(catalog.Snapshot) error { return nil }
-	}
-	if l.o.Applied == nil {
-		l.o.Applied = func(string, int, int) {}
 	}
 	b, err := os.ReadFile(o.AcceptedFile)
 	switch {
@@ -127,10 +127,19 @@ const patience = 20 * time.Second
 
 // Healthy returns nil when the first configuration is applied, or could not be for 20 s.
 func (l *Loop) Healthy() error {
-	if l.applied.Load() || time.Since(l.started) > patience {
+	if l.applied.Load() != nil || time.Since(l.started) > patience {
 		return nil
 	}
 	return errors.New("the first configuration is not applied yet")
+}
+
+// Applied returns what was last applied and verified: its hash, how many services it
+// holds, and how many were rejected.
+func (l *Loop) Applied() (hash string, desired, rejected int) {
+	if a := l.applied.Load(); a != nil {
+		return a.hash, a.desired, a.rejected
+	}
+	return "", 0, 0
 }
 
 // Pass makes Prometheus equal to the catalog. Until the catalog is completely known it
@@ -256,14 +265,11 @@ func (l *Loop) unseen(ctx context.Context, s desired.State) (map[string]bool, er
 			}
 		}
 	}
-	if l.look != nil {
-		l.look.Stop()
-	}
 	if v := l.view.Load(); v == nil || v.State.Hash != s.Hash || len(out) == 0 {
 		l.looks = 0
 	}
 	if len(out) > 0 {
-		l.look = time.AfterFunc(min(time.Second<<l.looks, 30*time.Second), l.o.Poke)
+		l.o.Again(min(time.Second<<l.looks, 30*time.Second))
 		l.looks = min(l.looks+1, 5)
 	}
 	return out, nil
@@ -271,9 +277,8 @@ func (l *Loop) unseen(ctx context.Context, s desired.State) (map[string]bool, er
 
 // keep remembers what is in force now.
 func (l *Loop) keep(ctx context.Context, s desired.State, took time.Duration) error {
-	l.applied.Store(true)
 	rejected := report.Rejected(s)
-	l.o.Applied(s.Hash, len(s.Services), rejected)
+	l.applied.Store(&applied{s.Hash, len(s.Services), rejected})
 	l.accepted = s.Accepted
 	l.log(s, rejected, took)
 	value, err := catalog.Encode(s.Accepted)

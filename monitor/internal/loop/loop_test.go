@@ -108,7 +108,7 @@ func (w *world) restart() {
 	l, err := New(Options{
 		Catalog: w, Accepted: w, Statuses: w, Prometheus: w, AcceptedFile: w.file, Log: slog.New(slog.DiscardHandler),
 		Settings: scrape.Settings{Networks: []string{"waggle"}, Interval: 10 * time.Second, Timeout: 10 * time.Second},
-		Poke:     func() { w.pokes++ },
+		Again:    func(time.Duration) { w.pokes++ },
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -242,8 +242,6 @@ func TestAppliedMeansThatPrometheusShowsIt(t *testing.T) {
 		w.blind = true
 		w.pass()
 		w.wants(catalog.StateAccepted, "up < 1", true)
-		time.Sleep(1100 * time.Millisecond)
-		synctest.Wait()
 		if w.pokes != 1 {
 			t.Errorf("%d pokes, want one for another look", w.pokes)
 		}

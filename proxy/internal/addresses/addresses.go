@@ -66,8 +66,9 @@ type Options struct {
 	Resolver Resolver
 	// Changed is called by Run after the addresses of a service changed; it
 	// must not block.
-	Changed  func()
-	Log      *slog.Logger
+	Changed func()
+	Log     *slog.Logger
+	// Registry takes the metrics; none are kept when it is nil.
 	Registry prometheus.Registerer
 }
 
@@ -99,7 +100,7 @@ func New(o Options) *Follower {
 	}
 }
 
-// Set replaces the targets, which are keyed by service ID. Those that are new or
+// Set replaces the targets, by keys of the caller. Those that are new or
 // differ from before are looked up at once. It does not wait for Run.
 func (f *Follower) Set(targets map[string]Target) {
 	own := make(map[string]Target, len(targets))
@@ -123,8 +124,8 @@ func (f *Follower) Set(targets map[string]Target) {
 }
 
 // Addresses returns the sorted addresses of a service; known is false until its
-// name was answered, be it that there are none (which pokes, too). The slice is shared and must not
-// be changed.
+// name was answered, be it that there are none (which pokes, too). The slice is shared
+// and must not be changed.
 func (f *Follower) Addresses(key string) (addrs []netip.Addr, known bool) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()

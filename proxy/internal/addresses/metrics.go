@@ -10,11 +10,11 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer) metrics {
 	m := metrics{
 		lookups: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "waggle_proxy_lookups_total",
+			Namespace: "waggle", Subsystem: "proxy", Name: "lookups_total",
 			Help: "Look-ups of task addresses by result: answer, empty, timeout, error.",
 		}, []string{"result"}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name:    "waggle_proxy_lookup_duration_seconds",
+			Namespace: "waggle", Subsystem: "proxy", Name: "lookup_duration_seconds",
 			Help:    "How long look-ups of task addresses took.",
 			Buckets: []float64{.0002, .0005, .001, .002, .005, .01, .02, .04, .06, .12, .25, .5},
 		}),
@@ -22,7 +22,9 @@ func newMetrics(reg prometheus.Registerer) metrics {
 	for _, result := range []string{"answer", "empty", "timeout", "error"} {
 		m.lookups.WithLabelValues(result)
 	}
-	reg.MustRegister(m.lookups, m.duration)
+	if reg != nil {
+		reg.MustRegister(m.lookups, m.duration)
+	}
 	return m
 }
 

@@ -22,8 +22,9 @@ const (
 	maxFlying    = 32
 	maxOfOneName = 3
 	maxOfPending = 12
-	// second is when one of an answered name that does not come back gets company.
-	second = 100 * time.Millisecond
+	// hedgeAfter: a query of an answered name that has no answer for this long is sent
+	// once more, beside the first.
+	hedgeAfter = 100 * time.Millisecond
 
 	fast      = 3 * time.Second // how long a change is followed closely
 	pending   = 20 * time.Millisecond
@@ -355,7 +356,7 @@ func (s *state) due(now time.Time) ([]lookup, time.Duration) {
 		}
 		next := e.next
 		if e.flying > 0 && !e.waits() {
-			next = later(next, e.began.Add(second))
+			next = later(next, e.began.Add(hedgeAfter))
 		}
 		switch {
 		case e.flying >= e.most():

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/go-chi/chi/v5"
+
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/proxy/internal/controller"
@@ -86,7 +87,7 @@ func state(v *controller.View) State {
 }
 
 func service(v *controller.View, status catalog.Status) Service {
-	out := Service{Status: status, Addresses: v.Addresses[status.ServiceID]}
+	out := Service{Status: status, Addresses: v.Reached(status.ServiceID)}
 	for _, s := range v.Desired.Services {
 		if s.ID != status.ServiceID {
 			continue

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/proxy/internal/certs"
 	"github.com/wagglehq/waggle/proxy/internal/certs/store"
@@ -52,18 +53,16 @@ type Certificate struct {
 // uploadPatience is how long an answer waits until an upload is in force.
 const uploadPatience = 10 * time.Second
 
-// Mount adds the paths: those of Waggle, and those by which Docker Flow Proxy and its
-// companions know them.
+// Mount adds the paths.
 func (c Certs) Mount(r chi.Router) {
 	trusted := r.With(app.RequireToken(c.Token))
-	r.Get("/v1/certs", c.list)
-	r.Get("/v1/docker-flow-proxy/certs", c.list)
-	trusted.Put("/v1/certs/{name}", func(w http.ResponseWriter, req *http.Request) { c.put(w, req, chi.URLParam(req, "name")) })
+	r.Get("/v1/certs", c.List)
+	trusted.Put("/v1/certs/{name}", func(w http.ResponseWriter, req *http.Request) { c.Upload(w, req, chi.URLParam(req, "name")) })
 	trusted.Delete("/v1/certs/{name}", c.remove)
-	trusted.Put("/v1/docker-flow-proxy/cert", func(w http.ResponseWriter, req *http.Request) { c.put(w, req, req.URL.Query().Get("certName")) })
 }
 
-func (c Certs) list(w http.ResponseWriter, _ *http.Request) {
+// List answers with what became of all certificates.
+func (c Certs) List(w http.ResponseWriter, _ *http.Request) {
 	v := c.View()
 	if v == nil {
 		app.WriteError(w, http.StatusServiceUnavailable, errNothing)
@@ -93,7 +92,8 @@ func certificate(e certs.Entry) Certificate {
 // errOwnList says that uploads would have no effect.
 var errOwnList = errors.New("crt-list-path names the certificates, so an upload would have no effect")
 
-func (c Certs) put(w http.ResponseWriter, req *http.Request, name string) {
+// Upload takes the certificate of a name from the body, and answers when it is in force.
+func (c Certs) Upload(w http.ResponseWriter, req *http.Request, name string) {
 	if c.OwnList {
 		app.WriteError(w, http.StatusConflict, errOwnList)
 		return

@@ -23,6 +23,7 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
+	"github.com/wagglehq/waggle/proxy/judge"
 )
 
 // known is a Follower that knows the same task of each service.
@@ -67,18 +68,15 @@ func BenchmarkPassOf1000(b *testing.B) {
 			Catalog:  func() (catalog.Snapshot, bool) { return catalog.Snapshot{Services: services}, true },
 			Accepted: func() (map[string]catalog.Service, bool) { return accepted, true },
 		},
-		Follower: known{}, Settings: s, Route: labels.Options{Networks: []string{catalogtest.Network}, Ports: []int{hap.Port}},
+		Follower: known{}, Settings: s, Rules: judge.Rules{Options: labels.Options{Networks: []string{catalogtest.Network}, Ports: []int{hap.Port}}},
 		HAProxy: apply.New(apply.Options{
 			Binary: tooltest.Path(b, "haproxy"), Dir: hap.Dir, Worker: runtime.New(hap.Stats), Master: runtime.NewMaster(hap.Master),
 			Log: slog.New(slog.DiscardHandler),
 		}),
 		StateFile: filepath.Join(hap.Dir, "services.json"),
-		Again:     func(time.Duration) {}, Wrote: func() {},
-		Record: func(_ context.Context, last map[string]catalog.Service) error { accepted = last; return nil },
-		Applied: func(_ string, desired, _ int) {
-			if desired != len(services) {
-				b.Errorf("%d of %d services are in force", desired, len(services))
-			}
+		Events: controller.Events{
+			Again: func(time.Duration) {}, Wrote: func() {}, Applied: func() {},
+			Record: func(_ context.Context, last map[string]catalog.Service) error { accepted = last; return nil },
 		},
 		Log: slog.New(slog.DiscardHandler),
 	})
@@ -87,6 +85,9 @@ func BenchmarkPassOf1000(b *testing.B) {
 	}
 	if err := c.Pass(b.Context()); err != nil {
 		b.Fatal(err)
+	}
+	if _, desired, _ := c.Applied(); desired != len(services) {
+		b.Errorf("%d of %d services are in force", desired, len(services))
 	}
 	for i := 0; b.Loop(); i++ {
 		svc := services["service00500"]

@@ -5,17 +5,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/proxy/internal/certs"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/apply"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
 )
 
 // Certificates is what became of all certificates in one pass. It is not changed any more.
@@ -27,59 +29,78 @@ type Certificates struct {
 }
 
 // Certificates returns what became of them in the last pass, nil before the first.
-func (c *Controller) Certificates() *Certificates { return c.shown.Load() }
+func (c *Controller) Certificates() *Certificates { return c.certificates.shown.Load() }
 
-// judgeBy prepares the settling of labels: by which time certificates are judged, and
-// which ports are the proxy's own at present.
-func (c *Controller) judgeBy(now time.Time) {
-	c.settler.At(now)
-	var own []int
-	if len(c.o.HAProxy.Certificates()) > 0 {
-		own = c.o.Settings.SecurePorts()
-	}
-	c.settler.Reserve(own)
+// CertificateJudge is HAProxy as far as certificates are concerned.
+type CertificateJudge interface {
+	// Certificates are the PEM texts that it has.
+	Certificates() map[string]bool
+	// CheckCertificates judges PEM texts; the error is a *apply.CheckError if it refuses
+	// one of them.
+	CheckCertificates(ctx context.Context, pems ...string) error
 }
 
-// certify chooses the certificates and makes them part of what is rendered. Where the
-// operator has a list of his own, it is the only one.
-func (c *Controller) certify(ctx context.Context) error {
-	if c.o.Settings.CertList != "" || c.o.Certificates == nil {
-		return nil
+// CertificateSource are the certificates that do not come by labels; those whose names
+// fit Preferred come first. Where the operator has a list of his own, it is the only one,
+// and Candidates is nil.
+type CertificateSource struct {
+	Candidates func() []certs.Candidate
+	Preferred  []string
+}
+
+// certificates decides which are served.
+type certificates struct {
+	source  CertificateSource
+	haproxy CertificateJudge
+	ports   []int
+	log     *slog.Logger
+	metrics certificateMetrics
+
+	// entries is what became of each, taken is what HAProxy said of their PEM texts.
+	entries []certs.Entry
+	taken   map[string]error
+	// logged is what was last logged, by what it is about.
+	logged map[string]string
+	shown  atomic.Pointer[Certificates]
+}
+
+func newCertificates(o Options) *certificates {
+	return &certificates{
+		source: o.Certificates, haproxy: o.HAProxy, ports: o.Rules.SecurePorts, log: o.Log, metrics: newCertificateMetrics(o.Registry),
 	}
-	candidates := c.candidates()
-	entries := c.choose(ctx, candidates)
-	if c.refuseServices(entries) {
-		c.desired, c.snapshot = c.settleWith(c.input)
-		entries = c.choose(ctx, c.candidates())
-	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	var list []file.Certificate
-	for _, e := range entries {
+}
+
+// chosen reports whether it is for the proxy to choose.
+func (c *certificates) chosen() bool { return c.source.Candidates != nil }
+
+// there reports whether this replica has some that can be served, beside those of labels.
+func (c *certificates) there(now time.Time) bool {
+	return c.chosen() && slices.ContainsFunc(c.source.Candidates(), func(cand certs.Candidate) bool {
+		return cand.Err == nil && cand.Expired(now) == nil
+	})
+}
+
+// served are those that HAProxy is to have.
+func (c *certificates) served() []file.Certificate {
+	var out []file.Certificate
+	for _, e := range c.entries {
 		if e.Served() {
-			list = append(list, file.Certificate{File: e.FileName(), PEM: e.PEM, Only: e.Only})
-		}
-	}
-	c.certificates = entries
-	c.renderer.Certify(list)
-	return nil
-}
-
-// candidates are all certificates, those of services in force among them.
-func (c *Controller) candidates() []certs.Candidate {
-	out := slices.Clone(c.o.Certificates())
-	for _, s := range c.desired.Services {
-		if s.Certificate != nil {
-			out = append(out, certs.Candidate{Name: s.Certificate.Name, Source: certs.Label, Service: s.Name, Certificate: s.Certificate.Certificate})
+			out = append(out, file.Certificate{File: e.FileName(), PEM: e.PEM, Only: e.Only})
 		}
 	}
 	return out
 }
 
-func (c *Controller) choose(ctx context.Context, candidates []certs.Candidate) []certs.Entry {
+// choose decides what becomes of all certificates, those of services in force among them.
+func (c *certificates) choose(ctx context.Context, services []route.Service) {
+	candidates := slices.Clone(c.source.Candidates())
 	hosts := map[string][]string{}
-	for _, s := range c.desired.Services {
+	for _, s := range services {
+		if s.Certificate != nil {
+			candidates = append(candidates, certs.Candidate{
+				Name: s.Certificate.Name, Source: certs.Label, Service: s.Name, Certificate: s.Certificate.Certificate,
+			})
+		}
 		for _, r := range s.Routes {
 			if r.HostMatch != "" {
 				continue
@@ -91,17 +112,17 @@ func (c *Controller) choose(ctx context.Context, candidates []certs.Candidate) [
 			}
 		}
 	}
-	kept := c.o.HAProxy.Certificates()
+	kept := c.haproxy.Certificates()
 	c.check(ctx, candidates, kept)
-	return certs.Choose(candidates, certs.Options{
-		Preferred: c.o.Preferred, Hosts: hosts, Kept: kept, Now: time.Now(),
+	c.entries = certs.Choose(candidates, certs.Options{
+		Preferred: c.source.Preferred, Hosts: hosts, Kept: kept, Now: time.Now(),
 		Refused: func(pem string) error { return c.taken[pem] },
 	})
 }
 
 // check lets HAProxy judge the certificates that it has not seen yet: one that it refuses
 // would make it refuse the whole configuration.
-func (c *Controller) check(ctx context.Context, candidates []certs.Candidate, kept map[string]bool) {
+func (c *certificates) check(ctx context.Context, candidates []certs.Candidate, kept map[string]bool) {
 	present := map[string]bool{}
 	var unknown []string
 	for _, cand := range candidates {
@@ -120,19 +141,19 @@ func (c *Controller) check(ctx context.Context, candidates []certs.Candidate, ke
 	if len(unknown) == 0 {
 		return
 	}
-	if c.o.HAProxy.CheckCertificates(ctx, unknown...) == nil {
+	if c.haproxy.CheckCertificates(ctx, unknown...) == nil {
 		for _, pem := range unknown {
 			c.taken[pem] = nil
 		}
 		return
 	}
 	for _, pem := range unknown {
-		err := c.o.HAProxy.CheckCertificates(ctx, pem)
+		err := c.haproxy.CheckCertificates(ctx, pem)
 		c.taken[pem] = refusal(err)
 		if err != nil && c.taken[pem] == nil {
 			// It could not be asked; another pass will.
 			delete(c.taken, pem)
-			c.o.Log.Warn("HAProxy could not judge a certificate", "error", err)
+			c.log.Warn("HAProxy could not judge a certificate", "error", err)
 		}
 	}
 }
@@ -146,64 +167,44 @@ func refusal(err error) error {
 	return errors.New("HAProxy refuses it: " + Words(refused))
 }
 
-// refuseServices rejects the services whose certificates HAProxy refuses, and reports
-// whether there was one.
-func (c *Controller) refuseServices(entries []certs.Entry) bool {
-	found := false
-	for _, e := range entries {
-		if e.Source != certs.Label || e.Err == nil {
-			continue
-		}
-		if svc, ok := c.snapshot.ByName(e.Service); ok {
-			// The labels in force may be older ones than the present.
-			if accepted, ok := c.desired.Accepted[svc.ID]; ok {
-				svc.Labels = accepted.Labels
-			}
-			c.settler.Refuse(svc, catalog.Prefix+"serviceCert: "+e.Reason)
-			found = true
-		}
-	}
-	return found
-}
-
-// showCertificates tells what became of the certificates: to whoever asks, in metrics,
+// show tells what became of the certificates: to whoever asks, in metrics,
 // and once for each change in the log.
-func (c *Controller) showCertificates(applied bool) {
-	c.shown.Store(&Certificates{Entries: c.certificates, Applied: applied})
-	c.certMetrics.set(c.certificates)
-	told := map[string]string{}
-	for _, e := range c.certificates {
+func (c *certificates) show(desired claims.Desired, applied bool) {
+	c.shown.Store(&Certificates{Entries: c.entries, Applied: applied})
+	c.metrics.set(c.entries)
+	logged := map[string]string{}
+	for _, e := range c.entries {
 		words := cmp.Or(e.Reason, e.Warning)
 		if words == "" {
 			continue
 		}
-		told[e.Key()] = words
-		if c.certTold[e.Key()] == words {
+		logged[e.Key()] = words
+		if c.logged[e.Key()] == words {
 			continue
 		}
 		if e.Served() {
-			c.o.Log.Warn("a certificate is served, but", "name", e.Name, "source", e.Source, "problem", words)
+			c.log.Warn("a certificate is served, but", "name", e.Name, "source", e.Source, "problem", words)
 		} else {
-			c.o.Log.Warn("a certificate is not served", "name", e.Name, "source", e.Source, "error", words)
+			c.log.Warn("a certificate is not served", "name", e.Name, "source", e.Source, "error", words)
 		}
 	}
-	c.tellPorts(told)
-	c.certTold = told
+	c.logPorts(desired, logged)
+	c.logged = logged
 }
 
-// tellPorts tells of ports on which there is no TLS although there are certificates,
+// logPorts logs the ports on which there is no TLS although there are certificates,
 // because a service had them first.
-func (c *Controller) tellPorts(told map[string]string) {
-	if len(c.certificates) == 0 || !c.certificates[0].Served() {
+func (c *certificates) logPorts(desired claims.Desired, logged map[string]string) {
+	if len(c.entries) == 0 || !c.entries[0].Served() {
 		return
 	}
-	for _, port := range c.o.Settings.SecurePorts() {
-		if !slices.ContainsFunc(c.desired.Tables.Listeners, func(l route.Listener) bool { return l.Port == port }) {
+	for _, port := range c.ports {
+		if !slices.ContainsFunc(desired.Tables.Listeners, func(l route.Listener) bool { return l.Port == port }) {
 			continue
 		}
 		key := fmt.Sprintf("port %d", port)
-		if told[key] = key; c.certTold[key] == "" {
-			c.o.Log.Warn("certificates are not served on a port that a service has", "port", port)
+		if logged[key] = key; c.logged[key] == "" {
+			c.log.Warn("certificates are not served on a port that a service has", "port", port)
 		}
 	}
 }

@@ -2,7 +2,6 @@ package controller
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"strings"
 
@@ -10,86 +9,69 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/apply"
 )
 
+// refuses returns why HAProxy refuses what would be in force now, nil if it does not.
+type refuses func(ctx context.Context) (*apply.CheckError, error)
+
 // isolate finds the services for which HAProxy refuses the whole configuration, by
 // bisection among those that were not yet part of one that it took, and refuses
-// them by name, so that the rest can go live. It reports whether it found any.
-func (c *Controller) isolate(ctx context.Context, cause *apply.CheckError) (found bool, err error) {
+// them by name, so that the rest can go live. It reports whether it found any; if it did
+// not, all is settled as it was before.
+func (s *settling) isolate(ctx context.Context, cause *apply.CheckError, refused refuses) (found bool, err error) {
 	var suspects []catalog.Service
-	for _, v := range c.desired.Verdicts {
-		if v.Err == nil && !maps.Equal(c.proven[v.Service.ID], v.Service.Labels) {
+	for _, v := range s.desired.Verdicts {
+		if v.Err == nil && !maps.Equal(s.proven[v.Service.ID], v.Service.Labels) {
 			suspects = append(suspects, v.Service)
 		}
 	}
 	if len(suspects) == 0 {
 		return false, nil
 	}
-	for _, svc := range suspects {
-		c.settler.Refuse(svc, Words(cause))
+	s.refuse(suspects, cause)
+	without, err := refused(ctx)
+	if err == nil && without == nil {
+		err = s.search(ctx, suspects, refused, &found)
 	}
-	if refused, err := c.refuses(ctx); err != nil || refused != nil {
-		// It is not the services' fault, or not theirs alone.
-		for _, svc := range suspects {
-			c.settler.Admit(svc.ID)
-		}
-		return false, err
-	}
-	if err := c.admit(ctx, suspects, &found); err != nil {
-		for _, svc := range suspects {
-			c.settler.Admit(svc.ID)
-		}
+	if err != nil || without != nil {
+		// It could not be found out, or it is not the services' fault, or not theirs alone.
+		s.admit(suspects)
 		return false, err
 	}
 	return found, nil
 }
 
-// admit takes back the refusal of all services of a list with which HAProxy takes
-// the configuration.
-func (c *Controller) admit(ctx context.Context, list []catalog.Service, found *bool) error {
+func (s *settling) refuse(list []catalog.Service, cause *apply.CheckError) {
 	for _, svc := range list {
-		c.settler.Admit(svc.ID)
+		s.settler.Refuse(svc, Words(cause))
 	}
-	refused, err := c.refuses(ctx)
-	if err != nil || refused == nil {
+	s.resettle()
+}
+
+func (s *settling) admit(list []catalog.Service) {
+	for _, svc := range list {
+		s.settler.Admit(svc.ID)
+	}
+	s.resettle()
+}
+
+// search takes back the refusal of all services of a list with which HAProxy takes
+// the configuration.
+func (s *settling) search(ctx context.Context, list []catalog.Service, refused refuses, found *bool) error {
+	s.admit(list)
+	cause, err := refused(ctx)
+	if err != nil || cause == nil {
 		return err
 	}
-	for _, svc := range list {
-		c.settler.Refuse(svc, Words(refused))
-	}
+	s.refuse(list, cause)
 	if len(list) == 1 {
 		*found = true
-		c.o.Log.Warn("a service is left out, because HAProxy refuses what its labels make", "swarm_service", list[0].Name, "error", Words(refused))
+		s.log.Warn("a service is left out, because HAProxy refuses what its labels make", "swarm_service", list[0].Name, "error", Words(cause))
 		return nil
 	}
 	half := len(list) / 2
-	if err := c.admit(ctx, list[:half], found); err != nil {
+	if err := s.search(ctx, list[:half], refused, found); err != nil {
 		return err
 	}
-	return c.admit(ctx, list[half:], found)
-}
-
-// refuses returns why HAProxy refuses what would be in force now, nil if it does not.
-func (c *Controller) refuses(ctx context.Context) (*apply.CheckError, error) {
-	c.desired, c.snapshot = c.settleWith(c.input)
-	c.readUsers()
-	file, err := c.renderer.Render(c.desired.Services, c.desired.Tables, c.addresses)
-	if err != nil {
-		return nil, err
-	}
-	err = c.o.HAProxy.Check(ctx, file)
-	var refused *apply.CheckError
-	if errors.As(err, &refused) {
-		return refused, nil
-	}
-	return nil, err
-}
-
-// prove remembers the labels that are part of a configuration that HAProxy took.
-func (c *Controller) prove() {
-	proven := make(map[string]map[string]string, len(c.desired.Accepted))
-	for id, svc := range c.desired.Accepted {
-		proven[id] = svc.Labels
-	}
-	c.proven = proven
+	return s.search(ctx, list[half:], refused, found)
 }
 
 // Words are those of HAProxy's lines that say what is wrong.

@@ -1,13 +1,32 @@
 package controller
 
 import (
+	"context"
+	"errors"
 	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/proxy/internal/addresses"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
 )
+
+// Follower knows the addresses of tasks.
+type Follower interface {
+	Set(map[string]addresses.Target)
+	Addresses(key string) (addrs []netip.Addr, known bool)
+}
+
+// targets are the names whose addresses are followed.
+type targets struct {
+	follower Follower
+	networks []string
+	moved    map[string]motion
+	// wants reads the labels of a service.
+	wants func(catalog.Service) (route.Service, error)
+}
 
 // motion is what a service looked like and since when.
 type motion struct {
@@ -16,40 +35,102 @@ type motion struct {
 	since    time.Time
 }
 
-// settling is how long a service counts as moving after its last change.
-const settling = 10 * time.Second
+// movesFor is how long a service counts as moving after its last change.
+const movesFor = 10 * time.Second
 
 // follow tells the follower which names to ask, and how often they may change.
-func (c *Controller) follow() {
-	targets := make(map[string]addresses.Target, len(c.desired.Services))
-	moved := make(map[string]motion, len(c.desired.Services))
+func (t *targets) follow(desired claims.Desired, snapshot catalog.Snapshot) {
+	all := make(map[string]addresses.Target, len(desired.Services))
+	moved := make(map[string]motion, len(desired.Services))
 	now := time.Now()
-	for _, s := range c.desired.Services {
-		svc := c.snapshot.Services[s.ID]
-		tasks := c.snapshot.Tasks[s.ID]
-		addrs, count := taskAddresses(tasks, c.o.Route.Networks)
+	for _, s := range slices.Concat(desired.Services, t.waiting(desired)) {
+		svc := snapshot.Services[s.ID]
+		tasks := snapshot.Tasks[s.ID]
+		addrs, count := taskAddresses(tasks, t.networks)
 		wrong := inMotion(svc, tasks)
-		if _, cut := c.snapshot.Cut[s.ID]; cut {
+		if _, cut := snapshot.Cut[s.ID]; cut {
 			// DNS knows the others, too, and a list that lacks them says nothing.
 			addrs, count, wrong = nil, 0, false
 		}
-		m, ok := c.moved[s.ID]
+		m, ok := t.moved[s.ID]
 		if !ok || m.replicas != svc.Replicas || !slices.Equal(m.tasks, addrs) {
 			m = motion{replicas: svc.Replicas, tasks: addrs, since: now}
 		}
 		moved[s.ID] = m
 		expected := svc.Replicas > 0 || svc.Mode == catalog.Global
-		moving := svc.UpdateState != "" || now.Sub(m.since) < settling || wrong
+		moving := svc.UpdateState != "" || now.Sub(m.since) < movesFor || wrong
 		for _, b := range s.Backends {
-			t := addresses.Target{Name: b.Lookup, Expected: expected, Tasks: addrs, Count: count, Moving: moving}
-			if b.Outbound {
-				t = addresses.Target{Name: b.Lookup, Expected: true}
+			if _, err := netip.ParseAddr(b.Lookup); err == nil {
+				continue // it is the answer itself
 			}
-			targets[b.Lookup] = t
+			target := addresses.Target{Name: b.Lookup, Expected: expected, Tasks: addrs, Count: count, Moving: moving}
+			if b.Outbound {
+				target = addresses.Target{Name: b.Lookup, Expected: true}
+			}
+			all[key(b)] = target
 		}
 	}
-	c.moved = moved
-	c.o.Follower.Set(targets)
+	t.moved = moved
+	t.follower.Set(all)
+}
+
+// await gives the first addresses a moment to arrive, so that the first
+// configuration does not answer 503 where tasks run.
+func (t *targets) await(ctx context.Context, services []route.Service) bool {
+	deadline := time.NewTimer(firstAddresses)
+	defer deadline.Stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		missing := slices.ContainsFunc(services, func(s route.Service) bool {
+			return slices.ContainsFunc(s.Backends, func(b route.Backend) bool {
+				_, known := t.lookup(b)
+				return !known
+			})
+		})
+		if !missing {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-deadline.C:
+			return true
+		case <-tick.C:
+		}
+	}
+}
+
+// lookup returns what the follower knows of a backend; an address stands for itself.
+func (t *targets) lookup(b route.Backend) ([]netip.Addr, bool) {
+	if a, err := netip.ParseAddr(b.Lookup); err == nil {
+		return []netip.Addr{a}, true
+	}
+	return t.follower.Addresses(key(b))
+}
+
+// key tells a service's own tasks apart from a host of the same name, which others may
+// name: what is known of the one says nothing of the other.
+func key(b route.Backend) string {
+	if b.Outbound {
+		return "outbound " + b.Lookup
+	}
+	return b.Lookup
+}
+
+// waiting are the services that wait for a route of another. They are followed already, so
+// that requests have somewhere to go at the moment when the route becomes theirs.
+func (t *targets) waiting(desired claims.Desired) []route.Service {
+	var out []route.Service
+	for _, v := range desired.Verdicts {
+		if conflict := (*route.ConflictError)(nil); !errors.As(v.Err, &conflict) {
+			continue
+		}
+		if s, err := t.wants(v.Service); err == nil {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // inMotion reports whether the tasks are not yet, or no longer, those that are wanted.

@@ -58,6 +58,8 @@ type API struct {
 	Check func(catalog.Service) error
 	// Stat returns HAProxy's statistics as CSV.
 	Stat func(context.Context) (string, error)
+	// Certs is the interface to certificates.
+	Certs api.Certs
 	// Patience is how long requests wait.
 	Patience time.Duration
 	Now      func() time.Time
@@ -73,7 +75,7 @@ type Response struct {
 	Service     map[string]string `json:",omitempty"`
 }
 
-// Mount adds the paths. All but ping need the token.
+// Mount adds the paths. All but ping and certs need the token.
 func (a *API) Mount(r chi.Router) {
 	r.Get(Prefix+"/ping", func(w http.ResponseWriter, _ *http.Request) {
 		app.WriteJSON(w, http.StatusOK, Response{Status: "OK"})
@@ -89,7 +91,9 @@ func (a *API) Mount(r chi.Router) {
 		r.Get(Prefix+"/config", a.config)
 		r.Get(Prefix+"/metrics", a.metrics)
 		r.Get(Prefix+"/successfulinitreload", a.initialised)
+		r.Put(Prefix+"/cert", func(w http.ResponseWriter, r *http.Request) { a.Certs.Upload(w, r, r.URL.Query().Get("certName")) })
 	})
+	r.Get(Prefix+"/certs", a.Certs.List)
 }
 
 // form reads the parameters, from the query and from a body of a form.
@@ -166,7 +170,7 @@ const taskPatience = time.Second
 func (a *API) awaitTask(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, taskPatience)
 	defer cancel()
-	return a.Await(ctx, func(v *controller.View) bool { return len(v.Addresses[id]) > 0 })
+	return a.Await(ctx, func(v *controller.View) bool { return len(v.Reached(id)) > 0 })
 }
 
 // judge tells whether it is settled what became of a service, and why it is not in force.

@@ -7,16 +7,43 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/wagglehq/waggle/pkg/announce"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
 )
 
+// Peers is what all replicas of a component say of themselves.
+type Peers struct {
+	component string
+	mirror    *bus.Mirror
+}
+
+// NewPeers returns Peers that knows nobody yet. poke is called when a replica says
+// something.
+func NewPeers(b *bus.Bus, component string, poke func()) *Peers {
+	return &Peers{component, b.Bucket(bus.StatusBucket).Mirror(bus.InstanceKey(component, "")+">", poke)}
+}
+
+// Run follows the bus until the context ends.
+func (p *Peers) Run(ctx context.Context) error { return p.mirror.Run(ctx) }
+
+// Instances are the records of all, and whether these are all there are.
+func (p *Peers) Instances() (out []catalog.Instance, complete bool) {
+	values, complete := p.mirror.Values()
+	for _, v := range values {
+		var i catalog.Instance
+		if json.Unmarshal(v.Data, &i) == nil && i.Component == p.component {
+			out = append(out, i)
+		}
+	}
+	return out, complete
+}
+
 // Options are what a Group works with.
 type Options struct {
-	Bus *bus.Bus
-	// Component is what the replicas are of.
-	Component string
+	Bus   announce.Bus
+	Peers *Peers
 	// Own returns what this replica has applied; false before there is anything.
 	Own func() (catalog.Instance, bool)
 	// Count adds what is counted when this replica tells of itself; nil if nothing is.
@@ -27,7 +54,6 @@ type Options struct {
 // Group is the replicas of a component, seen from one of them.
 type Group struct {
 	o      Options
-	mirror *bus.Mirror
 	count  prometheus.Gauge
 	differ prometheus.Gauge
 
@@ -40,12 +66,10 @@ type Group struct {
 	seen []Replica
 }
 
-// New returns a Group that knows nobody yet. poke is called when a replica says
-// something.
-func New(o Options, poke func()) *Group {
+// New returns a Group that has not looked yet.
+func New(o Options) *Group {
 	g := &Group{
-		o: o, mirror: o.Bus.Bucket(bus.StatusBucket).Mirror(bus.InstanceKey(o.Component, "")+">", poke),
-		teller: announce.New(announce.Options{Bus: o.Bus, Own: o.Own, Count: o.Count}), since: map[string]time.Time{},
+		o: o, teller: announce.New(announce.Options{Bus: o.Bus, Own: o.Own, Count: o.Count}), since: map[string]time.Time{},
 		count: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: "waggle", Subsystem: "proxy", Name: "replicas",
 			Help: "Replicas of the proxy that said something within 30 s, this one included.",
@@ -59,9 +83,6 @@ func New(o Options, poke func()) *Group {
 	return g
 }
 
-// Run follows the bus until the context ends.
-func (g *Group) Run(ctx context.Context) error { return g.mirror.Run(ctx) }
-
 // Pass says what this replica has applied, if that changed or was long ago, and
 // looks at the others.
 func (g *Group) Pass(ctx context.Context) error {
@@ -74,16 +95,9 @@ func (g *Group) Pass(ctx context.Context) error {
 }
 
 func (g *Group) look(own catalog.Instance) {
-	values, complete := g.mirror.Values()
+	others, complete := g.o.Peers.Instances()
 	if !complete {
 		return
-	}
-	var others []catalog.Instance
-	for _, v := range values {
-		var i catalog.Instance
-		if json.Unmarshal(v.Data, &i) == nil && i.Component == g.o.Component {
-			others = append(others, i)
-		}
 	}
 	now := time.Now()
 	seen, since := judge(own, others, g.since, now)

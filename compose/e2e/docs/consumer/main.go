@@ -23,11 +23,10 @@ func main() {
 	if err != nil {
 		panic(err)
 	}
-	var loop *reconcile.Loop
-	poke := func() { loop.Poke() }
-	services, statuses := b.Catalog(poke), b.Bucket(bus.StatusBucket).Mirror("proxy.>", poke)
+	poke := reconcile.NewPoke()
+	services, statuses := b.Catalog(poke.Now), b.Bucket(bus.StatusBucket).Mirror("proxy.>", poke.Now)
 	told := map[string]string{}
-	loop = reconcile.New(reconcile.Options{Name: "tell", Pause: 100 * time.Millisecond}, func(context.Context) error {
+	loop := reconcile.New(reconcile.Options{Name: "tell", Poke: poke, Pause: 100 * time.Millisecond}, func(context.Context) error {
 		snapshot, complete := services.Snapshot()
 		values, read := statuses.Values()
 		if !complete || !read {

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/plan"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
@@ -202,30 +205,46 @@ func (h *HAProxy) Tidy(ctx context.Context) (wrote, more bool, err error) {
 		h.stale, wrote = false, true
 	}
 	defer h.tellLeft()
+	err = errors.Join(
+		deleteEnded(ctx, h.o.Worker, h.draining, func(s serverKey) runtime.Command { return runtime.DeleteServer(s.backend, s.server) }),
+		deleteEnded(ctx, h.o.Worker, h.retired, runtime.DeleteBackend),
+	)
+	return wrote, len(h.draining)+len(h.retired) > 0, err
+}
+
+// deleteEnded deletes those of a set that nothing uses any more, all at once: nobody waits
+// for one that is busy, because it gets its next chance in the next quiet moment.
+func deleteEnded[K comparable, V any](ctx context.Context, worker *runtime.Client, set map[K]V, deletion func(K) runtime.Command) error {
+	if len(set) == 0 {
+		return nil
+	}
+	keys := slices.Collect(maps.Keys(set))
+	commands := make([]runtime.Command, len(keys))
+	for i, k := range keys {
+		commands[i] = deletion(k)
+	}
 	var errs []error
-	for s := range h.draining {
-		err := h.o.Worker.DelServer(ctx, s.backend, s.server, time.Millisecond)
+	for i, err := range worker.Batch(ctx, commands...) {
 		if err == nil || errors.Is(err, runtime.ErrNotFound) {
-			delete(h.draining, s)
+			delete(set, keys[i])
 		} else if !errors.Is(err, runtime.ErrBusy) {
 			errs = append(errs, err)
 		}
 	}
-	for name := range h.retired {
-		err := h.o.Worker.DelBackend(ctx, name, time.Millisecond)
-		if err == nil || errors.Is(err, runtime.ErrNotFound) {
-			delete(h.retired, name)
-		} else if !errors.Is(err, runtime.ErrBusy) {
-			errs = append(errs, err)
-		}
-	}
-	return wrote, len(h.draining)+len(h.retired) > 0, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 // CheckFile lets HAProxy judge the file with which it would start. Unlike the
 // other methods it may be called from another goroutine.
 func (h *HAProxy) CheckFile(ctx context.Context) error {
-	return h.judge(ctx, h.path(ConfigName))
+	err := h.judge(ctx, h.path(ConfigName))
+	switch {
+	case err == nil:
+		h.metrics.fileRefused.Set(0)
+	case errors.As(err, new(*CheckError)):
+		h.metrics.fileRefused.Set(1)
+	}
+	return err
 }
 
 // Forget makes the next Apply write and reload whatever was known.
@@ -260,6 +279,8 @@ type metrics struct {
 	changes prometheus.Counter
 	refused prometheus.Counter
 	up      prometheus.Gauge
+	// fileRefused is about the file on disk, refused about what was to become it.
+	fileRefused prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer) metrics {
@@ -281,10 +302,14 @@ func newMetrics(reg prometheus.Registerer) metrics {
 			Help: "1 if HAProxy answered at the last pass.",
 		}),
 	}
+	m.fileRefused = prometheus.NewGauge(prometheus.GaugeOpts{
+		Namespace: "waggle", Subsystem: "proxy", Name: "file_refused",
+		Help: "1 if HAProxy refuses the file with which it would start, at the last check of it.",
+	})
 	// The first failure is seen as a rise only if there was a 0 before it.
 	m.reloads.WithLabelValues("failed")
 	if reg != nil {
-		reg.MustRegister(m.reloads, m.changes, m.refused, m.up)
+		reg.MustRegister(m.reloads, m.changes, m.refused, m.up, m.fileRefused)
 	}
 	return m
 }

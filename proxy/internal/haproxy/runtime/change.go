@@ -13,22 +13,15 @@ import (
 func (c *Client) DelServer(ctx context.Context, backend, server string, wait time.Duration) error {
 	// HAProxy 3.4 closes idle connections a moment after the change to maint, so
 	// that there is always something to wait for; del server has the last word.
-	errs := c.Batch(ctx, DisableServer(backend, server), AwaitServer(backend, server, max(wait, 20*time.Millisecond)), DeleteServer(backend, server))
+	errs := c.Batch(ctx, DisableServer(backend, server), AwaitServer(backend, server, max(wait, leastWait)), DeleteServer(backend, server))
 	if errs[0] != nil {
 		return errs[0]
 	}
 	return errs[2]
 }
 
-// DelBackend unpublishes and deletes a backend that has no servers any more,
-// waiting at most wait for its streams to end. HAProxy 3.4.
-func (c *Client) DelBackend(ctx context.Context, backend string, wait time.Duration) error {
-	errs := c.Batch(ctx, UnpublishBackend(backend), awaitBackend(backend, max(wait, 20*time.Millisecond)), DeleteBackend(backend))
-	if errors.Is(errs[0], ErrNotFound) {
-		return errs[0]
-	}
-	return errs[2]
-}
+// leastWait is what an idle connection takes to close after a server went into maint.
+const leastWait = 20 * time.Millisecond
 
 // newVersion is the answer to prepare map.
 var newVersion = regexp.MustCompile(`^New version created: ([0-9]+)`)

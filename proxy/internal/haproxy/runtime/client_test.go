@@ -162,7 +162,7 @@ func TestBadArgumentsAreRefusedBeforeAnythingIsSent(t *testing.T) {
 		"an empty backend":              AddBackend("", "base"),
 		"two words for defaults":        AddBackend("b", "base mode tcp"),
 		"no address":                    AddServer("b", "s", netip.AddrPort{}),
-		"port 0":                        SetServerAddr("b", "s", netip.MustParseAddrPort("10.0.0.1:0")),
+		"port 0":                        AddServer("b", "s", netip.MustParseAddrPort("10.0.0.1:0")),
 		"two words in an option":        AddServer("b", "s", addr, "weight 10"),
 		"a carriage return":             AddServer("b", "s", addr, "check\r"),
 		"a NUL":                         AddServer("b", "s", addr, "check\x00"),

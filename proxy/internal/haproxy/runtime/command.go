@@ -81,17 +81,6 @@ func AwaitServer(backend, server string, wait time.Duration) Command {
 	return await(wait, "srv-removable", servername(backend, server))
 }
 
-// SetServerAddr changes where a server is. HAProxy answers a moment before the
-// new address is in force: a request of the next few milliseconds may still go
-// to the old one. Where that must not happen, delete the server and add another.
-func SetServerAddr(backend, server string, addr netip.AddrPort) Command {
-	c := command("set server", servername(backend, server))
-	if !addr.IsValid() || addr.Port() == 0 {
-		c.err = argument("address", addr.String(), "an IP address and a port")
-	}
-	return c.with(literal("addr"), literal(addr.Addr().String()), literal("port"), literal(strconv.Itoa(int(addr.Port()))))
-}
-
 // SetWeight sets a server's weight, 0 to 256.
 func SetWeight(backend, server string, weight int) Command {
 	c := command("set weight", servername(backend, server), literal(strconv.Itoa(weight)))
@@ -145,14 +134,9 @@ func UnpublishBackend(backend string) Command {
 	return command("unpublish backend", name("backend", backend)).confirm("Backend unpublished")
 }
 
-// DeleteBackend deletes an unpublished backend without servers and streams.
-// Client.DelBackend is the whole sequence. HAProxy 3.4.
+// DeleteBackend deletes an unpublished backend without servers and streams. HAProxy 3.4.
 func DeleteBackend(backend string) Command {
 	return command("del backend", name("backend", backend)).confirm("Backend deleted")
-}
-
-func awaitBackend(backend string, wait time.Duration) Command {
-	return await(wait, "be-removable", name("backend", backend))
 }
 
 func await(wait time.Duration, condition string, on part) Command {

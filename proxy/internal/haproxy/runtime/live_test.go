@@ -124,42 +124,6 @@ func TestOneBatchGivesAServiceItsRoute(t *testing.T) {
 	wantStatus(t, h.URL("/shop/x"), 503)
 }
 
-func TestAServerMoves(t *testing.T) {
-	h := haproxytest.Start(t, routed)
-	c := runtime.New(h.Stats)
-	here, _ := upstream(t, "here")
-	there, _ := upstream(t, "there")
-	err := c.Do(t.Context(),
-		runtime.AddServer("one", "s", here), runtime.EnableServer("one", "s"),
-		runtime.AddMapEntries("virt@paths", runtime.Entry{Key: "/", Value: "one"}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := body(t, h.URL("/")); got != "here" {
-		t.Errorf("got %q", got)
-	}
-	if err := c.Do(t.Context(), runtime.SetServerAddr("one", "s", there)); err != nil {
-		t.Fatal(err)
-	}
-	// HAProxy answers a moment before the new address is in force.
-	took := haproxytest.Eventually(t, time.Second, "the new address is used", func() error {
-		if got := body(t, h.URL("/")); got != "there" {
-			return errors.New(got)
-		}
-		return nil
-	})
-	t.Logf("the new address was used after %v", took)
-	for range 50 {
-		if got := body(t, h.URL("/")); got != "there" {
-			t.Fatalf("the old address came back: %q", got)
-		}
-	}
-	// The same once more is no error.
-	if err := c.Do(t.Context(), runtime.SetServerAddr("one", "s", there)); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestAServerIsDeletedWhenItsRequestsAreDone(t *testing.T) {
 	h := haproxytest.Start(t, routed)
 	c := runtime.New(h.Stats)
@@ -239,7 +203,6 @@ func TestEveryRefusalIsKnown(t *testing.T) {
 		{runtime.DisableServer("nope", "s"), runtime.ErrNotFound},
 		{runtime.EnableHealth("one", "nope"), runtime.ErrNotFound},
 		{runtime.DeleteServer("one", "nope"), runtime.ErrNotFound},
-		{runtime.SetServerAddr("one", "nope", addr), runtime.ErrNotFound},
 		{runtime.SetWeight("one", "nope", 1), runtime.ErrNotFound},
 		{runtime.SetMapEntry("virt@paths", runtime.Entry{Key: "/nope", Value: "x"}), runtime.ErrNotFound},
 		{runtime.DelMapEntry("virt@paths", "/nope"), runtime.ErrNotFound},
@@ -272,9 +235,6 @@ func TestEveryRefusalIsKnown(t *testing.T) {
 	}
 	if err := c.ReplaceMap(t.Context(), "virt@nope", nil); !errors.Is(err, runtime.ErrNotFound) {
 		t.Errorf("replace map: %v", err)
-	}
-	if err := c.DelBackend(t.Context(), "nope", time.Second); !errors.Is(err, runtime.ErrNotFound) {
-		t.Errorf("delete backend: %v", err)
 	}
 }
 
@@ -407,17 +367,17 @@ func TestABackendComesAndGoesAtRunTime(t *testing.T) {
 		return err
 	})
 	var refusal *runtime.Error
-	if err := c.DelBackend(t.Context(), "new", 0); !errors.As(err, &refusal) {
+	if err := c.Do(t.Context(), runtime.UnpublishBackend("new"), runtime.DeleteBackend("new")); !errors.As(err, &refusal) {
 		t.Errorf("a backend with a server was deleted: %v", err)
 	}
 	release()
 	err = errors.Join(
 		c.Do(t.Context(), runtime.DelMapEntry("virt@paths", "/new")),
-		c.DelServer(t.Context(), "new", "s", 5*time.Second),
-		c.DelBackend(t.Context(), "new", 5*time.Second))
+		c.DelServer(t.Context(), "new", "s", 5*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
+	haproxytest.Eventually(t, 5*time.Second, "the backend can be deleted", func() error { return c.Do(t.Context(), runtime.DeleteBackend("new")) })
 	if status := <-answered; status != 200 {
 		t.Errorf("the running request was answered with %d", status)
 	}

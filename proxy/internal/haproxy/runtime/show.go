@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // Server is one server as HAProxy runs it.
@@ -78,9 +77,7 @@ type Stat struct {
 	Proxy, Server string // Server is FRONTEND or BACKEND for the sums
 	Status        string // UP, DOWN, MAINT, OPEN, no check, ...
 	Sessions      int    // at this moment
-	Queue         int    // requests waiting at this moment
 	Total         int64  // sessions since the start of the worker
-	Errors5xx     int64  // answers with 5xx since the start of the worker
 }
 
 // ShowStat returns the statistics of all frontends, backends and servers.
@@ -106,7 +103,7 @@ func parseStat(text string) ([]Stat, error) {
 		return nil, errors.New("haproxy: show stat: no header")
 	}
 	column := columns(rows[0])
-	for _, want := range []string{"pxname", "svname", "status", "scur", "qcur", "stot", "hrsp_5xx"} {
+	for _, want := range []string{"pxname", "svname", "status", "scur", "stot"} {
 		if _, ok := column[want]; !ok {
 			return nil, fmt.Errorf("haproxy: show stat: no column %s", want)
 		}
@@ -127,7 +124,7 @@ func parseStat(text string) ([]Stat, error) {
 		}
 		s := Stat{
 			Proxy: column.of(row, "pxname"), Server: column.of(row, "svname"), Status: column.of(row, "status"),
-			Sessions: int(number("scur")), Queue: int(number("qcur")), Total: number("stot"), Errors5xx: number("hrsp_5xx"),
+			Sessions: int(number("scur")), Total: number("stot"),
 		}
 		if bad != nil {
 			return nil, bad
@@ -141,9 +138,8 @@ func parseStat(text string) ([]Stat, error) {
 type Info struct {
 	Pid     int
 	Version string
-	Uptime  time.Duration // in whole seconds
-	MaxConn int           // connections at a time, of all frontends together
-	CurConn int           // how many of these are open
+	MaxConn int // connections at a time, of all frontends together
+	CurConn int // how many of these are open
 }
 
 // ShowInfo returns the process at the other end of the socket. Its pid is
@@ -164,13 +160,12 @@ func parseInfo(text string) (Info, error) {
 		}
 	}
 	pid, err1 := strconv.Atoi(fields["Pid"])
-	uptime, err2 := strconv.Atoi(fields["Uptime_sec"])
-	maxConn, err3 := strconv.Atoi(fields["Maxconn"])
-	curConn, err4 := strconv.Atoi(fields["CurrConns"])
-	if err := errors.Join(err1, err2, err3, err4); err != nil {
+	maxConn, err2 := strconv.Atoi(fields["Maxconn"])
+	curConn, err3 := strconv.Atoi(fields["CurrConns"])
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return Info{}, fmt.Errorf("haproxy: show info: %w", err)
 	}
-	return Info{Pid: pid, Version: fields["Version"], Uptime: time.Duration(uptime) * time.Second, MaxConn: maxConn, CurConn: curConn}, nil
+	return Info{Pid: pid, Version: fields["Version"], MaxConn: maxConn, CurConn: curConn}, nil
 }
 
 // ShowMap returns the entries of a map in the order in which they are kept.

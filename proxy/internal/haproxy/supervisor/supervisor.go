@@ -45,8 +45,8 @@ const (
 	checkLimit = 15 * time.Second
 	// grace is what follows Drain: first SIGTERM, and that much later SIGKILL.
 	grace = 2 * time.Second
-	// drained is how often it is looked at the end whether clients are still connected.
-	drained = 100 * time.Millisecond
+	// drainPoll is how often the end of a drain is looked for.
+	drainPoll = 100 * time.Millisecond
 	// hopeless is how many failed starts in a row condemn a configuration that
 	// passes the check.
 	hopeless = 5
@@ -144,7 +144,7 @@ func (s *supervisor) run(ctx context.Context, ended <-chan os.Signal) {
 	s.haproxy.due, s.controller.due = now, now
 	// HAProxy takes its time to end although nobody is connected any more, seconds if it
 	// counts clients, and until it has ended nobody else can have its ports.
-	look := time.NewTicker(drained)
+	look := time.NewTicker(drainPoll)
 	defer look.Stop()
 	look.Stop()
 	var ports map[string]bool
@@ -152,7 +152,7 @@ func (s *supervisor) run(ctx context.Context, ended <-chan os.Signal) {
 	stages := []stage{
 		{0, func() {
 			ports = listensOn(s.haproxy.group)
-			look.Reset(drained)
+			look.Reset(drainPoll)
 			s.signal(s.controller, syscall.SIGTERM)
 			s.signal(s.haproxy, syscall.SIGUSR1)
 		}},

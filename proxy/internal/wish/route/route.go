@@ -135,3 +135,18 @@ type Share struct {
 // backendOf is the name of the backend of a group for HTTP. No service can have a
 // colon in its name.
 func (s Share) BackendOf(suffix string) string { return "group:" + s.Group + ":http" + suffix }
+
+// IndexOf is the index of the labels that lead to a backend, 0 for those without.
+func (s Service) IndexOf(b Backend) int {
+	for _, r := range s.Routes {
+		if r.Backend == b.Name {
+			return r.Index
+		}
+	}
+	for _, r := range s.Streams {
+		if r.Backend == b.Name {
+			return r.Index
+		}
+	}
+	return 0
+}

@@ -89,6 +89,9 @@ func (m *Settler) fromService(svc catalog.Service) (route.Service, error) {
 	return out, err
 }
 
+// Wants is what a service's labels ask for, remembered from the last time that the service was settled.
+func (m *Settler) Wants(svc catalog.Service) (route.Service, error) { return m.fromService(svc) }
+
 // Settle is the function of that name. What it returns is shared with later calls and
 // must not be changed.
 func (m *Settler) Settle(services []catalog.Service, accepted map[string]catalog.Service) Desired {

@@ -31,3 +31,8 @@ func certificate(svc catalog.Service, all label.Group, routes []route.Route) *ro
 	}
 	return out
 }
+
+// BringsCertificate reports whether a service has a label with a certificate.
+func BringsCertificate(svc catalog.Service) bool {
+	return strings.TrimSpace(svc.Labels[catalog.Prefix+CertificateLabel]) != ""
+}

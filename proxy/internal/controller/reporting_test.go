@@ -22,7 +22,7 @@ func TestStatusWithoutTasks(t *testing.T) {
 	}
 	v := &View{
 		Desired:   claims.Settle([]catalog.Service{service("alone", ""), service("blue", "shop"), service("green", "shop"), service("red", "none"), service("pink", "none")}, nil, labels.Options{}),
-		Addresses: map[string][]netip.Addr{"green": {netip.MustParseAddr("10.0.0.2")}},
+		Addresses: map[string][][]netip.Addr{"green": {{netip.MustParseAddr("10.0.0.2")}}},
 	}
 	want := map[string]string{"alone": "503", "blue": "the others of its com.df.serviceGroup", "green": "", "red": "503", "pink": "503"}
 	for _, s := range v.Statuses() {
@@ -58,5 +58,17 @@ func TestStatusOfWhatIsNotWhole(t *testing.T) {
 		if all, err := catalog.Encode(s); err != nil || strings.Contains(string(all), "geheim") {
 			t.Errorf("%s, %v", all, err)
 		}
+	}
+}
+
+// TestStatusNamesTheIndexWithoutTasks: of a service whose destinations differ.
+func TestStatusNamesTheIndexWithoutTasks(t *testing.T) {
+	s := newStage(t)
+	s.deploy("web", "port.1", "80", "servicePath.1", "/a", "port.2", "80", "servicePath.2", "/b", "outboundHostname.2", "gone.example")
+	if err := s.Pass(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := s.became(), "web degraded index 2: no task can be reached, requests are answered 503"; got != want {
+		t.Errorf("%s, want %s", got, want)
 	}
 }

@@ -1,9 +1,10 @@
-package proxy
+// Package settings is what the operator says: the flags of the proxy, checked and in the
+// forms that its rooms take. What must be read from a disk for it stands in disk.go.
+package settings
 
 import (
 	"flag"
 	"fmt"
-	"net"
 	"net/netip"
 	"path/filepath"
 	"strconv"
@@ -13,9 +14,11 @@ import (
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/proxy/internal/addresses"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
+	"github.com/wagglehq/waggle/proxy/internal/wish/static"
+	"github.com/wagglehq/waggle/proxy/judge"
 )
 
-// Config is the operator's part.
+// Config is the operator's part. It has as many fields as there are settings.
 type Config struct {
 	NATSURL string
 	NATSKey app.Secret
@@ -73,11 +76,14 @@ func (c *Config) Flags(fs *flag.FlagSet) {
 	fs.DurationVar(&c.HardStopAfter, "hard-stop-after", 0, "how long an old worker may finish its connections after a reload; 0: as long as it takes")
 	fs.IntVar(&c.MaxReloads, "max-reloads", 0, "how many reloads an old worker may live through; 0: any number")
 	fs.DurationVar(&c.Drain, "drain", 10*time.Second, "how long open connections may finish when the proxy stops")
-	for name, d := range map[string]*time.Duration{
-		"connect": &c.Timeouts.Connect, "client": &c.Timeouts.Client, "server": &c.Timeouts.Server, "queue": &c.Timeouts.Queue,
-		"tunnel": &c.Timeouts.Tunnel, "http-request": &c.Timeouts.HTTPRequest, "http-keep-alive": &c.Timeouts.HTTPKeepAlive,
+	for _, t := range []struct {
+		name string
+		time *time.Duration
+	}{
+		{"connect", &c.Timeouts.Connect}, {"client", &c.Timeouts.Client}, {"server", &c.Timeouts.Server}, {"queue", &c.Timeouts.Queue},
+		{"tunnel", &c.Timeouts.Tunnel}, {"http-request", &c.Timeouts.HTTPRequest}, {"http-keep-alive", &c.Timeouts.HTTPKeepAlive},
 	} {
-		fs.Var((*seconds)(d), "timeout-"+name, "HAProxy's timeout "+name+", in seconds or as 1m30s")
+		fs.Var((*seconds)(t.time), "timeout-"+t.name, "HAProxy's timeout "+t.name+", in seconds or as 1m30s")
 	}
 }
 
@@ -101,52 +107,62 @@ func (s *seconds) Set(text string) error {
 	return nil
 }
 
-func (c *Config) networks() []string {
-	return strings.FieldsFunc(c.Networks, func(r rune) bool { return r == ',' || r == ' ' })
-}
+// NetworkNames are the networks shared with services.
+func (c *Config) NetworkNames() []string { return strings.FieldsFunc(c.Networks, commaOrSpace) }
 
-func (c *Config) masterSocket() string { return filepath.Join(c.RunDir, "master.sock") }
+func commaOrSpace(r rune) bool { return r == ',' || r == ' ' }
 
-func (c *Config) settings() (render.Settings, error) {
+// MasterSocket is that of HAProxy's master.
+func (c *Config) MasterSocket() string { return filepath.Join(c.RunDir, "master.sock") }
+
+// HAProxySettings checks the settings and returns those of HAProxy.
+func (c *Config) HAProxySettings() (render.Settings, error) {
 	s := render.Settings{
 		Dir: filepath.Join(c.DataDir, "haproxy"), StatsSocket: filepath.Join(c.RunDir, "haproxy.sock"),
-		MaxConn: c.MaxConn, HardStopAfter: c.HardStopAfter, MaxReloads: c.MaxReloads, Timeouts: c.Timeouts,
+		MaxConn: c.MaxConn, HardStopAfter: c.HardStopAfter, MaxReloads: c.MaxReloads, Timeouts: c.Timeouts, Separator: c.Separator,
 	}
-	if err := c.Edge.settings(&s, c.Environ); err != nil {
-		return s, err
+	for _, add := range []func(*render.Settings) error{
+		func(s *render.Settings) error { return c.Edge.settings(s, c.Environ) },
+		c.Certs.settings,
+		func(s *render.Settings) error { return c.Edge.Users.settings(s, c.Separator) },
+		c.trusted,
+	} {
+		if err := add(&s); err != nil {
+			return s, err
+		}
 	}
-	if err := c.Certs.settings(&s); err != nil {
-		return s, err
-	}
-	if err := c.Edge.Users.settings(&s, c.Separator); err != nil {
-		return s, err
-	}
-	for word := range strings.FieldsFuncSeq(c.TrustedProxies, func(r rune) bool { return r == ',' || r == ' ' }) {
+	return s, nil
+}
+
+// trusted adds the proxies in front of this one.
+func (c *Config) trusted(s *render.Settings) error {
+	for word := range strings.FieldsFuncSeq(c.TrustedProxies, commaOrSpace) {
 		p, err := netip.ParsePrefix(word)
 		if err != nil {
 			a, errAddr := netip.ParseAddr(word)
 			if errAddr != nil {
-				return s, fmt.Errorf("trusted-proxies: %q: want an address or a network such as 10.0.0.0/8", word)
+				return fmt.Errorf("trusted-proxies: %q: want an address or a network such as 10.0.0.0/8", word)
 			}
 			p = netip.PrefixFrom(a, a.BitLen())
 		}
 		s.TrustedProxies = append(s.TrustedProxies, p)
 	}
-	return s, nil
+	return nil
 }
 
-// ports are those on which the proxy itself listens, which services cannot have.
-func (c *Config) ports(s render.Settings, admin string) []int {
-	out := []int{s.Statistics.Port}
-	for _, b := range s.Binds {
-		if !b.TLS || s.CertList != "" {
-			out = append(out, b.Port)
-		}
+// Published are the settings by which labels are judged, as others may read them. The
+// proxy judges by the same.
+func (c *Config) Published(admin string) map[string]string {
+	e := &c.Edge
+	return map[string]string{
+		"admin": admin, "allow-raw": strconv.FormatBool(e.AllowRaw), "bind-ports": e.BindPorts, "crt-list-path": c.Certs.ListPath,
+		"default-ports": e.DefaultPorts, "default-req-mode": e.DefaultReqMode, "filter-proxy-instance-name": strconv.FormatBool(e.FilterInstance),
+		"https-only": strconv.FormatBool(e.HTTPSOnly), "networks": c.Networks, "proxy-instance-name": e.Instance, "separator": c.Separator,
+		"service-domain-algo": e.ServiceDomainAlgo, "stats-port": strconv.Itoa(e.StatsPort), judge.OperatorUsers: strconv.FormatBool(e.Users.Users != ""),
 	}
-	if _, port, err := net.SplitHostPort(admin); err == nil {
-		if n, err := strconv.Atoi(port); err == nil {
-			out = append(out, n)
-		}
-	}
-	return out
+}
+
+// Static are the services of DFP_SERVICE_* variables.
+func (c *Config) Static() []static.Service {
+	return static.Services(c.Environ, static.Options{Separator: c.Separator, Networks: c.NetworkNames(), Protocol: c.Edge.DefaultProtocol})
 }

@@ -1,4 +1,4 @@
-package proxy
+package settings
 
 import (
 	"errors"
@@ -24,7 +24,6 @@ func (u *users) flags(fs *flag.FlagSet) {
 // settings adds them to those of HAProxy. A list that is wrong is an error at the
 // start, as opposed to services that are open to everybody.
 func (u *users) settings(s *render.Settings, separator string) error {
-	s.Separator = separator
 	if u.Users == "" {
 		return nil
 	}
@@ -37,9 +36,4 @@ func (u *users) settings(s *render.Settings, separator string) error {
 	}
 	s.Users = list
 	return nil
-}
-
-// secretUsers reads the secret that a label com.df.usersSecret names.
-func (e *Edge) secretUsers(name string) (content string, ok bool, err error) {
-	return app.ReadSecret(e.SecretsDir, "dfp_users_"+name)
 }

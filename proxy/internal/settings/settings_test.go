@@ -1,4 +1,4 @@
-package proxy
+package settings
 
 import (
 	"flag"
@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/wagglehq/waggle/pkg/app"
-	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
+	"github.com/wagglehq/waggle/proxy/judge"
 )
 
 // everyFlag returns a set with all settings that the program has.
@@ -75,12 +75,27 @@ func TestEverySettingMayBeASecret(t *testing.T) {
 
 func TestModeAndFormatOfWhatIsNotHTTP(t *testing.T) {
 	c, s, err := settle(t, map[string]string{"DEFAULT_REQ_MODE": "tcp"}, map[string]string{"dfp_debug_tcp_format": "%ci %ST"})
-	if err != nil || s.TCPLogFormat != "%ci %ST" || c.routeOptions(render.Settings{}, ":8080").ReqMode != "tcp" {
+	if err != nil || s.TCPLogFormat != "%ci %ST" || rules(c).ReqMode != "tcp" {
 		t.Errorf("%v %q %+v", err, s.TCPLogFormat, c.Edge)
 	}
 	for variable, text := range map[string]string{"DEFAULT_REQ_MODE": "udp", "DEBUG_TCP_FORMAT": "a\nb"} {
 		if _, _, err := settle(t, map[string]string{variable: text}, nil); err == nil || !strings.Contains(err.Error(), strings.ToLower(strings.ReplaceAll(variable, "_", "-"))) {
 			t.Errorf("%s: %v", variable, err)
+		}
+	}
+}
+
+// TestThePublishedSettingsAreThoseOfFlags: each is a setting and no secret, but for what
+// only says whether there is a secret, and shows what the setting shows.
+func TestThePublishedSettingsAreThoseOfFlags(t *testing.T) {
+	fs := flag.NewFlagSet("proxy", flag.ContinueOnError)
+	new(app.Common).Flags(fs)
+	var c Config
+	c.Flags(fs)
+	public := app.Settings(fs)
+	for name, text := range c.Published(fs.Lookup("admin").Value.String()) {
+		if shown, ok := public[name]; name != judge.OperatorUsers && (!ok || shown != text) {
+			t.Errorf("%s=%q is published, shown is %q", name, text, shown)
 		}
 	}
 }

@@ -1,25 +1,21 @@
-package proxy
+package settings
 
 import (
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"maps"
-	"net/http"
 	"os"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/app"
-	"github.com/wagglehq/waggle/pkg/bus"
-	"github.com/wagglehq/waggle/pkg/bustest"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
+	"github.com/wagglehq/waggle/proxy/judge"
 )
 
 // settle reads settings as the program does: variables by their names, secrets as
@@ -49,8 +45,17 @@ func settle(t *testing.T, env, secrets map[string]string) (Config, render.Settin
 	for name, text := range env {
 		c.Environ = append(c.Environ, name+"="+text)
 	}
-	s, err := c.settings()
+	s, err := c.HAProxySettings()
 	return c, s, err
+}
+
+// rules are what labels are judged by, as every reader of the published settings has it.
+func rules(c Config) labels.Options {
+	r, err := judge.ParseRules(c.Published(":8080"))
+	if err != nil {
+		panic(err)
+	}
+	return r.Options
 }
 
 func TestDefaultsAreThoseOfDockerFlowProxyButForConnecting(t *testing.T) {
@@ -139,14 +144,14 @@ func TestSettingsOfDockerFlowProxy(t *testing.T) {
 		{name: "an error page that HAProxy would refuse", env: map[string]string{"ERRORFILES_DIR": bad}, complaint: "bad/503.http"},
 		{name: "raw text", env: map[string]string{"ALLOW_RAW": "true", "EXTRA_FRONTEND": "a b, c", "EXTRA_GLOBAL": "d"},
 			told: func(c Config, s render.Settings) any {
-				return fmt.Sprintf("%q %q %v", s.ExtraFrontend, s.ExtraGlobal, c.routeOptions(render.Settings{}, ":8080").AllowRaw)
+				return fmt.Sprintf("%q %q %v", s.ExtraFrontend, s.ExtraGlobal, rules(c).AllowRaw)
 			}, want: `["a b" "c"] ["d"] true`},
 		{name: "raw text without the switch", env: map[string]string{"EXTRA_GLOBAL": "d"}, complaint: "allow-raw"},
 		{name: "options of labels", env: map[string]string{"HTTPS_ONLY": "true", "SERVICE_DOMAIN_ALGO": "hdr_dom(host)", "PROXY_INSTANCE_NAME": "pub", "FILTER_PROXY_INSTANCE_NAME": "true", "SEPARATOR": "|"},
-			told: func(c Config, _ render.Settings) any { return c.routeOptions(render.Settings{}, ":8080") }, want: "{| [waggle] hdr_dom(host) pub true http false false [0 8080] []}"},
+			told: func(c Config, _ render.Settings) any { return rules(c) }, want: "{| [waggle] hdr_dom(host) pub true http false false [8404 80 8080]}"},
 		{name: "users", env: map[string]string{"USERS": "ann:a:b ,bob:c d\neve:e"},
 			told: func(c Config, s render.Settings) any {
-				return []any{s.Users, c.routeOptions(s, ":8080").OperatorUsers, c.Edge.Users.Users}
+				return []any{s.Users, rules(c).OperatorUsers, c.Edge.Users.Users}
 			}, want: "[[{ann a:b false} {bob c d false} {eve e false}] true (hidden)]"},
 		{name: "users as a secret", secrets: map[string]string{"dfp_users": "ann:$6$salt$0123456789012345678901"}, env: map[string]string{"USERS_PASS_ENCRYPTED": "true"},
 			told: func(_ Config, s render.Settings) any { return s.Users }, want: "[{ann $6$salt$0123456789012345678901 true}]"},
@@ -154,7 +159,7 @@ func TestSettingsOfDockerFlowProxy(t *testing.T) {
 		{name: "users who are not encrypted", env: map[string]string{"USERS": "ann:geheim", "USERS_PASS_ENCRYPTED": "true"}, complaint: "users: entry 1: want a hash of crypt(3)"},
 		{name: "no users, although asked for", env: map[string]string{"USERS": " , "}, complaint: "users: want name:password"},
 		{name: "an instance has a name and does not filter", env: map[string]string{"PROXY_INSTANCE_NAME": "pub"},
-			told: func(c Config, _ render.Settings) any { return c.routeOptions(render.Settings{}, ":8080").Instance }, want: ""},
+			told: func(c Config, _ render.Settings) any { return rules(c).Instance }, want: ""},
 		{name: "an algorithm that is none", env: map[string]string{"SERVICE_DOMAIN_ALGO": "hdr"}, complaint: `service-domain-algo: "hdr"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -175,85 +180,14 @@ func TestSettingsOfDockerFlowProxy(t *testing.T) {
 	}
 }
 
-// statics are the variables of one good static service, one that a service of the
-// swarm replaces, one at fault and one that has no name.
-func (h *house) statics() []string {
-	port := fmt.Sprint(h.upstream)
-	return []string{
-		"DFP_SERVICE_1_SERVICE_NAME=ext1", "DFP_SERVICE_1_SERVICE_PATH=/e1", "DFP_SERVICE_1_PORT=" + port, "DFP_SERVICE_1_OUTBOUND_HOSTNAME=127.0.0.3",
-		"DFP_SERVICE_2_SERVICE_NAME=web", "DFP_SERVICE_2_SERVICE_PATH=/static", "DFP_SERVICE_2_PORT=" + port,
-		"DFP_SERVICE_3_SERVICE_NAME=broken", "DFP_SERVICE_3_SERVICE_PATH=broken", "DFP_SERVICE_3_PORT=" + port,
-		"DFP_SERVICE_4_PORT=1",
-	}
-}
-
-func TestStaticServices(t *testing.T) {
-	h := newHouse(t)
-	h.config.Environ = h.statics()
-	h.supervised()
-	h.dns.set("web", "127.0.0.2")
-	h.deploy("web", "/a")
-	h.run()
-	h.answers("/e1", "127.0.0.3")
-	h.answers("/a", "127.0.0.2")
-	h.answers("/static", "503")
-	h.says("ext1", `"state": "applied"`, "/e1", "127.0.0.3")
-	h.says("web", `"state": "applied"`)
-	h.says("broken", "rejected", "com.df.servicePath", "broken")
-	h.says("DFP_SERVICE_4", "rejected", "DFP_SERVICE_4_SERVICE_NAME")
-	// It is the oldest, so that a service of the swarm cannot take its route.
-	h.deploy("thief", "/e1")
-	h.says("thief", "rejected", "belongs to ext1")
-	// Without the swarm's service the variables of its name are in force.
-	h.remove("web")
-	h.answers("/static", "127.0.0.2")
-
-	bustest.Eventually(t, "the state on disk is that of the swarm alone", func() error {
-		text, err := os.ReadFile(filepath.Join(h.config.DataDir, "services.json"))
-		if err == nil && (strings.Contains(string(text), "ext1") || strings.Contains(string(text), "web")) {
-			err = errors.New(string(text))
+// TestTheFirstOfSeveralFaultsIsAlwaysTheSame: that of the setting which is read first.
+func TestTheFirstOfSeveralFaultsIsAlwaysTheSame(t *testing.T) {
+	for range 50 {
+		_, _, err := settle(t, map[string]string{"CA_FILE": "a b", "ERRORFILES_DIR": "a b", "CERTS_DIR": "a b", "CRT_LIST_PATH": "a b"}, nil)
+		if err == nil || !strings.HasPrefix(err.Error(), "ca-file") {
+			t.Fatal(err)
 		}
-		return err
-	})
-	b := h.bus.Connect("proxy")
-	accepted := b.Accepted(func() {})
-	bustest.Run(t, accepted.Run)
-	statuses := b.Bucket(bus.StatusBucket).Mirror("proxy.>", func() {})
-	bustest.Run(t, statuses.Run)
-	bustest.Eventually(t, "the bus knows the swarm's services alone", func() error {
-		services, ok := accepted.Services()
-		values, okStatuses := statuses.Values()
-		// What has been removed stays accepted for a minute, in case it comes back.
-		delete(services, "id-web")
-		thief := slices.ContainsFunc(slices.Collect(maps.Keys(values)), func(key string) bool { return strings.HasSuffix(key, ".id-thief") })
-		if !ok || !okStatuses || !thief || len(services) != 0 || len(values) != 1 {
-			return fmt.Errorf("accepted: %v, %v; statuses %v, %v", services, ok, values, okStatuses)
-		}
-		return nil
-	})
-}
-
-func TestStaticServicesNeedNoBus(t *testing.T) {
-	h := newHouse(t)
-	h.config.Environ = h.statics()
-	h.bus.Stop()
-	h.supervised()
-	h.run()
-	h.answers("/e1", "127.0.0.3")
-	res, err := http.Get("http://" + h.admin + "/healthz") //nolint:noctx // answered at once.
-	if err != nil {
-		t.Fatal(err)
 	}
-	defer func() { _ = res.Body.Close() }()
-	if res.StatusCode != http.StatusServiceUnavailable {
-		t.Errorf("healthy before the catalog has been seen: %d", res.StatusCode)
-	}
-	h.bus.StartAgain()
-	h.prepareAgain()
-	h.dns.set("web", "127.0.0.2")
-	h.deploy("web", "/a")
-	h.answers("/a", "127.0.0.2")
-	h.answers("/e1", "127.0.0.3")
 }
 
 // TestSecretsStayOutOfTheLog: what is logged of the settings shows no password.

@@ -1,29 +1,22 @@
-package proxy
+package settings
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
-	"io/fs"
-	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
-	"github.com/wagglehq/waggle/proxy/internal/wish/static"
 )
 
 // Edge are the settings of Docker Flow Proxy that say how clients are met: ports,
-// TLS, statistics, logs, and what holds for all services.
+// TLS, statistics, logs, and what holds for all services. It has as many fields as there
+// are such settings.
 type Edge struct {
 	DefaultPorts, BindPorts string
 
@@ -98,75 +91,113 @@ const terminated = time.Second
 
 // settings checks the settings and adds them to those of HAProxy.
 func (e *Edge) settings(s *render.Settings, environ []string) error {
-	// fail names the setting in front of what is wrong with it.
-	fail := func(name string, err error) error { return fmt.Errorf("%s: %w", name, err) }
-	var err error
+	for _, add := range []func(*render.Settings) error{
+		e.paths, e.ports, e.tls, e.logs, e.defaults, e.raw,
+		func(s *render.Settings) (err error) { s.Statistics, err = e.statistics(environ); return err },
+	} {
+		if err := add(s); err != nil {
+			return err
+		}
+	}
+	if e.TerminateOnReload {
+		s.HardStopAfter = terminated
+	}
+	return nil
+}
+
+// named puts the name of a setting in front of what is wrong with it.
+func named(name string, err error) error {
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// path is a setting that names a file or a folder.
+type path struct{ name, text string }
+
+// oneWord returns the fault of the first path that would not be one word of HAProxy's file.
+func oneWord(paths ...path) error {
+	for _, p := range paths {
+		if strings.ContainsFunc(p.text, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+			return fmt.Errorf("%s: %q: want a path without spaces and control characters", p.name, p.text)
+		}
+	}
+	return nil
+}
+
+func control(r rune) bool { return r < ' ' || r == 0x7f }
+
+func (e *Edge) paths(s *render.Settings) (err error) {
+	if err := oneWord(path{"ca-file", e.CAFile}, path{"errorfiles-dir", e.ErrorFilesDir}, path{"secrets-dir", e.SecretsDir}); err != nil {
+		return err
+	}
+	s.SecretsDir = e.SecretsDir
+	s.ErrorFiles, err = errorFiles(e.ErrorFilesDir)
+	return named("errorfiles-dir", err)
+}
+
+func (e *Edge) ports(s *render.Settings) (err error) {
 	if s.Binds, err = render.ParseBinds(e.DefaultPorts + "," + e.BindPorts); err != nil {
-		return fail("default-ports and bind-ports", err)
+		return named("default-ports and bind-ports", err)
 	}
 	if e.StatsPort != 0 && slices.ContainsFunc(s.Binds, func(b render.Bind) bool { return b.Port == e.StatsPort }) {
 		return fmt.Errorf("stats-port: %d is a port for requests, where statistics would be public: want another one", e.StatsPort)
 	}
+	return nil
+}
+
+func (e *Edge) tls(s *render.Settings) (err error) {
 	if s.TLS, err = render.ParseTLS(e.SSLMinVer, e.SSLBindOptions, e.SSLCiphers, e.SSLSuite); err != nil {
 		return err
 	}
-	for name, path := range map[string]string{"ca-file": e.CAFile, "errorfiles-dir": e.ErrorFilesDir, "secrets-dir": e.SecretsDir} {
-		if strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-			return fmt.Errorf("%s: %q: want a path without spaces and control characters", name, path)
-		}
-	}
 	s.TLS.H2, s.TLS.CAFile = e.EnableH2, e.CAFile
-	if e.CAFile != "" {
-		if _, err := os.ReadFile(e.CAFile); err != nil {
-			return fail("ca-file", err)
-		}
-	}
-	if s.Statistics, err = e.statistics(environ); err != nil {
-		return err
-	}
+	return readable("ca-file", e.CAFile)
+}
+
+func (e *Edge) logs(s *render.Settings) (err error) {
 	s.AccessLog = (e.AccessLog || e.Debug) && !e.DebugErrorsOnly
-	for name, text := range map[string]string{"debug-http-format": e.DebugHTTPFormat, "debug-tcp-format": e.DebugTCPFormat} {
-		if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-			return fmt.Errorf("%s: want text on one line, without control characters", name)
+	for _, format := range []struct{ name, text string }{{"debug-http-format", e.DebugHTTPFormat}, {"debug-tcp-format", e.DebugTCPFormat}} {
+		if strings.ContainsFunc(format.text, control) {
+			return fmt.Errorf("%s: want text on one line, without control characters", format.name)
 		}
 	}
 	s.LogFormat, s.TCPLogFormat = e.DebugHTTPFormat, e.DebugTCPFormat
-	if s.Captures, err = render.ParseCaptures(e.CaptureHeader); err != nil {
-		return fail("capture-request-header", err)
+	s.Captures, err = render.ParseCaptures(e.CaptureHeader)
+	return named("capture-request-header", err)
+}
+
+// defaults are for services that do not choose.
+func (e *Edge) defaults(s *render.Settings) error {
+	for _, c := range []struct {
+		name, text string
+		right      bool
+		want       string
+	}{
+		{"connection-mode", e.ConnectionMode, labels.ConnectionMode(e.ConnectionMode), "http-keep-alive, http-server-close or httpclose"},
+		{"http-reuse", e.HTTPReuse, labels.HTTPReuse(e.HTTPReuse), "never, safe, aggressive or always"},
+		{"compression-algo", e.CompressionAlgo, e.CompressionAlgo == "" || labels.CompressionAlgo(e.CompressionAlgo), "gzip, deflate, raw-deflate or identity"},
+		{"default-req-mode", e.DefaultReqMode, labels.ReqMode(e.DefaultReqMode), "http, tcp or sni"},
+		{"service-domain-algo", e.ServiceDomainAlgo, labels.DomainAlgo(e.ServiceDomainAlgo), "one such as hdr(host), hdr_beg(host), hdr_dom(host) or hdr_end(host)"},
+	} {
+		if !c.right {
+			return fmt.Errorf("%s: %q: want %s", c.name, c.text, c.want)
+		}
 	}
-	if !labels.ConnectionMode(e.ConnectionMode) {
-		return fmt.Errorf("connection-mode: %q: want http-keep-alive, http-server-close or httpclose", e.ConnectionMode)
-	}
-	s.ConnectionMode = e.ConnectionMode
-	if !labels.HTTPReuse(e.HTTPReuse) {
-		return fmt.Errorf("http-reuse: %q: want never, safe, aggressive or always", e.HTTPReuse)
-	}
-	s.HTTPReuse = e.HTTPReuse
-	s.Compression = render.Compression{Algo: e.CompressionAlgo, Types: strings.Fields(strings.ReplaceAll(e.CompressionType, ",", " "))}
-	if e.CompressionAlgo != "" && !labels.CompressionAlgo(e.CompressionAlgo) {
-		return fmt.Errorf("compression-algo: %q: want gzip, deflate, raw-deflate or identity", e.CompressionAlgo)
-	}
+	s.ConnectionMode, s.HTTPReuse = e.ConnectionMode, e.HTTPReuse
+	s.Compression = render.Compression{Algo: e.CompressionAlgo, Types: strings.FieldsFunc(e.CompressionType, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })}
 	for _, t := range s.Compression.Types {
 		if !labels.MediaType(t) {
 			return fmt.Errorf("compression-type: %q: want media types such as text/plain, separated by spaces", t)
 		}
 	}
-	if s.ErrorFiles, err = errorFiles(e.ErrorFilesDir); err != nil {
-		return fail("errorfiles-dir", err)
-	}
-	s.SecretsDir = e.SecretsDir
-	if e.TerminateOnReload {
-		s.HardStopAfter = terminated
-	}
+	return nil
+}
+
+func (e *Edge) raw(s *render.Settings) error {
 	s.ExtraFrontend, s.ExtraGlobal = render.RawLines(e.ExtraFrontend), render.RawLines(e.ExtraGlobal)
 	if len(s.ExtraFrontend)+len(s.ExtraGlobal) > 0 && !e.AllowRaw {
 		return errors.New("extra-frontend and extra-global: raw text needs allow-raw")
-	}
-	if !labels.ReqMode(e.DefaultReqMode) {
-		return fmt.Errorf("default-req-mode: %q: want http, tcp or sni", e.DefaultReqMode)
-	}
-	if !labels.DomainAlgo(e.ServiceDomainAlgo) {
-		return fmt.Errorf("service-domain-algo: %q: want one such as hdr(host), hdr_beg(host), hdr_dom(host) or hdr_end(host)", e.ServiceDomainAlgo)
 	}
 	return nil
 }
@@ -186,13 +217,12 @@ func (e *Edge) statistics(environ []string) (render.Statistics, error) {
 		if v.name == "" || v.name == v.usual {
 			continue
 		}
-		text, err := e.named(v.name, environ)
+		text, err := e.variable(v.name, environ)
 		if err != nil {
 			return s, fmt.Errorf("%s: %w", v.setting, err)
 		}
 		*v.text = text
 	}
-	control := func(r rune) bool { return r < ' ' || r == 0x7f }
 	switch {
 	case !strings.HasPrefix(s.URI, "/") || strings.ContainsFunc(s.URI, control) || strings.Contains(s.URI, " "):
 		return s, fmt.Errorf("stats-uri: %q: want a path such as /admin?stats", s.URI)
@@ -204,71 +234,4 @@ func (e *Edge) statistics(environ []string) (render.Statistics, error) {
 		s.User, s.Password = "", ""
 	}
 	return s, nil
-}
-
-// named returns the text of a variable, or of the secret of its name.
-func (e *Edge) named(variable string, environ []string) (string, error) {
-	text, ok, err := app.ReadSecret(e.SecretsDir, "dfp_"+strings.ToLower(filepath.Base(variable)))
-	if err != nil || ok {
-		return text, err
-	}
-	for _, entry := range environ {
-		if text, ok := strings.CutPrefix(entry, variable+"="); ok {
-			return text, nil
-		}
-	}
-	return "", fmt.Errorf("there is neither a variable %s nor a secret dfp_%s", variable, strings.ToLower(variable))
-}
-
-// maxErrorFile is well below the buffer in which HAProxy keeps an answer, in bytes.
-const maxErrorFile = 14 << 10
-
-// errorFiles are the answers in a folder. One that HAProxy would refuse is an error at
-// the start, because afterwards it would hold up every change.
-func errorFiles(dir string) ([]render.ErrorFile, error) {
-	var out []render.ErrorFile
-	for _, status := range render.ErrorStatuses() {
-		path := filepath.Join(dir, strconv.Itoa(status)+".http")
-		content, err := os.ReadFile(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		answer, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(content)), nil)
-		if err == nil {
-			_, err = io.Copy(io.Discard, answer.Body)
-			_ = answer.Body.Close()
-		}
-		if err == nil && len(content) > maxErrorFile {
-			err = fmt.Errorf("it has %d bytes, and %d are the most", len(content), maxErrorFile)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s: want an answer of HTTP, status line and headers first: %w", path, err)
-		}
-		out = append(out, render.ErrorFile{Status: status, Path: path})
-	}
-	return out, nil
-}
-
-// routeOptions are what labels are read with.
-func (c *Config) routeOptions(s render.Settings, admin string) labels.Options {
-	o := labels.Options{
-		Ports:     c.ports(s, admin),
-		Separator: c.Separator, Networks: c.networks(), DomainAlgo: c.Edge.ServiceDomainAlgo,
-		HTTPSOnly: c.Edge.HTTPSOnly, AllowRaw: c.Edge.AllowRaw, ReqMode: c.Edge.DefaultReqMode, OperatorUsers: len(s.Users) > 0,
-	}
-	for _, b := range s.Binds {
-		o.EntryPorts = append(o.EntryPorts, b.Port)
-	}
-	if c.Edge.FilterInstance {
-		o.Instance = c.Edge.Instance
-	}
-	return o
-}
-
-// static are the services of DFP_SERVICE_* variables.
-func (c *Config) static() []static.Service {
-	return static.Services(c.Environ, static.Options{Separator: c.Separator, Networks: c.networks(), Protocol: c.Edge.DefaultProtocol})
 }

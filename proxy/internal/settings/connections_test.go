@@ -1,4 +1,4 @@
-package proxy
+package settings
 
 import (
 	"strings"
@@ -16,7 +16,7 @@ func TestConnectionsFollowTheLimitOfOpenFiles(t *testing.T) {
 		{0, 1024, 0}, {0, 1 << 30, 0}, {400, 1024, 400}, {500, 1024, 0}, {100000, 1024, 0}, {30000, 65536, 30000}, {100000, 65536, 0}, {100000, 1 << 30, 100000},
 		{100000, ^uint64(0), 100000},
 	} {
-		got, warning := connections(c.want, c.files)
+		got, warning := Connections(c.want, c.files)
 		if got != c.got {
 			t.Errorf("maxconn %d with %d files became %d, want %d", c.want, c.files, got, c.got)
 		}
@@ -24,7 +24,7 @@ func TestConnectionsFollowTheLimitOfOpenFiles(t *testing.T) {
 			t.Errorf("maxconn %d with %d files: the warning is %q", c.want, c.files, warning)
 		}
 	}
-	if n, err := openFiles(); err != nil || n < 64 {
+	if n, err := OpenFiles(); err != nil || n < 64 {
 		t.Errorf("%d (%v), want the limit of this process", n, err)
 	}
 }

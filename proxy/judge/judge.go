@@ -1,0 +1,102 @@
+// Package judge answers for a snapshot of the swarm what becomes of each service in the
+// proxy, and what would be routed. It is pure, and the running proxy decides by the same
+// functions.
+package judge
+
+import (
+	"time"
+
+	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
+)
+
+// Question is what is judged, and by what.
+type Question struct {
+	// Snapshot is the swarm: services with their labels and networks, and nodes.
+	Snapshot catalog.Snapshot
+	// Accepted are the label sets that were last accepted, by service ID.
+	Accepted map[string]catalog.Service
+	// Settings are those that the proxy publishes in the record of each instance; one that
+	// is missing has its default.
+	Settings map[string]string
+	// Now decides which certificates have expired.
+	Now time.Time
+}
+
+// Answer is what becomes of one service.
+type Answer struct {
+	// Status says whether its labels are in force, and if not why, which label is at
+	// fault and what would be right. What would be in force is accepted: whether it is
+	// applied and has tasks is for a running proxy to say.
+	catalog.Status
+	// Routes and Streams are the ways into it that would be in force.
+	Routes  []Route
+	Streams []Stream
+}
+
+// Services judges all services that opted in, sorted by name. The error is that of a
+// setting.
+func Services(q Question) ([]Answer, error) {
+	rules, err := ParseRules(q.Settings)
+	if err != nil {
+		return nil, err
+	}
+	settler := claims.NewSettler(rules.Options)
+	settler.At(q.Now)
+	settler.Reserve(rules.Reserved(InUse(q.Settings) || HasCertificate(q.Snapshot.Services, q.Accepted)))
+	desired := settler.Settle(q.Snapshot.Sorted(), q.Accepted)
+	out := make([]Answer, 0, len(desired.Verdicts))
+	for _, v := range desired.Verdicts {
+		a := Answer{Status: Status(v, q.Snapshot.RevisionOf(v.Service.ID))}
+		a.Routes, a.Streams = Ways(desired, v.Service.ID)
+		out = append(out, a)
+	}
+	return out, nil
+}
+
+// HasCertificate reports whether a service that is still there was accepted with a
+// certificate.
+func HasCertificate(present, accepted map[string]catalog.Service) bool {
+	for id, svc := range accepted {
+		if _, ok := present[id]; ok && labels.BringsCertificate(svc) {
+			return true
+		}
+	}
+	return false
+}
+
+// Route is one way into a service.
+type Route struct {
+	Hosts   []string `json:"hosts,omitempty"`
+	Paths   []string `json:"paths"`
+	Backend string   `json:"backend"`
+}
+
+// Stream is one way into a service below HTTP.
+type Stream struct {
+	Port int `json:"port"`
+	// Names are server names with the way they are compared ("end .acme.com").
+	Names   []string `json:"names,omitempty"`
+	Backend string   `json:"backend"`
+}
+
+// Ways are the ways into a service that are in force.
+func Ways(d claims.Desired, id string) (routes []Route, streams []Stream) {
+	for _, s := range d.Services {
+		if s.ID != id {
+			continue
+		}
+		for _, r := range s.Routes {
+			routes = append(routes, Route{Hosts: r.Hosts, Paths: r.Paths, Backend: r.Backend})
+		}
+		for _, r := range s.Streams {
+			stream := Stream{Port: r.Port, Backend: r.Backend}
+			for _, n := range r.Names {
+				stream.Names = append(stream.Names, string(n.Match)+" "+n.Value)
+			}
+			streams = append(streams, stream)
+		}
+	}
+	return routes, streams
+}

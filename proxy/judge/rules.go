@@ -1,0 +1,105 @@
+package judge
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
+)
+
+// The settings by which labels are judged have the names of their flags, but for two that
+// say of a secret, and of what lies on disks, only whether there is some.
+const (
+	// OperatorUsers is true if the operator says who gets into services that do not.
+	OperatorUsers = "operator-users"
+	// Certificates is true if the proxy has certificates beside those of labels.
+	Certificates = "certificates"
+)
+
+// Rules are what labels are judged by.
+type Rules struct {
+	Options labels.Options
+	// SecurePorts are those on which the proxy speaks TLS while there are certificates.
+	SecurePorts []int
+}
+
+// Reserved are the ports that no service gets anew: those with TLS, while there are
+// certificates anywhere. It must not depend on what one replica has applied.
+func (r Rules) Reserved(certificates bool) []int {
+	if certificates {
+		return r.SecurePorts
+	}
+	return nil
+}
+
+// InUse reports whether an instance with these settings has certificates.
+func InUse(settings map[string]string) bool { return settings[Certificates] == "true" }
+
+// ParseRules reads the settings that the proxy publishes.
+func ParseRules(settings map[string]string) (Rules, error) {
+	p := parser{settings: settings}
+	o := labels.Options{
+		Separator: p.text("separator", ","), Networks: strings.FieldsFunc(p.text("networks", "waggle"), commaOrSpace),
+		DomainAlgo: p.text("service-domain-algo", labels.DefaultDomainAlgo), HTTPSOnly: p.is("https-only"), AllowRaw: p.is("allow-raw"),
+		ReqMode: p.text("default-req-mode", "http"), OperatorUsers: p.is(OperatorUsers), Ports: []int{p.number("stats-port", "8404")},
+	}
+	if p.is("filter-proxy-instance-name") {
+		o.Instance = p.text("proxy-instance-name", "docker-flow")
+	}
+	binds, err := render.ParseBinds(p.text("default-ports", "80,443:ssl") + "," + p.text("bind-ports", ""))
+	if err != nil {
+		return Rules{}, fmt.Errorf("default-ports and bind-ports: %w", err)
+	}
+	rules := Rules{Options: o}
+	for _, b := range binds {
+		if b.TLS {
+			rules.SecurePorts = append(rules.SecurePorts, b.Port)
+		}
+		if !b.TLS || p.text("crt-list-path", "") != "" {
+			rules.Options.Ports = append(rules.Options.Ports, b.Port)
+		}
+	}
+	if _, port, err := net.SplitHostPort(p.text("admin", ":8080")); err == nil {
+		if n, err := strconv.Atoi(port); err == nil {
+			rules.Options.Ports = append(rules.Options.Ports, n)
+		}
+	}
+	return rules, p.err
+}
+
+func commaOrSpace(r rune) bool { return r == ',' || r == ' ' }
+
+// parser reads settings and keeps the first error.
+type parser struct {
+	settings map[string]string
+	err      error
+}
+
+func (p *parser) text(name, usual string) string {
+	if text, ok := p.settings[name]; ok {
+		return text
+	}
+	return usual
+}
+
+func (p *parser) is(name string) bool {
+	b, err := strconv.ParseBool(p.text(name, "false"))
+	p.failed(name, "true or false", err)
+	return b
+}
+
+func (p *parser) number(name, usual string) int {
+	n, err := strconv.Atoi(p.text(name, usual))
+	p.failed(name, "a number", err)
+	return n
+}
+
+func (p *parser) failed(name, want string, err error) {
+	if err != nil {
+		p.err = cmp.Or(p.err, fmt.Errorf("%s: %q: want %s", name, p.settings[name], want))
+	}
+}
