@@ -56,6 +56,7 @@ func ParseRules(settings map[string]string) (Rules, error) {
 	}
 	rules := Rules{Options: o}
 	for _, b := range binds {
+		rules.Options.EntryPorts = append(rules.Options.EntryPorts, b.Port)
 		if b.TLS {
 			rules.SecurePorts = append(rules.SecurePorts, b.Port)
 		}

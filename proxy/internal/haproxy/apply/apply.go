@@ -73,6 +73,10 @@ type CheckError struct {
 // errWords says that HAProxy need not be asked.
 var errWords = errors.New("a line that it would not take")
 
+// errWarned says that HAProxy would take it, but in another sense than was meant, or not
+// for ever.
+var errWarned = errors.New("it warns")
+
 // Error carries HAProxy's own words.
 func (e *CheckError) Error() string {
 	return fmt.Sprintf("haproxy refuses the configuration (%v): %s", e.Err, strings.TrimSpace(e.Output))
@@ -378,7 +382,10 @@ func (h *HAProxy) check(ctx context.Context, f file.File) (err error) {
 func (h *HAProxy) judge(ctx context.Context, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, h.o.Binary, "-c", "-dW", "-f", path).CombinedOutput()
+	out, err := exec.CommandContext(ctx, h.o.Binary, "-c", "-f", path).CombinedOutput()
+	if err == nil && len(file.Warnings(string(out))) > 0 {
+		err = errWarned
+	}
 	if err != nil {
 		text, errRead := os.ReadFile(path)
 		if errRead != nil {

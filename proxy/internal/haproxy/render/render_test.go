@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"flag"
 	"fmt"
 	"math/big"
@@ -157,7 +158,10 @@ func check(t testing.TB, s Settings, f file.File) error {
 			t.Fatal(err)
 		}
 	}
-	out, err := exec.CommandContext(t.Context(), tooltest.Path(t, "haproxy"), "-c", "-dW", "-f", path).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), tooltest.Path(t, "haproxy"), "-c", "-f", path).CombinedOutput()
+	if err == nil && len(file.Warnings(string(out))) > 0 {
+		err = errors.New("haproxy warns of it")
+	}
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}
