@@ -1,6 +1,10 @@
 package route
 
 import (
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -21,7 +25,7 @@ type Access struct {
 	SendProxy int
 }
 
-// AsksForClient reports whether the client's address decides, or is told.
+// AsksForClient reports whether the client's address decides, or is passed on.
 func (a Access) AsksForClient() bool {
 	return a.Allowed != nil || a.Denied != nil || a.Limit != nil || a.Forward != nil
 }
@@ -57,4 +61,59 @@ type ForwardAuth struct {
 	// Headers of its answer, in lower case, separated by spaces, that the request
 	// gets; what the client sent by these names is dropped.
 	Headers string
+}
+
+// ParseAddress writes an address or network in the one form that its equals have.
+func ParseAddress(text string) (string, bool) {
+	if !strings.Contains(text, "/") {
+		a, err := netip.ParseAddr(text)
+		return a.Unmap().String(), err == nil && a.Zone() == ""
+	}
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		return "", false
+	}
+	if a := p.Addr(); a.Is4In6() {
+		if p.Bits() < 96 {
+			return "", false
+		}
+		p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
+	}
+	if p = p.Masked(); p.IsSingleIP() {
+		return p.Addr().String(), true
+	}
+	return p.String(), true
+}
+
+// ValidOrigin reports whether a text is an origin as browsers send it.
+func ValidOrigin(text string) bool {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme+"://"+u.Host != text || !ValidHost(u.Hostname()) {
+		return false
+	}
+	if port := u.Port(); port != "" || strings.HasSuffix(u.Host, ":") {
+		n, err := strconv.Atoi(port)
+		return err == nil && n > 0 && n < 1<<16
+	}
+	return u.Scheme != ""
+}
+
+// The bounds of a rateLimit.
+const (
+	mostRequests = 1_000_000
+	leastPer     = time.Second
+	mostPer      = 24 * time.Hour
+)
+
+// ParseLimit reads "100/10s". "100/s" is 100 in one second.
+func ParseLimit(text string) (Limit, bool) {
+	count, per, _ := strings.Cut(text, "/")
+	n, err := strconv.Atoi(strings.TrimSpace(count))
+	per = strings.TrimSpace(per)
+	d, errTime := time.ParseDuration(per)
+	if errTime != nil {
+		d, errTime = time.ParseDuration("1" + per)
+	}
+	ok := err == nil && errTime == nil && n >= 1 && n <= mostRequests && d >= leastPer && d <= mostPer && d%time.Second == 0
+	return Limit{Requests: n, Per: d}, ok
 }

@@ -52,7 +52,7 @@ func (c Condition) Words() int {
 	return n
 }
 
-// String is how a condition is told to a user; equal conditions have equal texts.
+// String is how a condition is shown to a user; equal conditions have equal texts.
 func (c Condition) String() string {
 	var b strings.Builder
 	if c.Not {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
 )
@@ -54,7 +55,7 @@ func (c Claim) String() string {
 	return c.Host + c.Path
 }
 
-// GroupScope is how a user is told what members of a group share.
+// GroupScope names to a user what members of a group share.
 func GroupScope(group string) string { return "group " + group }
 
 // PortScope is the same for those who share a port.
@@ -76,7 +77,7 @@ func (o Owner) admits(other Owner) bool {
 
 // Term is something that all who share a thing must say alike.
 type Term struct {
-	// Scope is what they share, as a user is told ("group shop").
+	// Scope is what they share, as it is named to a user ("group shop").
 	Scope string
 	// About tells apart the terms of one scope.
 	About string
@@ -92,6 +93,34 @@ type Said struct {
 	Label, Text string
 	// Absent says that there is no such label.
 	Absent bool
+}
+
+// Terms are what those who share a port or a group must agree on. Who says nothing of
+// something takes what others say.
+type Terms struct {
+	Scope string
+	List  []Term
+}
+
+// Text adds what a label says, unless that is nothing.
+func (t *Terms) Text(label, value string) {
+	if value != "" {
+		t.List = append(t.List, Term{Scope: t.Scope, About: label, Value: value, Said: []Said{{Label: label, Text: value}}})
+	}
+}
+
+// Number is Text for a number, of which 0 is nothing.
+func (t *Terms) Number(label string, n int) {
+	if n > 0 {
+		t.Text(label, strconv.Itoa(n))
+	}
+}
+
+// Duration is Text for a time, of which 0 is nothing.
+func (t *Terms) Duration(label string, d time.Duration) {
+	if d > 0 {
+		t.Text(label, d.String())
+	}
 }
 
 // Ledger knows who owns which claim, and what members of groups have said first.

@@ -105,3 +105,18 @@ func Visible(text string) bool {
 // Operand reports whether a text can be what a condition compares with: a closing
 // brace alone would end the condition in HAProxy's language, quoted or not.
 func Operand(text string) bool { return Visible(text) && text != "}" }
+
+// ValidHost admits what DNS and container names are made of; an address is a name too.
+func ValidHost(h string) bool {
+	if h == "" || len(h) > 253 {
+		return false
+	}
+	for part := range strings.SplitSeq(h, ".") {
+		if part == "" || len(part) > 63 || strings.ContainsFunc(part, func(r rune) bool {
+			return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' || r == '_')
+		}) {
+			return false
+		}
+	}
+	return true
+}

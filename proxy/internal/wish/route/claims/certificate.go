@@ -16,7 +16,7 @@ func (m *Settler) At(now time.Time) { m.now = now }
 func (s *settler) expired(svc catalog.Service) error {
 	wants, err := s.read(svc)
 	if err != nil || wants.Certificate == nil || s.now.IsZero() {
-		return nil //nolint:nilerr // what else is wrong is told by whoever admits it.
+		return nil //nolint:nilerr // whoever admits it says what else is wrong.
 	}
 	if err := wants.Certificate.Expired(s.now); err != nil {
 		return label.Faults{{Label: catalog.Prefix + labels.CertificateLabel, Text: label.Show("", true), Want: "a certificate that is still valid: " + err.Error()}}

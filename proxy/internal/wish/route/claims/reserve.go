@@ -21,7 +21,7 @@ func (s *settler) free(svc, last catalog.Service) error {
 	}
 	wants, err := s.read(svc)
 	if err != nil || len(wants.Streams) == 0 {
-		return nil //nolint:nilerr // it is told by whoever admits the service.
+		return nil //nolint:nilerr // whoever admits the service says what is wrong.
 	}
 	before, err := s.read(labelled(svc, last.Labels))
 	if err != nil {

@@ -1,11 +1,7 @@
 package labels
 
 import (
-	"net/netip"
 	"slices"
-	"strconv"
-	"strings"
-	"time"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/label"
@@ -45,7 +41,7 @@ func addresses(g label.Group, name string) *route.Addresses {
 	const want = "addresses or networks such as 10.1.2.3, 10.0.0.0/8 or 2001:db8::/32"
 	var out []string
 	for _, text := range g.List(name) {
-		a, ok := address(text)
+		a, ok := route.ParseAddress(text)
 		if !ok {
 			g.RejectText(name, text, want)
 			continue
@@ -59,51 +55,15 @@ func addresses(g label.Group, name string) *route.Addresses {
 	return &route.Addresses{List: slices.Compact(out)}
 }
 
-// address writes an address or network in the one form that its equals have.
-func address(text string) (string, bool) {
-	if !strings.Contains(text, "/") {
-		a, err := netip.ParseAddr(text)
-		return a.Unmap().String(), err == nil && a.Zone() == ""
-	}
-	p, err := netip.ParsePrefix(text)
-	if err != nil {
-		return "", false
-	}
-	if a := p.Addr(); a.Is4In6() {
-		if p.Bits() < 96 {
-			return "", false
-		}
-		p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
-	}
-	if p = p.Masked(); p.IsSingleIP() {
-		return p.Addr().String(), true
-	}
-	return p.String(), true
-}
-
-// The bounds of a rateLimit.
-const (
-	mostRequests = 1_000_000
-	leastPer     = time.Second
-	mostPer      = 24 * time.Hour
-)
-
 // limit reads rateLimit, "100/10s".
 func limit(g label.Group) *route.Limit {
 	if !g.Has("rateLimit") {
 		return nil
 	}
-	count, per, _ := strings.Cut(g.Text("rateLimit", ""), "/")
-	n, err := strconv.Atoi(strings.TrimSpace(count))
-	per = strings.TrimSpace(per)
-	d, errTime := time.ParseDuration(per)
-	if errTime != nil {
-		// "100/s" is 100 in one second.
-		d, errTime = time.ParseDuration("1" + per)
-	}
-	if err != nil || errTime != nil || n < 1 || n > mostRequests || d < leastPer || d > mostPer || d%time.Second != 0 {
+	l, ok := route.ParseLimit(g.Text("rateLimit", ""))
+	if !ok {
 		g.Reject("rateLimit", "requests and whole seconds, minutes or hours, such as 100/10s or 20/1m, up to 1000000 requests and 24h")
 		return nil
 	}
-	return &route.Limit{Requests: n, Per: d}
+	return &l
 }

@@ -1,9 +1,7 @@
 package labels
 
 import (
-	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -27,7 +25,7 @@ func cors(g label.Group) *route.CORS {
 	}
 	var origins []string
 	for _, text := range g.List("corsOrigins") {
-		if text = strings.ToLower(text); text != route.AnyOrigin && !origin(text) {
+		if text = strings.ToLower(text); text != route.AnyOrigin && !route.ValidOrigin(text) {
 			g.RejectText("corsOrigins", text, want)
 			continue
 		}
@@ -59,17 +57,4 @@ func cors(g label.Group) *route.CORS {
 	}
 	c.Headers = strings.Join(headers, ", ")
 	return c
-}
-
-// origin reports whether a text is an origin as browsers send it.
-func origin(text string) bool {
-	u, err := url.Parse(text)
-	if err != nil || u.Scheme+"://"+u.Host != text || !validHost(u.Hostname()) {
-		return false
-	}
-	if port := u.Port(); port != "" || strings.HasSuffix(u.Host, ":") {
-		n, err := strconv.Atoi(port)
-		return err == nil && n > 0 && n < 1<<16
-	}
-	return u.Scheme != ""
 }

@@ -22,7 +22,7 @@ func forwardAuth(g label.Group) *route.ForwardAuth {
 	u, err := url.Parse(f.URL)
 	switch {
 	case err == nil && u.User != nil:
-		// Its password is nobody's business.
+		// Its password must not be shown.
 		g.RejectText("forwardAuth", u.Redacted(), "a URL without a user, whom the service would not be told")
 	case err != nil, !route.Visible(f.URL), u.Scheme != "http", u.Fragment != "", !authHost(u):
 		g.Reject("forwardAuth", "a URL such as http://auth:4181/verify, whose host is a service or an address")
@@ -57,7 +57,7 @@ func authHost(u *url.URL) bool {
 	if a, err := netip.ParseAddr(u.Hostname()); err == nil {
 		return a.Zone() == ""
 	}
-	return validHost(strings.ToLower(u.Hostname()))
+	return route.ValidHost(strings.ToLower(u.Hostname()))
 }
 
 // reserved headers frame a message or lead it; they are not an auth service's to set.

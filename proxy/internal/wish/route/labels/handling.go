@@ -70,7 +70,7 @@ func handling(g label.Group, o Options) route.Handling {
 	if h.CA != "" && h.CA != route.SystemCA && !fileName.MatchString(h.CA) {
 		g.Reject("sslCa", "the name of a secret or file with certificates, or "+route.SystemCA)
 	}
-	if h.ServerName != "" && !validHost(strings.ToLower(h.ServerName)) {
+	if h.ServerName != "" && !route.ValidHost(strings.ToLower(h.ServerName)) {
 		g.Reject("sslServerName", "a host name")
 	}
 	h.Extra = extra(g, o)

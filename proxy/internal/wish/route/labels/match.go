@@ -200,11 +200,11 @@ func hosts(g label.Group, o Options) (exact, others []string, kind route.Match) 
 		switch {
 		case kind == route.MatchRegexp && !wildcard && route.ValidRegexp(h):
 			others = append(others, h)
-		case kind != "" && kind != route.MatchRegexp && !wildcard && validHost(strings.Trim(lower, ".")):
+		case kind != "" && kind != route.MatchRegexp && !wildcard && route.ValidHost(strings.Trim(lower, ".")):
 			others = append(others, lower)
-		case validHost(name) && (kind == "" || wildcard):
+		case route.ValidHost(name) && (kind == "" || wildcard):
 			exact = append(exact, lower)
-		case !wildcard && strings.HasPrefix(lower, "*") && validHost(lower[1:]):
+		case !wildcard && strings.HasPrefix(lower, "*") && route.ValidHost(lower[1:]):
 			g.RejectText("serviceDomain", h, "names such as acme.com or *.acme.com; for both write acme.com,*.acme.com")
 		default:
 			g.RejectText("serviceDomain", h, "host names such as acme.com or *.acme.com, without scheme, port and path")

@@ -127,21 +127,6 @@ func (rd *Reader) Service(svc catalog.Service) (route.Service, error) {
 	return out, nil
 }
 
-// validHost admits what DNS and container names are made of; an address is a name too.
-func validHost(h string) bool {
-	if h == "" || len(h) > 253 {
-		return false
-	}
-	for part := range strings.SplitSeq(h, ".") {
-		if part == "" || len(part) > 63 || strings.ContainsFunc(part, func(r rune) bool {
-			return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' || r == '_')
-		}) {
-			return false
-		}
-	}
-	return true
-}
-
 // lookup reads where the addresses of a destination come from, and whether that is
 // not the service itself.
 func lookup(svc catalog.Service, g label.Group) (lookup string, outbound bool) {
@@ -159,7 +144,7 @@ func lookup(svc catalog.Service, g label.Group) (lookup string, outbound bool) {
 		}
 		return a.Unmap().String(), true
 	}
-	if !validHost(strings.ToLower(host)) {
+	if !route.ValidHost(strings.ToLower(host)) {
 		g.Reject("outboundHostname", "a host name or an address")
 	}
 	return host + ".", true
@@ -231,13 +216,13 @@ func redirects(g label.Group) []route.Redirect {
 	if domains := g.List("serviceDomain"); len(domains) > 0 {
 		to = strings.ToLower(domains[0])
 	}
-	if !validHost(to) {
+	if !route.ValidHost(to) {
 		g.Reject("redirectFromDomain", "a com.df.serviceDomain beside it, whose first name, without wildcard, is where requests go")
 		return nil
 	}
 	var out []route.Redirect
 	for _, from := range list {
-		if from = strings.ToLower(from); !validHost(from) {
+		if from = strings.ToLower(from); !route.ValidHost(from) {
 			g.RejectText("redirectFromDomain", from, "host names such as acme.com")
 			continue
 		}

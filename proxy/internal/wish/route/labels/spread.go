@@ -106,7 +106,7 @@ func httpCheck(g label.Group) *route.Check {
 	if !strings.HasPrefix(c.Path, "/") || !route.Visible(c.Path) || len(c.Path) > 1024 {
 		g.Reject("checkPath", "a path such as /health")
 	}
-	if !validHost(strings.ToLower(c.Host)) {
+	if !route.ValidHost(strings.ToLower(c.Host)) {
 		g.Reject("checkHost", "a host name")
 	}
 	if !statusCodes.MatchString(c.Status) {

@@ -53,22 +53,22 @@ func (rd *Reader) stream(svc catalog.Service, g label.Group, mode string, beside
 	b.Handling.Access.SendProxy = sendProxy(g)
 	rd.refuseHTTP(g, besideHTTP)
 	b.Name = svc.Name + "-tcp" + strconv.Itoa(b.Port) + "_" + strconv.Itoa(g.Index)
-	terms := terms{scope: route.PortScope(strconv.Itoa(s.Port))}
-	terms.duration("timeoutClient", s.TimeoutClient)
+	terms := route.Terms{Scope: route.PortScope(strconv.Itoa(s.Port))}
+	terms.Duration("timeoutClient", s.TimeoutClient)
 	if s.Group != "" {
 		// No service can have a colon in its name.
 		b.Name = "group:" + s.Group
 		b.Share = share(svc, g, does.Spread)
-		terms.scope = route.GroupScope(s.Group)
-		terms.duration("timeoutServer", does.TimeoutServer)
-		terms.duration("timeoutTunnel", does.TimeoutTunnel)
-		terms.spread(does.Spread)
+		terms.Scope = route.GroupScope(s.Group)
+		terms.Duration("timeoutServer", does.TimeoutServer)
+		terms.Duration("timeoutTunnel", does.TimeoutTunnel)
+		spreadTerms(&terms, does.Spread)
 		if does.Extra != "" {
 			g.Reject("backendExtra", "no com.df.serviceGroup beside it")
 		}
 	}
 	s.Backend = b.Name
-	return route.Service{Backends: []route.Backend{b}, Streams: []route.Stream{s}, Terms: terms.list}
+	return route.Service{Backends: []route.Backend{b}, Streams: []route.Stream{s}, Terms: terms.List}
 }
 
 // serverNames reads what the server name of a connection is compared with: for
@@ -132,10 +132,10 @@ func serverName(kind route.Match, text string) (route.ServerName, bool) {
 		return route.ServerName{Match: kind, Value: text}, route.ValidRegexp(text)
 	}
 	if name, wildcard := strings.CutPrefix(lower, "*."); wildcard && kind == route.MatchExact {
-		return route.ServerName{Match: route.MatchSuffix, Value: "." + name}, validHost(name)
+		return route.ServerName{Match: route.MatchSuffix, Value: "." + name}, route.ValidHost(name)
 	}
 	if kind == route.MatchExact {
-		return route.ServerName{Match: kind, Value: lower}, validHost(lower)
+		return route.ServerName{Match: kind, Value: lower}, route.ValidHost(lower)
 	}
-	return route.ServerName{Match: kind, Value: lower}, validHost(strings.Trim(lower, "."))
+	return route.ServerName{Match: kind, Value: lower}, route.ValidHost(strings.Trim(lower, "."))
 }

@@ -1,9 +1,6 @@
 package labels
 
 import (
-	"strconv"
-	"time"
-
 	"github.com/wagglehq/waggle/pkg/label"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
@@ -34,44 +31,20 @@ func streamSpread(g label.Group) route.Spread {
 	return s
 }
 
-// terms are what those who share a port or a group must agree on. Who says nothing of
-// something takes what others say.
-type terms struct {
-	scope string
-	list  []route.Term
-}
-
-func (t *terms) text(label, value string) {
-	if value != "" {
-		t.list = append(t.list, route.Term{Scope: t.scope, About: label, Value: value, Said: []route.Said{{Label: label, Text: value}}})
-	}
-}
-
-func (t *terms) number(label string, n int) {
-	if n > 0 {
-		t.text(label, strconv.Itoa(n))
-	}
-}
-
-func (t *terms) duration(label string, d time.Duration) {
-	if d > 0 {
-		t.text(label, d.String())
-	}
-}
-
-func (t *terms) spread(s route.Spread) {
-	t.text("balanceGroup", s.Balance)
-	t.text("retries", s.Retries)
-	t.text("redispatch", map[string]string{"yes": "true", "no": "false"}[s.Redispatch])
-	t.duration("timeoutQueue", s.TimeoutQueue)
-	t.duration("timeoutConnect", s.TimeoutConnect)
-	t.duration("slowStart", s.SlowStart)
-	t.number("maxConn", s.MaxConn)
-	t.number("maxQueue", s.MaxQueue)
+// spreadTerms adds what is said about how connections are spread.
+func spreadTerms(t *route.Terms, s route.Spread) {
+	t.Text("balanceGroup", s.Balance)
+	t.Text("retries", s.Retries)
+	t.Text("redispatch", map[string]string{"yes": "true", "no": "false"}[s.Redispatch])
+	t.Duration("timeoutQueue", s.TimeoutQueue)
+	t.Duration("timeoutConnect", s.TimeoutConnect)
+	t.Duration("slowStart", s.SlowStart)
+	t.Number("maxConn", s.MaxConn)
+	t.Number("maxQueue", s.MaxQueue)
 	if c := s.Check; c != nil {
-		t.duration("checkInterval", c.Interval)
-		t.duration("checkTimeout", c.Timeout)
-		t.number("checkFall", c.Fall)
-		t.number("checkRise", c.Rise)
+		t.Duration("checkInterval", c.Interval)
+		t.Duration("checkTimeout", c.Timeout)
+		t.Number("checkFall", c.Fall)
+		t.Number("checkRise", c.Rise)
 	}
 }

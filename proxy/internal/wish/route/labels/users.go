@@ -22,7 +22,7 @@ func users(svc catalog.Service, g label.Group, o Options) *route.Users {
 	}
 	entries := g.Entries("users")
 	for i, text := range entries {
-		// An entry is told by its number: a password with a comma in it makes one that
+		// An entry is named by its number: a password with a comma in it makes one that
 		// looks like a name.
 		if _, want := route.ParseUser(text, u.Encrypted); want != "" {
 			g.RejectText("users", text, fmt.Sprintf("%s (entry %d)", want, i+1))

@@ -146,7 +146,7 @@ func class(host string) string { return strings.TrimPrefix(host, "*") }
 // reason.
 func Compile(routes []*route.Route) (route.Tables, map[string][]string) {
 	c := compiler{byHost: make(map[string][]*leaf, len(routes)), wildcards: map[string][]*leaf{}, chains: map[string]route.Chain{}}
-	common := spokesmen(routes)
+	common := firstMembers(routes)
 	total := 0
 	for _, r := range routes {
 		total += len(r.Claims)
@@ -414,9 +414,9 @@ func RedirectTable(services []route.Service) []route.Entry {
 	return slices.Compact(out)
 }
 
-// spokesmen are the routes of groups that stand for what several members claim in
+// firstMembers are the routes of groups that stand for what several members claim in
 // common: those that come first.
-func spokesmen(routes []*route.Route) map[route.Claim]*route.Route {
+func firstMembers(routes []*route.Route) map[route.Claim]*route.Route {
 	out := map[route.Claim]*route.Route{}
 	for _, r := range routes {
 		if r.Group == "" {
