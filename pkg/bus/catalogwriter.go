@@ -267,7 +267,7 @@ func (w *CatalogWriter) writeList(ctx context.Context, seen Seen, list catalog.L
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	written, err := w.entries.bucket.Put(ctx, catalog.ListKey, value, IfRevision(revision))
 	if err != nil {
