@@ -74,7 +74,7 @@ func (w *world) unsyncedOwn(ctx context.Context) error {
 		if err := w.Node(stack.Manager).Start(ctx); err != nil {
 			return err
 		}
-		if _, err := w.led(ctx, w.Managers()); err != nil {
+		if _, err := w.led(ctx); err != nil {
 			return err
 		}
 		_, err := poll(ctx, time.Minute, "the listener to be started", func(ctx context.Context) error {
