@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -36,8 +37,8 @@ func (w *world) keepLogs(ctx context.Context, folder string) {
 		names, failed := w.Node(node).Docker(ctx, "ps", "-a", "--format", "{{.Names}}")
 		keep(node+".containers", names, failed)
 		for name := range strings.FieldsSeq(names) {
-			said, failed := w.Node(node).Docker(ctx, "logs", "-t", name)
-			keep(node+"."+name, said, failed)
+			said, failed := exec.CommandContext(ctx, "docker", "-H", w.Node(node).Host(), "logs", "-t", name).CombinedOutput()
+			keep(node+"."+name, string(said), failed)
 		}
 	}
 	for _, command := range [][]string{{"node", "ls"}, {"service", "ps", "--no-trunc", "waggle_proxy", "waggle_listener"}} {

@@ -27,14 +27,22 @@ func (w *world) killNATS(ctx context.Context) error {
 	}})
 }
 
-// wellAgain waits until the NATS server of a node is.
+// wellAgain waits until the NATS server of a node is well, by its own word, and the servers
+// agree on who leads the bucket, to which nobody can write before. They notice by the
+// silence of a leader that it is dead, after four to nine seconds, and vote then.
 func (w *world) wellAgain(ctx context.Context, node string) error {
+	began := time.Now()
 	if err := pause(ctx, time.Second); err != nil { // It may not have ended yet.
 		return err
 	}
-	took, err := poll(ctx, time.Minute, "NATS on "+node, func(ctx context.Context) error { return w.NATSHealthy(ctx, node) })
+	_, err := poll(ctx, time.Minute, "NATS on "+node, func(ctx context.Context) error { return w.NATSHealthy(ctx, node) })
+	if err != nil {
+		return err
+	}
+	w.say("it was well %s later", seconds(time.Since(began)))
+	_, err = poll(ctx, time.Minute, "a leader of the bucket", func(ctx context.Context) error { return w.BucketLed(ctx, bus.CatalogBucket) })
 	if err == nil {
-		w.say("it was well %s later", seconds(took+time.Second))
+		w.say("the servers agreed on who leads the bucket %s later", seconds(time.Since(began)))
 	}
 	return err
 }

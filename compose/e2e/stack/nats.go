@@ -148,31 +148,60 @@ func (s *Stack) monitorNATS(ctx context.Context, node, path string, v any) error
 	return err
 }
 
-// BucketLeader returns the node whose NATS server leads the stream of a bucket.
+// BucketLeader returns the node whose NATS server leads the stream of a bucket, by the word
+// of the first server that names one.
 func (s *Stack) BucketLeader(ctx context.Context, bucket string) (string, error) {
 	var errs []error
 	for _, node := range s.managers {
-		var answer struct {
-			Accounts []struct {
-				Streams []struct {
-					Name    string
-					Cluster struct{ Leader string }
-				} `json:"stream_detail"`
-			} `json:"account_details"`
+		leader, err := s.leaderBy(ctx, node, bucket)
+		if err == nil {
+			return leader, nil
 		}
-		if err := s.monitorNATS(ctx, node, "/jsz?streams=true", &answer); err != nil {
-			errs = append(errs, err)
-			continue
+		errs = append(errs, err)
+	}
+	return "", errors.Join(errs...)
+}
+
+// BucketLed is an error unless all servers name the same leader of a bucket: those that
+// have not noticed its death go on naming it, and it names nobody when it is started again.
+func (s *Stack) BucketLed(ctx context.Context, bucket string) error {
+	var first string
+	for _, node := range s.managers {
+		leader, err := s.leaderBy(ctx, node, bucket)
+		if err != nil {
+			return err
 		}
-		for _, account := range answer.Accounts {
-			for _, stream := range account.Streams {
-				if stream.Name == "KV_"+bucket && stream.Cluster.Leader != "" {
-					return stream.Cluster.Leader, nil
-				}
+		if first == "" {
+			first = leader
+		}
+		if leader != first {
+			return fmt.Errorf("%s leads %s by the word of one, and %s by that of another", first, bucket, leader)
+		}
+	}
+	return nil
+}
+
+// leaderBy returns who leads a bucket by the word of one node's server.
+func (s *Stack) leaderBy(ctx context.Context, node, bucket string) (string, error) {
+	var answer struct {
+		Accounts []struct {
+			Streams []struct {
+				Name    string
+				Cluster struct{ Leader string }
+			} `json:"stream_detail"`
+		} `json:"account_details"`
+	}
+	if err := s.monitorNATS(ctx, node, "/jsz?streams=true", &answer); err != nil {
+		return "", err
+	}
+	for _, account := range answer.Accounts {
+		for _, stream := range account.Streams {
+			if stream.Name == "KV_"+bucket && stream.Cluster.Leader != "" {
+				return stream.Cluster.Leader, nil
 			}
 		}
 	}
-	return "", errors.Join(append(errs, fmt.Errorf("nobody leads the bucket %s", bucket))...)
+	return "", fmt.Errorf("nobody leads %s by the word of %s", bucket, node)
 }
 
 // KillNATS sends SIGKILL to the NATS server of a node, whose engine starts it again.
