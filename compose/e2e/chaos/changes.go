@@ -197,7 +197,8 @@ func (c *changes) routes(services []stack.Service) map[string]bool {
 
 // answers is an error unless a node's proxy has a task behind a path, or has none.
 func (w *world) answers(ctx context.Context, node, path string, want bool) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	// A task that Docker has lost on the way, and still names, costs an attempt to connect.
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	status, body, err := w.Get(ctx, node, path)
 	switch {

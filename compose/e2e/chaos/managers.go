@@ -48,8 +48,8 @@ func (w *world) swarmLeader(ctx context.Context) (string, error) {
 	})
 }
 
-// led waits until one of the managers leads the swarm.
-func (w *world) led(ctx context.Context) (time.Duration, error) {
+// elected waits until one of the managers leads the swarm.
+func (w *world) elected(ctx context.Context) (time.Duration, error) {
 	return poll(ctx, 2*time.Minute, "a leader of the swarm", func(ctx context.Context) error {
 		_, err := w.swarmLeader(ctx)
 		return err
@@ -99,7 +99,7 @@ func (w *world) loseQuorum(ctx context.Context) error {
 		if err := w.frozen(ctx, 40*time.Second, mute...); err != nil {
 			return err
 		}
-		took, err := w.led(ctx)
+		took, err := w.elected(ctx)
 		w.say("the swarm has a leader %s after they went on", seconds(took))
 		return err
 	}})
@@ -128,7 +128,7 @@ func (w *world) powerOn(ctx context.Context, nodes ...string) error {
 			return fmt.Errorf("start %s: %w", node, err)
 		}
 	}
-	if _, err := w.led(ctx); err != nil {
+	if _, err := w.elected(ctx); err != nil {
 		return err
 	}
 	w.say("power again; the swarm has a leader %s after it", seconds(time.Since(began)))

@@ -54,7 +54,7 @@ func (w *world) restore(ctx context.Context, copied string) error {
 // place of what there was when the power went.
 func (w *world) unsyncedOwn(ctx context.Context) error {
 	// A wish of its own, since the swarm has one manager only.
-	return w.under(ctx, trouble{struck: []string{stack.Manager}, slack: 15 * time.Second, happens: func(ctx context.Context) error {
+	return w.under(ctx, trouble{struck: []string{stack.Manager}, slack: 15 * time.Second, deaf: true, happens: func(ctx context.Context) error {
 		copied := w.Node(stack.Manager).Dir("copied")
 		if err := copyFolder(ctx, w.volume(), copied); err != nil {
 			return err
@@ -74,7 +74,7 @@ func (w *world) unsyncedOwn(ctx context.Context) error {
 		if err := w.Node(stack.Manager).Start(ctx); err != nil {
 			return err
 		}
-		if _, err := w.led(ctx); err != nil {
+		if _, err := w.elected(ctx); err != nil {
 			return err
 		}
 		_, err := poll(ctx, time.Minute, "the listener to be started", func(ctx context.Context) error {

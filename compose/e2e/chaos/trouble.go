@@ -75,13 +75,14 @@ func (w *world) under(ctx context.Context, t trouble) error {
 	return errors.Join(err, c.end(ctx))
 }
 
-// settle waits until all changes are in force. As long as the swarm has no leader, which
-// led tells, nobody can know what it wants: the trouble is over when it has one.
+// settle waits until all changes are in force. As long as the swarm has no leader, nobody
+// can know what it wants, and as long as the bucket has none, nobody can write to it: the
+// trouble is over when both are led, which led tells.
 func (w *world) settle(ctx context.Context, c *changes, t trouble, alive []string, over time.Time, led func() time.Time) error {
 	err := c.inForce(ctx, alive)
 	now := time.Now()
 	if again := led(); again.After(over) {
-		w.say("the swarm was without a leader for up to %s more", seconds(again.Sub(over)))
+		w.say("the swarm or the bucket was without a leader for up to %s more", seconds(again.Sub(over)))
 		over = again
 	}
 	took := now.Sub(over)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/compose/e2e/stack"
+	"github.com/wagglehq/waggle/pkg/bus"
 )
 
 // What a part may expect when it begins.
@@ -144,21 +145,36 @@ func anyone[T any](ctx context.Context, w *world, managers []string, do func(con
 	return first, errors.Join(errs...)
 }
 
-// ledEvery is how often it is asked whether the swarm has a leader.
+// led is an error unless these managers know a leader of the swarm, and the NATS servers one
+// of the bucket.
+func (w *world) led(ctx context.Context, managers []string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	var bucket error
+	var wait sync.WaitGroup
+	if w.clustered() {
+		wait.Go(func() { bucket = w.BucketLed(ctx, bus.CatalogBucket) })
+	}
+	_, swarm := anyone(ctx, w, managers, func(ctx context.Context, s *stack.Stack) ([]stack.Node, error) { return s.NodeList(ctx) })
+	wait.Wait()
+	return errors.Join(swarm, bucket)
+}
+
+// ledEvery is how often it is asked whether there are leaders.
 const ledEvery = 200 * time.Millisecond
 
 // leadership asks these managers for the swarm's nodes, which none of them knows without a
-// leader, until the context ends. What is returned waits for that and tells when the swarm
-// last had none and got one again; zero if it always had one.
+// leader, and the NATS servers who leads the bucket, until the context ends. A manager or a
+// server that comes back makes the others vote once more. What is returned waits for the end
+// and tells when one of the two last had no leader and got one again; zero if both always
+// had one.
 func (w *world) leadership(ctx context.Context, managers []string) func() time.Time {
 	var again time.Time
 	var wait sync.WaitGroup
 	wait.Go(func() {
 		without := false
 		for ctx.Err() == nil {
-			limited, cancel := context.WithTimeout(ctx, time.Second)
-			_, err := anyone(limited, w, managers, func(ctx context.Context, s *stack.Stack) ([]stack.Node, error) { return s.NodeList(ctx) })
-			cancel()
+			err := w.led(ctx, managers)
 			switch {
 			case ctx.Err() != nil:
 			case err != nil:

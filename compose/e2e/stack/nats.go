@@ -162,23 +162,31 @@ func (s *Stack) BucketLeader(ctx context.Context, bucket string) (string, error)
 	return "", errors.Join(errs...)
 }
 
-// BucketLed is an error unless all servers name the same leader of a bucket: those that
-// have not noticed its death go on naming it, and it names nobody when it is started again.
+// BucketLed is an error unless most servers name the same leader of a bucket, and it names
+// itself: those that have not noticed its death go on naming it, and it names nobody when it
+// is started again.
 func (s *Stack) BucketLed(ctx context.Context, bucket string) error {
-	var first string
+	by := map[string]string{}
+	var errs []error
 	for _, node := range s.managers {
 		leader, err := s.leaderBy(ctx, node, bucket)
-		if err != nil {
-			return err
-		}
-		if first == "" {
-			first = leader
-		}
-		if leader != first {
-			return fmt.Errorf("%s leads %s by the word of one, and %s by that of another", first, bucket, leader)
+		errs = append(errs, err)
+		if err == nil {
+			by[node] = leader
 		}
 	}
-	return nil
+	for _, leader := range by {
+		votes := 0
+		for _, other := range by {
+			if other == leader {
+				votes++
+			}
+		}
+		if by[leader] == leader && votes > len(s.managers)/2 {
+			return nil
+		}
+	}
+	return errors.Join(append(errs, fmt.Errorf("%s has no leader: by the word of each server they are %v", bucket, by))...)
 }
 
 // leaderBy returns who leads a bucket by the word of one node's server.
