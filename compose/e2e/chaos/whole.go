@@ -50,12 +50,9 @@ func (w *world) whole(ctx context.Context) error {
 // state returns what must stay as it is, or what is not as it should be.
 func (w *world) state(ctx context.Context) (string, error) {
 	out, err := anyone(ctx, w, w.Managers(), func(ctx context.Context, s *stack.Stack) ([]string, error) {
-		nodes, err := s.NodeList(ctx)
+		nodes, err := w.nodes(ctx, s)
 		if err != nil {
 			return nil, err
-		}
-		if len(nodes) != len(w.Nodes()) {
-			return nil, fmt.Errorf("%d nodes", len(nodes))
 		}
 		names, err := s.Names(ctx)
 		if err != nil {
@@ -67,9 +64,6 @@ func (w *world) state(ctx context.Context) (string, error) {
 		}
 		var out []string
 		for _, n := range nodes {
-			if n.Status.State != "ready" || n.ManagerStatus.Reachability == "unreachable" {
-				return nil, fmt.Errorf("%s is %s %s", n.Description.Hostname, n.Status.State, n.ManagerStatus.Reachability)
-			}
 			out = append(out, fmt.Sprintf("%s %v", n.ID, n.ManagerStatus.Leader))
 		}
 		proxies := 0
@@ -107,6 +101,29 @@ func (w *world) state(ctx context.Context) (string, error) {
 		}
 	}
 	return strings.Join(out, "\n"), nil
+}
+
+// ready is an error unless the swarm has all nodes.
+func (w *world) ready(ctx context.Context) error {
+	_, err := anyone(ctx, w, w.Managers(), func(ctx context.Context, s *stack.Stack) ([]stack.Node, error) { return w.nodes(ctx, s) })
+	return err
+}
+
+// nodes are all of the swarm, and an error if one is missing.
+func (w *world) nodes(ctx context.Context, s *stack.Stack) ([]stack.Node, error) {
+	nodes, err := s.NodeList(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(nodes) != len(w.Nodes()) {
+		return nil, fmt.Errorf("%d nodes", len(nodes))
+	}
+	for _, n := range nodes {
+		if n.Status.State != "ready" || n.ManagerStatus.Reachability == "unreachable" {
+			return nil, fmt.Errorf("%s is %s %s", n.Description.Hostname, n.Status.State, n.ManagerStatus.Reachability)
+		}
+	}
+	return nodes, nil
 }
 
 // clustered says that there are several NATS servers.
