@@ -81,9 +81,7 @@ func (w *world) succession(ctx context.Context, was stack.Place) {
 	if w.clustered() {
 		var err error
 		led, err = poll(ctx, 30*time.Second, "a leader of the bucket of leases", func(ctx context.Context) error {
-			limited, cancel := context.WithTimeout(ctx, time.Second)
-			defer cancel()
-			return w.BucketLed(limited, bus.LeaseBucket)
+			return w.BucketLed(ctx, bus.LeaseBucket)
 		})
 		if err != nil {
 			w.fault("%v", err)

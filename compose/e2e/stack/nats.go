@@ -12,7 +12,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
+	"time"
 
 	"github.com/wagglehq/waggle/compose/e2e/lab"
 )
@@ -162,19 +164,32 @@ func (s *Stack) BucketLeader(ctx context.Context, bucket string) (string, error)
 	return "", errors.Join(errs...)
 }
 
+// monitorTimeout is how long a server may take to say who leads: one whose link is cut
+// never does, and must not keep the others from being heard.
+const monitorTimeout = 500 * time.Millisecond
+
 // BucketLed is an error unless most servers name the same leader of a bucket, and it names
 // itself: those that have not noticed its death go on naming it, and it names nobody when it
 // is started again.
 func (s *Stack) BucketLed(ctx context.Context, bucket string) error {
+	ctx, cancel := context.WithTimeout(ctx, monitorTimeout)
+	defer cancel()
+	var mu sync.Mutex // the servers answer at the same time
 	by := map[string]string{}
 	var errs []error
+	var wait sync.WaitGroup
 	for _, node := range s.managers {
-		leader, err := s.leaderBy(ctx, node, bucket)
-		errs = append(errs, err)
-		if err == nil {
-			by[node] = leader
-		}
+		wait.Go(func() {
+			leader, err := s.leaderBy(ctx, node, bucket)
+			mu.Lock()
+			defer mu.Unlock()
+			errs = append(errs, err)
+			if err == nil {
+				by[node] = leader
+			}
+		})
 	}
+	wait.Wait()
 	for _, leader := range by {
 		votes := 0
 		for _, other := range by {
