@@ -24,6 +24,11 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
+// answerTimeout is how long an answer is waited for where the caller says nothing else.
+// Who asks a server at the moment when another one fails gets no answer at all, so that
+// asking again is quicker than waiting.
+const answerTimeout = 2 * time.Second
+
 // Options say how to reach NATS.
 type Options struct {
 	// URL names the servers ("tls://waggle_listener:4222"), separated by commas. Of
@@ -45,6 +50,9 @@ type Options struct {
 	// Peers returns further addresses ("10.0.0.3:4222") where the servers may be. They
 	// are tried only if a server must prove itself by a key. May be nil.
 	Peers func() []string
+	// Only says that no other servers are asked than those of URL, which name all that
+	// they know; for whoever wants to hear each server by itself.
+	Only bool
 	// InProcess is an embedded server in this process; URL is then not used.
 	InProcess nats.InProcessConnProvider
 	Log       *slog.Logger
@@ -97,6 +105,9 @@ func Connect(o Options) (*Bus, error) {
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { b.log.Debug("bus not reached", "error", err) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { b.log.Warn("bus", "error", err) }),
 	}
+	if o.Only {
+		opts = append(opts, nats.IgnoreDiscoveredServers())
+	}
 	var ids []identity
 	if o.Key != "" {
 		var err error
@@ -122,9 +133,10 @@ func Connect(o Options) (*Bus, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bus: %w", err)
 	}
-	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(5*time.Second))
+	limits := []jetstream.JetStreamOpt{jetstream.WithDefaultTimeout(answerTimeout), jetstream.WithPublishAsyncTimeout(stepTimeout)}
+	js, err := jetstream.New(nc, limits...)
 	if o.Key != "" && o.Component != Listener {
-		js, err = jetstream.NewWithAPIPrefix(nc, apiBehindWalls, jetstream.WithDefaultTimeout(5*time.Second))
+		js, err = jetstream.NewWithAPIPrefix(nc, apiBehindWalls, limits...)
 	}
 	if err != nil {
 		nc.Close()

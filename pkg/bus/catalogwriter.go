@@ -271,7 +271,7 @@ func (w *CatalogWriter) writeList(ctx context.Context, seen Seen, list catalog.L
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	w.entries.expect(catalog.ListKey, value)
 	defer w.entries.landed(catalog.ListKey)

@@ -34,12 +34,8 @@ const heartbeat = time.Second
 // sessionLimit is how long one session reads before the next begins with a sweep.
 const sessionLimit = 10 * time.Minute
 
-// openTimeout is how long a session waits for a server to answer at its beginning, and
-// readerGone when a server forgets a reader that does not ask any longer.
-const (
-	openTimeout = 2 * time.Second
-	readerGone  = 30 * time.Second
-)
+// readerGone is when a server forgets a reader that does not ask any longer.
+const readerGone = 30 * time.Second
 
 // follow tells the sink the last value of every key of a bucket, then every
 // change, until the context ends. It starts anew on every connect: a consumer
@@ -80,8 +76,7 @@ func (b *Bus) follow(ctx context.Context, bucket, filter string, to sink) {
 // session reads until the context ends or something fails.
 func (b *Bus) session(ctx context.Context, bucket, filter string, to sink) (wasSynced bool, err error) {
 	to.open()
-	// Who asks a server at the moment when another one fails gets no answer at all.
-	opening, cancel := context.WithTimeout(ctx, openTimeout)
+	opening, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	stream, err := b.js.Stream(opening, kvStream(bucket))
 	if err != nil {

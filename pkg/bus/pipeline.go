@@ -3,6 +3,8 @@ package bus
 import (
 	"context"
 	"errors"
+	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -39,7 +41,11 @@ type result struct {
 // nobody wait for long who wants more.
 const atOnce = 1000
 
-// pipeline does all operations, many at once, and waits for every answer.
+// errSilent says that no answer came for so long that none is expected any more.
+var errSilent = fmt.Errorf("no answer for %s", answerTimeout)
+
+// pipeline does all operations, many at once, and waits for every answer, or until none
+// has come for a while: what was sent to a server that then failed is never answered.
 func (b *Bus) pipeline(ctx context.Context, all []operation) []result {
 	results := make([]result, len(all))
 	for start := 0; start < len(all); start += atOnce {
@@ -48,10 +54,8 @@ func (b *Bus) pipeline(ctx context.Context, all []operation) []result {
 		for i, o := range part {
 			acks[i], results[start+i].err = b.send(o)
 		}
-		for i, ack := range acks {
-			if ack != nil {
-				results[start+i] = wait(ctx, ack)
-			}
+		await(ctx, acks, results[start:])
+		for i := range part {
 			if err := results[start+i].err; err != nil {
 				verb := "put"
 				if part[i].isDelete {
@@ -73,14 +77,42 @@ func (b *Bus) send(o operation) (jetstream.PubAckFuture, error) {
 	return b.js.PublishMsgAsync(msg, opts...)
 }
 
-func wait(ctx context.Context, ack jetstream.PubAckFuture) result {
+// await writes what the answers say to the results that belong to them. There is no ack
+// for what could not be sent.
+func await(ctx context.Context, acks []jetstream.PubAckFuture, results []result) {
+	silence := time.NewTimer(answerTimeout)
+	defer silence.Stop()
+	isSilent := false
+	for i, ack := range acks {
+		switch {
+		case ack == nil:
+		case isSilent:
+			results[i] = at(ack)
+		default:
+			select {
+			case a := <-ack.Ok():
+				results[i] = result{revision: a.Sequence}
+			case err := <-ack.Err():
+				results[i] = result{err: err}
+			case <-ctx.Done():
+				results[i] = result{err: ctx.Err()}
+			case <-silence.C:
+				isSilent, results[i] = true, at(ack)
+			}
+			silence.Reset(answerTimeout)
+		}
+	}
+}
+
+// at is the answer that is there at this moment.
+func at(ack jetstream.PubAckFuture) result {
 	select {
 	case a := <-ack.Ok():
 		return result{revision: a.Sequence}
 	case err := <-ack.Err():
 		return result{err: err}
-	case <-ctx.Done():
-		return result{err: ctx.Err()}
+	default:
+		return result{err: errSilent}
 	}
 }
 

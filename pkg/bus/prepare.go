@@ -39,8 +39,14 @@ func (b *Bus) Prepare(ctx context.Context, replicas int) error {
 	return nil
 }
 
+// makeTimeout is how long the servers may take to make a stream or to change it: they
+// agree on it and write it to their disks first.
+const makeTimeout = 5 * time.Second
+
 func (b *Bus) prepare(ctx context.Context, cfg jetstream.StreamConfig) error {
 	s, err := b.js.Stream(ctx, cfg.Name)
+	ctx, cancel := context.WithTimeout(ctx, makeTimeout)
+	defer cancel()
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		// Of another listener that makes it at this moment the next pass hears.
 		_, err = b.js.CreateStream(ctx, cfg)

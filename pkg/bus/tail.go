@@ -40,7 +40,7 @@ func (b *Bus) Tail(ctx context.Context, bucket string, tell func(TailMessage)) e
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(20 * time.Millisecond):
 		}
 	}
 	return ctx.Err()
@@ -57,7 +57,7 @@ type tail struct {
 }
 
 func (t *tail) session(ctx context.Context) error {
-	starting, cancel := context.WithTimeout(ctx, 5*time.Second)
+	starting, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	stream, err := t.b.js.Stream(starting, "KV_"+t.bucket)
 	if err != nil {
@@ -71,13 +71,7 @@ func (t *tail) session(ctx context.Context) error {
 		t.losses, t.last = t.losses+1, 0
 	}
 	store := fmt.Sprintf("%s-%d", t.created.UTC().Format(time.RFC3339Nano), t.losses)
-	// The consumer lives on as many servers as the bucket, so that it survives what
-	// the bucket does.
-	config := jetstream.ConsumerConfig{
-		Name: readerName(), AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: info.Config.Replicas, InactiveThreshold: 10 * time.Second,
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: t.last + 1,
-	}
-	consumer, err := stream.CreateConsumer(starting, config)
+	consumer, err := t.consumer(starting, stream)
 	if err != nil {
 		return fmt.Errorf("consumer: %w", err)
 	}
@@ -100,5 +94,33 @@ func (t *tail) session(ctx context.Context) error {
 			Store: store, Sequence: t.last, Key: strings.TrimPrefix(msg.Subject(), "$KV."+t.bucket+"."),
 			Value: msg.Data(), Deleted: gone(msg.Headers()), Header: nats.Header(msg.Headers()), Time: meta.Timestamp,
 		})
+	}
+}
+
+// tries is how often a consumer is made until one is where it is wanted; the servers put
+// each on any of them.
+const tries = 20
+
+// consumer makes one on the server to which the connection leads, so that the failure of
+// no other one interrupts the reading: one that lives on several servers waits until they
+// have agreed on who leads it, while a bucket forgets what is replaced meanwhile.
+func (t *tail) consumer(ctx context.Context, stream jetstream.Stream) (jetstream.Consumer, error) {
+	config := jetstream.ConsumerConfig{
+		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: 10 * time.Second,
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: t.last + 1,
+	}
+	for try := 1; ; try++ {
+		config.Name = readerName()
+		consumer, err := stream.CreateConsumer(ctx, config)
+		if err != nil {
+			return nil, err
+		}
+		info := consumer.CachedInfo()
+		if info.Cluster == nil || info.Cluster.Leader == t.b.nc.ConnectedServerName() || try == tries {
+			return consumer, nil
+		}
+		if err := stream.DeleteConsumer(ctx, info.Name); err != nil {
+			return nil, err
+		}
 	}
 }

@@ -151,55 +151,54 @@ func (c *changes) note(err error) {
 	c.made++
 }
 
-// inForce waits until the proxies of these nodes do what the swarm says now, and
-// returns how long that took.
-func (c *changes) inForce(ctx context.Context, nodes []string) (time.Duration, error) {
-	began := time.Now()
-	var services []stack.Service
-	if _, err := poll(ctx, time.Minute, "the services of the swarm", func(ctx context.Context) error {
-		return c.w.ask(ctx, c.managers, func(ctx context.Context, s *stack.Stack) (err error) {
-			services, err = s.Services(ctx)
-			return err
+// inForce waits until the proxies of these nodes do what the swarm says.
+func (c *changes) inForce(ctx context.Context, nodes []string) error {
+	_, err := poll(ctx, time.Minute, "changes to be in force", func(ctx context.Context) error {
+		// What takes effect late counts, too, also where the answer did not arrive.
+		services, err := anyone(ctx, c.w, c.managers, func(ctx context.Context, s *stack.Stack) ([]stack.Service, error) {
+			return s.Services(ctx)
 		})
-	}); err != nil {
-		return 0, err
-	}
-	// Whatever took effect in the end counts, also where the answer did not arrive.
+		if err != nil {
+			return err
+		}
+		want := c.routes(services)
+		var wait sync.WaitGroup
+		errs := make([]error, len(nodes))
+		for i, node := range nodes {
+			wait.Go(func() {
+				for path, routed := range want {
+					if errs[i] = c.w.answers(ctx, node, path, routed); errs[i] != nil {
+						return
+					}
+				}
+			})
+		}
+		wait.Wait()
+		return errors.Join(errs...)
+	})
+	return err
+}
+
+// routes says of each path whether it must be answered.
+func (c *changes) routes(services []stack.Service) map[string]bool {
 	want := map[string]bool{}
 	for _, s := range services {
 		if strings.HasPrefix(s.Spec.Name, c.prefix) {
 			want[s.Spec.Labels["com.df.servicePath"]] = true
 		}
 	}
-	for _, name := range c.gone {
-		want[path(name, 0)] = false
-	}
-	for _, name := range c.raised() {
-		if !want[path(name, 0)] {
-			want[path(name, 0)] = false
+	for _, name := range append(c.raised(), c.gone...) {
+		if first := path(name, 0); !want[first] {
+			want[first] = false
 		}
 	}
-	var wait sync.WaitGroup
-	errs := make([]error, len(nodes))
-	for i, node := range nodes {
-		wait.Go(func() {
-			_, errs[i] = poll(ctx, 45*time.Second, "changes to be in force on "+node, func(ctx context.Context) error {
-				for path, routed := range want {
-					if err := c.w.answers(ctx, node, path, routed); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
-		})
-	}
-	wait.Wait()
-	return time.Since(began), errors.Join(errs...)
+	return want
 }
 
 // answers is an error unless a node's proxy has a task behind a path, or has none.
 func (w *world) answers(ctx context.Context, node, path string, want bool) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	// A task that Docker has lost on the way, and still names, costs an attempt to connect.
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	status, body, err := w.Get(ctx, node, path)
 	switch {
@@ -211,11 +210,14 @@ func (w *world) answers(ctx context.Context, node, path string, want bool) error
 	return nil
 }
 
-// end removes all services.
+// end removes all services, which may take until the swarm has a leader.
 func (c *changes) end(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
 	var errs []error
 	for _, name := range slices.Concat(c.raised(), c.fleeting, []string{c.steady()}) {
-		errs = append(errs, c.remove(ctx, name))
+		_, err := poll(ctx, time.Minute, name+" to be removed", func(ctx context.Context) error { return c.remove(ctx, name) })
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -23,6 +24,8 @@ type Config struct {
 	Only []string
 	// Out receives what the parts have to say, Log how the swarm is built.
 	Out, Log io.Writer
+	// Logs, if not empty, is a folder for all logs of each part that fails.
+	Logs string
 	// Hold, if not nil, is called before a swarm is removed.
 	Hold func(*stack.Stack)
 }
@@ -128,21 +131,36 @@ func (r room) run(ctx context.Context, c Config) (failed []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	w.logs = c.Logs
 	defer func() {
 		if c.Hold != nil {
 			c.Hold(w.Stack)
 		}
 		err = errors.Join(err, w.close())
 	}()
-	for _, p := range r.parts {
+	for i, p := range r.parts {
 		if ctx.Err() != nil {
 			return failed, ctx.Err()
+		}
+		if i > 0 {
+			p.play = after(p.play)
 		}
 		if !w.play(ctx, p) {
 			failed = append(failed, p.name)
 		}
 	}
 	return failed, nil
+}
+
+// after plays a part when nothing is left of those before, so that it has no faults but
+// its own.
+func after(play func(*world, context.Context) error) func(*world, context.Context) error {
+	return func(w *world, ctx context.Context) error {
+		if err := w.whole(ctx); err != nil {
+			return err
+		}
+		return play(w, ctx)
+	}
 }
 
 // On plays parts, shortened, on a Waggle that is deployed already, which stays.
@@ -187,6 +205,9 @@ func (w *world) play(ctx context.Context, p part) bool {
 			fmt.Fprintf(w.out, "- FAULT: %s\n", fault)
 		}
 		w.showLogs(context.WithoutCancel(ctx))
+		if w.logs != "" {
+			w.keepLogs(context.WithoutCancel(ctx), filepath.Join(w.logs, p.name))
+		}
 	}
 	fmt.Fprintf(w.out, "\n%s %s (%d s)\n", verdict, p.name, int(time.Since(began).Seconds()))
 	return len(w.faults) == 0

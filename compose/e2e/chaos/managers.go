@@ -37,30 +37,22 @@ func (w *world) cutManager(ctx context.Context) error {
 
 // swarmLeader returns the manager that leads the swarm.
 func (w *world) swarmLeader(ctx context.Context) (string, error) {
-	var leader string
-	err := w.ask(ctx, w.Managers(), func(ctx context.Context, s *stack.Stack) error {
-		out, err := s.Docker(ctx, "node", "ls", "--format", "{{.Hostname}} {{.ManagerStatus}}")
-		if err != nil {
-			return err
-		}
-		for line := range strings.Lines(out) {
-			if name, leads := strings.CutSuffix(strings.TrimSpace(line), " Leader"); leads {
-				leader = name
-				return nil
+	return anyone(ctx, w, w.Managers(), func(ctx context.Context, s *stack.Stack) (string, error) {
+		nodes, err := s.NodeList(ctx)
+		for _, n := range nodes {
+			if n.ManagerStatus.Leader {
+				return n.Description.Hostname, nil
 			}
 		}
-		return errors.New("the swarm has no leader: " + out)
+		return "", errors.Join(errors.New("the swarm has no leader"), err)
 	})
-	return leader, err
 }
 
-// ledBy waits until one of these managers leads the swarm.
-func (w *world) led(ctx context.Context, managers []string) (time.Duration, error) {
+// elected waits until one of the managers leads the swarm.
+func (w *world) elected(ctx context.Context) (time.Duration, error) {
 	return poll(ctx, 2*time.Minute, "a leader of the swarm", func(ctx context.Context) error {
-		return w.ask(ctx, managers, func(ctx context.Context, s *stack.Stack) error {
-			_, err := s.Docker(ctx, "node", "ls")
-			return err
-		})
+		_, err := w.swarmLeader(ctx)
+		return err
 	})
 }
 
@@ -107,7 +99,7 @@ func (w *world) loseQuorum(ctx context.Context) error {
 		if err := w.frozen(ctx, 40*time.Second, mute...); err != nil {
 			return err
 		}
-		took, err := w.led(ctx, w.Managers())
+		took, err := w.elected(ctx)
 		w.say("the swarm has a leader %s after they went on", seconds(took))
 		return err
 	}})
@@ -136,7 +128,7 @@ func (w *world) powerOn(ctx context.Context, nodes ...string) error {
 			return fmt.Errorf("start %s: %w", node, err)
 		}
 	}
-	if _, err := w.led(ctx, w.Managers()); err != nil {
+	if _, err := w.elected(ctx); err != nil {
 		return err
 	}
 	w.say("power again; the swarm has a leader %s after it", seconds(time.Since(began)))

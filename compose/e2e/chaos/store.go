@@ -53,8 +53,7 @@ func (w *world) restore(ctx context.Context, copied string) error {
 // disk back: a copy of the store's folder, taken while the server wrote to it, takes the
 // place of what there was when the power went.
 func (w *world) unsyncedOwn(ctx context.Context) error {
-	// A wish of its own, since the swarm has one manager only.
-	return w.under(ctx, trouble{struck: []string{stack.Manager}, slack: 15 * time.Second, happens: func(ctx context.Context) error {
+	return w.under(ctx, trouble{struck: []string{stack.Manager}, deaf: true, happens: func(ctx context.Context) error {
 		copied := w.Node(stack.Manager).Dir("copied")
 		if err := copyFolder(ctx, w.volume(), copied); err != nil {
 			return err
@@ -74,7 +73,7 @@ func (w *world) unsyncedOwn(ctx context.Context) error {
 		if err := w.Node(stack.Manager).Start(ctx); err != nil {
 			return err
 		}
-		if _, err := w.led(ctx, w.Managers()); err != nil {
+		if _, err := w.elected(ctx); err != nil {
 			return err
 		}
 		_, err := poll(ctx, time.Minute, "the listener to be started", func(ctx context.Context) error {
@@ -85,6 +84,13 @@ func (w *world) unsyncedOwn(ctx context.Context) error {
 			return err
 		})
 		w.say("the listener's container runs %s after the power came back", seconds(time.Since(began)))
+		if err != nil {
+			return err
+		}
+		// The swarm's only manager was away: the worker asks for it ever more rarely, up to
+		// eight seconds apart, and until it has found it no network leads from one to the other.
+		_, err = poll(ctx, time.Minute, "the swarm to have its nodes again", w.ready)
+		w.say("the swarm has all nodes %s after the power came back", seconds(time.Since(began)))
 		return err
 	}})
 }

@@ -58,10 +58,13 @@ func (w *world) under(ctx context.Context, t trouble) error {
 		err = t.happens(ctx)
 	}
 	over := time.Now()
+	watching, enough := context.WithCancel(ctx)
+	defer enough()
+	led := w.leadership(watching, c.managers)
 	rest()
 	wait.Wait()
 	if err == nil {
-		err = w.settle(ctx, c, t, alive, over)
+		err = w.settle(ctx, c, t, alive, over, func() time.Time { enough(); return led() })
 	}
 	dry()
 	err = errors.Join(err, w.counted(flow()))
@@ -72,10 +75,17 @@ func (w *world) under(ctx context.Context, t trouble) error {
 	return errors.Join(err, c.end(ctx))
 }
 
-// settle waits until all changes are in force.
-func (w *world) settle(ctx context.Context, c *changes, t trouble, alive []string, over time.Time) error {
-	_, err := c.inForce(ctx, alive)
-	took := time.Since(over)
+// settle waits until all changes are in force. As long as the swarm has no leader, nobody
+// can know what it wants, and as long as the bucket has none, nobody can write to it: the
+// trouble is over when both are led, which led tells.
+func (w *world) settle(ctx context.Context, c *changes, t trouble, alive []string, over time.Time, led func() time.Time) error {
+	err := c.inForce(ctx, alive)
+	now := time.Now()
+	if again := led(); again.After(over) {
+		w.say("the swarm or the bucket was without a leader for up to %s more", seconds(again.Sub(over)))
+		over = again
+	}
+	took := now.Sub(over)
 	w.say("changes: %d made, %d refused by the swarm; all in force %s after the end", c.made, c.refused, seconds(took))
 	if c.refused > 0 {
 		w.say("the last refusal: %v", c.last)
@@ -97,7 +107,7 @@ func (w *world) settle(ctx context.Context, c *changes, t trouble, alive []strin
 	if len(t.struck) == 0 {
 		return nil
 	}
-	if _, err := c.inForce(ctx, t.struck); err != nil {
+	if err := c.inForce(ctx, t.struck); err != nil {
 		w.fault("the nodes that were struck: %v", err)
 		return nil
 	}

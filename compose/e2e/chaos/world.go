@@ -7,7 +7,6 @@ import (
 	"io"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -24,10 +23,14 @@ type world struct {
 	buses  []*bus.Bus
 	record *recorder.Recorder
 	faults []string
+	// logs is where the logs of parts that fail are kept; nowhere if empty.
+	logs string
 	// short makes do with less time where only the patience of who looks is tested.
 	short bool
 	// turn makes names different from one trouble to the next.
 	turn int
+	// via is the stack, asked by way of each manager on connections that are kept.
+	via  map[string]*stack.Stack
 	stop context.CancelFunc
 	done sync.WaitGroup
 }
@@ -50,7 +53,10 @@ func open(ctx context.Context, o stack.Options, out io.Writer) (*world, error) {
 
 // look begins to read the bus of a deployed Waggle.
 func look(ctx context.Context, s *stack.Stack, out io.Writer) (*world, error) {
-	w := &world{Stack: s, out: out, record: recorder.New(counted)}
+	w := &world{Stack: s, out: out, record: recorder.New(counted), via: map[string]*stack.Stack{}}
+	for _, manager := range s.Managers() {
+		w.via[manager] = s.Via(manager)
+	}
 	var running context.Context
 	running, w.stop = context.WithCancel(ctx)
 	starting, cancel := context.WithTimeout(ctx, 30*time.Second)
@@ -112,14 +118,6 @@ func (w *world) fault(format string, values ...any) {
 
 // say prints a line.
 func (w *world) say(format string, values ...any) { fmt.Fprintf(w.out, "- "+format+"\n", values...) }
-
-// showLogs prints the end of what the listeners said, which is where most faults begin.
-func (w *world) showLogs(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	lines := strings.Split(strings.TrimSpace(w.Logs(ctx, "waggle_listener")), "\n")
-	fmt.Fprintf(w.out, "\n    %s\n", strings.Join(lines[max(0, len(lines)-12):], "\n    "))
-}
 
 // pause waits.
 func pause(ctx context.Context, d time.Duration) error {

@@ -74,8 +74,20 @@ func (w *world) writer(ctx context.Context) (stack.Place, error) {
 // takeover is how long a dead writer may keep others from writing.
 const takeover = 5 * time.Second
 
-// succession notes how long after now another listener has the lease.
+// succession notes how long after now another listener has the lease. Nobody can take it
+// before its bucket is led, which the death of a node may end as well.
 func (w *world) succession(ctx context.Context, was stack.Place) {
+	var led time.Duration
+	if w.clustered() {
+		var err error
+		led, err = poll(ctx, 30*time.Second, "a leader of the bucket of leases", func(ctx context.Context) error {
+			return w.BucketLed(ctx, bus.LeaseBucket)
+		})
+		if err != nil {
+			w.fault("%v", err)
+			return
+		}
+	}
 	took, err := poll(ctx, 30*time.Second, "another listener to take over", func(ctx context.Context) error {
 		name, err := w.holder(ctx)
 		if err == nil && strings.HasPrefix(was.Container, name) {
@@ -87,7 +99,7 @@ func (w *world) succession(ctx context.Context, was stack.Place) {
 		w.fault("%v", err)
 		return
 	}
-	w.say("another listener took over %s after it", seconds(took))
+	w.say("another listener took over %s after it, %s of which nobody led the bucket of leases", seconds(took+led), seconds(led))
 	if took > takeover {
 		w.fault("another listener took over after %s, want %s", seconds(took), seconds(takeover))
 	}

@@ -68,7 +68,9 @@ func (n *Node) inMounts(ctx context.Context, command ...string) (string, error) 
 	if root == "" {
 		return "", fmt.Errorf("lab: %s is not running", n.name)
 	}
-	return run(ctx, "nsenter", append([]string{"--mount=" + filepath.Dir(root) + "/ns/mnt"}, command...)...)
+	// The node's /proc knows only its own processes, and umount looks itself up in it.
+	spaces := filepath.Dir(root) + "/ns/"
+	return run(ctx, "nsenter", append([]string{"--mount=" + spaces + "mnt", "--pid=" + spaces + "pid"}, command...)...)
 }
 
 // Dir is a folder of the node's disk that outlives its power and is seen under the

@@ -79,6 +79,21 @@ func (r *Recorder) Take(m Message) {
 	r.messages[m.Store][m.Sequence] = m
 }
 
+// Newest is when a store took the newest message; zero if there is none.
+func (r *Recorder) Newest() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var newest time.Time
+	for _, messages := range r.messages {
+		for _, m := range messages {
+			if m.Time.After(newest) {
+				newest = m.Time
+			}
+		}
+	}
+	return newest
+}
+
 // Verdict is what a Recorder has to say.
 type Verdict struct {
 	// Messages is how many different ones were seen, Stores of how many stores.
@@ -100,6 +115,7 @@ func (r *Recorder) Verdict(since time.Time) Verdict {
 		v.Stores++
 		j := judge{lives: r.lives, counter: r.counter, known: map[string]entry{}, tasks: map[string]task{}}
 		var last uint64
+		common := r.common(store)
 		for _, sequence := range slices.Sorted(maps.Keys(r.messages[store])) {
 			m := r.messages[store][sequence]
 			faults := j.take(m)
@@ -109,7 +125,9 @@ func (r *Recorder) Verdict(since time.Time) Verdict {
 			}
 			v.Messages++
 			for gap := last + 1; last > 0 && gap < sequence; gap++ {
-				v.Unseen = append(v.Unseen, gap)
+				if gap > common {
+					v.Unseen = append(v.Unseen, gap)
+				}
 			}
 			last = sequence
 			for _, fault := range faults {
@@ -118,4 +136,20 @@ func (r *Recorder) Verdict(since time.Time) Verdict {
 		}
 	}
 	return v
+}
+
+// common is the last sequence up to which a store and another one hold the same messages:
+// a store that went back begins with what was seen before, and has lost of it what was
+// replaced since.
+func (r *Recorder) common(store string) uint64 {
+	var last uint64
+	for sequence, m := range r.messages[store] {
+		for other, messages := range r.messages {
+			was, told := messages[sequence]
+			if other != store && told && was.Time.Equal(m.Time) && was.Key == m.Key {
+				last = max(last, sequence)
+			}
+		}
+	}
+	return last
 }

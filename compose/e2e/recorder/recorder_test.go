@@ -143,6 +143,26 @@ func TestReadersOfSeveralServersAreOne(t *testing.T) {
 	}
 }
 
+// TestAStoreThatWentBack holds the first five messages of the one before, less what was
+// replaced since, and then others: what was seen before it went back was seen.
+func TestAStoreThatWentBack(t *testing.T) {
+	s := begin()
+	take := func(store string, second int64, sequences ...uint64) {
+		for _, n := range sequences {
+			s.r.Take(Message{Store: store, Sequence: n, Key: "node.n", Value: []byte(`{}`), Time: time.Unix(second+int64(n), 0)})
+		}
+	}
+	take("before", 0, 1, 2, 3, 4, 5, 6, 7)
+	take("after", 0, 1, 5)
+	take("after", 100, 8)
+	if v := s.r.Verdict(time.Time{}); !slices.Equal(v.Unseen, []uint64{6, 7}) {
+		t.Errorf("unseen %v, want those written anew, 6 and 7", v.Unseen)
+	}
+	if newest := s.r.Newest(); !newest.Equal(time.Unix(108, 0)) {
+		t.Errorf("the newest is of %s", newest)
+	}
+}
+
 // TestWhatWasBeforeIsJudgedByWhatComesAfter has a newer value from before the time
 // that is looked at.
 func TestWhatWasBeforeIsJudgedByWhatComesAfter(t *testing.T) {

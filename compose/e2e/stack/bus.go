@@ -16,7 +16,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/bus"
 )
 
-// Buses connects to the bus as the listener, by each of its servers.
+// Buses connects to the bus as the listener, once to each of its servers and to no other.
 func (s *Stack) Buses(ctx context.Context) ([]*bus.Bus, error) {
 	urls := s.servers()
 	if !s.options.NATS {
@@ -28,7 +28,7 @@ func (s *Stack) Buses(ctx context.Context) ([]*bus.Bus, error) {
 	}
 	var buses []*bus.Bus
 	for _, url := range urls {
-		b, err := bus.Connect(bus.Options{URL: url, Component: "listener", Key: s.keys["listener"], Log: slog.New(slog.DiscardHandler)})
+		b, err := bus.Connect(bus.Options{URL: url, Only: true, Component: "listener", Key: s.keys["listener"], Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			return nil, err
 		}

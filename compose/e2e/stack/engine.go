@@ -101,15 +101,38 @@ type Task struct {
 	NetworksAttachments []struct{ Addresses []string }
 }
 
-// Tasks returns the tasks of services that are meant to run.
+// Tasks returns the tasks of services, of all if none is named, that are meant to run.
 func (e *Engine) Tasks(ctx context.Context, services ...string) ([]Task, error) {
-	filters, err := json.Marshal(map[string][]string{"service": services, "desired-state": {"running"}})
+	filter := map[string][]string{"desired-state": {"running"}}
+	if len(services) > 0 {
+		filter["service"] = services
+	}
+	filters, err := json.Marshal(filter)
 	if err != nil {
 		return nil, err
 	}
 	var out []Task
 	err = e.call(ctx, http.MethodGet, "/tasks?filters="+url.QueryEscape(string(filters)), nil, &out)
 	return out, err
+}
+
+// Node is a node of the swarm.
+type Node struct {
+	ID          string
+	Description struct{ Hostname string }
+	Status      struct{ State string }
+	// ManagerStatus is empty for a worker.
+	ManagerStatus struct {
+		Leader       bool
+		Reachability string
+	}
+}
+
+// NodeList returns all nodes of the swarm, which no manager knows without a leader.
+func (e *Engine) NodeList(ctx context.Context) ([]Node, error) {
+	var list []Node
+	err := e.call(ctx, http.MethodGet, "/nodes", nil, &list)
+	return list, err
 }
 
 // Service is a service with its labels.

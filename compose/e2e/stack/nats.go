@@ -12,7 +12,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
+	"time"
 
 	"github.com/wagglehq/waggle/compose/e2e/lab"
 )
@@ -148,31 +150,81 @@ func (s *Stack) monitorNATS(ctx context.Context, node, path string, v any) error
 	return err
 }
 
-// BucketLeader returns the node whose NATS server leads the stream of a bucket.
+// BucketLeader returns the node whose NATS server leads the stream of a bucket, by the word
+// of the first server that names one.
 func (s *Stack) BucketLeader(ctx context.Context, bucket string) (string, error) {
 	var errs []error
 	for _, node := range s.managers {
-		var answer struct {
-			Accounts []struct {
-				Streams []struct {
-					Name    string
-					Cluster struct{ Leader string }
-				} `json:"stream_detail"`
-			} `json:"account_details"`
+		leader, err := s.leaderBy(ctx, node, bucket)
+		if err == nil {
+			return leader, nil
 		}
-		if err := s.monitorNATS(ctx, node, "/jsz?streams=true", &answer); err != nil {
+		errs = append(errs, err)
+	}
+	return "", errors.Join(errs...)
+}
+
+// monitorTimeout is how long a server may take to say who leads: one whose link is cut
+// never does, and must not keep the others from being heard.
+const monitorTimeout = 500 * time.Millisecond
+
+// BucketLed is an error unless most servers name the same leader of a bucket, and it names
+// itself: those that have not noticed its death go on naming it, and it names nobody when it
+// is started again.
+func (s *Stack) BucketLed(ctx context.Context, bucket string) error {
+	ctx, cancel := context.WithTimeout(ctx, monitorTimeout)
+	defer cancel()
+	var mu sync.Mutex // the servers answer at the same time
+	by := map[string]string{}
+	var errs []error
+	var wait sync.WaitGroup
+	for _, node := range s.managers {
+		wait.Go(func() {
+			leader, err := s.leaderBy(ctx, node, bucket)
+			mu.Lock()
+			defer mu.Unlock()
 			errs = append(errs, err)
-			continue
+			if err == nil {
+				by[node] = leader
+			}
+		})
+	}
+	wait.Wait()
+	for _, leader := range by {
+		votes := 0
+		for _, other := range by {
+			if other == leader {
+				votes++
+			}
 		}
-		for _, account := range answer.Accounts {
-			for _, stream := range account.Streams {
-				if stream.Name == "KV_"+bucket && stream.Cluster.Leader != "" {
-					return stream.Cluster.Leader, nil
-				}
+		if by[leader] == leader && votes > len(s.managers)/2 {
+			return nil
+		}
+	}
+	return errors.Join(append(errs, fmt.Errorf("%s has no leader: by the word of each server they are %v", bucket, by))...)
+}
+
+// leaderBy returns who leads a bucket by the word of one node's server.
+func (s *Stack) leaderBy(ctx context.Context, node, bucket string) (string, error) {
+	var answer struct {
+		Accounts []struct {
+			Streams []struct {
+				Name    string
+				Cluster struct{ Leader string }
+			} `json:"stream_detail"`
+		} `json:"account_details"`
+	}
+	if err := s.monitorNATS(ctx, node, "/jsz?streams=true", &answer); err != nil {
+		return "", err
+	}
+	for _, account := range answer.Accounts {
+		for _, stream := range account.Streams {
+			if stream.Name == "KV_"+bucket && stream.Cluster.Leader != "" {
+				return stream.Cluster.Leader, nil
 			}
 		}
 	}
-	return "", errors.Join(append(errs, fmt.Errorf("nobody leads the bucket %s", bucket))...)
+	return "", fmt.Errorf("nobody leads %s by the word of %s", bucket, node)
 }
 
 // KillNATS sends SIGKILL to the NATS server of a node, whose engine starts it again.

@@ -31,6 +31,7 @@ func run(ctx context.Context, args []string) error {
 	fs.StringVar(&c.Images, "images", os.Getenv("WAGGLE_IMAGES"), "prefix of the images, waggle if empty")
 	fs.StringVar(&c.Tag, "tag", os.Getenv("WAGGLE_TAG"), "tag of the images, dev if empty")
 	only := fs.String("only", "", "parts to play, separated by commas, all if empty: "+strings.Join(chaos.Parts(), ","))
+	fs.StringVar(&c.Logs, "logs", "", "folder for the logs of all engines and containers after each part that fails; none if empty")
 	hold := fs.Bool("hold", false, "leave each swarm as it is at the end, to look around in it, until SIGINT")
 	if err := fs.Parse(args); err != nil {
 		return err
