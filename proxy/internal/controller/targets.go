@@ -60,7 +60,7 @@ func (t *targets) follow(desired claims.Desired, snapshot catalog.Snapshot) {
 		expected := svc.Replicas > 0 || svc.Mode == catalog.Global
 		moving := svc.UpdateState != "" || now.Sub(m.since) < movesFor || wrong
 		for _, b := range s.Backends {
-			if _, err := netip.ParseAddr(b.Lookup); err == nil {
+			if _, ok := b.Literal(); ok {
 				continue // it is the answer itself
 			}
 			target := addresses.Target{Name: b.Lookup, Expected: expected, Tasks: addrs, Count: count, Moving: moving}
@@ -103,7 +103,7 @@ func (t *targets) await(ctx context.Context, services []route.Service) bool {
 
 // lookup returns what the follower knows of a backend; an address stands for itself.
 func (t *targets) lookup(b route.Backend) ([]netip.Addr, bool) {
-	if a, err := netip.ParseAddr(b.Lookup); err == nil {
+	if a, ok := b.Literal(); ok {
 		return []netip.Addr{a}, true
 	}
 	return t.follower.Addresses(key(b))
