@@ -73,7 +73,7 @@ lint: ## Run golangci-lint over every module with the rules of .golangci.yml.
 
 .PHONY: deps
 deps: ## Fail if a package imports what the directions of the house do not allow.
-	@$(timed) deps bash -o pipefail -c 'go list -json=ImportPath,Imports,TestImports,XTestImports work | go run ./compose/e2e/cmd/deps'
+	@$(timed) deps bash -o pipefail -c 'go list -json=ImportPath,Imports,TestImports,XTestImports work | go run ./compose/tools/cmd/deps'
 
 .PHONY: modules
 modules: ## Fail if a module does not stand on its own, is untidy or out of step with the workspace.
@@ -146,7 +146,7 @@ down: ## Take the demo down, and nothing that it has not made.
 
 .PHONY: docs
 docs: ## Generate the pages of labels, metrics and settings, the schemas, and the listener's list of labels.
-	@go run ./compose/e2e/cmd/gendocs
+	@go run ./compose/tools/cmd/gendocs
 
 .PHONY: clean
 clean: ## Remove what was built inside the tree; the cache of setup stays.

@@ -240,7 +240,7 @@ func TestCommandsThatAreWrongAreFound(t *testing.T) {
 		"docker volume inspect waggle_nonsense":                                               "the stack has no nonsense",
 		"WAGGLE_NONSENSE=1 compose/deploy":                                                    "nothing reads WAGGLE_NONSENSE",
 		"compose/deploy -c nonsense.yml":                                                      "the page has no block that begins with # nonsense.yml",
-		"cd proxy && go test -run TestNonsense ./internal/wish/route/":                             "no such test",
+		"cd proxy && go test -run TestNonsense ./internal/wish/route/":                        "no such test",
 	} {
 		for _, r := range rules() {
 			if m := r.form.FindStringSubmatch(command); m != nil {

@@ -9,7 +9,7 @@ import (
 	"io"
 	"os"
 
-	"github.com/wagglehq/waggle/compose/e2e/deps"
+	"github.com/wagglehq/waggle/compose/tools/deps"
 )
 
 func main() {

@@ -14,7 +14,7 @@ import (
 
 	"github.com/docker/cli/cli/compose/types"
 
-	"github.com/wagglehq/waggle/compose/e2e/stackfile"
+	"github.com/wagglehq/waggle/compose/tools/stackfile"
 )
 
 // deployed is what compose/stack.yml comes to where nothing was chosen.

@@ -12,7 +12,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/wagglehq/waggle/compose/e2e/contract"
+	"github.com/wagglehq/waggle/compose/tools/contract"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bustest"
 	"github.com/wagglehq/waggle/pkg/catalog"

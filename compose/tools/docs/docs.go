@@ -1,6 +1,6 @@
 // Package docs makes the reference pages out of the code: labels, metrics and
-// settings, and the list of known labels that the listener warns by. It is pure but
-// for the sources that it is given. It also knows which commands a page may show.
+// settings, and the list of known labels that the listener warns by. It also knows which
+// commands a page may show.
 package docs
 
 import (
@@ -27,8 +27,8 @@ type Component struct {
 	Labels []label.Spec
 	// Refused are labels that it knows and rejects by name.
 	Refused []label.Spec
-	// Flags declares its settings.
-	Flags func(*flag.FlagSet)
+	// Service declares its settings and starts it.
+	Service app.Service
 }
 
 // The texts that stand between the tables.
@@ -45,7 +45,7 @@ var (
 	settingsText string
 )
 
-const generated = "<!-- Generated from the code by 'make docs'; change the code, or the text beside compose/e2e/docs. -->\n\n"
+const generated = "<!-- Generated from the code by 'make docs'; change the code, or the text beside compose/tools/docs. -->\n\n"
 
 // LabelsPage is docs/labels.md. A label that two components describe is an error.
 func LabelsPage(components []Component) ([]byte, error) {
@@ -136,16 +136,17 @@ func sorted(specs []label.Spec) []label.Spec {
 }
 
 // MetricsPage is docs/metrics.md.
-func MetricsPage(components []Component, metrics []Metric) []byte {
+func MetricsPage(components []Component) ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteString(generated + metricsText)
 	for _, c := range components {
+		metrics, err := Metrics(c)
+		if err != nil {
+			return nil, err
+		}
 		fmt.Fprintf(&b, "\n## %s\n\n", c.Name)
 		rows := [][]string{{"Metric", "Type", "Labels", "Meaning"}}
 		for _, m := range metrics {
-			if m.Component != c.Name {
-				continue
-			}
 			var labels []string
 			for _, name := range m.Labels {
 				text := code(name)
@@ -158,7 +159,7 @@ func MetricsPage(components []Component, metrics []Metric) []byte {
 		}
 		table(&b, rows)
 	}
-	return b.Bytes()
+	return b.Bytes(), nil
 }
 
 // SettingsPage is docs/settings.md.
@@ -189,7 +190,7 @@ func SettingsPage(components []Component) []byte {
 	}
 	section("All", func(fs *flag.FlagSet) { new(app.Common).Flags(fs) })
 	for _, c := range components {
-		section(c.Name, c.Flags)
+		section(c.Name, func(fs *flag.FlagSet) { c.Service(fs) })
 	}
 	return b.Bytes()
 }

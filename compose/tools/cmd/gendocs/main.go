@@ -12,7 +12,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/wagglehq/waggle/compose/e2e/docs"
+	"github.com/wagglehq/waggle/compose/tools/docs"
 	"github.com/wagglehq/waggle/listener"
 	"github.com/wagglehq/waggle/monitor"
 	"github.com/wagglehq/waggle/pkg/app"
@@ -29,26 +29,26 @@ func main() {
 }
 
 func components() []docs.Component {
-	declare := func(s func(*flag.FlagSet) func(context.Context, app.Shell) error) func(*flag.FlagSet) {
-		return func(fs *flag.FlagSet) { s(fs) }
-	}
 	return []docs.Component{
-		{Name: "listener", Title: "All components", Labels: listener.Labels(), Flags: declare(listener.Service)},
-		{Name: "proxy", Title: "Routes (proxy)", Labels: proxy.Labels(), Refused: proxy.Unsupported(), Flags: new(proxy.Config).Flags},
-		{Name: "monitor", Title: "Scraping and alerts (monitor)", Labels: monitor.Labels(), Flags: declare(monitor.Service)},
-		{Name: "scaler", Title: "Scaling (scaler)", Labels: scaler.Labels(), Flags: declare(scaler.Service)},
+		{Name: "listener", Title: "All components", Labels: listener.Labels(), Service: listener.Service},
+		{Name: "proxy", Title: "Routes (proxy)", Labels: proxy.Labels(), Refused: proxy.Unsupported(), Service: controller},
+		{Name: "monitor", Title: "Scraping and alerts (monitor)", Labels: monitor.Labels(), Service: monitor.Service},
+		{Name: "scaler", Title: "Scaling (scaler)", Labels: scaler.Labels(), Service: scaler.Service},
 	}
+}
+
+// controller is the part of the proxy that has metrics of its own.
+func controller(fs *flag.FlagSet) func(context.Context, app.Shell) error {
+	var c proxy.Config
+	c.Flags(fs)
+	return func(ctx context.Context, sh app.Shell) error { return proxy.Run(ctx, c, sh) }
 }
 
 // write generates everything and then writes what differs. If anything fails before
 // that, nothing is written.
 func write(root string) error {
 	all := components()
-	names := make([]string, len(all))
-	for i, c := range all {
-		names[i] = c.Name
-	}
-	metrics, err := docs.Metrics(os.DirFS(root), names, append(names, "pkg")...)
+	metrics, err := docs.MetricsPage(all)
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func write(root string) error {
 	}
 	maps.Copy(files, map[string][]byte{
 		"docs/labels.md":                     labels,
-		"docs/metrics.md":                    docs.MetricsPage(all, metrics),
+		"docs/metrics.md":                    metrics,
 		"docs/settings.md":                   docs.SettingsPage(all),
 		"listener/internal/known/labels.txt": known,
 	})
