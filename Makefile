@@ -114,13 +114,13 @@ acceptance: setup ## Run black-box cases of the proxy, as root: make acceptance 
 .PHONY: measure
 measure: setup ## Measure latencies and lost requests on a swarm of its own (20 minutes; MEASURE_FLAGS, see -h).
 	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
-	@$(timed) measure go run ./compose/e2e/cmd/measure $(MEASURE_FLAGS)
+	@$(timed) measure go run ./compose/e2e/cmd/measure swarm $(MEASURE_FLAGS)
 
 .PHONY: measure-proxy
 measure-proxy: setup ## Measure the proxy beside bare HAProxy, with many services and connections (20 minutes; MEASURE_PROXY_FLAGS, see -h).
 	@compose/setup/load.sh
 	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
-	@$(timed) measure-proxy go run ./compose/e2e/cmd/measureproxy $(MEASURE_PROXY_FLAGS)
+	@$(timed) measure-proxy go run ./compose/e2e/cmd/measure proxy $(MEASURE_PROXY_FLAGS)
 
 .PHONY: chaos
 chaos: setup ## Break Waggle on swarms of its own in every way it is meant to live through, as root (45 minutes; CHAOS_FLAGS, see -h).

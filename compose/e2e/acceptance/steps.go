@@ -23,6 +23,7 @@ import (
 
 	"golang.org/x/net/websocket"
 
+	"github.com/wagglehq/waggle/compose/e2e/proc"
 	"github.com/wagglehq/waggle/pkg/catalog"
 )
 
@@ -497,25 +498,13 @@ func killHAProxy(ctx context.Context, w *world) error {
 
 // haproxies returns the processes of HAProxy that are not dead.
 func haproxies() ([]int, error) {
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return nil, err
-	}
+	all, err := proc.All()
 	var pids []int
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		line, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
-		if err != nil {
-			continue // it has ended
-		}
+	for _, p := range all {
 		// The program may stand behind the loader that starts it.
-		argv := strings.Split(string(line), "\x00")
-		if slices.Contains(argv, "-W") && slices.ContainsFunc(argv, func(a string) bool { return filepath.Base(a) == "haproxy" }) {
-			pids = append(pids, pid)
+		if slices.Contains(p.Args, "-W") && slices.ContainsFunc(p.Args, func(a string) bool { return filepath.Base(a) == "haproxy" }) {
+			pids = append(pids, p.PID)
 		}
 	}
-	return pids, nil
+	return pids, err
 }

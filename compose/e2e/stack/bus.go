@@ -12,7 +12,7 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/wagglehq/waggle/compose/e2e/lab"
+	"github.com/wagglehq/waggle/compose/e2e/proc"
 	"github.com/wagglehq/waggle/pkg/bus"
 )
 
@@ -123,7 +123,7 @@ func (s *Stack) Signal(ctx context.Context, p Place, sig syscall.Signal) error {
 		return err
 	}
 	// A health check that is under way is no process of the service.
-	processes = slices.DeleteFunc(processes, func(p lab.Process) bool { return slices.Contains(p.Args, "-healthcheck") })
+	processes = slices.DeleteFunc(processes, func(p proc.Process) bool { return slices.Contains(p.Args, "-healthcheck") })
 	if len(processes) == 0 {
 		return fmt.Errorf("%s on %s has no process", p.Container, p.Node)
 	}

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/compose/e2e/lab"
+	"github.com/wagglehq/waggle/compose/e2e/report"
 )
 
 // Manager and Worker are the two nodes; a stack that is Alone has no worker.
@@ -271,6 +272,12 @@ func (s *Stack) Hosts() []string {
 		hosts = append(hosts, node.Host())
 	}
 	return hosts
+}
+
+// Hold says where the engines are, and leaves all as it is until the context ends.
+func (s *Stack) Hold(ctx context.Context, log io.Writer) {
+	fmt.Fprintf(log, "the engines answer at %s\n", strings.Join(s.Hosts(), " and "))
+	<-ctx.Done()
 }
 
 // Logs returns the end of what a service of Waggle said.
@@ -602,19 +609,7 @@ func (s *Stack) Metric(ctx context.Context, node, service, metric string) (float
 	if err := s.Inside(ctx, node, service, 8080, "/metrics", &text); err != nil {
 		return 0, err
 	}
-	sum := 0.0
-	for line := range strings.Lines(text) {
-		name := line[:max(strings.IndexAny(line, "{ "), 0)]
-		if name != metric {
-			continue
-		}
-		var value float64
-		if _, err := fmt.Sscan(line[strings.LastIndexByte(strings.TrimSpace(line), ' ')+1:], &value); err != nil {
-			return 0, fmt.Errorf("%s: %w", strings.TrimSpace(line), err)
-		}
-		sum += value
-	}
-	return sum, nil
+	return report.Metric(text, metric)
 }
 
 // Reloads returns how often the HAProxys of all nodes were reloaded.

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -30,7 +29,7 @@ func (s *Stack) signal(ctx context.Context, node, service string, sig syscall.Si
 	}
 	n := 0
 	for _, p := range all {
-		line := strings.Join(p.Args, " ")
+		line := p.Command()
 		if slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(line, w) }) {
 			continue
 		}
@@ -320,44 +319,4 @@ func (s *Stack) started(ctx context.Context, node, service string) (time.Time, e
 	var at time.Time
 	err = json.Unmarshal([]byte(text), &at)
 	return at, err
-}
-
-// Busy returns the share of the machine's processors that is at work, in percent,
-// over the time of f, and f's error.
-func Busy(f func() error) (int, error) {
-	work0, all0, err := processors()
-	if err != nil {
-		return 0, err
-	}
-	if err := f(); err != nil {
-		return 0, err
-	}
-	work1, all1, err := processors()
-	if err != nil || all1 == all0 {
-		return 0, err
-	}
-	return int(100 * (work1 - work0) / (all1 - all0)), nil
-}
-
-// processors reads how long they were at work, and in all.
-func processors() (work, all uint64, err error) {
-	text, err := os.ReadFile("/proc/stat")
-	if err != nil {
-		return 0, 0, err
-	}
-	line, _, _ := strings.Cut(string(text), "\n")
-	for i, field := range strings.Fields(line)[1:] {
-		n, err := strconv.ParseUint(field, 10, 64)
-		if err != nil {
-			return 0, 0, err
-		}
-		if i > 7 {
-			break // guests are in the others already
-		}
-		all += n
-		if i != 3 && i != 4 { // idle and waiting for disks
-			work += n
-		}
-	}
-	return work, all, nil
 }

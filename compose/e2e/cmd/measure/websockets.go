@@ -9,18 +9,20 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
 	"golang.org/x/net/websocket"
+	"golang.org/x/sync/errgroup"
 
-	"github.com/wagglehq/waggle/compose/e2e/lab"
+	"github.com/wagglehq/waggle/compose/e2e/proc"
+	"github.com/wagglehq/waggle/compose/e2e/report"
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // websockets keeps many connections open while another service makes HAProxy reload.
-func (m *measurement) websockets(ctx context.Context) error {
+func (m *bench) websockets(ctx context.Context) error {
 	// Both ends of each connection are here, and both are in HAProxy, which inherits the limit.
 	limit := uint64(2*m.sockets + 200)
 	var have syscall.Rlimit
@@ -67,7 +69,7 @@ func (m *measurement) websockets(ctx context.Context) error {
 		}
 		return config.DialContext(ctx)
 	}
-	if err := lab.Poll(ctx, "the path of the WebSockets", func() error {
+	if err := tooltest.Poll(ctx, tooltest.Slowly, "the path of the WebSockets", func(context.Context) error {
 		c, err := open()
 		if err != nil {
 			return err
@@ -91,7 +93,7 @@ func (m *measurement) websockets(ctx context.Context) error {
 		return err
 	}
 	took := time.Since(began)
-	size, err := memory(w.pid())
+	size, err := proc.Memory(w.pid())
 	if err != nil {
 		return err
 	}
@@ -106,7 +108,7 @@ func (m *measurement) websockets(ctx context.Context) error {
 		return err
 	}
 	var after float64
-	if err := lab.Poll(ctx, "a reload", func() error {
+	if err := tooltest.Poll(ctx, tooltest.Slowly, "a reload", func(ctx context.Context) error {
 		if after, err = w.metric(ctx, w.admin, "waggle_proxy_reloads_total"); err == nil && after == before {
 			err = errors.New("none yet")
 		}
@@ -115,10 +117,10 @@ func (m *measurement) websockets(ctx context.Context) error {
 		return err
 	}
 	cut := cutOf(conns)
-	m.table(fmt.Sprintf("%d idle WebSocket connections, opened in %v", m.sockets, took.Round(time.Millisecond)), "what", "result", "goal", "")
-	m.result(fmt.Sprintf("connections cut by a reload for another service (%.0f reload)", after-before), float64(cut), goal{0, false, "%.0f"})
-	m.result(fmt.Sprintf("HAProxy's limit of connections with %d open files", limit), maxconn, goal{float64(limit)/2 - 200, true, "%.0f"})
-	m.row("memory of supervisor, controller and HAProxy", fmt.Sprintf("%d MiB", size>>20), "", "")
+	m.Table(fmt.Sprintf("%d idle WebSocket connections, opened in %v", m.sockets, took.Round(time.Millisecond)), "what", "result", "goal", "")
+	m.Result(fmt.Sprintf("connections cut by a reload for another service (%.0f reload)", after-before), float64(cut), report.AtMost(0, "%.0f"))
+	m.Result(fmt.Sprintf("HAProxy's limit of connections with %d open files", limit), maxconn, report.AtLeast(float64(limit)/2-200, "%.0f"))
+	m.Row("memory of supervisor, controller and HAProxy", fmt.Sprintf("%d MiB", size>>20), "", "")
 	return nil
 }
 
@@ -126,29 +128,22 @@ func (m *measurement) websockets(ctx context.Context) error {
 func openAll(n int, open func() (*websocket.Conn, error)) ([]*websocket.Conn, error) {
 	var mu sync.Mutex // the workers collect together
 	var conns []*websocket.Conn
-	var errs error
-	var next atomic.Int64
-	var wait sync.WaitGroup
-	for range 50 {
-		wait.Go(func() {
-			for next.Add(1) <= int64(n) {
-				c, err := open()
-				mu.Lock()
-				if err != nil {
-					errs = errors.Join(errs, err)
-				} else {
-					conns = append(conns, c)
-				}
-				failed := errs != nil
-				mu.Unlock()
-				if failed {
-					return
-				}
+	var g errgroup.Group
+	g.SetLimit(50)
+	for range n {
+		g.Go(func() error {
+			c, err := open()
+			if err != nil {
+				return err
 			}
+			mu.Lock()
+			defer mu.Unlock()
+			conns = append(conns, c)
+			return nil
 		})
 	}
-	wait.Wait()
-	return conns, errs
+	err := g.Wait()
+	return conns, err
 }
 
 // cutOf counts the connections on which nothing comes back any more.

@@ -3,12 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,11 +14,13 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/wagglehq/waggle/compose/e2e/lab"
+	"github.com/wagglehq/waggle/compose/e2e/proc"
+	"github.com/wagglehq/waggle/compose/e2e/report"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bus/embedded"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/catalogtest"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // program is a process with a log, started by this one.
@@ -50,13 +49,11 @@ func (p *program) pid() int { return p.cmd.Process.Pid }
 
 // stop ends the program and its children.
 func (p *program) stop() {
-	children, err := family(p.pid())
+	// HAProxy may have a group of its own.
+	children, _ := proc.Family(p.pid()) // none of one that has ended
 	_ = syscall.Kill(-p.pid(), syscall.SIGKILL)
-	if err == nil {
-		// HAProxy may have a group of its own.
-		for _, c := range children {
-			_ = syscall.Kill(c.pid, syscall.SIGKILL)
-		}
+	for _, c := range children {
+		_ = syscall.Kill(c.PID, syscall.SIGKILL)
 	}
 	_ = p.cmd.Wait()
 }
@@ -64,69 +61,36 @@ func (p *program) stop() {
 // url is the address of a path at the program's port.
 func (p *program) url(path string) string { return fmt.Sprintf("http://127.0.0.1:%d%s", p.port, path) }
 
-// freePort returns the number of a TCP port of the loopback that is free now.
-func freePort() (int, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed at once
-	if err != nil {
-		return 0, err
-	}
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).Port, nil
-}
-
-// get asks once, on a connection of its own, and returns an error unless the answer is 200.
+// get wants a good answer, on a connection of its own.
 func get(ctx context.Context, url, host string, v any) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	req.Host, req.Close = host, true
-	req.Header.Set("Authorization", "Bearer "+token)
-	res, err := http.DefaultTransport.RoundTrip(req)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	switch text, isText := v.(*string); {
-	case err != nil:
-		return err
-	case res.StatusCode != http.StatusOK:
-		return fmt.Errorf("%s answers %d: %.200s", url, res.StatusCode, body)
-	case isText:
-		*text = string(body)
-		return nil
-	case v != nil:
-		return json.Unmarshal(body, v)
-	}
-	return nil
+	return tooltest.Get(ctx, tooltest.Request{URL: url, Host: host, Token: token}, v)
 }
 
 // token is that of the proxy's admin interface.
 const token = "measure"
 
 // upstream is an HAProxy that answers each request itself.
-func (m *measurement) upstream(ctx context.Context) (*program, error) {
-	port, err := freePort()
-	if err != nil {
-		return nil, err
-	}
-	return m.bare(ctx, "upstream", port, fmt.Sprintf(`global
+func (m *bench) upstream(ctx context.Context) (*program, error) {
+	return m.bare(ctx, "upstream", `global
   nbthread 1
 defaults
   mode http
   timeout client 60s
   timeout http-keep-alive 60s
 frontend answers
-  bind 127.0.0.1:%d
+  bind 127.0.0.1:{port}
   http-request return status 200 content-type text/plain string "0123456789012345678901234567890123456789012345678901234567890123"
-`, port))
+`)
 }
 
-// bare starts HAProxy on a configuration, in the mode in which the proxy runs its own.
-func (m *measurement) bare(ctx context.Context, name string, port int, text string) (*program, error) {
+// bare starts HAProxy on a configuration, in which {port} is a free port, in the mode in
+// which the proxy runs its own.
+func (m *bench) bare(ctx context.Context, name, text string) (*program, error) {
+	ports, err := tooltest.FreePorts(1)
+	if err != nil {
+		return nil, err
+	}
+	text = strings.ReplaceAll(text, "{port}", strconv.Itoa(ports[0]))
 	file := filepath.Join(m.dir, name+".cfg")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return nil, err
@@ -135,9 +99,9 @@ func (m *measurement) bare(ctx context.Context, name string, port int, text stri
 	if err != nil {
 		return nil, err
 	}
-	p.port = port
-	if err := lab.Poll(ctx, name, func() error {
-		c, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Second) //nolint:noctx // it has a timeout
+	p.port = ports[0]
+	if err := tooltest.Poll(ctx, tooltest.Slowly, name, func(context.Context) error {
+		c, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", p.port), time.Second) //nolint:noctx // it has a timeout
 		if err != nil {
 			return err
 		}
@@ -164,7 +128,7 @@ type waggle struct {
 
 // startWaggle starts a proxy that routes services, which are all at one port of the
 // loopback. Their addresses stand in their labels, so that no DNS is needed.
-func (m *measurement) startWaggle(ctx context.Context, name string, n, port int, settings ...string) (_ *waggle, err error) {
+func (m *bench) startWaggle(ctx context.Context, name string, n, port int, settings ...string) (_ *waggle, err error) {
 	w := &waggle{program: &program{}, services: catalogtest.Services(n)}
 	for i := range w.services {
 		labels := w.services[i].Labels
@@ -182,11 +146,9 @@ func (m *measurement) startWaggle(ctx context.Context, name string, n, port int,
 			w.stop()
 		}
 	}()
-	var ports [4]int
-	for i := range ports {
-		if ports[i], err = freePort(); err != nil {
-			return w, err
-		}
+	ports, err := tooltest.FreePorts(4)
+	if err != nil {
+		return w, err
 	}
 	if w.server, err = embedded.Start(embedded.Options{Dir: filepath.Join(dir, "nats"), Host: "127.0.0.1", Port: ports[0]}); err != nil {
 		return w, err
@@ -194,7 +156,7 @@ func (m *measurement) startWaggle(ctx context.Context, name string, n, port int,
 	if w.bus, err = bus.Connect(bus.Options{URL: w.server.URL(), Component: "listener"}); err != nil {
 		return w, err
 	}
-	if err := lab.Poll(ctx, "buckets", func() error { return w.bus.Prepare(ctx, 1) }); err != nil {
+	if err := tooltest.Poll(ctx, tooltest.Slowly, "buckets", func(ctx context.Context) error { return w.bus.Prepare(ctx, 1) }); err != nil {
 		return w, err
 	}
 	w.writer = w.bus.CatalogWriter(func() {})
@@ -215,7 +177,7 @@ func (m *measurement) startWaggle(ctx context.Context, name string, n, port int,
 	}
 	w.port, w.stats, w.admin = ports[1], ports[2], ports[3]
 	path, host := w.last()
-	if err := lab.Poll(ctx, "an answer of "+name, func() error { return get(ctx, w.url(path), host, nil) }); err != nil {
+	if err := tooltest.Poll(ctx, tooltest.Slowly, "an answer of "+name, func(ctx context.Context) error { return get(ctx, w.url(path), host, nil) }); err != nil {
 		return w, err
 	}
 	w.took = time.Since(began)
@@ -244,7 +206,7 @@ func (w *waggle) write(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return lab.Poll(ctx, "the catalog to be written", func() error {
+	return tooltest.Poll(ctx, tooltest.Slowly, "the catalog to be written", func(ctx context.Context) error {
 		seen, ok := w.writer.Seen()
 		if !ok {
 			return bus.ErrNotSynced
@@ -266,28 +228,13 @@ func (w *waggle) last() (path, host string) {
 	return "/", ""
 }
 
-// metric reads the sum of a metric of the controller.
+// metric reads the sum of a metric at a port.
 func (w *waggle) metric(ctx context.Context, port int, name string) (float64, error) {
 	var text string
 	if err := get(ctx, fmt.Sprintf("http://127.0.0.1:%d/metrics", port), "", &text); err != nil {
 		return 0, err
 	}
-	sum, found := 0.0, false
-	for line := range strings.Lines(text) {
-		if end := strings.IndexAny(line, "{ "); end < 0 || line[:end] != name {
-			continue
-		}
-		fields := strings.Fields(line)
-		v, err := strconv.ParseFloat(fields[len(fields)-1], 64)
-		if err != nil {
-			return 0, err
-		}
-		sum, found = sum+v, true
-	}
-	if !found {
-		return 0, fmt.Errorf("no metric %s", name)
-	}
-	return sum, nil
+	return report.Metric(text, name)
 }
 
 // stop ends the proxy and its bus.

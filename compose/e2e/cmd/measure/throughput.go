@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/compose/e2e/load"
+	"github.com/wagglehq/waggle/compose/e2e/proc"
+	"github.com/wagglehq/waggle/compose/e2e/report"
 )
 
 // rival is one of those that are measured in turn.
@@ -27,7 +29,7 @@ const worker = ".cfg"
 
 // race gives each rival a slice of load after the other, again and again, so that what
 // else the machine does meets all alike.
-func (m *measurement) race(ctx context.Context, keepAlive bool, rivals ...*rival) error {
+func (m *bench) race(ctx context.Context, keepAlive bool, rivals ...*rival) error {
 	for _, r := range rivals {
 		r.rates, r.costs = nil, nil
 		if _, err := m.load(ctx, r, keepAlive, min(m.slice, time.Second)); err != nil {
@@ -37,7 +39,7 @@ func (m *measurement) race(ctx context.Context, keepAlive bool, rivals ...*rival
 	for i := range m.slices {
 		for j := range rivals {
 			r := rivals[(i+j)%len(rivals)]
-			before, err := used(r.of.pid(), worker)
+			before, err := proc.Used(r.of.pid(), worker)
 			if err != nil {
 				return err
 			}
@@ -45,7 +47,7 @@ func (m *measurement) race(ctx context.Context, keepAlive bool, rivals ...*rival
 			if err != nil {
 				return fmt.Errorf("%s: %w", r.name, err)
 			}
-			after, err := used(r.of.pid(), worker)
+			after, err := proc.Used(r.of.pid(), worker)
 			if err != nil {
 				return err
 			}
@@ -64,7 +66,7 @@ type loaded struct {
 
 // load sends as many requests as the connections take. wrk costs less than our own
 // client, which is used where there is no wrk.
-func (m *measurement) load(ctx context.Context, r *rival, keepAlive bool, d time.Duration) (loaded, error) {
+func (m *bench) load(ctx context.Context, r *rival, keepAlive bool, d time.Duration) (loaded, error) {
 	if path, err := exec.LookPath("wrk"); err == nil {
 		args := []string{"-t1", "-c" + strconv.Itoa(m.connections), fmt.Sprintf("-d%ds", max(1, int(d.Seconds()))), "-H", "Host: " + r.host}
 		if !keepAlive {
@@ -76,13 +78,13 @@ func (m *measurement) load(ctx context.Context, r *rival, keepAlive bool, d time
 		}
 		return parseWrk(string(out))
 	}
-	report, err := load.Run(ctx, load.Config{
+	sum, err := load.Run(ctx, load.Config{
 		URL: r.of.url(r.path), Host: r.host, Connections: m.connections, KeepAlive: keepAlive, Duration: d, Timeout: 10 * time.Second,
 	})
-	if err == nil && report.Failed > 0 {
-		err = fmt.Errorf("failed requests: %s", report)
+	if err == nil && sum.Failed > 0 {
+		err = fmt.Errorf("failed requests: %s", sum)
 	}
-	return loaded{report.Rate, report.Requests}, err
+	return loaded{sum.Rate, sum.Requests}, err
 }
 
 var (
@@ -125,24 +127,20 @@ defaults
   timeout server 20s
   timeout http-keep-alive 15s
 frontend services
-  bind :%[2]d
+  bind :{port}
   use_backend one if { path_beg / }
 backend one
-  server one 127.0.0.1:%[3]d
+  server one 127.0.0.1:%[2]d
 `
 
 // throughput compares with HAProxy without Waggle.
-func (m *measurement) throughput(ctx context.Context) error {
+func (m *bench) throughput(ctx context.Context) error {
 	up, err := m.upstream(ctx)
 	if err != nil {
 		return err
 	}
 	defer up.stop()
-	port, err := freePort()
-	if err != nil {
-		return err
-	}
-	alone, err := m.bare(ctx, "bare", port, fmt.Sprintf(byHand, m.dir+"/bare.sock", port, up.port))
+	alone, err := m.bare(ctx, "bare", fmt.Sprintf(byHand, m.dir+"/bare.sock", up.port))
 	if err != nil {
 		return err
 	}
@@ -161,32 +159,32 @@ func (m *measurement) throughput(ctx context.Context) error {
 	bare := &rival{name: "bare HAProxy", of: alone, path: path, host: host}
 	ours := &rival{name: "Waggle", of: safe.program, path: path, host: host}
 	reusing := &rival{name: "Waggle, http-reuse always", of: always.program, path: path, host: host}
-	m.table(fmt.Sprintf("Throughput beside bare HAProxy, %d connections, medians of %d slices of %v in turn", m.connections, m.slices, m.slice),
+	m.Table(fmt.Sprintf("Throughput beside bare HAProxy, %d connections, medians of %d slices of %v in turn", m.connections, m.slices, m.slice),
 		"what", "bare requests/s", "ours", "bare cpu/request", "ours", "ratio", "goal", "")
-	show := func(mode string, r *rival, rate goal, cost bool) {
-		cells := []string{
-			fmt.Sprintf("%.0f", median(bare.rates)), fmt.Sprintf("%.0f", median(r.rates)),
-			fmt.Sprintf("%.1f us", 1e6*median(bare.costs)), fmt.Sprintf("%.1f us", 1e6*median(r.costs)),
+	show := func(mode string, r *rival, rate report.Goal, cost bool) {
+		cells := []any{
+			fmt.Sprintf("%.0f", report.Median(bare.rates)), fmt.Sprintf("%.0f", report.Median(r.rates)),
+			fmt.Sprintf("%.1f us", 1e6*report.Median(bare.costs)), fmt.Sprintf("%.1f us", 1e6*report.Median(r.costs)),
 		}
-		m.result(r.name+", "+mode+": requests/s", median(ratios(r.rates, bare.rates)), rate, cells...)
+		m.Result(r.name+", "+mode+": requests/s", report.Median(report.Ratios(r.rates, bare.rates)), rate, cells...)
 		if cost {
-			m.result(r.name+", "+mode+": cpu per request", median(ratios(r.costs, bare.costs)), goal{1.10, false, "%.2f"}, cells...)
+			m.Result(r.name+", "+mode+": cpu per request", report.Median(report.Ratios(r.costs, bare.costs)), report.AtMost(1.10, "%.2f"), cells...)
 		}
 	}
 	if err := m.race(ctx, true, bare, ours); err != nil {
 		return err
 	}
-	show("kept alive", ours, goal{0.95, true, "%.2f"}, true)
+	show("kept alive", ours, report.AtLeast(0.95, "%.2f"), true)
 	if err := m.race(ctx, false, bare, ours, reusing); err != nil {
 		return err
 	}
-	show("new connections", ours, goal{0.95, true, "%.2f"}, true)
-	show("new connections", reusing, goal{1.4, true, "%.2f"}, false)
+	show("new connections", ours, report.AtLeast(0.95, "%.2f"), true)
+	show("new connections", reusing, report.AtLeast(1.4, "%.2f"), false)
 	return nil
 }
 
 // routes compares many services with few.
-func (m *measurement) routes(ctx context.Context) error {
+func (m *bench) routes(ctx context.Context) error {
 	up, err := m.upstream(ctx)
 	if err != nil {
 		return err
@@ -205,9 +203,9 @@ func (m *measurement) routes(ctx context.Context) error {
 	if err := m.race(ctx, true, rivals...); err != nil {
 		return err
 	}
-	m.table(fmt.Sprintf("Processor time per request, medians of %d slices of %v in turn", m.slices, m.slice),
+	m.Table(fmt.Sprintf("Processor time per request, medians of %d slices of %v in turn", m.slices, m.slice),
 		"what", rivals[0].name, rivals[1].name, "ratio", "goal", "")
-	m.result("many services beside few: cpu per request", median(ratios(rivals[1].costs, rivals[0].costs)), goal{1.15, false, "%.2f"},
-		fmt.Sprintf("%.1f us", 1e6*median(rivals[0].costs)), fmt.Sprintf("%.1f us", 1e6*median(rivals[1].costs)))
+	m.Result("many services beside few: cpu per request", report.Median(report.Ratios(rivals[1].costs, rivals[0].costs)), report.AtMost(1.15, "%.2f"),
+		fmt.Sprintf("%.1f us", 1e6*report.Median(rivals[0].costs)), fmt.Sprintf("%.1f us", 1e6*report.Median(rivals[1].costs)))
 	return nil
 }

@@ -1,73 +1,92 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/wagglehq/waggle/compose/e2e/lab"
 	"github.com/wagglehq/waggle/compose/e2e/load"
+	"github.com/wagglehq/waggle/compose/e2e/proc"
+	"github.com/wagglehq/waggle/compose/e2e/report"
 	"github.com/wagglehq/waggle/compose/e2e/stack"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // fewOthers is how many other services are there from the start.
 const fewOthers = 7
 
-// measurement is a deployed Waggle and what to do with it.
-type measurement struct {
+// swarm is a deployed Waggle and what to do with it.
+type swarm struct {
+	session
 	*stack.Stack
-	out, log               io.Writer
 	runs, services, others int
 	// minute is how long requests are sent after a node was cut off.
 	minute time.Duration
 }
 
-// fill makes other services until there are so many, each with one task and a route.
-func (m *measurement) fill(ctx context.Context, have, want int) error {
+// onSwarm measures how fast Waggle follows a swarm.
+func onSwarm(ctx context.Context, args []string) (err error) {
+	var m swarm
+	fs := flag.NewFlagSet("measure swarm", flag.ContinueOnError)
+	choose := m.begin(fs, []part{
+		{name: "latency", do: func(ctx context.Context) error { return m.latency(ctx, fmt.Sprintf("%d others", fewOthers)) }},
+		{name: "changes", do: m.changes},
+		{name: "updates", do: m.updates},
+		{name: "catch", do: m.catch},
+		{name: "kills", do: m.kills},
+		{name: "own", do: m.own},
+		{name: "many", do: m.many},
+		{name: "deadnode", do: m.deadNode},
+	})
+	fs.IntVar(&m.runs, "runs", 3, "how often each is measured")
+	fs.IntVar(&m.services, "services", 20, "services per run")
+	fs.DurationVar(&m.minute, "minute", time.Minute, "how long requests are sent after a node was cut off, for deadnode")
+	fs.IntVar(&m.others, "others", 200, "other services that are there when many are")
+	hold := fs.Bool("hold", false, "leave the swarm as it is at the end, to look around in it, until SIGINT")
+	parts, err := choose(args)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(parts, func(p part) bool { return p.name == "deadnode" }) {
+		m.options.Workers = 2
+	}
+	if m.Stack, err = stack.Deploy(ctx, m.options); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.Close()) }()
+	if err := m.fill(ctx, 0, fewOthers); err != nil {
+		return err
+	}
+	if err := each(ctx, parts); err != nil {
+		return err
+	}
+	if *hold {
+		m.Hold(ctx, m.log)
+	}
+	return nil
+}
+
+// fill makes other services until there are so many.
+func (m *swarm) fill(ctx context.Context, have, want int) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	began := time.Now()
-	names := make(chan string)
-	var wait sync.WaitGroup
-	errs := make(chan error, want)
-	for range 4 {
-		wait.Go(func() {
-			for name := range names {
-				errs <- m.Create(ctx, stack.Demo{Name: name, Replicas: 1, Unchecked: true, Labels: stack.Labels("/" + name)})
-			}
-		})
-	}
-	for i := have; i < want; i++ {
-		names <- fmt.Sprintf("other%d", i)
-	}
-	close(names)
-	wait.Wait()
-	close(errs)
-	for err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	for i := have; i < want; i++ {
-		if _, err := m.Since(ctx, stack.Manager, fmt.Sprintf("/other%d", i), stack.Answered); err != nil {
-			return err
-		}
+	if err := populate(ctx, m.Stack, numbered("other", have, want)); err != nil {
+		return err
 	}
 	fmt.Fprintf(m.log, "measure: %d other services are answered after %v\n", want, time.Since(began).Round(time.Millisecond))
 	return m.quiet(ctx)
 }
 
 // quiet waits until the machine does little, for at most a minute.
-func (m *measurement) quiet(ctx context.Context) error {
+func (m *swarm) quiet(ctx context.Context) error {
 	for range 30 {
-		busy, err := stack.Busy(func() error { return pause(ctx, 2*time.Second) })
+		busy, err := proc.Busy(func() error { return tooltest.Pause(ctx, 2*time.Second) })
 		if err != nil {
 			return err
 		}
@@ -79,42 +98,6 @@ func (m *measurement) quiet(ctx context.Context) error {
 	return nil
 }
 
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
-}
-
-// row prints a line of a table.
-func (m *measurement) row(cells ...any) {
-	texts := make([]string, len(cells))
-	for i, c := range cells {
-		switch c := c.(type) {
-		case time.Duration:
-			texts[i] = fmt.Sprintf("%.0f ms", float64(c.Microseconds())/1000)
-		case []time.Duration:
-			texts[i] = fmt.Sprintf("%.0f ms", float64(median(c).Microseconds())/1000)
-		default:
-			texts[i] = fmt.Sprint(c)
-		}
-	}
-	fmt.Fprintf(m.out, "| %s |\n", strings.Join(texts, " | "))
-}
-
-func (m *measurement) table(title string, columns ...string) {
-	fmt.Fprintf(m.out, "\n%s\n\n| %s |\n|%s\n", title, strings.Join(columns, " | "), strings.Repeat(" --- |", len(columns)))
-}
-
-func median[T cmp.Ordered](all []T) T {
-	sorted := slices.Sorted(slices.Values(all))
-	return sorted[(len(sorted)-1)/2]
-}
-
 // sample is what one run gave.
 type sample struct {
 	median, worst time.Duration
@@ -123,7 +106,7 @@ type sample struct {
 
 // sampled measures several runs, each of as many services as are asked for. one
 // measures one service and returns a time for each of the rows that it fills.
-func (m *measurement) sampled(ctx context.Context, rows int, one func(ctx context.Context, name string) ([]time.Duration, error)) ([][]sample, error) {
+func (m *swarm) sampled(ctx context.Context, rows int, one func(ctx context.Context, name string) ([]time.Duration, error)) ([][]sample, error) {
 	out := make([][]sample, rows)
 	for run := range m.runs {
 		if err := m.quiet(ctx); err != nil {
@@ -131,7 +114,7 @@ func (m *measurement) sampled(ctx context.Context, rows int, one func(ctx contex
 		}
 		times := make([][]time.Duration, rows)
 		slow := m.Slow()
-		busy, err := stack.Busy(func() error {
+		busy, err := proc.Busy(func() error {
 			for i := range m.services {
 				limited, cancel := context.WithTimeout(ctx, time.Minute)
 				took, err := one(limited, fmt.Sprintf("measured%d-%d", run, i))
@@ -149,29 +132,29 @@ func (m *measurement) sampled(ctx context.Context, rows int, one func(ctx contex
 			return nil, err
 		}
 		for row := range out {
-			out[row] = append(out[row], sample{median(times[row]), slices.Max(times[row]), m.Slow() - slow, busy})
+			out[row] = append(out[row], sample{report.Median(times[row]), slices.Max(times[row]), m.Slow() - slow, busy})
 		}
 	}
 	return out, nil
 }
 
 // show prints a row of samples: the median of the runs' medians, the worst of all.
-func (m *measurement) show(what, where string, samples []sample) {
+func (m *swarm) show(what, where string, samples []sample) {
 	var medians []time.Duration
 	var worst []time.Duration
 	var each, slow, busy []string
 	for _, s := range samples {
 		medians, worst = append(medians, s.median), append(worst, s.worst)
-		each = append(each, fmt.Sprintf("%.0f/%.0f", float64(s.median.Microseconds())/1000, float64(s.worst.Microseconds())/1000))
+		each = append(each, report.Milliseconds(s.median)+"/"+report.Milliseconds(s.worst))
 		slow = append(slow, fmt.Sprint(s.slow))
 		busy = append(busy, fmt.Sprintf("%d %%", s.busy))
 	}
-	m.row(what, where, median(medians), slices.Max(worst), strings.Join(each, ", "), strings.Join(slow, ", "), strings.Join(busy, ", "))
+	m.Row(what, where, report.Median(medians), slices.Max(worst), strings.Join(each, ", "), strings.Join(slow, ", "), strings.Join(busy, ", "))
 }
 
 // latency measures how long the manager's proxy takes to follow the swarm.
-func (m *measurement) latency(ctx context.Context, where string) error {
-	m.table(fmt.Sprintf("Latency with %s, %d runs of %d services one after another, polled every 5 ms", where, m.runs, m.services),
+func (m *swarm) latency(ctx context.Context, where string) error {
+	m.Table(fmt.Sprintf("Latency with %s, %d runs of %d services one after another, polled every 5 ms", where, m.runs, m.services),
 		"from -> to", "with", "median", "worst", "each run, median/worst in ms", "requests over 250 ms in the run", "machine busy")
 	for _, node := range []string{stack.Manager, stack.Worker} {
 		place := "proxy and task on one node"
@@ -184,14 +167,14 @@ func (m *measurement) latency(ctx context.Context, where string) error {
 				return nil, err
 			}
 			// Each by itself, as if nothing had just happened.
-			if err := pause(ctx, 300*time.Millisecond); err != nil {
+			if err := tooltest.Pause(ctx, 300*time.Millisecond); err != nil {
 				return nil, err
 			}
 			moved, left, err := m.Move(ctx, name, "/"+name, "/moved-"+name)
 			if err != nil {
 				return nil, err
 			}
-			if err := pause(ctx, 300*time.Millisecond); err != nil {
+			if err := tooltest.Pause(ctx, 300*time.Millisecond); err != nil {
 				return nil, err
 			}
 			gone, err := m.Vanish(ctx, name, "/moved-"+name)
@@ -207,14 +190,22 @@ func (m *measurement) latency(ctx context.Context, where string) error {
 	return nil
 }
 
+// many is latency with many others.
+func (m *swarm) many(ctx context.Context) error {
+	if err := m.fill(ctx, fewOthers, m.others); err != nil {
+		return err
+	}
+	return m.latency(ctx, fmt.Sprintf("%d others", m.others))
+}
+
 // loadTable begins a table of what became of requests.
-func (m *measurement) loadTable(title string) {
-	m.table(title, "what", "connections", "requests", "failed", "of these", "reloads", "p50", "p99", "worst", "machine busy")
+func (m *swarm) loadTable(title string) {
+	m.Table(title, "what", "connections", "requests", "failed", "of these", "reloads", "p50", "p99", "worst", "machine busy")
 }
 
 // loaded sends 500 requests per second on 20 connections to the manager's proxy while
 // f runs, and for a second before and after, and prints a row.
-func (m *measurement) loaded(ctx context.Context, what, path string, keepAlive bool, f func(context.Context) error) error {
+func (m *swarm) loaded(ctx context.Context, what, path string, keepAlive bool, f func(context.Context) error) error {
 	if err := m.quiet(ctx); err != nil {
 		return err
 	}
@@ -225,12 +216,12 @@ func (m *measurement) loaded(ctx context.Context, what, path string, keepAlive b
 	sending, stop := context.WithCancel(ctx)
 	defer stop()
 	var sent atomic.Int64
-	var report load.Report
+	var sum load.Report
 	done := make(chan error, 1)
-	busy, err := stack.Busy(func() error {
+	busy, err := proc.Busy(func() error {
 		go func() {
 			var err error
-			report, err = load.Run(sending, load.Config{
+			sum, err = load.Run(sending, load.Config{
 				URL: "http://" + m.Addr(stack.Manager) + path, Rate: 500, Connections: 20, KeepAlive: keepAlive, Duration: 10 * time.Minute, Timeout: 10 * time.Second,
 				Every: 50 * time.Millisecond, Progress: func(r load.Report) { sent.Add(int64(r.Requests)) },
 			})
@@ -240,7 +231,7 @@ func (m *measurement) loaded(ctx context.Context, what, path string, keepAlive b
 			from := sent.Load()
 			limited, cancel := context.WithTimeout(ctx, 30*time.Second)
 			defer cancel()
-			return lab.Poll(limited, "requests", func() error {
+			return tooltest.Poll(limited, tooltest.Slowly, "requests", func(context.Context) error {
 				if sent.Load() < from+500 {
 					return errors.New("too few")
 				}
@@ -270,19 +261,13 @@ func (m *measurement) loaded(ctx context.Context, what, path string, keepAlive b
 	if !keepAlive {
 		connections = "one each"
 	}
-	var kinds []string
-	for _, k := range load.Kinds() {
-		if n := report.Kinds[k]; n > 0 {
-			kinds = append(kinds, fmt.Sprintf("%d %s", n, k))
-		}
-	}
-	m.row(what, connections, report.Requests, report.Failed, strings.Join(kinds, ", "), reloads,
-		fmt.Sprintf("%.1f ms", report.P50), fmt.Sprintf("%.1f ms", report.P99), fmt.Sprintf("%.1f ms", report.Max), fmt.Sprintf("%d %%", busy))
+	m.Row(what, connections, sum.Requests, sum.Failed, sum.Reasons(), reloads,
+		fmt.Sprintf("%.1f ms", sum.P50), fmt.Sprintf("%.1f ms", sum.P99), fmt.Sprintf("%.1f ms", sum.Max), fmt.Sprintf("%d %%", busy))
 	return nil
 }
 
 // both measures with connections that are kept alive, and with one per request.
-func (m *measurement) both(ctx context.Context, what, path string, f func(context.Context) error) error {
+func (m *swarm) both(ctx context.Context, what, path string, f func(context.Context) error) error {
 	for _, keepAlive := range []bool{true, false} {
 		if err := m.loaded(ctx, what, path, keepAlive, f); err != nil {
 			return err
@@ -291,8 +276,8 @@ func (m *measurement) both(ctx context.Context, what, path string, f func(contex
 	return nil
 }
 
-// steady makes a service that is asked while others change, and removes it at the end.
-func (m *measurement) with(ctx context.Context, d stack.Demo, f func() error) error {
+// with makes a service that is asked while others change, and removes it at the end.
+func (m *swarm) with(ctx context.Context, d stack.Demo, f func() error) error {
 	if err := m.Create(ctx, d); err != nil {
 		return err
 	}
@@ -307,7 +292,7 @@ func (m *measurement) with(ctx context.Context, d stack.Demo, f func() error) er
 }
 
 // changes are 50 of other services.
-func (m *measurement) changes(ctx context.Context) error {
+func (m *swarm) changes(ctx context.Context) error {
 	m.loadTable("500 requests/s on 20 connections while other services change 50 times, 5 per second")
 	return m.with(ctx, stack.Demo{Name: "steady", Replicas: 1, Labels: stack.Labels("/steady")}, func() error {
 		n := 0
@@ -329,7 +314,7 @@ func (m *measurement) changes(ctx context.Context) error {
 					if err := kind.change(ctx, fmt.Sprintf("other%d", n%fewOthers)); err != nil {
 						return err
 					}
-					if err := pause(ctx, 200*time.Millisecond); err != nil {
+					if err := tooltest.Pause(ctx, 200*time.Millisecond); err != nil {
 						return err
 					}
 				}
@@ -344,7 +329,7 @@ func (m *measurement) changes(ctx context.Context) error {
 }
 
 // updates are those of the service that is asked.
-func (m *measurement) updates(ctx context.Context) error {
+func (m *swarm) updates(ctx context.Context) error {
 	m.loadTable("500 requests/s on 20 connections while the target itself is replaced or scaled")
 	for _, d := range []stack.Demo{
 		{Name: "first", Replicas: 1, Order: "start-first"},
@@ -365,12 +350,12 @@ func (m *measurement) updates(ctx context.Context) error {
 }
 
 // catch is what becomes of changes while somebody is away.
-func (m *measurement) catch(ctx context.Context) error {
-	m.table(fmt.Sprintf("One service created, one relabelled, one removed while somebody is away, %d times", m.runs),
+func (m *swarm) catch(ctx context.Context) error {
+	m.Table(fmt.Sprintf("One service created, one relabelled, one removed while somebody is away, %d times", m.runs),
 		"away", "all three right after its return, median", "worst", "machine busy")
 	for i, part := range stack.Parts() {
 		var times []time.Duration
-		busy, err := stack.Busy(func() error {
+		busy, err := proc.Busy(func() error {
 			for run := range m.runs {
 				c := stack.Catch{Part: part, Suffix: fmt.Sprintf("%d-%d", i, run)}
 				if err := m.PrepareCatch(ctx, c); err != nil {
@@ -387,14 +372,14 @@ func (m *measurement) catch(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		m.row(part, times, slices.Max(times), fmt.Sprintf("%d %%", busy))
+		m.Row(part, times, slices.Max(times), fmt.Sprintf("%d %%", busy))
 	}
 	return nil
 }
 
 // again returns when everything works again after a trouble that just began: a
 // label changes, and the new path answers.
-func (m *measurement) again(ctx context.Context, to string) (time.Duration, error) {
+func (m *swarm) again(ctx context.Context, to string) (time.Duration, error) {
 	began := time.Now()
 	if err := m.Relabel(ctx, "probe", stack.Labels(to)); err != nil {
 		return 0, err
@@ -404,7 +389,7 @@ func (m *measurement) again(ctx context.Context, to string) (time.Duration, erro
 }
 
 // kills sends SIGKILL to each part while requests flow.
-func (m *measurement) kills(ctx context.Context) error {
+func (m *swarm) kills(ctx context.Context) error {
 	m.loadTable("500 requests/s on 20 connections while a process gets SIGKILL; a label changed at once after it")
 	demos := stack.Demo{Name: "probe", Replicas: 1, Labels: stack.Labels("/probe")}
 	var lines []string
@@ -442,12 +427,12 @@ func (m *measurement) kills(ctx context.Context) error {
 			})
 		})
 	})
-	fmt.Fprintf(m.out, "\n%s\n", strings.Join(lines, "\n"))
+	fmt.Fprintf(m.Out, "\n%s\n", strings.Join(lines, "\n"))
 	return err
 }
 
 // own are updates of Waggle's services.
-func (m *measurement) own(ctx context.Context) error {
+func (m *swarm) own(ctx context.Context) error {
 	m.loadTable("500 requests/s on 20 connections to one node while a service of Waggle gets update --force")
 	return m.with(ctx, stack.Demo{Name: "steady", Replicas: 1, Labels: stack.Labels("/steady")}, func() error {
 		for _, service := range []string{"listener", "monitor", "scaler", "alertmanager", "proxy"} {
