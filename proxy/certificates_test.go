@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/bustest"
-	"github.com/wagglehq/waggle/proxy/internal/certtest"
+	"github.com/wagglehq/waggle/pkg/certtest"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
 )

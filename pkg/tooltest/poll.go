@@ -28,12 +28,33 @@ func Eventually(t testing.TB, what string, so func() error) time.Duration {
 func Within(t testing.TB, limit time.Duration, what string, so func() error) time.Duration {
 	t.Helper()
 	began := time.Now()
-	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(t.Context()), limit, fmt.Errorf("not within %v", limit))
-	defer cancel()
-	if err := Poll(ctx, often, what, func(context.Context) error { return so() }); err != nil {
+	// It may be used by what cleans up.
+	ctx := context.WithoutCancel(t.Context())
+	Must(t, PollFor(ctx, limit, often, what, func(context.Context) error { return so() }))
+	return time.Since(began)
+}
+
+// Must fails the test if there is an error.
+func Must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
 		t.Fatal(err)
 	}
-	return time.Since(began)
+}
+
+// Context is the test's with a limit.
+func Context(t testing.TB, limit time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// PollFor is Poll with a limit.
+func PollFor(ctx context.Context, limit, every time.Duration, what string, try func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not within %v", limit))
+	defer cancel()
+	return Poll(ctx, every, what, try)
 }
 
 // Poll tries at least once, and then again every so often, until there is no error. An

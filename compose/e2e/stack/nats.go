@@ -14,7 +14,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/wagglehq/waggle/compose/e2e/lab"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // The ports of a NATS server, as NATS has them by itself.
@@ -61,7 +61,7 @@ func (s *Stack) startNATS(ctx context.Context) error {
 			return err
 		}
 	}
-	return lab.Poll(ctx, "the NATS servers to be a cluster", func() error {
+	return tooltest.Poll(ctx, tooltest.Slowly, "the NATS servers to be a cluster", func(context.Context) error {
 		for _, node := range s.managers {
 			if err := s.monitorNATS(ctx, node, "/healthz", nil); err != nil {
 				return err
@@ -210,7 +210,7 @@ func (s *Stack) natsRules(ctx context.Context, node, verb string) error {
 
 // NATSHealthy waits until the NATS server of each of these nodes says that it is well.
 func (s *Stack) NATSHealthy(ctx context.Context, nodes ...string) error {
-	return lab.Poll(ctx, "the NATS servers to be well", func() error {
+	return tooltest.Poll(ctx, tooltest.Slowly, "the NATS servers to be well", func(context.Context) error {
 		for _, node := range nodes {
 			if err := s.monitorNATS(ctx, node, "/healthz", nil); err != nil {
 				return fmt.Errorf("%s: %w", node, err)

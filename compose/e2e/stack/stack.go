@@ -23,6 +23,7 @@ import (
 
 	"github.com/wagglehq/waggle/compose/e2e/lab"
 	"github.com/wagglehq/waggle/compose/e2e/report"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // Manager and Worker are the two nodes; a stack that is Alone has no worker.
@@ -220,7 +221,7 @@ func (s *Stack) Close() error { return s.lab.Close() }
 
 // Ready waits until every service of Waggle has its tasks.
 func (s *Stack) Ready(ctx context.Context) error {
-	return lab.Poll(ctx, "all tasks of Waggle", func() error {
+	return tooltest.Poll(ctx, tooltest.Slowly, "all tasks of Waggle", func(context.Context) error {
 		out, err := s.Docker(ctx, "service", "ls", "--filter", "label=com.docker.stack.namespace=waggle", "--format", "{{.Name}} {{.Replicas}}")
 		if err != nil {
 			return err

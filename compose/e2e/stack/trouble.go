@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/wagglehq/waggle/compose/e2e/lab"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // signal sends a signal to the processes of a service's task whose command line
@@ -133,7 +133,7 @@ func (s *Stack) listenerDown(ctx context.Context) error {
 	if err := s.Scale(ctx, "waggle_listener", 0); err != nil {
 		return err
 	}
-	return lab.Poll(ctx, "the listener to be down", func() error {
+	return tooltest.Poll(ctx, tooltest.Slowly, "the listener to be down", func(context.Context) error {
 		n, err := s.Containers(ctx, "waggle_listener")
 		if err == nil && n > 0 {
 			err = errors.New("it runs")
@@ -245,7 +245,7 @@ func (s *Stack) CatchUp(ctx context.Context, c Catch) (time.Duration, error) {
 		}
 	}
 	// A route without tasks looks like none from outside.
-	err = lab.Poll(ctx, c.removed()+" to be forgotten", func() error {
+	err = tooltest.Poll(ctx, tooltest.Slowly, c.removed()+" to be forgotten", func(context.Context) error {
 		var answer struct{ Services []struct{ Service string } }
 		if err := s.Inside(ctx, Manager, "waggle_proxy", 8080, "/v1/services", &answer); err != nil {
 			return err
@@ -294,7 +294,7 @@ func (s *Stack) awayProxy(ctx context.Context, c Catch) (func() (time.Time, erro
 	if err := place("node.hostname==" + Worker); err != nil {
 		return nil, err
 	}
-	err := lab.Poll(ctx, "the proxy to leave", func() error {
+	err := tooltest.Poll(ctx, tooltest.Slowly, "the proxy to leave", func(context.Context) error {
 		if _, err := s.Container(ctx, Manager, "waggle_proxy"); err == nil {
 			return errors.New("it is there")
 		}

@@ -3,7 +3,6 @@ package swarm
 
 import (
 	"bytes"
-	"context"
 	"net"
 	"os"
 	"os/exec"
@@ -13,13 +12,13 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/compose/e2e/lab"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // start starts a swarm of the test's own.
 func start(t *testing.T, o lab.Options) *lab.Lab {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
+	ctx := tooltest.Context(t, 2*time.Minute)
 	l, err := lab.Start(ctx, o)
 	if err != nil {
 		t.Fatal(err)
@@ -35,8 +34,7 @@ func start(t *testing.T, o lab.Options) *lab.Lab {
 // initialise runs compose/init against an engine.
 func initialise(t *testing.T, host string, env []string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
+	ctx := tooltest.Context(t, time.Minute)
 	cmd := exec.CommandContext(ctx, "../../init", args...)
 	cmd.Env = append(os.Environ(), append([]string{"WAGGLE_IMAGES=registry.example.com/waggle", "DOCKER_HOST=" + host}, env...)...)
 	var out, errs bytes.Buffer

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/proxy/internal/certs"
-	"github.com/wagglehq/waggle/proxy/internal/certtest"
+	"github.com/wagglehq/waggle/pkg/certtest"
 )
 
 func TestParse(t *testing.T) {

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // part is one of Waggle's services and where the demo's stack file publishes it.
@@ -187,7 +189,7 @@ func (s *story) watch(ctx context.Context) *watcher {
 		defer close(w.done)
 		states := map[string]string{}
 		told := map[string]bool{}
-		for pause(ctx, 200*time.Millisecond) == nil {
+		for tooltest.Pause(ctx, 200*time.Millisecond) == nil {
 			w.alerts(ctx, states)
 			w.decisions(ctx, since, told)
 			w.count(ctx)

@@ -17,7 +17,7 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/certs"
 	"github.com/wagglehq/waggle/proxy/internal/certs/sealed"
 	"github.com/wagglehq/waggle/proxy/internal/certs/store"
-	"github.com/wagglehq/waggle/proxy/internal/certtest"
+	"github.com/wagglehq/waggle/pkg/certtest"
 )
 
 // place is where one replica looks.

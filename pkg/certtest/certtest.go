@@ -46,6 +46,15 @@ func Self(t testing.TB, hosts ...string) Issued {
 // Issue returns a certificate for hosts.
 func Issue(t testing.TB, o Options, hosts ...string) Issued {
 	t.Helper()
+	out, err := New(o, hosts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// New is Issue for what is no test.
+func New(o Options, hosts ...string) (Issued, error) {
 	var key crypto.Signer
 	var err error
 	if o.RSA > 0 {
@@ -54,11 +63,11 @@ func Issue(t testing.TB, o Options, hosts ...string) Issued {
 		key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	}
 	if err != nil {
-		t.Fatal(err)
+		return Issued{}, err
 	}
 	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
 	if err != nil {
-		t.Fatal(err)
+		return Issued{}, err
 	}
 	template := &x509.Certificate{
 		SerialNumber: serial, Subject: pkix.Name{CommonName: hosts[0]}, DNSNames: hosts,
@@ -66,7 +75,7 @@ func Issue(t testing.TB, o Options, hosts ...string) Issued {
 		BasicConstraintsValid: true, IsCA: o.CA,
 	}
 	if o.CA {
-		template.DNSNames, template.KeyUsage = nil, x509.KeyUsageCertSign
+		template.DNSNames, template.KeyUsage = nil, x509.KeyUsageCertSign|x509.KeyUsageCRLSign
 	}
 	if !o.NotBefore.IsZero() {
 		template.NotBefore = o.NotBefore
@@ -80,15 +89,15 @@ func Issue(t testing.TB, o Options, hosts ...string) Issued {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
 	if err != nil {
-		t.Fatal(err)
+		return Issued{}, err
 	}
 	out := Issued{key: key, Cert: encode("CERTIFICATE", der)}
 	if out.certificate, err = x509.ParseCertificate(der); err != nil {
-		t.Fatal(err)
+		return Issued{}, err
 	}
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		t.Fatal(err)
+		return Issued{}, err
 	}
 	out.Key = encode("PRIVATE KEY", pkcs8)
 	switch k := key.(type) {
@@ -97,11 +106,11 @@ func Issue(t testing.TB, o Options, hosts ...string) Issued {
 	case *ecdsa.PrivateKey:
 		sec1, err := x509.MarshalECPrivateKey(k)
 		if err != nil {
-			t.Fatal(err)
+			return Issued{}, err
 		}
 		out.PKCS1 = encode("EC PRIVATE KEY", sec1)
 	}
-	return out
+	return out, nil
 }
 
 func encode(kind string, der []byte) string {
