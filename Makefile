@@ -21,7 +21,7 @@ export WAGGLE_BASES
 UNIT_FLAGS ?=
 # Further flags for the tests on a real swarm.
 SWARM_FLAGS ?=
-# The file of cases for the proxy, and further flags such as -run ID,ID or -v.
+# The file of cases, of any form that is known, and further flags such as -run ID,ID or -v.
 CASES ?= compose/e2e/acceptance/testdata/cases.json
 ACCEPTANCE_FLAGS ?=
 # Flags of the measurement, such as -runs 1 -only latency.
@@ -108,7 +108,7 @@ test-swarm: ## Run the tests on a real swarm of their own and the cases of the p
 	$(timed) test-swarm gotestsum --format standard-verbose -- -count=1 -p 1 -timeout 20m $(SWARM_FLAGS) $$packages
 
 .PHONY: acceptance
-acceptance: setup ## Run black-box cases of the proxy, as root: make acceptance CASES=file.
+acceptance: setup ## Run black-box cases of a component, as root: make acceptance CASES=file.
 	@$(timed) acceptance go run ./compose/e2e/cmd/acceptance $(ACCEPTANCE_FLAGS) "$(CASES)"
 
 .PHONY: measure

@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/docker/cli v28.5.2+incompatible
+	github.com/miekg/dns v1.1.73
 	github.com/prometheus/client_golang v1.25.0
 	github.com/prometheus/common v0.72.0
 	github.com/prometheus/procfs v0.22.0

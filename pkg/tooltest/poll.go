@@ -76,7 +76,10 @@ func Poll(ctx context.Context, every time.Duration, what string, try func(contex
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%w: %s: %w", context.Cause(ctx), what, last)
+			if what != "" {
+				what += ": "
+			}
+			return fmt.Errorf("%w: %s%w", context.Cause(ctx), what, last)
 		case <-tick.C:
 		}
 	}

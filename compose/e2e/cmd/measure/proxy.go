@@ -61,7 +61,7 @@ func ofProxy(ctx context.Context, args []string) (err error) {
 	if m.haproxy, err = exec.LookPath("haproxy"); err != nil {
 		return fmt.Errorf("%w: run 'make setup' first", err)
 	}
-	if m.waggle, err = acceptance.Build(ctx, m.dir); err != nil {
+	if m.waggle, err = acceptance.Build(ctx, m.dir, "proxy"); err != nil {
 		return err
 	}
 	if err := each(ctx, parts); err != nil {

@@ -1,4 +1,4 @@
-package acceptance
+package proxycase
 
 import (
 	"context"
@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +17,8 @@ import (
 
 	"golang.org/x/net/websocket"
 	"golang.org/x/sys/unix"
+
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // The addresses of the upstreams: a service each, and two tasks of the first.
@@ -28,6 +29,10 @@ const (
 	addrB  = "127.1.0.2"
 	addrC  = "127.1.0.3"
 )
+
+// hosts are the names that the DNS of each case knows.
+const hosts = addrA + " svc-a\n" + addrA1 + " tasks.svc-a\n" + addrA2 + " tasks.svc-a\n" +
+	addrB + " svc-b\n" + addrC + " svc-c ext.host " + bystander + "\n"
 
 // echo is what an upstream says of a request that it got.
 type echo struct {
@@ -151,7 +156,7 @@ func (u *upstreams) greeter(ctx context.Context, addr string, port int, id strin
 	if err != nil {
 		return err
 	}
-	go accept(ln, func(c net.Conn) {
+	go tooltest.Accept(ln, func(c net.Conn) {
 		fmt.Fprintln(c, id)
 		_, _ = io.Copy(io.Discard, c) // until the client leaves
 	})
@@ -179,12 +184,4 @@ func is(got, want string) bool {
 		return slices.Contains([]string{"ra", "rt1", "rt2"}, got)
 	}
 	return got == want
-}
-
-func addresses(list []netip.Addr) []string {
-	out := make([]string, len(list))
-	for i, a := range list {
-		out[i] = a.String()
-	}
-	return out
 }

@@ -1,4 +1,4 @@
-package acceptance
+package proxycase
 
 import (
 	"bytes"
@@ -16,13 +16,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wagglehq/waggle/compose/e2e/acceptance"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 func TestMain(m *testing.M) {
-	Main()
+	acceptance.Main(Form())
 	if config := os.Getenv(standInConfig); config != "" {
 		err := errors.New("leaving")
 		if config != leave {
@@ -36,17 +37,17 @@ func TestMain(m *testing.M) {
 
 // The project's own cases pass against the real proxy.
 func TestCases(t *testing.T) {
-	cases, err := ReadFile("testdata/cases.json")
+	cases, err := acceptance.ReadFile("../testdata/cases.json", Form())
 	if err != nil {
 		t.Fatal(err)
 	}
-	proxy, err := Build(t.Context(), t.TempDir())
+	proxy, err := acceptance.Build(t.Context(), t.TempDir(), "proxy")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
-	r := Runner{Proxy: proxy, HAProxy: tooltest.Path(t, "haproxy"), Log: &log}
-	if err := r.Run(t.Context(), cases, func(res Result) {
+	r := runner(t, proxy, &log)
+	if err := r.Run(t.Context(), cases, func(res acceptance.Result) {
 		if res.Err != nil {
 			t.Error(res)
 		} else {
@@ -55,6 +56,17 @@ func TestCases(t *testing.T) {
 	}); err != nil {
 		t.Errorf("%v\n%s", err, log.String())
 	}
+}
+
+// runner runs a program as the proxy.
+func runner(t *testing.T, proxy string, log io.Writer) acceptance.Runner {
+	return acceptance.Runner{
+		Forms: []acceptance.Form{Form()}, Programs: map[string]string{"proxy": proxy, "haproxy": tooltest.Path(t, "haproxy")}, Log: log,
+	}
+}
+
+func command(t *testing.T, args []string, out, errOut io.Writer) int {
+	return acceptance.Command(t.Context(), []acceptance.Form{Form()}, args, out, errOut)
 }
 
 // caseFile writes a file with one case and returns its path.
@@ -93,7 +105,7 @@ func TestWhatIsNotOfTheFormFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out, errOut strings.Builder
-			code := Command(t.Context(), []string{"-proxy", "none", "-haproxy", tooltest.Path(t, "haproxy"), caseFile(t, c.fields)}, &out, &errOut)
+			code := command(t, []string{"-proxy", "none", "-haproxy", tooltest.Path(t, "haproxy"), caseFile(t, c.fields)}, &out, &errOut)
 			if code != 1 || !strings.HasPrefix(out.String(), "FAIL one one case: ") || !strings.Contains(out.String(), c.reason) || strings.Count(out.String(), "\n") != 1 {
 				t.Errorf("exit code %d, %q, want 1 and one line with %q", code, out.String(), c.reason)
 			}
@@ -109,18 +121,18 @@ func TestFilesThatAreNone(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if cases, err := ReadFile(path); err == nil {
+		if cases, err := acceptance.ReadFile(path, Form()); err == nil {
 			t.Errorf("%s: %d cases are read", name, len(cases))
 		}
 	}
 	good := caseFile(t, `"steps": [["killproxy"]]`)
 	for name, args := range map[string][]string{"no such case": {"-run", "two", good}, "no such file": {good + "x"}} {
-		if code := Command(t.Context(), args, io.Discard, io.Discard); code != 1 {
+		if code := command(t, args, io.Discard, io.Discard); code != 1 {
 			t.Errorf("%s: exit code %d", name, code)
 		}
 	}
 	for name, args := range map[string][]string{"no file": {}, "unknown flag": {"-fast", good}} {
-		if code := Command(t.Context(), args, io.Discard, io.Discard); code != 2 {
+		if code := command(t, args, io.Discard, io.Discard); code != 2 {
 			t.Errorf("%s: exit code %d", name, code)
 		}
 	}
@@ -154,7 +166,7 @@ func standIn(config string) error {
 		return err
 	}
 	// One that does not start is for the steps to find out.
-	_ = poll(ctx, 2*time.Second, func(ctx context.Context) error {
+	_ = tooltest.PollFor(ctx, 2*time.Second, 10*time.Millisecond, "HAProxy", func(ctx context.Context) error {
 		_, err := running(ctx)
 		return err
 	})
@@ -306,7 +318,7 @@ func TestStepsPassAndFail(t *testing.T) {
 		{`["deploy_any", "svc-b", {"verdict": "rejected", "reason": "no"}]`, ""},
 		{`["deploy_bad", "svc-b", {"verdict": "rejected", "reason": "no"}]`, ""},
 		{`["deploy_bad", "svc-b", {"verdict": "rejected"}]`, "want it to be rejected for a reason"},
-		{`["deploy_bad", "svc-b", {}]`, "after 10s: svc-b is applied"},
+		{`["deploy_bad", "svc-b", {}]`, "not within 10s: svc-b is applied"},
 		{`["config_lacks", "backend tasks"]`, "haproxy.cfg contains"},
 	} {
 		fields := fmt.Sprintf(`"env": {%q: %q}, "certs": {"a.pem": "a.example.com.pem", "b.pem": "b.example.com.pem"}, "secrets": {"ca": "@ca.crt"}, "steps": [%s]`,
@@ -320,7 +332,7 @@ func TestStories(t *testing.T) {
 	proxied := strings.Replace(good, "bind :80\n", "bind :80 accept-proxy\n", 1)
 	for _, c := range []struct{ config, steps, reason string }{
 		{proxied, `["proxyproto", "/x", "203.0.113.9"]`, ""},
-		{good, `["killproxy"], ["sleep", 0.2], ["req", {"u": "/x"}, {"st": 200}]`, "after 200ms: no response"},
+		{good, `["killproxy"], ["sleep", 0.2], ["req", {"u": "/x"}, {"st": 200}]`, "not within 200ms: no response"},
 		{good, `["killproxy"], ["killproxy"]`, "0 processes"},
 		{good, `["sleep", 0.1], ["killproxy"]`, ""},
 		{good, `["sleep", 0.1]`, ""},
@@ -348,7 +360,7 @@ func TestStories(t *testing.T) {
 // expect runs one case against the stand-in.
 func expect(t *testing.T, fields, reason string) {
 	t.Helper()
-	cases, err := ReadFile(caseFile(t, fields))
+	cases, err := acceptance.ReadFile(caseFile(t, fields), Form())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -360,8 +372,8 @@ func expect(t *testing.T, fields, reason string) {
 		log bytes.Buffer
 		got error
 	)
-	r := Runner{Proxy: self, HAProxy: tooltest.Path(t, "haproxy"), Log: &log}
-	failed := r.Run(t.Context(), cases, func(res Result) { got = res.Err })
+	r := runner(t, self, &log)
+	failed := r.Run(t.Context(), cases, func(res acceptance.Result) { got = res.Err })
 	switch {
 	case (failed == nil) != (got == nil):
 		t.Errorf("the run ends with %v, the case with %v", failed, got)

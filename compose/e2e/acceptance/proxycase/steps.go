@@ -1,9 +1,10 @@
-package acceptance
+package proxycase
 
 import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -23,45 +24,165 @@ import (
 
 	"golang.org/x/net/websocket"
 
+	"github.com/wagglehq/waggle/compose/e2e/acceptance"
 	"github.com/wagglehq/waggle/compose/e2e/proc"
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // bystander is a service that is changed only to see what others notice.
 const bystander = "bystander"
 
-// outcome judges what the proxy says of a service that was deployed: nil when it is
-// as it must be, a finalError when it never will be.
-type outcome func(w *world, d deployment, s catalog.Status, since time.Duration) error
+// Form is the form of the proxy's cases.
+func Form() acceptance.Form {
+	steps := acceptance.Common()
+	maps.Copy(steps, map[string]acceptance.Reader{
+		"deploy": deploy(inForce), "deploy_bad": deploy(refused), "deploy_any": deploy(settled),
+		"req": func(values []json.RawMessage) (acceptance.Step, error) {
+			var (
+				r request
+				e expectation
+			)
+			err := acceptance.Fill(values, &r, &e)
+			if err == nil {
+				err = errors.Join(r.complete(), e.complete())
+			}
+			return look(r.String(), r.check(e)), err
+		},
+		"tcp": func(values []json.RawMessage) (acceptance.Step, error) {
+			var port int
+			var ids []string
+			err := acceptance.Fill(values, &port, &ids)
+			if err == nil && len(ids) == 0 {
+				err = errors.New("want the greetings")
+			}
+			return look(strconv.Itoa(port), greetings(port, ids)), err
+		},
+		"sticky":     texts(look, sticky),
+		"proxyproto": texts(look, proxyProtocol),
+		"shares": func(values []json.RawMessage) (acceptance.Step, error) {
+			var path string
+			var n int
+			var counts map[string]int
+			err := acceptance.Fill(values, &path, &n, &counts)
+			if err == nil {
+				err = errors.Join(countable(map[string]int{"requests": n}, most), countable(counts, 100))
+			}
+			return look(path, shares(path, n, counts)), err
+		},
+		"together": func(values []json.RawMessage) (acceptance.Step, error) {
+			var path string
+			var counts map[string]int
+			err := acceptance.Fill(values, &path, &counts)
+			if err == nil {
+				err = countable(counts, 50)
+			}
+			return act(path, together(path, counts)), err
+		},
+		"ws":           text(webSocket),
+		"config_lacks": text(configLacks),
+		"inflight":     texts(act, inFlight),
+		"putcert_bad":  texts(act, putText),
+		"putcert": func(values []json.RawMessage) (acceptance.Step, error) {
+			var name, file string
+			var status int
+			err := acceptance.Fill(values, &name, &file, &status)
+			return act(name, putFile(name, file, status)), err
+		},
+		"killproxy": func(values []json.RawMessage) (acceptance.Step, error) {
+			return act("", killHAProxy), acceptance.Fill(values)
+		},
+		"hosts": func(values []json.RawMessage) (acceptance.Step, error) {
+			var lines string
+			err := acceptance.Fill(values, &lines)
+			if err == nil {
+				_, err = acceptance.ParseHosts(lines)
+			}
+			return act("", knowHosts(lines)), err
+		},
+	})
+	return acceptance.Form{Name: "proxy", Builds: []string{"proxy"}, Tools: []string{"haproxy"}, Steps: steps, Read: read}
+}
+
+// attempt does one step.
+type attempt func(context.Context, *world) error
+
+// act is a step that changes something, look one that may be tried again.
+func act(about string, do attempt) acceptance.Step {
+	return acceptance.Step{About: about, Do: func(ctx context.Context, w acceptance.World) error { return do(ctx, w.(*world)) }}
+}
+
+func look(about string, do attempt) acceptance.Step {
+	s := act(about, do)
+	s.Polled = true
+	return s
+}
+
+// text reads a step with one text.
+func text(do func(string) attempt) acceptance.Reader {
+	return func(values []json.RawMessage) (acceptance.Step, error) {
+		var one string
+		err := acceptance.Fill(values, &one)
+		return act(one, do(one)), err
+	}
+}
+
+// texts reads a step with two.
+func texts(kind func(string, attempt) acceptance.Step, do func(one, two string) attempt) acceptance.Reader {
+	return func(values []json.RawMessage) (acceptance.Step, error) {
+		var one, two string
+		err := acceptance.Fill(values, &one, &two)
+		return kind(one, do(one, two)), err
+	}
+}
+
+// outcome makes the judge of what the proxy says of a service that was deployed.
+type outcome func(w *world, name string, labels map[string]string) acceptance.Expect
+
+// deploy gives a service its labels and waits for the outcome.
+func deploy(want outcome) acceptance.Reader {
+	return func(values []json.RawMessage) (acceptance.Step, error) {
+		var name string
+		var labels map[string]string
+		err := acceptance.Fill(values, &name, &labels)
+		return act(name, func(ctx context.Context, w *world) error { return w.Deploy(ctx, name, labels, want(w, name, labels)) }), err
+	}
+}
 
 // inForce wants the labels to be applied.
-func inForce(w *world, d deployment, s catalog.Status, since time.Duration) error {
-	if s.State == catalog.StateRejected {
-		return &finalError{fmt.Errorf("%s is rejected: %s", d.name, s.Reason)}
+func inForce(w *world, name string, labels map[string]string) acceptance.Expect {
+	return func(s catalog.Status, since time.Duration) error {
+		if s.State == catalog.StateRejected {
+			return tooltest.Final(fmt.Errorf("%s is rejected: %s", name, s.Reason))
+		}
+		return settled(w, name, labels)(s, since)
 	}
-	return settled(w, d, s, since)
 }
 
 // refused wants them to be rejected, with a reason.
-func refused(_ *world, d deployment, s catalog.Status, _ time.Duration) error {
-	if s.State != catalog.StateRejected || s.Service != d.name || s.Reason == "" {
-		return fmt.Errorf("%s is %s (reason %q), want it to be rejected for a reason", s.Service, s.State, s.Reason)
-	}
-	return nil
-}
-
-// settled wants a verdict, whichever it is.
-func settled(w *world, d deployment, s catalog.Status, since time.Duration) error {
-	switch s.State {
-	case catalog.StateApplied, catalog.StateIgnored, catalog.StateRejected:
-		return nil
-	case catalog.StateDegraded:
-		if since < knownTask && w.hasTask(d) {
-			return fmt.Errorf("%s is degraded although the DNS knows a task: %s", d.name, s.Reason)
+func refused(_ *world, name string, _ map[string]string) acceptance.Expect {
+	return func(s catalog.Status, _ time.Duration) error {
+		if s.State != catalog.StateRejected || s.Service != name || s.Reason == "" {
+			return fmt.Errorf("%s is %s (reason %q), want it to be rejected for a reason", s.Service, s.State, s.Reason)
 		}
 		return nil
 	}
-	return fmt.Errorf("%s is %s: %s", d.name, s.State, s.Reason)
+}
+
+// settled wants a verdict, whichever it is.
+func settled(w *world, name string, labels map[string]string) acceptance.Expect {
+	return func(s catalog.Status, since time.Duration) error {
+		switch s.State {
+		case catalog.StateApplied, catalog.StateIgnored, catalog.StateRejected:
+			return nil
+		case catalog.StateDegraded:
+			if since < knownTask && w.hasTask(name, labels) {
+				return fmt.Errorf("%s is degraded although the DNS knows a task: %s", name, s.Reason)
+			}
+			return nil
+		}
+		return fmt.Errorf("%s is %s: %s", name, s.State, s.Reason)
+	}
 }
 
 // withFiles puts the test's own files in place of "@" and their names, on one line.
@@ -76,49 +197,39 @@ func (w *world) withFiles(labels map[string]string) map[string]string {
 }
 
 // hasTask reports whether the DNS knows where requests for the service are to go.
-func (w *world) hasTask(d deployment) bool {
-	host := d.name
-	for label, value := range d.labels {
+func (w *world) hasTask(host string, labels map[string]string) bool {
+	for label, value := range labels {
 		if strings.HasPrefix(label, "outboundHostname") {
 			host = value
 		}
 	}
-	return len(w.names.lookup(host)) > 0
+	return len(w.swarm.Names.Lookup(host)) > 0
 }
 
-// deploy gives a service its labels and waits for the outcome.
-func deploy(name string, labels map[string]string, want outcome) attempt {
-	return func(ctx context.Context, w *world) error { return w.deploy(ctx, deployment{name, labels}, want) }
-}
-
-func (w *world) deploy(ctx context.Context, d deployment, want outcome) error {
-	d.labels = w.withFiles(d.labels)
-	w.swarm.deploy(d)
+// Deploy gives a service its labels and waits for the outcome.
+func (w *world) Deploy(ctx context.Context, name string, labels map[string]string, want acceptance.Expect) error {
+	w.swarm.Deploy(name, w.withFiles(labels))
 	return w.publish(ctx, func(st apiState, since time.Duration) error {
-		i := slices.IndexFunc(st.Services, func(s catalog.Status) bool { return s.Service == d.name })
+		i := slices.IndexFunc(st.Services, func(s catalog.Status) bool { return s.Service == name })
 		if i < 0 {
 			// A service that is not the proxy's business has no entry.
-			return want(w, d, catalog.Status{Service: d.name, State: catalog.StateIgnored}, since)
+			return want(catalog.Status{Service: name, State: catalog.StateIgnored}, since)
 		}
-		return want(w, d, st.Services[i], since)
+		return want(st.Services[i], since)
 	})
 }
 
-// remove takes a service away and waits until the proxy knows, and those that take its
+// Remove takes a service away and waits until the proxy knows, and those that take its
 // place have what they need.
-func remove(name string) attempt {
-	return func(ctx context.Context, w *world) error { return w.remove(ctx, name) }
-}
-
-func (w *world) remove(ctx context.Context, name string) error {
-	w.swarm.remove(name)
+func (w *world) Remove(ctx context.Context, name string) error {
+	w.swarm.Remove(name)
 	return w.publish(ctx, func(st apiState, since time.Duration) error {
 		for _, s := range st.Services {
 			if s.Service == name {
 				return fmt.Errorf("the proxy still has %s", name)
 			}
-			if labels, ok := w.swarm.labels(s.Service); ok && s.State == catalog.StateDegraded {
-				if err := settled(w, deployment{s.Service, labels}, s, since); err != nil {
+			if labels, ok := w.swarm.Labels(s.Service); ok && s.State == catalog.StateDegraded {
+				if err := settled(w, s.Service, labels)(s, since); err != nil {
 					return err
 				}
 			}
@@ -130,12 +241,12 @@ func (w *world) remove(ctx context.Context, name string) error {
 // publish writes the catalog and waits until the proxy has taken it in and the
 // check of what it says finds nothing wrong.
 func (w *world) publish(ctx context.Context, check func(apiState, time.Duration) error) error {
-	revision, err := w.swarm.write(ctx)
+	revision, err := w.swarm.Write(ctx)
 	if err != nil {
 		return err
 	}
 	began := time.Now()
-	return w.poll(ctx, stepLimit, func(ctx context.Context) error {
+	return acceptance.Poll(ctx, w, acceptance.StepLimit, func(ctx context.Context) error {
 		st, err := w.state(ctx)
 		if err == nil {
 			err = st.reached(revision)
@@ -149,7 +260,7 @@ func (w *world) publish(ctx context.Context, check func(apiState, time.Duration)
 
 // knowHosts changes what the DNS knows.
 func knowHosts(text string) attempt {
-	return func(_ context.Context, w *world) error { return w.names.know(text) }
+	return func(_ context.Context, w *world) error { return w.swarm.Names.Know(text) }
 }
 
 // greetings connects nine times, and all must be greeted by those wanted, and each
@@ -301,7 +412,7 @@ func webSocket(path string) attempt {
 		if err := w.disturb(ctx, bystander); err != nil {
 			return err
 		}
-		if err := wait(ctx, silence); err != nil {
+		if err := tooltest.Pause(ctx, silence); err != nil {
 			return err
 		}
 		if err := echoes(ws, "after"); err != nil {
@@ -335,10 +446,10 @@ func inFlight(path, name string) attempt {
 			_, err := w.fetch(ctx, request{Path: path})
 			answered <- err
 		}()
-		if err := w.poll(ctx, stepLimit, func(context.Context) error {
+		if err := acceptance.Poll(ctx, w, acceptance.StepLimit, func(context.Context) error {
 			select {
 			case err := <-answered:
-				return &finalError{errors.Join(fmt.Errorf("%s was over before anything changed", path), err)}
+				return tooltest.Final(errors.Join(fmt.Errorf("%s was over before anything changed", path), err))
 			default:
 			}
 			if w.behind.slow.Load() == before {
@@ -348,7 +459,7 @@ func inFlight(path, name string) attempt {
 		}); err != nil {
 			return err
 		}
-		former, existed := w.swarm.labels(name)
+		former, existed := w.swarm.Labels(name)
 		if err := w.disturb(ctx, name); err != nil {
 			return err
 		}
@@ -356,9 +467,9 @@ func inFlight(path, name string) attempt {
 			return fmt.Errorf("while %s changed: %w", name, err)
 		}
 		if existed {
-			return w.deploy(ctx, deployment{name, former}, settled)
+			return w.Deploy(ctx, name, former, settled(w, name, former))
 		}
-		return w.remove(ctx, name)
+		return w.Remove(ctx, name)
 	}
 }
 
@@ -366,19 +477,19 @@ func inFlight(path, name string) attempt {
 func (w *world) disturb(ctx context.Context, name string) error {
 	w.made++
 	path := fmt.Sprintf("/disturbed-%d", w.made)
-	labels, existed := w.swarm.labels(name)
+	labels, existed := w.swarm.Labels(name)
 	if !existed {
 		labels["port"] = "8080"
 	}
 	if had := labels["servicePath"]; had != "" {
-		separator := w.script.env["SEPARATOR"]
+		separator := w.settings.Env["SEPARATOR"]
 		if separator == "" {
 			separator = ","
 		}
 		path = had + separator + path
 	}
 	labels["servicePath"] = path
-	return w.deploy(ctx, deployment{name, labels}, settled)
+	return w.Deploy(ctx, name, labels, settled(w, name, labels))
 }
 
 // putFile uploads one of the test's own certificates.
@@ -412,15 +523,14 @@ func putText(name, text string) attempt {
 
 // put is the original's way to bring a certificate.
 func (w *world) put(ctx context.Context, name string, content []byte) (status int, body []byte, err error) {
-	status, body, err = w.ask(ctx, http.MethodPut, "/v1/docker-flow-proxy/cert?certName="+url.QueryEscape(name), content)
-	return status, bytes.TrimSpace(body), err
+	return w.Request(ctx, http.MethodPut, "/v1/docker-flow-proxy/cert?certName="+url.QueryEscape(name), content)
 }
 
 // configLacks wants a text to be neither in the files of the configuration nor in
 // what HAProxy says it runs. The file may follow what runs a little later.
 func configLacks(text string) attempt {
 	return func(ctx context.Context, w *world) error {
-		return w.poll(ctx, stepLimit, func(ctx context.Context) error {
+		return acceptance.Poll(ctx, w, acceptance.StepLimit, func(ctx context.Context) error {
 			files := 0
 			err := filepath.WalkDir(filepath.Join(dataDir, "haproxy"), func(path string, d fs.DirEntry, err error) error {
 				if err != nil || d.IsDir() {
@@ -454,7 +564,7 @@ func configLacks(text string) attempt {
 // running is what HAProxy says of its backends and servers.
 func running(ctx context.Context) (string, error) {
 	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", hall+"/waggle/haproxy.sock")
+	conn, err := d.DialContext(ctx, "unix", acceptance.Hall+"/waggle/haproxy.sock")
 	if err != nil {
 		return "", err
 	}
@@ -487,7 +597,7 @@ func killHAProxy(ctx context.Context, w *world) error {
 			return err
 		}
 	}
-	return w.poll(ctx, stepLimit, func(context.Context) error {
+	return acceptance.Poll(ctx, w, acceptance.StepLimit, func(context.Context) error {
 		now, err := haproxies()
 		if err == nil && slices.ContainsFunc(now, func(pid int) bool { return slices.Contains(pids, pid) }) {
 			err = errors.New("a process of HAProxy does not end")
