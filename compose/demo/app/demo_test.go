@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -16,6 +17,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // ask sends a request to a handler in the same process.
@@ -26,21 +29,11 @@ func ask(ctx context.Context, h http.Handler, path string) string {
 }
 
 // get returns the body of an answer, or the text of what went wrong.
-func get(t *testing.T, url string) string {
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-	if err != nil {
+func get(t *testing.T, url string) (text string) {
+	if err := tooltest.Get(t.Context(), tooltest.Request{URL: url}, &text); err != nil {
 		return err.Error()
 	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err.Error()
-	}
-	defer res.Body.Close()
-	b, err := io.ReadAll(res.Body)
-	if err != nil {
-		return err.Error()
-	}
-	return string(b)
+	return text
 }
 
 func TestAReplicaServesAFixedNumberAtATime(t *testing.T) {
@@ -132,14 +125,12 @@ func TestTheProcessFinishesRequestsWhenItIsTold(t *testing.T) {
 	url := "http://" + (<-addr).String()
 	answer := make(chan string, 1)
 	go func() { answer <- get(t, url+"/x") }()
-	for begin := time.Now(); ; {
-		if metrics := get(t, url+"/metrics"); strings.Contains(metrics, "demo_requests_served 1") {
-			break
+	tooltest.Eventually(t, "the request is served", func() error {
+		if metrics := get(t, url+"/metrics"); !strings.Contains(metrics, "demo_requests_served 1") {
+			return errors.New(metrics)
 		}
-		if time.Since(begin) > 5*time.Second {
-			t.Fatal("the request did not begin")
-		}
-	}
+		return nil
+	})
 	stop()
 	if code := <-ended; code != 0 {
 		t.Errorf("ended with %d: %s", code, stderr.String())
