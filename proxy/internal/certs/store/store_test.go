@@ -14,10 +14,10 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bustest"
+	"github.com/wagglehq/waggle/pkg/certtest"
 	"github.com/wagglehq/waggle/proxy/internal/certs"
 	"github.com/wagglehq/waggle/proxy/internal/certs/sealed"
 	"github.com/wagglehq/waggle/proxy/internal/certs/store"
-	"github.com/wagglehq/waggle/pkg/certtest"
 )
 
 // place is where one replica looks.

@@ -14,9 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wagglehq/waggle/pkg/certtest"
 	"github.com/wagglehq/waggle/pkg/tooltest"
 	"github.com/wagglehq/waggle/proxy/internal/certs"
-	"github.com/wagglehq/waggle/pkg/certtest"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/apply"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
