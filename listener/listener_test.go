@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"net"
 	"net/http"
 	"reflect"
 	"slices"
@@ -26,6 +25,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/docker"
 	"github.com/wagglehq/waggle/pkg/dockertest"
 	"github.com/wagglehq/waggle/pkg/label"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // house is a swarm, a bus, and what a consumer sees of the catalog.
@@ -56,7 +56,7 @@ func (h *house) run(changes ...func(*Config)) *house {
 	for _, change := range changes {
 		change(&c)
 	}
-	h.admin = fmt.Sprintf("127.0.0.1:%d", freePort(h.t))
+	h.admin = fmt.Sprintf("127.0.0.1:%d", tooltest.FreePort(h.t))
 	h.stop = start(h.t, c, h.admin)
 	return h
 }
@@ -67,22 +67,11 @@ func start(t *testing.T, c Config, admin string) (stop func()) {
 	return bustest.Run(t, func(ctx context.Context) error { return Run(ctx, c, sh) })
 }
 
-func freePort(t *testing.T) int {
-	t.Helper()
-	var lc net.ListenConfig
-	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = ln.Close() }()
-	return ln.Addr().(*net.TCPAddr).Port
-}
-
 // sees waits until the consumer's complete snapshot is what check wants.
 func (h *house) sees(what string, check func(catalog.Snapshot) bool) catalog.Snapshot {
 	h.t.Helper()
 	var last catalog.Snapshot
-	bustest.Eventually(h.t, what, func() error {
+	tooltest.Eventually(h.t, what, func() error {
 		s, ok := h.catalog.Snapshot()
 		if !ok {
 			return errors.New("the catalog is not complete")
@@ -134,7 +123,7 @@ func (h *house) get(path string, into any) (status int) {
 
 func (h *house) healthy(want bool) {
 	h.t.Helper()
-	bustest.Eventually(h.t, fmt.Sprintf("healthy: %t", want), func() error {
+	tooltest.Eventually(h.t, fmt.Sprintf("healthy: %t", want), func() error {
 		if status := h.get("/healthz", nil); (status == http.StatusOK) != want || status == 0 {
 			return fmt.Errorf("status %d", status)
 		}
@@ -146,7 +135,7 @@ func (h *house) healthy(want bool) {
 func (h *house) status(service string, check func(catalog.Status) bool) {
 	h.t.Helper()
 	var got struct{ Statuses []catalog.Status }
-	bustest.Eventually(h.t, "the status of "+service, func() error {
+	tooltest.Eventually(h.t, "the status of "+service, func() error {
 		if h.get("/v1/services/"+service, &got); slices.ContainsFunc(got.Statuses, check) {
 			return nil
 		}
@@ -227,7 +216,7 @@ func TestTheLifeOfAService(t *testing.T) {
 	h.swarm.RemoveNode("w1")
 	h.sees("that it is gone", func(s catalog.Snapshot) bool { return len(s.Nodes) == 1 })
 
-	bustest.Eventually(t, "the events are told in order", func() error {
+	tooltest.Eventually(t, "the events are told in order", func() error {
 		messages, err := h.consume.Last(t.Context(), bus.EventsStream, 100)
 		var kinds, nodes []string
 		for _, m := range messages {
@@ -285,14 +274,14 @@ func TestAListThatFailsChangesNothing(t *testing.T) {
 			broken(h.swarm)
 			lists, tasks := h.swarm.Calls(dockertest.Services), h.swarm.Calls(dockertest.Tasks)
 			h.swarm.SetNode("m1", "ready", "active") // an event
-			bustest.Eventually(t, "a few lists failed", func() error {
+			tooltest.Eventually(t, "a few lists failed", func() error {
 				if h.swarm.Calls(dockertest.Services) < lists+1 || name == "tasks cut off" && h.swarm.Calls(dockertest.Tasks) < tasks+2 {
 					return errors.New("not yet")
 				}
 				return nil
 			})
 			if name != "tasks cut off" {
-				bustest.Eventually(t, "the failure is told", func() error {
+				tooltest.Eventually(t, "the failure is told", func() error {
 					var got struct{ Failure string }
 					if h.get("/v1/catalog", &got); got.Failure == "" {
 						return errors.New("not yet")
@@ -333,7 +322,7 @@ func TestWhatHappensWhileTheEventsAreCutIsSeenAfterwards(t *testing.T) {
 		t.Errorf("it took %s", took)
 	}
 
-	bustest.Eventually(t, "the stream is open again", func() error {
+	tooltest.Eventually(t, "the stream is open again", func() error {
 		if h.swarm.Listeners() == 0 {
 			return errors.New("not yet")
 		}
@@ -347,7 +336,7 @@ func TestWhatHappensWhileTheEventsAreCutIsSeenAfterwards(t *testing.T) {
 func TestAStreamThatIsHalfDeadIsMadeUpForByTheResync(t *testing.T) {
 	h := newHouse(t).run(func(c *Config) { c.Resync = time.Second })
 	h.seesServices()
-	bustest.Eventually(t, "the stream is open", func() error {
+	tooltest.Eventually(t, "the stream is open", func() error {
 		if h.swarm.Listeners() == 0 {
 			return errors.New("not yet")
 		}
@@ -414,7 +403,7 @@ func (h *house) revisions() map[string]uint64 {
 	stop := bustest.Run(h.t, m.Run)
 	defer stop()
 	out := map[string]uint64{}
-	bustest.Eventually(h.t, "the bucket is read", func() error {
+	tooltest.Eventually(h.t, "the bucket is read", func() error {
 		values, ok := m.Values()
 		for key, v := range values {
 			if key != catalog.ListKey {
@@ -520,7 +509,7 @@ func TestLabelsThatHaveNoEffectAreSaid(t *testing.T) {
 	h.swarm.Remove("large")
 	m := h.consume.Bucket(bus.StatusBucket).Mirror("listener.>", func() {})
 	bustest.Run(t, m.Run)
-	bustest.Eventually(t, "one status is left", func() error {
+	tooltest.Eventually(t, "one status is left", func() error {
 		values, ok := m.Values()
 		if _, isWeb := values[bus.StatusKey("listener", "l1", h.swarm.ID("shop_web"))]; !ok || len(values) != 1 || !isWeb {
 			return fmt.Errorf("%d statuses", len(values))
@@ -536,7 +525,7 @@ func TestStatusesOfAllComponentsAreJoined(t *testing.T) {
 	h.seesServices("shop_web")
 	proxy := h.consume.Statuses("p1", func() {})
 	bustest.Run(t, proxy.Run)
-	bustest.Eventually(t, "the proxy says what it did", func() error {
+	tooltest.Eventually(t, "the proxy says what it did", func() error {
 		return proxy.Publish(t.Context(), []catalog.Status{{ServiceID: id, Service: "shop_web", State: catalog.StateRejected, Reason: "the path is taken by old_web"}})
 	})
 	h.status("shop_web", func(s catalog.Status) bool { return s.Component == "proxy" && s.State == catalog.StateRejected })
@@ -550,7 +539,7 @@ func TestStatusesOfAllComponentsAreJoined(t *testing.T) {
 		Revision  catalog.Revision
 		Instances []catalog.Instance
 	}
-	bustest.Eventually(t, "the instance is announced", func() error {
+	tooltest.Eventually(t, "the instance is announced", func() error {
 		if h.get("/v1/catalog", &about); len(about.Instances) != 1 || about.Instances[0].Instance != "l1" {
 			return fmt.Errorf("%+v", about)
 		}
@@ -564,7 +553,7 @@ func TestStatusesOfAllComponentsAreJoined(t *testing.T) {
 func TestTheListenersOwnBus(t *testing.T) {
 	swarm := dockertest.New(t)
 	id := swarm.Create(web())
-	port := freePort(t)
+	port := tooltest.FreePort(t)
 	c := Config{
 		DockerHost: swarm.Host(), Resync: 30 * time.Second, NATSReplicas: 1, DataDir: t.TempDir(), NATSHost: "127.0.0.1", NATSPort: port,
 		KeyListener: "the-secret-of-the-listener", KeyProxy: "the-secret-of-the-proxy", KeyMonitor: "the-secret-of-the-monitor", KeyScaler: "the-secret-of-the-scaler",
@@ -577,7 +566,7 @@ func TestTheListenersOwnBus(t *testing.T) {
 		t.Cleanup(b.Close)
 		return b
 	}
-	h := &house{t: t, swarm: swarm, admin: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
+	h := &house{t: t, swarm: swarm, admin: fmt.Sprintf("127.0.0.1:%d", tooltest.FreePort(t))}
 	proxy := connect("proxy", "the-secret-of-the-proxy")
 	h.catalog = proxy.Catalog(func() {})
 	bustest.Run(t, h.catalog.Run)
@@ -665,7 +654,7 @@ func TestHealthWithoutDocker(t *testing.T) {
 	bustest.Run(t, writer.Run)
 	p := publish.New(publish.Options{Swarm: swarm, Catalog: writer, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 	healthy := health(p, b.Catalog(func() {}), b, func() error { return nil }, func() time.Time { return now })
-	bustest.Eventually(t, "a list fails", func() error {
+	tooltest.Eventually(t, "a list fails", func() error {
 		if err := p.ListPass(t.Context()); err != nil {
 			return nil
 		}

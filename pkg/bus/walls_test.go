@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bustest"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 var allKeys = map[string]string{
@@ -245,7 +246,7 @@ func holds(t *testing.T, listener *bus.Bus, connect func(component string) *bus.
 	for _, name := range []string{"proxy", "monitor", "scaler"} {
 		t.Run(name, func(t *testing.T) {
 			b := connect(name)
-			bustest.Eventually(t, "the connection stands", func() error { return b.Raw().FlushTimeout(time.Second) })
+			tooltest.Eventually(t, "the connection stands", func() error { return b.Raw().FlushTimeout(time.Second) })
 			a := &attacker{t: t, name: name, nc: b.Raw(), own: "$KV." + bus.StatusBucket + "." + name + ".own"}
 			a.nc.SetErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})
 			var err error

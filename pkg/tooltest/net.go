@@ -126,6 +126,12 @@ func Ask(ctx context.Context, r Request) (Answer, error) {
 	return Answer{res.StatusCode, res.Header, body}, err
 }
 
+// Status asks for a URL and returns the status of the answer.
+func Status(ctx context.Context, url string) (int, error) {
+	a, err := Ask(ctx, Request{URL: url})
+	return a.Status, err
+}
+
 // Get asks and decodes a good answer into v: all of it into a string, JSON into everything
 // else, nothing into nil. Another answer is an error.
 func Get(ctx context.Context, r Request, v any) error {
@@ -134,7 +140,7 @@ func Get(ctx context.Context, r Request, v any) error {
 		return err
 	}
 	if a.Status != http.StatusOK {
-		return fmt.Errorf("%s answers %d: %.200s", r.URL, a.Status, strings.TrimSpace(string(a.Body)))
+		return fmt.Errorf("%s answers %d: %.1000s", r.URL, a.Status, strings.TrimSpace(string(a.Body)))
 	}
 	switch v := v.(type) {
 	case nil:

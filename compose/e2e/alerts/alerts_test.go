@@ -16,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/wagglehq/waggle/pkg/bustest"
 	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
@@ -76,7 +75,7 @@ func TestAlertsArrive(t *testing.T) {
 			now := time.Now().UTC()
 			alert := fmt.Sprintf(`[{"labels":{"alertname":"closed","service":"shop_web"},"annotations":{"summary":"The shop is closed"},"startsAt":%q,"endsAt":%q}]`,
 				now.Format(time.RFC3339), now.Add(time.Hour).Format(time.RFC3339))
-			bustest.Eventually(t, "Alertmanager takes the alert", func() error {
+			tooltest.Eventually(t, "Alertmanager takes the alert", func() error {
 				req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/api/v2/alerts", strings.NewReader(alert))
 				if err != nil {
 					return err

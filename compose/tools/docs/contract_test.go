@@ -16,6 +16,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bustest"
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 const consumerSource = "consumer/main.go"
@@ -114,7 +115,7 @@ func TestTheConsumerOnThePageRuns(t *testing.T) {
 	statuses := server.Connect("proxy").Statuses("one", func() {})
 	bustest.Run(t, statuses.Run)
 	say := func(all ...catalog.Status) {
-		bustest.Eventually(t, "the status is published", func() error { return statuses.Publish(t.Context(), all) })
+		tooltest.Eventually(t, "the status is published", func() error { return statuses.Publish(t.Context(), all) })
 	}
 	say(catalog.Status{ServiceID: "1", Service: "shop_web", State: catalog.StateApplied})
 
@@ -141,7 +142,7 @@ func TestTheConsumerOnThePageRuns(t *testing.T) {
 	})
 	tells := func(want ...string) {
 		t.Helper()
-		bustest.Eventually(t, "the consumer tells "+want[len(want)-1], func() error {
+		tooltest.Eventually(t, "the consumer tells "+want[len(want)-1], func() error {
 			if got := told.String(); got != strings.Join(want, "\n") {
 				return errors.New(got)
 			}
@@ -162,7 +163,7 @@ func publish(t *testing.T, w *bus.CatalogWriter, s catalog.Snapshot) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bustest.Eventually(t, "the catalog is written", func() error {
+	tooltest.Eventually(t, "the catalog is written", func() error {
 		seen, ok := w.Seen()
 		if !ok {
 			return bus.ErrNotSynced
