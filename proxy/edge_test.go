@@ -19,6 +19,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bustest"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 )
 
@@ -208,7 +209,7 @@ func TestStaticServices(t *testing.T) {
 	h.remove("web")
 	h.answers("/static", "127.0.0.2")
 
-	bustest.Eventually(t, "the state on disk is that of the swarm alone", func() error {
+	tooltest.Eventually(t, "the state on disk is that of the swarm alone", func() error {
 		text, err := os.ReadFile(filepath.Join(h.config.DataDir, "services.json"))
 		if err == nil && (strings.Contains(string(text), "ext1") || strings.Contains(string(text), "web")) {
 			err = errors.New(string(text))
@@ -220,7 +221,7 @@ func TestStaticServices(t *testing.T) {
 	bustest.Run(t, accepted.Run)
 	statuses := b.Bucket(bus.StatusBucket).Mirror("proxy.>", func() {})
 	bustest.Run(t, statuses.Run)
-	bustest.Eventually(t, "the bus knows the swarm's services alone", func() error {
+	tooltest.Eventually(t, "the bus knows the swarm's services alone", func() error {
 		services, ok := accepted.Services()
 		values, okStatuses := statuses.Values()
 		// What has been removed stays accepted for a minute, in case it comes back.
