@@ -82,7 +82,8 @@ type Request struct {
 	// Header are names and texts in turn.
 	Header []string
 	Body   []byte
-	// Client is one that opens a connection for each request if it is nil.
+	// Client is one that opens a connection for each request, follows no redirect and waits
+	// for five seconds, if it is nil.
 	Client *http.Client
 }
 
@@ -93,11 +94,13 @@ type Answer struct {
 	Body   []byte
 }
 
-// Ask sends a request, for at most five seconds, and follows no redirect but with a client
-// that does.
+// Ask sends a request.
 func Ask(ctx context.Context, r Request) (Answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
+	if r.Client == nil {
+		limited, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		ctx = limited
+	}
 	req, err := http.NewRequestWithContext(ctx, r.Method, r.URL, bytes.NewReader(r.Body))
 	if err != nil {
 		return Answer{}, err
@@ -132,6 +135,18 @@ func Status(ctx context.Context, url string) (int, error) {
 	return a.Status, err
 }
 
+// StatusError is an answer other than 200.
+type StatusError struct {
+	URL    string
+	Status int
+	Body   string
+}
+
+// Error is the answer.
+func (e *StatusError) Error() string {
+	return fmt.Sprintf("%s answers %d: %.1000s", e.URL, e.Status, e.Body)
+}
+
 // Get asks and decodes a good answer into v: all of it into a string, JSON into everything
 // else, nothing into nil. Another answer is an error.
 func Get(ctx context.Context, r Request, v any) error {
@@ -140,7 +155,7 @@ func Get(ctx context.Context, r Request, v any) error {
 		return err
 	}
 	if a.Status != http.StatusOK {
-		return fmt.Errorf("%s answers %d: %.1000s", r.URL, a.Status, strings.TrimSpace(string(a.Body)))
+		return &StatusError{r.URL, a.Status, strings.TrimSpace(string(a.Body))}
 	}
 	switch v := v.(type) {
 	case nil:

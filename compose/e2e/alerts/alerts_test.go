@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -122,15 +121,7 @@ func start(t *testing.T, name, receiver string) string {
 			t.Fatal(err)
 		}
 	}
-	var lc net.ListenConfig
-	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := ln.Addr().String()
-	if err := ln.Close(); err != nil {
-		t.Fatal(err)
-	}
+	addr := tooltest.FreeAddress(t)
 	var out bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), tooltest.Path(t, "alertmanager"), "--config.file="+file, "--storage.path="+dir,
 		"--web.listen-address="+addr, "--cluster.listen-address=")

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -55,24 +54,10 @@ func hello(t *testing.T) string {
 }
 
 // get asks a server in the lab, with a new connection each time.
-func get(ctx context.Context, l *Lab, url string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	client := http.Client{Transport: &http.Transport{DialContext: l.DialContext, DisableKeepAlives: true}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return "", err
-	}
-	res, err := client.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	if err == nil && res.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s", res.Status, body)
-	}
-	return strings.TrimSpace(string(body)), err
+func get(ctx context.Context, l *Lab, url string) (text string, err error) {
+	client := http.Client{Timeout: time.Second, Transport: &http.Transport{DialContext: l.DialContext, DisableKeepAlives: true}}
+	err = tooltest.Get(ctx, tooltest.Request{URL: url, Client: &client}, &text)
+	return strings.TrimSpace(text), err
 }
 
 // status waits until the first manager gives a node this status.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/wagglehq/waggle/compose/e2e/proc"
 	"github.com/wagglehq/waggle/pkg/bus"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // Buses connects to the bus as the listener, by each of its servers.
@@ -53,23 +54,14 @@ func (s *Stack) tunnel(ctx context.Context, service string, port int) (string, e
 		return "", err
 	}
 	context.AfterFunc(ctx, func() { _ = listener.Close() })
-	go func() {
-		for {
-			near, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer near.Close()
-				far, err := s.dialTask(ctx, service, port)
-				if err != nil {
-					return // Whoever has connected sees it by the end of the connection.
-				}
-				defer far.Close()
-				couple(near, far)
-			}()
+	go tooltest.Accept(listener, func(near net.Conn) {
+		far, err := s.dialTask(ctx, service, port)
+		if err != nil {
+			return // Whoever has connected sees it by the end of the connection.
 		}
-	}()
+		defer far.Close()
+		couple(near, far)
+	})
 	return "tls://" + listener.Addr().String(), nil
 }
 

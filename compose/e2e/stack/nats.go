@@ -4,10 +4,8 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -138,14 +136,7 @@ cluster { name: waggle, listen: "%s:%d", routes: [%s] }
 
 // monitorNATS asks the monitoring port of a node's server.
 func (s *Stack) monitorNATS(ctx context.Context, node, path string, v any) error {
-	status, body, err := ask(ctx, s.http, http.MethodGet, fmt.Sprintf("http://%s:%d%s", node, natsMonitor, path), "")
-	if err == nil && status != http.StatusOK {
-		err = &StatusError{status, body}
-	}
-	if err == nil && v != nil {
-		err = json.Unmarshal([]byte(body), v)
-	}
-	return err
+	return tooltest.Get(ctx, tooltest.Request{URL: fmt.Sprintf("http://%s:%d%s", node, natsMonitor, path), Client: s.http}, v)
 }
 
 // BucketLeader returns the node whose NATS server leads the stream of a bucket.

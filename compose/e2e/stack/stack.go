@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -410,20 +409,8 @@ func (s *Stack) NodeID(ctx context.Context, node string) (string, error) {
 }
 
 func ask(ctx context.Context, client *http.Client, method, url, token string) (int, string, error) {
-	req, err := http.NewRequestWithContext(ctx, method, url, nil)
-	if err != nil {
-		return 0, "", err
-	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
-	res, err := client.Do(req)
-	if err != nil {
-		return 0, "", err
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	return res.StatusCode, strings.TrimSpace(string(body)), err
+	a, err := tooltest.Ask(ctx, tooltest.Request{Method: method, URL: url, Token: token, Client: client})
+	return a.Status, strings.TrimSpace(string(a.Body)), err
 }
 
 // Ask is Get with headers, of which Host is one, and returns the whole answer, whose
@@ -566,28 +553,8 @@ func (s *Stack) inside(ctx context.Context, node, service, method, url, token st
 		return err
 	}
 	client := &http.Client{Timeout: 40 * time.Second, Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
-	status, body, err := ask(ctx, client, method, url, token)
-	switch {
-	case err != nil:
-		return err
-	case status != http.StatusOK:
-		return &StatusError{status, body}
-	}
-	if text, ok := v.(*string); ok {
-		*text = body
-		return nil
-	}
-	return json.Unmarshal([]byte(body), v)
+	return tooltest.Get(ctx, tooltest.Request{Method: method, URL: url, Token: token, Client: client}, v)
 }
-
-// StatusError is an answer other than 200.
-type StatusError struct {
-	Status int
-	Body   string
-}
-
-// Error is the answer.
-func (e *StatusError) Error() string { return fmt.Sprintf("%d %s", e.Status, e.Body) }
 
 // AskScaler asks for a step by hand, with the token or without, and returns the answer.
 func (s *Stack) AskScaler(ctx context.Context, service, direction string, withToken bool) (string, error) {

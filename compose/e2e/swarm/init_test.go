@@ -110,12 +110,7 @@ func TestInitSaysWhatIsWrong(t *testing.T) {
 	fails("an unknown flag", manager.Host(), nil, []string{"--nope"}, "unknown argument --nope")
 	fails("a missing file", manager.Host(), []string{"ALERTMANAGER_CONFIG=/nope.yml"}, skip, "/nope.yml cannot be read")
 
-	var lc net.ListenConfig
-	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
+	ln := tooltest.Listen(t, "127.0.0.1:0")
 	port := strconv.Itoa(ln.Addr().(*net.TCPAddr).Port)
 	fails("a port that is taken", manager.Host(), []string{"WAGGLE_HTTP_PORT=" + port}, nil,
 		"port "+port+" is taken by the process", "pid "+strconv.Itoa(os.Getpid()), "WAGGLE_HTTP_PORT")
