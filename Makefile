@@ -21,7 +21,7 @@ export WAGGLE_BASES
 UNIT_FLAGS ?=
 # Further flags for the tests on a real swarm.
 SWARM_FLAGS ?=
-# The file of cases for the proxy, and further flags such as -run ID,ID or -v.
+# The file of cases, of any form that is known, and further flags such as -run ID,ID or -v.
 CASES ?= compose/e2e/acceptance/testdata/cases.json
 ACCEPTANCE_FLAGS ?=
 # Flags of the measurement, such as -runs 1 -only latency.
@@ -73,7 +73,7 @@ lint: ## Run golangci-lint over every module with the rules of .golangci.yml.
 
 .PHONY: deps
 deps: ## Fail if a package imports what the directions of the house do not allow.
-	@$(timed) deps bash -o pipefail -c 'go list -json=ImportPath,Imports,TestImports,XTestImports work | go run ./compose/e2e/cmd/deps'
+	@$(timed) deps bash -o pipefail -c 'go list -json=ImportPath,Imports,TestImports,XTestImports work | go run ./compose/tools/cmd/deps'
 
 .PHONY: modules
 modules: ## Fail if a module does not stand on its own, is untidy or out of step with the workspace.
@@ -108,19 +108,19 @@ test-swarm: ## Run the tests on a real swarm of their own and the cases of the p
 	$(timed) test-swarm gotestsum --format standard-verbose -- -count=1 -p 1 -timeout 20m $(SWARM_FLAGS) $$packages
 
 .PHONY: acceptance
-acceptance: setup ## Run black-box cases of the proxy, as root: make acceptance CASES=file.
+acceptance: setup ## Run black-box cases of a component, as root: make acceptance CASES=file.
 	@$(timed) acceptance go run ./compose/e2e/cmd/acceptance $(ACCEPTANCE_FLAGS) "$(CASES)"
 
 .PHONY: measure
 measure: setup ## Measure latencies and lost requests on a swarm of its own (20 minutes; MEASURE_FLAGS, see -h).
 	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
-	@$(timed) measure go run ./compose/e2e/cmd/measure $(MEASURE_FLAGS)
+	@$(timed) measure go run ./compose/e2e/cmd/measure swarm $(MEASURE_FLAGS)
 
 .PHONY: measure-proxy
 measure-proxy: setup ## Measure the proxy beside bare HAProxy, with many services and connections (20 minutes; MEASURE_PROXY_FLAGS, see -h).
 	@compose/setup/load.sh
 	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
-	@$(timed) measure-proxy go run ./compose/e2e/cmd/measureproxy $(MEASURE_PROXY_FLAGS)
+	@$(timed) measure-proxy go run ./compose/e2e/cmd/measure proxy $(MEASURE_PROXY_FLAGS)
 
 .PHONY: chaos
 chaos: setup ## Break Waggle on swarms of its own in every way it is meant to live through, as root (55 minutes; CHAOS_FLAGS, see -h).
@@ -146,7 +146,7 @@ down: ## Take the demo down, and nothing that it has not made.
 
 .PHONY: docs
 docs: ## Generate the pages of labels, metrics and settings, the schemas, and the listener's list of labels.
-	@go run ./compose/e2e/cmd/gendocs
+	@go run ./compose/tools/cmd/gendocs
 
 .PHONY: clean
 clean: ## Remove what was built inside the tree; the cache of setup stays.

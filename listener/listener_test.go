@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"net"
 	"net/http"
 	"reflect"
 	"slices"
@@ -18,6 +17,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/wagglehq/waggle/listener/internal/known"
 	"github.com/wagglehq/waggle/listener/internal/publish"
 	"github.com/wagglehq/waggle/pkg/app"
@@ -27,6 +27,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/docker"
 	"github.com/wagglehq/waggle/pkg/dockertest"
 	"github.com/wagglehq/waggle/pkg/label"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // house is a swarm, a bus, and what a consumer sees of the catalog.
@@ -57,7 +58,7 @@ func (h *house) run(changes ...func(*Config)) *house {
 	for _, change := range changes {
 		change(&c)
 	}
-	h.admin = fmt.Sprintf("127.0.0.1:%d", freePort(h.t))
+	h.admin = fmt.Sprintf("127.0.0.1:%d", tooltest.FreePort(h.t))
 	h.stop = start(h.t, c, h.admin)
 	return h
 }
@@ -68,22 +69,11 @@ func start(t *testing.T, c Config, admin string) (stop func()) {
 	return bustest.Run(t, func(ctx context.Context) error { return Run(ctx, c, sh) })
 }
 
-func freePort(t *testing.T) int {
-	t.Helper()
-	var lc net.ListenConfig
-	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = ln.Close() }()
-	return ln.Addr().(*net.TCPAddr).Port
-}
-
 // sees waits until the consumer's complete snapshot is what check wants.
 func (h *house) sees(what string, check func(catalog.Snapshot) bool) catalog.Snapshot {
 	h.t.Helper()
 	var last catalog.Snapshot
-	bustest.Eventually(h.t, what, func() error {
+	tooltest.Eventually(h.t, what, func() error {
 		s, ok := h.catalog.Snapshot()
 		if !ok {
 			return errors.New("the catalog is not complete")
@@ -135,7 +125,7 @@ func (h *house) get(path string, into any) (status int) {
 
 func (h *house) healthy(want bool) {
 	h.t.Helper()
-	bustest.Eventually(h.t, fmt.Sprintf("healthy: %t", want), func() error {
+	tooltest.Eventually(h.t, fmt.Sprintf("healthy: %t", want), func() error {
 		if status := h.get("/healthz", nil); (status == http.StatusOK) != want || status == 0 {
 			return fmt.Errorf("status %d", status)
 		}
@@ -147,7 +137,7 @@ func (h *house) healthy(want bool) {
 func (h *house) status(service string, check func(catalog.Status) bool) {
 	h.t.Helper()
 	var got struct{ Statuses []catalog.Status }
-	bustest.Eventually(h.t, "the status of "+service, func() error {
+	tooltest.Eventually(h.t, "the status of "+service, func() error {
 		if h.get("/v1/services/"+service, &got); slices.ContainsFunc(got.Statuses, check) {
 			return nil
 		}
@@ -228,7 +218,7 @@ func TestTheLifeOfAService(t *testing.T) {
 	h.swarm.RemoveNode("w1")
 	h.sees("that it is gone", func(s catalog.Snapshot) bool { return len(s.Nodes) == 1 })
 
-	bustest.Eventually(t, "the events are told in order", func() error {
+	tooltest.Eventually(t, "the events are told in order", func() error {
 		messages, err := h.consume.Last(t.Context(), bus.EventsStream, 100)
 		var kinds, nodes []string
 		for _, m := range messages {
@@ -286,14 +276,14 @@ func TestAListThatFailsChangesNothing(t *testing.T) {
 			broken(h.swarm)
 			lists, tasks := h.swarm.Calls(dockertest.Services), h.swarm.Calls(dockertest.Tasks)
 			h.swarm.SetNode("m1", "ready", "active") // an event
-			bustest.Eventually(t, "a few lists failed", func() error {
+			tooltest.Eventually(t, "a few lists failed", func() error {
 				if h.swarm.Calls(dockertest.Services) < lists+1 || name == "tasks cut off" && h.swarm.Calls(dockertest.Tasks) < tasks+2 {
 					return errors.New("not yet")
 				}
 				return nil
 			})
 			if name != "tasks cut off" {
-				bustest.Eventually(t, "the failure is told", func() error {
+				tooltest.Eventually(t, "the failure is told", func() error {
 					var got struct{ Failure string }
 					if h.get("/v1/catalog", &got); got.Failure == "" {
 						return errors.New("not yet")
@@ -334,7 +324,7 @@ func TestWhatHappensWhileTheEventsAreCutIsSeenAfterwards(t *testing.T) {
 		t.Errorf("it took %s", took)
 	}
 
-	bustest.Eventually(t, "the stream is open again", func() error {
+	tooltest.Eventually(t, "the stream is open again", func() error {
 		if h.swarm.Listeners() == 0 {
 			return errors.New("not yet")
 		}
@@ -348,7 +338,7 @@ func TestWhatHappensWhileTheEventsAreCutIsSeenAfterwards(t *testing.T) {
 func TestAStreamThatIsHalfDeadIsMadeUpForByTheResync(t *testing.T) {
 	h := newHouse(t).run(func(c *Config) { c.Resync = time.Second })
 	h.seesServices()
-	bustest.Eventually(t, "the stream is open", func() error {
+	tooltest.Eventually(t, "the stream is open", func() error {
 		if h.swarm.Listeners() == 0 {
 			return errors.New("not yet")
 		}
@@ -415,7 +405,7 @@ func (h *house) revisions() map[string]uint64 {
 	stop := bustest.Run(h.t, m.Run)
 	defer stop()
 	out := map[string]uint64{}
-	bustest.Eventually(h.t, "the bucket is read", func() error {
+	tooltest.Eventually(h.t, "the bucket is read", func() error {
 		values, ok := m.Values()
 		for key, v := range values {
 			if key != catalog.ListKey {
@@ -521,7 +511,7 @@ func TestLabelsThatHaveNoEffectAreSaid(t *testing.T) {
 	h.swarm.Remove("large")
 	m := h.consume.Bucket(bus.StatusBucket).Mirror("listener.>", func() {})
 	bustest.Run(t, m.Run)
-	bustest.Eventually(t, "one status is left", func() error {
+	tooltest.Eventually(t, "one status is left", func() error {
 		values, ok := m.Values()
 		if _, isWeb := values[bus.StatusKey("listener", "l1", h.swarm.ID("shop_web"))]; !ok || len(values) != 1 || !isWeb {
 			return fmt.Errorf("%d statuses", len(values))
@@ -537,7 +527,7 @@ func TestStatusesOfAllComponentsAreJoined(t *testing.T) {
 	h.seesServices("shop_web")
 	proxy := h.consume.Statuses("p1", func() {})
 	bustest.Run(t, proxy.Run)
-	bustest.Eventually(t, "the proxy says what it did", func() error {
+	tooltest.Eventually(t, "the proxy says what it did", func() error {
 		return proxy.Publish(t.Context(), []catalog.Status{{ServiceID: id, Service: "shop_web", State: catalog.StateRejected, Reason: "the path is taken by old_web"}})
 	})
 	h.status("shop_web", func(s catalog.Status) bool { return s.Component == "proxy" && s.State == catalog.StateRejected })
@@ -551,7 +541,7 @@ func TestStatusesOfAllComponentsAreJoined(t *testing.T) {
 		Revision  catalog.Revision
 		Instances []catalog.Instance
 	}
-	bustest.Eventually(t, "the instance is announced", func() error {
+	tooltest.Eventually(t, "the instance is announced", func() error {
 		if h.get("/v1/catalog", &about); len(about.Instances) != 1 || about.Instances[0].Instance != "l1" {
 			return fmt.Errorf("%+v", about)
 		}
@@ -565,7 +555,7 @@ func TestStatusesOfAllComponentsAreJoined(t *testing.T) {
 func TestTheListenersOwnBus(t *testing.T) {
 	swarm := dockertest.New(t)
 	id := swarm.Create(web())
-	port := freePort(t)
+	port := tooltest.FreePort(t)
 	c := Config{
 		DockerHost: swarm.Host(), Resync: 30 * time.Second, NATSReplicas: 1, DataDir: t.TempDir(), NATSHost: "127.0.0.1", NATSPort: port,
 		KeyListener: "the-secret-of-the-listener", KeyProxy: "the-secret-of-the-proxy", KeyMonitor: "the-secret-of-the-monitor", KeyScaler: "the-secret-of-the-scaler",
@@ -578,7 +568,7 @@ func TestTheListenersOwnBus(t *testing.T) {
 		t.Cleanup(b.Close)
 		return b
 	}
-	h := &house{t: t, swarm: swarm, admin: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
+	h := &house{t: t, swarm: swarm, admin: fmt.Sprintf("127.0.0.1:%d", tooltest.FreePort(t))}
 	proxy := connect("proxy", "the-secret-of-the-proxy")
 	h.catalog = proxy.Catalog(func() {})
 	bustest.Run(t, h.catalog.Run)
@@ -629,12 +619,12 @@ func (s *said) String() string {
 func TestAKeyIsReplacedInThreeSteps(t *testing.T) {
 	const former, next = "the-former-secret-of-the-proxy", "the-next-secret-of-the-proxy"
 	swarm := dockertest.New(t)
-	port := freePort(t)
+	port := tooltest.FreePort(t)
 	c := Config{
 		DockerHost: swarm.Host(), Resync: 30 * time.Second, NATSReplicas: 1, DataDir: t.TempDir(), NATSHost: "127.0.0.1", NATSPort: port,
 		KeyListener: "the-secret-of-the-listener", KeyProxy: former, KeyMonitor: "the-secret-of-the-monitor", KeyScaler: "the-secret-of-the-scaler",
 	}
-	h := &house{t: t, swarm: swarm, admin: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
+	h := &house{t: t, swarm: swarm, admin: fmt.Sprintf("127.0.0.1:%d", tooltest.FreePort(t))}
 	proxy := func(key string, log *slog.Logger) *bus.Bus {
 		b, err := bus.Connect(bus.Options{URL: fmt.Sprintf("tls://127.0.0.1:%d", port), Component: "proxy", Key: key, Log: log})
 		if err != nil {
@@ -647,7 +637,7 @@ func TestAKeyIsReplacedInThreeSteps(t *testing.T) {
 	works := func(who string, b *bus.Bus) {
 		t.Helper()
 		times++
-		bustest.Eventually(t, who+" reads and writes", func() error {
+		tooltest.Eventually(t, who+" reads and writes", func() error {
 			// What is asked at the moment of a restart has no answer.
 			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 			defer cancel()
@@ -684,7 +674,7 @@ func TestAKeyIsReplacedInThreeSteps(t *testing.T) {
 	works("the proxy that came", replaced)
 	var log said
 	stale := proxy(former, slog.New(slog.NewTextHandler(&log, nil)))
-	bustest.Eventually(t, "the former key opens nothing, and the listener has none that it would be known by", func() error {
+	tooltest.Eventually(t, "the former key opens nothing, and the listener has none that it would be known by", func() error {
 		if !strings.Contains(log.String(), "bus passed over") || stale.Connected() || old.Connected() {
 			return errors.New(log.String())
 		}
@@ -758,7 +748,7 @@ func TestHealthWithoutDocker(t *testing.T) {
 	bustest.Run(t, writer.Run)
 	p := publish.New(publish.Options{Swarm: swarm, Catalog: writer, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 	healthy := health(p, b.Catalog(func() {}), b, func() error { return nil }, func() time.Time { return now })
-	bustest.Eventually(t, "a list fails", func() error {
+	tooltest.Eventually(t, "a list fails", func() error {
 		if err := p.ListPass(t.Context()); err != nil {
 			return nil
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/bustest"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/dockertest"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // beside starts a further listener on the same bus; the house goes on asking the first.
@@ -34,7 +35,7 @@ type about struct {
 func (h *house) leads(instance string) time.Duration {
 	h.t.Helper()
 	start := time.Now()
-	bustest.Eventually(h.t, instance+" leads", func() error {
+	tooltest.Eventually(h.t, instance+" leads", func() error {
 		var got about
 		if h.get("/v1/catalog", &got); got.Leader != instance {
 			return fmt.Errorf("%q does: %+v", got.Leader, got)
@@ -154,7 +155,7 @@ func TestAListenerWhoseListsFailLeavesItToAnother(t *testing.T) {
 	h.seesServices("shop_web")
 	r := h.record()
 	admin, _ := h.beside("l2", func(c *Config) { c.DockerHost = second.Host() })
-	bustest.Eventually(t, "the other has asked its manager", func() error {
+	tooltest.Eventually(t, "the other has asked its manager", func() error {
 		if second.Calls(dockertest.Services) == 0 {
 			return errors.New("not yet")
 		}
@@ -187,7 +188,7 @@ func TestAManagerThatIsCutOffTellsNothingOld(t *testing.T) {
 	h.leads("l1")
 	h.seesServices("shop_web", "gone")
 	admin, _ := h.beside("l2", func(c *Config) { c.DockerHost = second.Host() })
-	bustest.Eventually(t, "the other has asked its manager", func() error {
+	tooltest.Eventually(t, "the other has asked its manager", func() error {
 		if second.Calls(dockertest.Services) == 0 {
 			return errors.New("not yet")
 		}
@@ -208,7 +209,7 @@ func TestAManagerThatIsCutOffTellsNothingOld(t *testing.T) {
 	h.admin = admin
 	before := second.Calls(dockertest.Services)
 	h.leads("l2")
-	bustest.Eventually(t, "it has listed the past twice", func() error {
+	tooltest.Eventually(t, "it has listed the past twice", func() error {
 		if second.Calls(dockertest.Services) < before+2 {
 			return errors.New("not yet")
 		}
@@ -235,7 +236,7 @@ func TestTwoSwarmsOnOneBus(t *testing.T) {
 	admin, _ := h.beside("l2", func(c *Config) { c.DockerHost = other.Host() })
 	first := h.admin
 	h.admin = admin
-	bustest.Eventually(t, "the other says whose it is", func() error {
+	tooltest.Eventually(t, "the other says whose it is", func() error {
 		var got about
 		if h.get("/v1/catalog", &got); !strings.Contains(got.Failure, h.swarm.Cluster()) || !strings.Contains(got.Failure, "another swarm") {
 			return fmt.Errorf("%+v", got)

@@ -12,8 +12,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/wagglehq/waggle/pkg/bustest"
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // alertmanager takes alerts at an address, as the service's task would.
@@ -59,7 +59,7 @@ func (a *alertmanager) take(w http.ResponseWriter, r *http.Request) {
 // hears waits for an alert.
 func (a *alertmanager) hears(t *testing.T, name string) {
 	t.Helper()
-	bustest.Eventually(t, "the alert "+name+" arrives", func() error {
+	tooltest.Eventually(t, "the alert "+name+" arrives", func() error {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		if !slices.Contains(a.heard, name) {
@@ -79,7 +79,7 @@ func (s *stage) alertmanagerAt(state, network, address string) {
 // sendsTo waits until Prometheus sends its alerts to these and no others.
 func (s *stage) sendsTo(what string, want ...string) {
 	s.t.Helper()
-	bustest.Eventually(s.t, what, func() error {
+	tooltest.Eventually(s.t, what, func() error {
 		var shown struct {
 			Data struct{ ActiveAlertmanagers []struct{ URL string } }
 		}

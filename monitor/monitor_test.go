@@ -19,6 +19,7 @@ import (
 	"time"
 
 	registry "github.com/prometheus/client_golang/prometheus"
+
 	"github.com/wagglehq/waggle/monitor"
 	"github.com/wagglehq/waggle/monitor/internal/prometheus"
 	"github.com/wagglehq/waggle/pkg/app"
@@ -43,20 +44,9 @@ type stage struct {
 	stop     func()
 }
 
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	var lc net.ListenConfig
-	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = ln.Close() }()
-	return ln.Addr().String()
-}
-
 func newStage(t *testing.T) *stage {
 	t.Helper()
-	s := &stage{t: t, nats: bustest.StartWithKeys(t, keys), admin: freeAddress(t)}
+	s := &stage{t: t, nats: bustest.StartWithKeys(t, keys), admin: tooltest.FreeAddress(t)}
 	s.listener = s.nats.Prepared()
 	s.writer = s.listener.CatalogWriter(func() {})
 	bustest.Run(t, s.writer.Run)
@@ -67,7 +57,7 @@ func newStage(t *testing.T) *stage {
 	s.config = monitor.Config{
 		NATSURL: s.nats.URL(), NATSKey: app.Secret(keys["monitor"]), Instance: "test", Network: "waggle", DataDir: t.TempDir(),
 		PrometheusBin: tooltest.Path(t, "prometheus"), PromtoolBin: tooltest.Path(t, "promtool"),
-		PrometheusURL: "http://" + freeAddress(t), PrometheusListen: freeAddress(t),
+		PrometheusURL: "http://" + tooltest.FreeAddress(t), PrometheusListen: tooltest.FreeAddress(t),
 		ScrapeInterval: time.Second, ScrapeTimeout: time.Second, EvaluationInterval: time.Second, Retention: time.Hour,
 		PrometheusOutput: io.Discard,
 	}
@@ -112,7 +102,7 @@ func (s *stage) publish() {
 	if err != nil || len(large) > 0 {
 		s.t.Fatal(err, large)
 	}
-	bustest.Eventually(s.t, "the swarm is published", func() error {
+	tooltest.Eventually(s.t, "the swarm is published", func() error {
 		seen, ok := s.writer.Seen()
 		if !ok {
 			return bus.ErrNotSynced
@@ -124,29 +114,7 @@ func (s *stage) publish() {
 
 // get reads JSON from Prometheus as others see it, or from the admin port.
 func (s *stage) get(url string, into any) error {
-	ctx, cancel := context.WithTimeout(s.t.Context(), 5*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = res.Body.Close() }()
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		return err
-	}
-	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %d %s", url, res.StatusCode, body)
-	}
-	if text, ok := into.(*string); ok {
-		*text = string(body)
-		return nil
-	}
-	return json.Unmarshal(body, into)
+	return tooltest.Get(s.t.Context(), tooltest.Request{URL: url}, into)
 }
 
 // shows tells what Prometheus shows: "JOB ADDRESS PATH" of targets and "NAME=QUERY" of rules.
@@ -188,7 +156,7 @@ func (s *stage) shows() (string, error) {
 
 func (s *stage) eventuallyShows(what, want string) {
 	s.t.Helper()
-	bustest.Eventually(s.t, what, func() error {
+	tooltest.Eventually(s.t, what, func() error {
 		got, err := s.shows()
 		if err == nil && got != want {
 			err = fmt.Errorf("Prometheus shows %q, want %q", got, want)
@@ -201,7 +169,7 @@ func (s *stage) eventuallyShows(what, want string) {
 func (s *stage) status(name string, state catalog.State) catalog.Status {
 	s.t.Helper()
 	var st catalog.Status
-	bustest.Eventually(s.t, name+" is "+string(state), func() error {
+	tooltest.Eventually(s.t, name+" is "+string(state), func() error {
 		b, _, err := s.listener.Bucket(bus.StatusBucket).Get(s.t.Context(), bus.StatusKey("monitor", "test", "id"+name))
 		if err != nil {
 			return err
@@ -261,14 +229,14 @@ func TestFromLabelsToPrometheus(t *testing.T) {
 	s.eventuallyShows("targets and rules are there", "db_a=up > 1; db_b=up > 2; "+target+"; shop_web_slow=up > 3")
 	s.status("shop_web", catalog.StateApplied)
 	s.status("db", catalog.StateApplied)
-	bustest.Eventually(t, "the target is scraped", func() error {
+	tooltest.Eventually(t, "the target is scraped", func() error {
 		if hits.Load() < 3 {
 			return errors.New("too few scrapes")
 		}
 		return nil
 	})
 	var health map[string]string
-	bustest.Eventually(t, "it is healthy", func() error { return s.get("http://"+s.admin+"/healthz", &health) })
+	tooltest.Eventually(t, "it is healthy", func() error { return s.get("http://"+s.admin+"/healthz", &health) })
 	reloads := s.counter(`waggle_monitor_reloads_total{result="ok"}`)
 
 	// A new task is a target without a reload.
@@ -305,8 +273,8 @@ func TestFromLabelsToPrometheus(t *testing.T) {
 	passed := s.counter(passes)
 	s.nats.LoseStore()
 	s.nats.StartAgain()
-	bustest.Eventually(t, "the buckets are there again", func() error { return s.listener.Prepare(t.Context(), 1) })
-	bustest.Eventually(t, "the monitor has looked at the empty bus", func() error {
+	tooltest.Eventually(t, "the buckets are there again", func() error { return s.listener.Prepare(t.Context(), 1) })
+	tooltest.Eventually(t, "the monitor has looked at the empty bus", func() error {
 		if s.counter(passes) <= passed {
 			return errors.New("not yet")
 		}
@@ -346,7 +314,7 @@ func TestFromLabelsToPrometheus(t *testing.T) {
 // announced waits until the monitor says on the bus what it has applied.
 func (s *stage) announced() {
 	s.t.Helper()
-	bustest.Eventually(s.t, "the instance is announced", func() error {
+	tooltest.Eventually(s.t, "the instance is announced", func() error {
 		b, _, err := s.listener.Bucket(bus.StatusBucket).Get(s.t.Context(), "instance.monitor.test")
 		if err != nil {
 			return err
@@ -373,7 +341,7 @@ func TestARestartServesTheLastGoodWithoutABus(t *testing.T) {
 	s.status("web", catalog.StateApplied)
 	s.stop()
 	s.nats.Stop()
-	s.config.PrometheusURL, s.config.PrometheusListen = "http://"+freeAddress(t), freeAddress(t)
+	s.config.PrometheusURL, s.config.PrometheusListen = "http://"+tooltest.FreeAddress(t), tooltest.FreeAddress(t)
 	s.start()
 	s.eventuallyShows("it is there without a bus", all)
 	var errText map[string]string
@@ -408,11 +376,11 @@ func TestAStormOfUpdatesEndsRightAndCostsFewReloads(t *testing.T) {
 func TestAPrometheusThatIsNotOurs(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	theirs := freeAddress(t)
+	theirs := tooltest.FreeAddress(t)
 	s.config.PrometheusURL, s.config.PrometheusListen, s.config.PrometheusBin = "http://"+theirs, theirs, ""
 	s.start()
 	var text string
-	bustest.Eventually(t, "the files are there", func() error { return s.get("http://"+s.admin+"/metrics", &text) })
+	tooltest.Eventually(t, "the files are there", func() error { return s.get("http://"+s.admin+"/metrics", &text) })
 	p := &prometheus.Process{
 		Bin: tooltest.Path(t, "prometheus"), Dir: s.config.DataDir + "/prometheus", Storage: t.TempDir(), Listen: theirs,
 		Retention: time.Hour, Output: io.Discard, Log: slog.New(slog.DiscardHandler),
@@ -460,7 +428,7 @@ func TestWhyIsMyServiceNotScraped(t *testing.T) {
 	if err := s.get("http://"+s.admin+"/v1/services/nobody", &text); err == nil || !strings.Contains(err.Error(), "404") {
 		t.Error(err)
 	}
-	bustest.Eventually(t, "the target's own error is told", func() error {
+	tooltest.Eventually(t, "the target's own error is told", func() error {
 		if err := s.get("http://"+s.admin+"/v1/services/good", &text); err != nil {
 			return err
 		}
@@ -538,7 +506,7 @@ func TestOwnRules(t *testing.T) {
 	s.service("db", "127.0.0.2", "alertName=a", "alertIf=up > 1")
 	s.publish()
 	s.status("db", catalog.StateApplied)
-	bustest.Eventually(t, "both are there", func() error {
+	tooltest.Eventually(t, "both are there", func() error {
 		got, err := s.shows()
 		if err == nil && (!strings.Contains(got, "db_a=up > 1") || !strings.Contains(got, "WaggleHAProxyDown=waggle_proxy_haproxy_up == 0")) {
 			err = errors.New(got)

@@ -14,10 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/wagglehq/waggle/pkg/bustest"
-	"github.com/wagglehq/waggle/proxy/internal/certtest"
+	"github.com/wagglehq/waggle/pkg/certtest"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
-	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
 )
 
 // secureHouse is a house with a port for TLS and a folder for certificates.
@@ -27,7 +26,7 @@ type secureHouse struct {
 }
 
 func newSecureHouse(t *testing.T) *secureHouse {
-	h := &secureHouse{house: newHouse(t), tls: haproxytest.FreePort(t)}
+	h := &secureHouse{house: newHouse(t), tls: tooltest.FreePort(t)}
 	h.config.Edge.DefaultPorts = fmt.Sprintf("%d,%d:ssl", h.http, h.tls)
 	h.config.Certs.Dir, h.config.Edge.SecretsDir, h.config.Token = t.TempDir(), t.TempDir(), "token"
 	h.config.DockerFlowAPI = true
@@ -82,7 +81,7 @@ func (h *secureHouse) shows(name string, want certtest.Issued) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	bustest.Eventually(h.t, "the certificate for "+name, func() error {
+	tooltest.Eventually(h.t, "the certificate for "+name, func() error {
 		got, err := h.shown(name)
 		if err == nil && got != string(pair.Certificate[0]) {
 			err = errors.New("another one is shown")
@@ -151,14 +150,14 @@ func TestUploadsAreInForceWhenTheyAreAnswered(t *testing.T) {
 	h.run()
 	h.answers("/", "127.0.0.2")
 	h.shows("b.com", b)
-	bustest.Eventually(t, "an upload without a bus is refused", func() error {
+	tooltest.Eventually(t, "an upload without a bus is refused", func() error {
 		if status, text := h.call("PUT", "/v1/certs/c.pem", "token", b.PEM()); status != 503 {
 			return fmt.Errorf("%d %s", status, text)
 		}
 		return nil
 	})
 	h.bus.StartAgain()
-	bustest.Eventually(t, "one is removed", func() error {
+	tooltest.Eventually(t, "one is removed", func() error {
 		if status, text := h.call("DELETE", "/v1/certs/b.pem", "token", ""); status != 200 {
 			return errors.New(text)
 		}
@@ -168,7 +167,7 @@ func TestUploadsAreInForceWhenTheyAreAnswered(t *testing.T) {
 	if h.worker() != pid {
 		t.Error("HAProxy reloaded")
 	}
-	bustest.Eventually(t, "the disk follows", func() error {
+	tooltest.Eventually(t, "the disk follows", func() error {
 		text, err := os.ReadFile(filepath.Join(h.config.DataDir, "haproxy", "certs.list"))
 		if err == nil && strings.Contains(string(text), "b.pem") {
 			err = errors.New(string(text))
@@ -189,7 +188,7 @@ func TestCertificatesOfFilesAndLabels(t *testing.T) {
 	write("a.pem", a.PEM())
 	write("b.key", a.Key)
 	h.shows("a.com", a)
-	bustest.Eventually(t, "a file that is no certificate is told", func() error {
+	tooltest.Eventually(t, "a file that is no certificate is told", func() error {
 		if status, text := h.call("GET", "/v1/certs", "", ""); status != 200 || !strings.Contains(text, "it has no certificate") {
 			return fmt.Errorf("%d %s", status, text)
 		}
@@ -209,7 +208,7 @@ func TestCertificatesOfFilesAndLabels(t *testing.T) {
 	h.remove("shop")
 	h.shows("shop.com", a)
 	write("a.pem", certtest.Self(t, "a.com").Cert)
-	bustest.Eventually(t, "the bad content is told", func() error {
+	tooltest.Eventually(t, "the bad content is told", func() error {
 		if _, text := h.call("GET", "/v1/certs", "", ""); !strings.Contains(text, "the content before is still served") {
 			return errors.New(text)
 		}

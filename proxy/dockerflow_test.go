@@ -12,9 +12,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/wagglehq/waggle/pkg/bustest"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 	"github.com/wagglehq/waggle/proxy/internal/dockerflow"
-	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
 )
 
 // call asks a proxy's admin port with the token and returns status, body and type.
@@ -66,7 +65,7 @@ func (h *house) withInterface() {
 // ready waits until the first catalog is in force.
 func (h *house) ready() {
 	h.t.Helper()
-	bustest.Eventually(h.t, "the proxy is healthy", func() error { return h.healthy() })
+	tooltest.Eventually(h.t, "the proxy is healthy", func() error { return h.healthy() })
 }
 
 func (h *house) healthy() error {
@@ -90,8 +89,8 @@ func (h *house) twin() *house {
 	}
 	h.t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	other := *h
-	other.http = haproxytest.FreePort(h.t)
-	other.admin = "127.0.0.1:" + strconv.Itoa(haproxytest.FreePort(h.t))
+	other.http = tooltest.FreePort(h.t)
+	other.admin = "127.0.0.1:" + strconv.Itoa(tooltest.FreePort(h.t))
 	other.config.DataDir, other.config.RunDir = filepath.Join(dir, "data"), filepath.Join(dir, "run")
 	other.config.Edge.DefaultPorts = strconv.Itoa(other.http)
 	h.config.Instance, other.config.Instance = "one", "two"
@@ -280,7 +279,7 @@ func TestHealthyWithTheCatalogOfToday(t *testing.T) {
 	h.dns.set("web", "127.0.0.2")
 	h.deploy("web", "/a")
 	h.answers("/a", "127.0.0.2")
-	bustest.Eventually(t, "the state is kept", func() error {
+	tooltest.Eventually(t, "the state is kept", func() error {
 		_, err := os.Stat(filepath.Join(h.config.DataDir, "services.json"))
 		return err
 	})
@@ -332,7 +331,7 @@ func TestReplicasAgree(t *testing.T) {
 		replica.ready()
 	}
 	for _, replica := range []*house{h, two} {
-		bustest.Eventually(t, "both know both, and agree", func() error {
+		tooltest.Eventually(t, "both know both, and agree", func() error {
 			_, text, _ := replica.call(http.MethodGet, "/v1/instances", nil)
 			var seen []struct {
 				Instance, Hash  string

@@ -11,8 +11,8 @@ import (
 	"testing"
 
 	"github.com/wagglehq/waggle/pkg/bus"
-	"github.com/wagglehq/waggle/pkg/bustest"
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // TestAnInstanceTellsOfItself: what it has applied, by which settings, and how many
@@ -42,7 +42,7 @@ func TestAnInstanceTellsOfItself(t *testing.T) {
 	}
 	h.deploy("other", "/b")
 	b := h.bus.Connect("proxy").Bucket(bus.StatusBucket)
-	bustest.Eventually(t, "the instance tells of itself", func() error {
+	tooltest.Eventually(t, "the instance tells of itself", func() error {
 		text, _, err := b.Get(t.Context(), bus.InstanceKey("proxy", "one"))
 		if err != nil {
 			return err
@@ -83,7 +83,7 @@ func TestReplicasThatDifferDoNotOverwriteEachOther(t *testing.T) {
 	}
 	says := func(service string, want map[string]catalog.State) (revisions map[string]uint64) {
 		t.Helper()
-		bustest.Eventually(t, fmt.Sprintf("of %s is said %v", service, want), func() error {
+		tooltest.Eventually(t, fmt.Sprintf("of %s is said %v", service, want), func() error {
 			revisions = map[string]uint64{}
 			for instance, state := range want {
 				s, revision := status(instance, service)

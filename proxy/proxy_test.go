@@ -92,8 +92,8 @@ func newHouse(t *testing.T) *house {
 	b := h.bus.Prepared()
 	h.writer = b.CatalogWriter(func() {})
 	bustest.Run(t, h.writer.Run)
-	h.http = haproxytest.FreePort(t)
-	h.admin = "127.0.0.1:" + strconv.Itoa(haproxytest.FreePort(t))
+	h.http = tooltest.FreePort(t)
+	h.admin = "127.0.0.1:" + strconv.Itoa(tooltest.FreePort(t))
 	fs := flag.NewFlagSet("proxy", flag.ContinueOnError)
 	h.config.Flags(fs)
 	args := []string{"-nats-url", h.bus.URL(), "-data-dir", filepath.Join(dir, "data"), "-run-dir", filepath.Join(dir, "run"),
@@ -107,7 +107,7 @@ func newHouse(t *testing.T) *house {
 }
 
 func (h *house) upstreams(addrs ...string) {
-	h.upstream = haproxytest.FreePort(h.t)
+	h.upstream = tooltest.FreePort(h.t)
 	for _, a := range addrs {
 		var lc net.ListenConfig
 		ln, err := lc.Listen(h.t.Context(), "tcp", net.JoinHostPort(a, strconv.Itoa(h.upstream)))
@@ -191,7 +191,7 @@ func (h *house) publish() {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	bustest.Eventually(h.t, "the catalog is written", func() error {
+	tooltest.Eventually(h.t, "the catalog is written", func() error {
 		seen, ok := h.writer.Seen()
 		if !ok {
 			return bus.ErrNotSynced
@@ -207,8 +207,8 @@ func (h *house) publish() {
 func (h *house) prepareAgain() {
 	h.t.Helper()
 	b := h.bus.Connect("listener")
-	bustest.Eventually(h.t, "the buckets are made anew", func() error { return b.Prepare(h.t.Context(), 1) })
-	bustest.Eventually(h.t, "the listener sees that they are empty", func() error {
+	tooltest.Eventually(h.t, "the buckets are made anew", func() error { return b.Prepare(h.t.Context(), 1) })
+	tooltest.Eventually(h.t, "the listener sees that they are empty", func() error {
 		if seen, ok := h.writer.Seen(); !ok || len(seen.Entries) > 0 {
 			return fmt.Errorf("%d entries", len(seen.Entries))
 		}
@@ -259,7 +259,7 @@ func (h *house) get(path string) (string, error) {
 
 func (h *house) answers(path, want string) {
 	h.t.Helper()
-	bustest.Eventually(h.t, path+" is answered by "+want, func() error {
+	tooltest.Eventually(h.t, path+" is answered by "+want, func() error {
 		got, err := h.get(path)
 		if err == nil && got != want {
 			err = errors.New(got)
@@ -283,7 +283,7 @@ func (h *house) status(service string) string {
 
 func (h *house) says(service string, parts ...string) {
 	h.t.Helper()
-	bustest.Eventually(h.t, service+" is told "+strings.Join(parts, ", "), func() error {
+	tooltest.Eventually(h.t, service+" is told "+strings.Join(parts, ", "), func() error {
 		got := h.status(service)
 		for _, p := range parts {
 			if !strings.Contains(got, p) {
@@ -404,7 +404,7 @@ func TestRestartsOfTheController(t *testing.T) {
 	h.deploy("web", "/b")
 	h.remove("old")
 	load := haproxytest.StartLoad(t, fmt.Sprintf("http://127.0.0.1:%d/a", h.http), 2, true)
-	bustest.Eventually(t, "requests are served without a controller", func() error {
+	tooltest.Eventually(t, "requests are served without a controller", func() error {
 		if n := load.Requests(); n < 20 {
 			return fmt.Errorf("%d", n)
 		}
@@ -431,7 +431,7 @@ func TestStartWithoutABusOnTheLastGood(t *testing.T) {
 	h.dns.set("web", "127.0.0.2")
 	h.deploy("web", "/a")
 	h.answers("/a", "127.0.0.2")
-	bustest.Eventually(t, "the state is kept", func() error {
+	tooltest.Eventually(t, "the state is kept", func() error {
 		_, err := os.Stat(filepath.Join(h.config.DataDir, "services.json"))
 		return err
 	})
@@ -450,7 +450,7 @@ func TestHAProxyThatDiesServesAgain(t *testing.T) {
 	h.dns.set("web", "127.0.0.2")
 	h.deploy("web", "/a")
 	h.answers("/a", "127.0.0.2")
-	bustest.Eventually(t, "the file is up to date", func() error {
+	tooltest.Eventually(t, "the file is up to date", func() error {
 		text, err := os.ReadFile(filepath.Join(h.config.DataDir, "haproxy", "haproxy.cfg"))
 		if err == nil && !strings.Contains(string(text), "127.0.0.2") {
 			err = errors.New("no server yet")

@@ -13,6 +13,7 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bustest"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // statics are the variables of one good static service, one that a service of the
@@ -48,7 +49,7 @@ func TestStaticServices(t *testing.T) {
 	h.remove("web")
 	h.answers("/static", "127.0.0.2")
 
-	bustest.Eventually(t, "the state on disk is that of the swarm alone", func() error {
+	tooltest.Eventually(t, "the state on disk is that of the swarm alone", func() error {
 		text, err := os.ReadFile(filepath.Join(h.config.DataDir, "services.json"))
 		if err == nil && (strings.Contains(string(text), "ext1") || strings.Contains(string(text), "web")) {
 			err = errors.New(string(text))
@@ -60,7 +61,7 @@ func TestStaticServices(t *testing.T) {
 	bustest.Run(t, accepted.Run)
 	statuses := b.Bucket(bus.StatusBucket).Mirror("proxy.>", func() {})
 	bustest.Run(t, statuses.Run)
-	bustest.Eventually(t, "the bus knows the swarm's services alone", func() error {
+	tooltest.Eventually(t, "the bus knows the swarm's services alone", func() error {
 		services, ok := accepted.Services()
 		values, okStatuses := statuses.Values()
 		// What has been removed stays accepted for a minute, in case it comes back.

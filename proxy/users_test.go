@@ -16,6 +16,7 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/bustest"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // record keeps what is logged, which several goroutines do.
@@ -49,7 +50,7 @@ func TestSecretsWithUsers(t *testing.T) {
 	h.stop = bustest.Run(t, func(ctx context.Context) error { return Run(ctx, h.config, sh) })
 	asAnn := func(path, password string, want int) {
 		t.Helper()
-		bustest.Eventually(t, fmt.Sprintf("ann gets %d at %s", want, path), func() error {
+		tooltest.Eventually(t, fmt.Sprintf("ann gets %d at %s", want, path), func() error {
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d%s", h.http, path), nil)
 			if err != nil {
 				return err

@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"github.com/wagglehq/waggle/pkg/bus"
-	"github.com/wagglehq/waggle/pkg/bustest"
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // publishApart writes the catalog with users apart, and their texts only if asked to.
@@ -22,7 +22,7 @@ func (h *house) publishApart(texts bool) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	bustest.Eventually(h.t, "the catalog is written", func() error {
+	tooltest.Eventually(h.t, "the catalog is written", func() error {
 		seen, ok := h.writer.Seen()
 		if !ok {
 			return bus.ErrNotSynced
@@ -73,7 +73,7 @@ func TestAServiceWaitsForTheTextsThatItWithholds(t *testing.T) {
 	h.answers("/open", "127.0.0.3")
 	admitted := func(password string, want int) {
 		t.Helper()
-		bustest.Eventually(t, fmt.Sprintf("ann:%s is answered %d", password, want), func() error {
+		tooltest.Eventually(t, fmt.Sprintf("ann:%s is answered %d", password, want), func() error {
 			got, err := h.as("ann", password, "/web")
 			if err == nil && got != want {
 				err = fmt.Errorf("%d", got)

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -22,6 +21,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bustest"
@@ -69,17 +69,6 @@ func defaults(t *testing.T) Config {
 }
 
 // freePort returns the address of a port that nobody listens at.
-func freePort(t *testing.T) string {
-	t.Helper()
-	var lc net.ListenConfig
-	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
-}
-
 // client is one running scaler, seen through HTTP.
 type client struct {
 	t    *testing.T
@@ -100,11 +89,11 @@ func (c *cluster) startWith(run func(context.Context, Config, app.Shell) error, 
 	for _, f := range change {
 		f(&config)
 	}
-	addr := freePort(c.t)
+	addr := tooltest.FreeAddress(c.t)
 	sh := app.Shell{Name: "scaler", Version: "test", Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), Admin: addr}
 	s := &client{t: c.t, url: "http://" + addr}
 	s.stop = bustest.Run(c.t, func(ctx context.Context) error { return run(ctx, config, sh) })
-	bustest.Eventually(c.t, "the scaler is healthy", func() error {
+	tooltest.Eventually(c.t, "the scaler is healthy", func() error {
 		if status, body := s.do(http.MethodGet, "/healthz", ""); status != http.StatusOK {
 			return fmt.Errorf("%d %s", status, body)
 		}
@@ -166,7 +155,7 @@ func webhook(status, service, direction string) string {
 
 func (c *cluster) eventually(service string, want ...uint64) {
 	c.t.Helper()
-	bustest.Eventually(c.t, service+" is scaled", func() error {
+	tooltest.Eventually(c.t, service+" is scaled", func() error {
 		if got := c.swarm.Changes(service); !slices.Equal(got, want) {
 			return fmt.Errorf("was set to %v, want %v", got, want)
 		}
@@ -188,7 +177,7 @@ func (s *client) decisions(service string) []decide.Decision {
 // decided waits until the last decision about a service is this one.
 func (s *client) decided(service string, action decide.Action, message string) {
 	s.t.Helper()
-	bustest.Eventually(s.t, "the decision about "+service, func() error {
+	tooltest.Eventually(s.t, "the decision about "+service, func() error {
 		all := s.decisions(service)
 		if len(all) == 0 {
 			return errors.New("none yet")
@@ -392,13 +381,13 @@ func TestASignalNotHeardOfAgainEnds(t *testing.T) {
 	if r := s.scale("/v1/alerts", webhook("firing", "web", "up")); r.code != http.StatusOK {
 		t.Fatalf("%+v", r)
 	}
-	bustest.Eventually(t, "the bus forgets it, whoever is there", func() error {
+	tooltest.Eventually(t, "the bus forgets it, whoever is there", func() error {
 		if _, _, err := signals.Get(t.Context(), "web.up"); !errors.Is(err, bus.ErrNotFound) {
 			return fmt.Errorf("error %w, want ErrNotFound", err)
 		}
 		return nil
 	})
-	bustest.Eventually(t, "the scaler forgets it", func() error {
+	tooltest.Eventually(t, "the scaler forgets it", func() error {
 		if _, body := s.do(http.MethodGet, "/v1/services/web", ""); strings.Contains(body, `"signals"`) {
 			return errors.New(body)
 		}
@@ -538,7 +527,7 @@ func TestBusAway(t *testing.T) {
 	c := newCluster(t, func(s *swarmtest.Swarm) { s.Create("web", 1, "scaleMax=9") })
 	s := c.start()
 	c.bus.Stop()
-	bustest.Eventually(t, "what cannot be kept is not taken", func() error {
+	tooltest.Eventually(t, "what cannot be kept is not taken", func() error {
 		code, body := s.do(http.MethodPost, "/v1/alerts", webhook("firing", "web", "up"))
 		if code != http.StatusServiceUnavailable {
 			return fmt.Errorf("%d %s", code, body)
@@ -546,7 +535,7 @@ func TestBusAway(t *testing.T) {
 		return nil
 	})
 	c.bus.StartAgain()
-	bustest.Eventually(t, "Alertmanager delivers again", func() error {
+	tooltest.Eventually(t, "Alertmanager delivers again", func() error {
 		if code, body := s.do(http.MethodPost, "/v1/alerts", webhook("firing", "web", "up")); code != http.StatusOK {
 			return fmt.Errorf("%d %s", code, body)
 		}
@@ -597,7 +586,7 @@ func TestAlertmanagerThatHangsOrIsAwayDelaysNothing(t *testing.T) {
 	}))
 	defer hangs.Close()
 	defer close(ends)
-	for name, url := range map[string]string{"S-12 hangs": hangs.URL, "S-11 is away": "http://" + freePort(t)} {
+	for name, url := range map[string]string{"S-12 hangs": hangs.URL, "S-11 is away": "http://" + tooltest.FreeAddress(t)} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, func(s *swarmtest.Swarm) { s.Create("web", 1, "scaleMax=9") })
 			s := c.start(func(config *Config) { config.AlertmanagerURL = url })
@@ -619,7 +608,7 @@ func alertmanager(t *testing.T, config string) string {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	addr := freePort(t)
+	addr := tooltest.FreeAddress(t)
 	var out bytes.Buffer
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, tooltest.Path(t, "alertmanager"), "--config.file="+file, "--storage.path="+dir,
@@ -636,7 +625,7 @@ func alertmanager(t *testing.T, config string) string {
 		}
 	})
 	url := "http://" + addr
-	bustest.Eventually(t, "Alertmanager is ready", func() error {
+	tooltest.Eventually(t, "Alertmanager is ready", func() error {
 		if code, body := (&client{t: t, url: url}).do(http.MethodGet, "/-/ready", ""); code != http.StatusOK {
 			return fmt.Errorf("%d %s", code, body)
 		}
@@ -685,7 +674,7 @@ receivers:
 	first.decided("api", decide.Held, "cooldown of 30s")
 
 	post("web", time.Now().Add(-time.Second))
-	bustest.Eventually(t, "resolved ends the signal", func() error {
+	tooltest.Eventually(t, "resolved ends the signal", func() error {
 		_, body := first.do(http.MethodGet, "/v1/services/web", "")
 		if strings.Contains(body, `"signals"`) {
 			return errors.New(body)
@@ -698,7 +687,7 @@ receivers:
 	teller := c.start(func(config *Config) { config.AlertmanagerURL, config.AlertLifetime = url, time.Minute })
 	c.swarm.Create("late", 1, "scaleMax=3")
 	c.list.Publish()
-	bustest.Eventually(t, "the service is known", func() error {
+	tooltest.Eventually(t, "the service is known", func() error {
 		if code, body := teller.do(http.MethodGet, "/v1/services/late", ""); code != http.StatusOK {
 			return errors.New(body)
 		}
@@ -713,7 +702,7 @@ receivers:
 		{`"service":"late"`, `"status":"success"`, `"Scale service up: late"`, `"Scaling late from 1 to 2 replicas (min: 1, max: 3)"`},
 		{`"service":"bad_request"`, `"status":"error"`, `"Incorrect request"`, `"No service name in request"`},
 	} {
-		bustest.Eventually(t, "Alertmanager shows the decision", func() error {
+		tooltest.Eventually(t, "Alertmanager shows the decision", func() error {
 			_, body := am.do(http.MethodGet, "/api/v2/alerts?filter=alertname=scale_service", "")
 			for _, w := range want {
 				if !strings.Contains(body, w) {
@@ -761,7 +750,7 @@ func TestThroughTheDockerAPI(t *testing.T) {
 	})
 	before, _ := d.Spec("shop_web")
 	s := c.startWith(Run, func(config *Config) { config.DockerHost = d.Host() })
-	bustest.Eventually(t, "the service is known", func() error {
+	tooltest.Eventually(t, "the service is known", func() error {
 		if code, body := s.do(http.MethodGet, "/v1/services/shop_web", ""); code != http.StatusOK {
 			return errors.New(body)
 		}

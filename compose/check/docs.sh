@@ -13,7 +13,7 @@ for page in "${pages[@]}"; do
   }
   cp -p "$page" "$saved/$(basename "$page")"
 done
-go run ./compose/e2e/cmd/gendocs
+go run ./compose/tools/cmd/gendocs
 status=0
 for page in "${pages[@]}"; do
   if ! cmp -s "$page" "$saved/$(basename "$page")"; then
@@ -23,5 +23,5 @@ for page in "${pages[@]}"; do
   fi
 done
 # Go takes a former result for good when only files of other modules have changed.
-go test -count=1 ./compose/e2e/docs || status=1
+go test -count=1 ./compose/tools/docs || status=1
 exit "$status"

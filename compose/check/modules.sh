@@ -8,7 +8,8 @@ status=0
 
 for module in "${modules[@]}"; do
   name=${module#"$PWD/"}
-  (cd "$module" && GOWORK=off go build ./...) || {
+  # A module with one command would leave its program behind.
+  (cd "$module" && GOWORK=off go build -o /dev/null ./...) || {
     echo "modules: $name does not build without the workspace" >&2
     status=1
   }

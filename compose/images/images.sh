@@ -86,11 +86,11 @@ bases() {
 }
 
 binary() {
-  local name=$1 module=$1
-  [ "$name" = demo ] && module=compose/e2e
+  local name=$1 module=$1 command=cmd/$1
+  [ "$name" = demo ] && module=compose/demo command=app
   mkdir -p "dist/$name/empty"
   (cd "$module" && CGO_ENABLED=0 GOWORK=off go build -trimpath -ldflags "-s -w -X main.version=$version" \
-    -o "$OLDPWD/dist/$name/waggle-$name" "./cmd/$name") || die "$name does not build, see above"
+    -o "$OLDPWD/dist/$name/waggle-$name" "./$command") || die "$name does not build, see above"
 }
 
 image() {

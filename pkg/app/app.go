@@ -24,11 +24,17 @@ import (
 type Shell struct {
 	Name, Version string
 	Log           *slog.Logger
-	Registry      *prometheus.Registry
+	Registry      Registry
 	// Admin is the address of the admin HTTP server (":8080").
 	Admin string
 	// Settings are those in force, as Settings returns them.
 	Settings map[string]string
+}
+
+// Registry takes the metrics of a service and gives them to whoever asks for /metrics.
+type Registry interface {
+	prometheus.Registerer
+	prometheus.Gatherer
 }
 
 // Chosen returns the settings of those names. A name that there is none of is left out.

@@ -8,6 +8,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bustest"
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // thousand returns a swarm of a thousand services, each with labels and two tasks.
@@ -37,7 +38,7 @@ func published(b *testing.B) (*bustest.Server, *bus.CatalogWriter, [2]catalog.En
 	w := s.Prepared().CatalogWriter(func() {})
 	bustest.Run(b, w.Run)
 	both := [2]catalog.Entries{thousand(b, "/a"), thousand(b, "/b")}
-	bustest.Eventually(b, "a thousand services are published", func() error { return writeAll(b, w, both[0]) })
+	tooltest.Eventually(b, "a thousand services are published", func() error { return writeAll(b, w, both[0]) })
 	return s, w, both
 }
 
@@ -58,7 +59,7 @@ func BenchmarkSnapshot(b *testing.B) {
 	s, _, _ := published(b)
 	c := s.Connect("proxy").Catalog(func() {})
 	bustest.Run(b, c.Run)
-	bustest.Eventually(b, "all is read", func() error {
+	tooltest.Eventually(b, "all is read", func() error {
 		if _, ok := c.Snapshot(); !ok {
 			return errors.New("not yet")
 		}

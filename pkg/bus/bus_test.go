@@ -11,6 +11,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bustest"
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // swarm returns a snapshot with the named services and one node.
@@ -48,7 +49,7 @@ func newListener(t *testing.T, b *bus.Bus) listener {
 
 func (l listener) publish(names ...string) {
 	l.t.Helper()
-	bustest.Eventually(l.t, "the listener has written", func() error {
+	tooltest.Eventually(l.t, "the listener has written", func() error {
 		seen, ok := l.w.Seen()
 		if !ok {
 			return bus.ErrNotSynced
@@ -90,14 +91,14 @@ func TestCatalogTravels(t *testing.T) {
 		t.Fatal("an empty bucket is not a complete catalog")
 	}
 	l.publish("a", "b")
-	bustest.Eventually(t, "both services arrive", wants(c, "a", "b"))
+	tooltest.Eventually(t, "both services arrive", wants(c, "a", "b"))
 	l.publish("b", "c")
-	bustest.Eventually(t, "one went and one came", wants(c, "b", "c"))
+	tooltest.Eventually(t, "one went and one came", wants(c, "b", "c"))
 	l.publish()
-	bustest.Eventually(t, "an empty swarm is a complete catalog too", wants(c))
+	tooltest.Eventually(t, "an empty swarm is a complete catalog too", wants(c))
 	late := reader(t, s.Connect("monitor"))
 	l.publish("c")
-	bustest.Eventually(t, "a late reader sees the whole", wants(late, "c"))
+	tooltest.Eventually(t, "a late reader sees the whole", wants(late, "c"))
 }
 
 func TestNothingIsWrittenTwice(t *testing.T) {
@@ -106,11 +107,11 @@ func TestNothingIsWrittenTwice(t *testing.T) {
 	l := newListener(t, b)
 	l.publish("a")
 	c := reader(t, b)
-	bustest.Eventually(t, "the service arrives", wants(c, "a"))
+	tooltest.Eventually(t, "the service arrives", wants(c, "a"))
 	before, _ := c.Snapshot()
 	l.publish("a")
 	l.publish("a", "b")
-	bustest.Eventually(t, "the next service arrives", wants(c, "a", "b"))
+	tooltest.Eventually(t, "the next service arrives", wants(c, "a", "b"))
 	after, _ := c.Snapshot()
 	if got := after.Revision.Sequence - before.Revision.Sequence; got != 2 {
 		t.Fatalf("%d writes, want 2: the new service and the list", got)
@@ -122,7 +123,7 @@ func TestChangesAreSeenAtOnceAfterARestartOfTheServer(t *testing.T) {
 	l := newListener(t, s.Prepared())
 	c := reader(t, s.Connect("proxy"))
 	l.publish("a", "b")
-	bustest.Eventually(t, "both services arrive", wants(c, "a", "b"))
+	tooltest.Eventually(t, "both services arrive", wants(c, "a", "b"))
 	s.Stop()
 	if err := wants(c, "a", "b")(); err != nil {
 		t.Fatalf("without a bus the last state stays: %v", err)
@@ -130,7 +131,7 @@ func TestChangesAreSeenAtOnceAfterARestartOfTheServer(t *testing.T) {
 	s.StartAgain()
 	start := time.Now()
 	l.publish("b", "c")
-	bustest.Eventually(t, "the change arrives", wants(c, "b", "c"))
+	tooltest.Eventually(t, "the change arrives", wants(c, "b", "c"))
 	if took := time.Since(start); took > 5*time.Second {
 		t.Errorf("the change took %v, want well under the 17 s of a plain watch", took)
 	}
@@ -156,18 +157,18 @@ func TestKeyDeletedAndPurgedWhileTheReaderWasAway(t *testing.T) {
 			return nil
 		}
 	}
-	bustest.Eventually(t, "both keys arrive", has(2))
+	tooltest.Eventually(t, "both keys arrive", has(2))
 	// The store is exchanged for one in which the key was never written, which is
 	// what deleted and purged looks like to a reader that comes back.
 	s.Stop()
 	s.LoseStore()
 	s.StartAgain()
-	bustest.Eventually(t, "the bucket is made anew", func() error { return b.Prepare(t.Context(), 1) })
-	bustest.Eventually(t, "the remaining key is written", func() error {
+	tooltest.Eventually(t, "the bucket is made anew", func() error { return b.Prepare(t.Context(), 1) })
+	tooltest.Eventually(t, "the remaining key is written", func() error {
 		_, err := other.Put(t.Context(), "stays", []byte("x"))
 		return err
 	})
-	bustest.Eventually(t, "the purged key is gone", has(1))
+	tooltest.Eventually(t, "the purged key is gone", has(1))
 }
 
 func TestBusThatLostItsStoreCostsNothing(t *testing.T) {
@@ -186,7 +187,7 @@ func TestBusThatLostItsStoreCostsNothing(t *testing.T) {
 	})
 	bustest.Run(t, c.Run)
 	l.publish("a", "b")
-	bustest.Eventually(t, "both services arrive", wants(c, "a", "b"))
+	tooltest.Eventually(t, "both services arrive", wants(c, "a", "b"))
 	first, _ := c.Snapshot()
 	for len(seen) > 0 {
 		<-seen
@@ -194,9 +195,9 @@ func TestBusThatLostItsStoreCostsNothing(t *testing.T) {
 	s.Stop()
 	s.LoseStore()
 	s.StartAgain()
-	bustest.Eventually(t, "the buckets are made anew", func() error { return b.Prepare(t.Context(), 1) })
+	tooltest.Eventually(t, "the buckets are made anew", func() error { return b.Prepare(t.Context(), 1) })
 	// The listener is slow to list: the reader sees an empty bucket for a while.
-	bustest.Eventually(t, "the reader has seen the empty bucket", func() error {
+	tooltest.Eventually(t, "the reader has seen the empty bucket", func() error {
 		if _, ok := c.Snapshot(); ok {
 			return errors.New("still the old state")
 		}
@@ -204,14 +205,14 @@ func TestBusThatLostItsStoreCostsNothing(t *testing.T) {
 	})
 	// Its own copy is poked for, too; what is written before that is compared with a
 	// bucket that is no more, and written again after the poke.
-	bustest.Eventually(t, "the listener has seen it", func() error {
+	tooltest.Eventually(t, "the listener has seen it", func() error {
 		if seen, ok := l.w.Seen(); !ok || len(seen.Entries) > 0 {
 			return fmt.Errorf("it knows of %d entries, synced: %t", len(seen.Entries), ok)
 		}
 		return nil
 	})
 	l.publish("a", "b")
-	bustest.Eventually(t, "the catalog is complete again", wants(c, "a", "b"))
+	tooltest.Eventually(t, "the catalog is complete again", wants(c, "a", "b"))
 	for len(seen) > 0 {
 		if n := <-seen; n != 2 {
 			t.Errorf("the reader was given a snapshot of %d services, want none but the whole 2", n)
@@ -232,10 +233,10 @@ func TestPermissions(t *testing.T) {
 	l.publish("a")
 	proxy, scaler := s.Connect("proxy"), s.Connect("scaler")
 	c := reader(t, proxy)
-	bustest.Eventually(t, "the proxy reads the catalog", wants(c, "a"))
+	tooltest.Eventually(t, "the proxy reads the catalog", wants(c, "a"))
 	st := proxy.Statuses("p1", func() {})
 	bustest.Run(t, st.Run)
-	bustest.Eventually(t, "the proxy writes its statuses", func() error {
+	tooltest.Eventually(t, "the proxy writes its statuses", func() error {
 		return st.Publish(t.Context(), []catalog.Status{{ServiceID: "id-a", Service: "a", State: catalog.StateApplied}})
 	})
 	if _, err := scaler.Bucket(bus.SignalsBucket).Put(t.Context(), "a.up", []byte("{}")); err != nil {
@@ -290,7 +291,7 @@ func TestCompareAndSetAndTTL(t *testing.T) {
 	if _, err := k.Put(t.Context(), "a.up", []byte("2"), bus.IfRevision(first), bus.WithTTL(time.Second)); err != nil {
 		t.Errorf("writing on the right revision: %v", err)
 	}
-	bustest.Eventually(t, "the value expires", func() error {
+	tooltest.Eventually(t, "the value expires", func() error {
 		_, _, err := k.Get(t.Context(), "a.up")
 		if !errors.Is(err, bus.ErrNotFound) {
 			return fmt.Errorf("get: %v", err)
@@ -338,7 +339,7 @@ func TestReadersOfAStreamAreForgotten(t *testing.T) {
 			t.Fatalf("reading number %d: %v, %v", i, got, err)
 		}
 	}
-	bustest.Eventually(t, "the server has forgotten them", func() error {
+	tooltest.Eventually(t, "the server has forgotten them", func() error {
 		if n, err := b.Readers(t.Context(), bus.DecisionsStream); err != nil || n > 0 {
 			return fmt.Errorf("%d are left (%v)", n, err)
 		}
@@ -368,7 +369,7 @@ func TestReaderEndsWhileTheServerComesBack(t *testing.T) {
 			readers = append(readers, m)
 			stops = append(stops, bustest.Run(t, m.Run))
 		}
-		bustest.Eventually(t, "all have read", func() error {
+		tooltest.Eventually(t, "all have read", func() error {
 			for _, m := range readers {
 				if !m.Synced() {
 					return errors.New("not yet")
@@ -378,7 +379,7 @@ func TestReaderEndsWhileTheServerComesBack(t *testing.T) {
 		})
 		s.Stop()
 		s.StartAgain()
-		bustest.Eventually(t, "the connection is back", func() error {
+		tooltest.Eventually(t, "the connection is back", func() error {
 			if !b.Connected() {
 				return errors.New("not yet")
 			}

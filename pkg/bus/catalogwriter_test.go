@@ -13,13 +13,14 @@ import (
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bustest"
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // seen waits until the writer sees what check wants.
 func (l listener) seen(what string, check func(bus.Seen) bool) bus.Seen {
 	l.t.Helper()
 	var seen bus.Seen
-	bustest.Eventually(l.t, what, func() error {
+	tooltest.Eventually(l.t, what, func() error {
 		var ok bool
 		if seen, ok = l.w.Seen(); !ok || !check(seen) {
 			return fmt.Errorf("complete: %v, keys: %v", ok, slices.Sorted(maps.Keys(seen.Entries)))
@@ -75,7 +76,7 @@ func TestAStaleWriterChangesNothing(t *testing.T) {
 	stale := two.seen("two sees both", has("service.id-b"))
 	one.publish("a", "c")
 	c := reader(t, s.Connect("proxy"))
-	bustest.Eventually(t, "b went and c came", wants(c, "a", "c"))
+	tooltest.Eventually(t, "b went and c came", wants(c, "a", "c"))
 	for what, plan := range map[string]bus.Plan{
 		"puts what is gone":         {Put: []catalog.Entry{service(t, "b", "/b")}},
 		"puts what others have put": {Put: []catalog.Entry{service(t, "c", "/other")}},
@@ -99,7 +100,7 @@ func TestAStaleWriterChangesNothing(t *testing.T) {
 	if err != nil || len(written.Changes.Put) != 1 || len(written.Changes.Delete) != 1 {
 		t.Fatal(written, err)
 	}
-	bustest.Eventually(t, "b is back and a gone", wants(c, "b", "c"))
+	tooltest.Eventually(t, "b is back and a gone", wants(c, "b", "c"))
 	seen := one.seen("one sees it, too", has("service.id-b"))
 	if seen.Indexes["service.id-b"] != 17 || len(seen.Indexes) != 1 {
 		t.Errorf("Swarm's versions are %v", seen.Indexes)
@@ -126,7 +127,7 @@ func TestTheListSaysWhatIsThere(t *testing.T) {
 			t.Errorf("%s: %v", key, written.Refused[key])
 		}
 	}
-	bustest.Eventually(t, "the others are there", wants(c, "a", "b"))
+	tooltest.Eventually(t, "the others are there", wants(c, "a", "b"))
 	list, _ := c.List()
 	if list.Schema != catalog.Schema || list.Cluster != "c1" || list.Index != 9 || list.Writer != "one" || list.Epoch == "" || list.Services != 2 || list.Nodes != 0 {
 		t.Errorf("%+v", list)
@@ -163,7 +164,7 @@ func TestSecretsComeBeforeTheirService(t *testing.T) {
 	}
 	reads := func(texts map[string]string) {
 		t.Helper()
-		bustest.Eventually(t, "who may read them sees the texts", func() error {
+		tooltest.Eventually(t, "who may read them sees the texts", func() error {
 			s, ok := whole.Snapshot()
 			for name, text := range texts {
 				if svc := s.Services["id-"+name]; svc.Labels["com.df.users"] != text || len(svc.Withheld) > 0 {
@@ -178,7 +179,7 @@ func TestSecretsComeBeforeTheirService(t *testing.T) {
 	}
 	publish(map[string]string{"a": "me:secret", "b": "you:secret"})
 	reads(map[string]string{"a": "me:secret", "b": "you:secret"})
-	bustest.Eventually(t, "the others read them, too", wants(open, "a", "b"))
+	tooltest.Eventually(t, "the others read them, too", wants(open, "a", "b"))
 	snapshot, _ := open.Snapshot()
 	if svc := snapshot.Services["id-a"]; svc.Labels["com.df.users"] != "" || svc.Withheld["com.df.users"] != "mark:me:secret" {
 		t.Errorf("who may not read them sees %+v", svc)
@@ -209,7 +210,7 @@ func TestWhatExpiresLeavesNoConflict(t *testing.T) {
 	if _, err := k.Put(t.Context(), "service.id-b", nil, bus.WithHeader("KV-Operation", "DEL"), bus.WithTTL(time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	bustest.Eventually(t, "the mark has expired", func() error {
+	tooltest.Eventually(t, "the mark has expired", func() error {
 		if _, revision, err := k.Get(t.Context(), "service.id-b"); !errors.Is(err, bus.ErrNotFound) || revision != 0 {
 			return fmt.Errorf("revision %d, %v", revision, err)
 		}
@@ -217,7 +218,7 @@ func TestWhatExpiresLeavesNoConflict(t *testing.T) {
 	})
 	l.publish("a", "b")
 	c := reader(t, b)
-	bustest.Eventually(t, "b is back", wants(c, "a", "b"))
+	tooltest.Eventually(t, "b is back", wants(c, "a", "b"))
 }
 
 // TestMoreEntriesThanTheClientHolds is the start of a very large swarm.
@@ -230,7 +231,7 @@ func TestMoreEntriesThanTheClientHolds(t *testing.T) {
 	}
 	l.publish(names...)
 	c := reader(t, s.Connect("proxy"))
-	bustest.Eventually(t, "all are there", wants(c, names...))
+	tooltest.Eventually(t, "all are there", wants(c, names...))
 	l.publish("s1")
-	bustest.Eventually(t, "and gone", wants(c, "s1"))
+	tooltest.Eventually(t, "and gone", wants(c, "s1"))
 }

@@ -8,8 +8,10 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bustest"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // A NATS of the user's own: three servers with what the listener prints for them.
@@ -29,7 +31,7 @@ func TestThreeServersWithThePrintedConfiguration(t *testing.T) {
 		return b
 	}
 	listener := connect("listener")
-	bustest.Eventually(t, "the buckets are made, three times each", func() error { return listener.Prepare(t.Context(), 3) })
+	tooltest.Eventually(t, "the buckets are made, three times each", func() error { return listener.Prepare(t.Context(), 3) })
 	holds(t, listener, connect)
 
 	catalogue := listener.Bucket(bus.CatalogBucket)
@@ -41,12 +43,12 @@ func TestThreeServersWithThePrintedConfiguration(t *testing.T) {
 	travels := func(text string) {
 		t.Helper()
 		start := time.Now()
-		bustest.Eventually(t, "the listener writes", func() error {
+		tooltest.Eventually(t, "the listener writes", func() error {
 			_, err := catalogue.Put(t.Context(), "service.victim", []byte(text))
 			return err
 		})
 		written := time.Since(start)
-		bustest.Eventually(t, "all three read it", func() error {
+		tooltest.Eventually(t, "all three read it", func() error {
 			for component, m := range mirrors {
 				if v, ok := m.Value("service.victim"); !ok || string(v.Data) != text {
 					return fmt.Errorf("%s has %q", component, v.Data)
@@ -68,7 +70,7 @@ func TestThreeServersWithThePrintedConfiguration(t *testing.T) {
 			t.Fatal(err)
 		}
 		var found *bustest.Process
-		bustest.Eventually(t, "the catalog has a leader", func() error {
+		tooltest.Eventually(t, "the catalog has a leader", func() error {
 			s, err := js.Stream(t.Context(), "KV_"+bus.CatalogBucket)
 			if err != nil {
 				return err
@@ -87,6 +89,6 @@ func TestThreeServersWithThePrintedConfiguration(t *testing.T) {
 	first.Kill()
 	travels("with two of three")
 	first.Start()
-	bustest.Eventually(t, "the third is back", func() error { return listener.Prepare(t.Context(), 3) })
+	tooltest.Eventually(t, "the third is back", func() error { return listener.Prepare(t.Context(), 3) })
 	travels("with three again")
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bustest"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // candidate is one who wants the lease.
@@ -57,7 +58,7 @@ func (c *candidate) holds(want bool) func() error {
 func (c *candidate) takesOver(t *testing.T, from *candidate, within time.Duration) {
 	t.Helper()
 	start := time.Now()
-	bustest.Eventually(t, "the other takes over", func() error {
+	tooltest.Eventually(t, "the other takes over", func() error {
 		if from.Held() && c.Held() {
 			t.Fatal("both hold the lease")
 		}
@@ -72,9 +73,9 @@ func TestOneHoldsTheLease(t *testing.T) {
 	s := bustest.Start(t)
 	s.Prepared()
 	one := runs(t, s.Connect("listener"), "one")
-	bustest.Eventually(t, "one holds it", one.holds(true))
+	tooltest.Eventually(t, "one holds it", one.holds(true))
 	two := runs(t, s.Connect("listener"), "two")
-	bustest.Eventually(t, "two knows who holds it", func() error {
+	tooltest.Eventually(t, "two knows who holds it", func() error {
 		if holder, ok := two.Holder(); !ok || holder != "one" {
 			return fmt.Errorf("%q, %v", holder, ok)
 		}
@@ -86,7 +87,7 @@ func TestOneHoldsTheLease(t *testing.T) {
 		t.Errorf("one was told %v", one.told)
 	}
 	one = runs(t, s.Connect("listener"), "one")
-	bustest.Eventually(t, "one has read", func() error {
+	tooltest.Eventually(t, "one has read", func() error {
 		if holder, _ := one.Holder(); holder != "two" {
 			return errors.New("not yet")
 		}
@@ -103,12 +104,12 @@ func TestAStoppedHolderIsReplaced(t *testing.T) {
 	s := bustest.Start(t)
 	s.Prepared()
 	one, two := runs(t, s.Connect("listener"), "one"), (*candidate)(nil)
-	bustest.Eventually(t, "one holds it", one.holds(true))
+	tooltest.Eventually(t, "one holds it", one.holds(true))
 	two = runs(t, s.Connect("listener"), "two")
 	one.stopped.Lock()
 	two.takesOver(t, one, 5*time.Second)
 	one.stopped.Unlock()
-	bustest.Eventually(t, "one learns of it", func() error {
+	tooltest.Eventually(t, "one learns of it", func() error {
 		if holder, _ := one.Holder(); holder != "two" || one.Held() {
 			return fmt.Errorf("the holder is %q, held: %v", holder, one.Held())
 		}
@@ -125,20 +126,20 @@ func TestAHolderWithoutABusDoesNotBelieveForLong(t *testing.T) {
 	s := bustest.Start(t)
 	s.Prepared()
 	one := runs(t, s.Connect("listener"), "one")
-	bustest.Eventually(t, "one holds it", one.holds(true))
+	tooltest.Eventually(t, "one holds it", one.holds(true))
 	s.Stop()
 	start := time.Now()
-	bustest.Eventually(t, "it does not believe any more", one.holds(false))
+	tooltest.Eventually(t, "it does not believe any more", one.holds(false))
 	if took := time.Since(start); took > 3*time.Second {
 		t.Errorf("it believed for %v", took)
 	}
 	s.StartAgain()
-	bustest.Eventually(t, "it holds it again", one.holds(true))
+	tooltest.Eventually(t, "it holds it again", one.holds(true))
 	s.Stop()
 	s.LoseStore()
 	s.StartAgain()
 	s.Prepared()
-	bustest.Eventually(t, "it holds it on a new store", one.holds(true))
+	tooltest.Eventually(t, "it holds it on a new store", one.holds(true))
 }
 
 // TestWhoStartsAgainUnderHisNameNeedNotWait is a holder that was killed.
@@ -147,12 +148,12 @@ func TestWhoStartsAgainUnderHisNameNeedNotWait(t *testing.T) {
 	s.Prepared()
 	b := s.Connect("listener")
 	one := runs(t, b, "one")
-	bustest.Eventually(t, "one holds it", one.holds(true))
+	tooltest.Eventually(t, "one holds it", one.holds(true))
 	b.Close()
 	one.stop()
 	start := time.Now()
 	again := runs(t, s.Connect("listener"), "one")
-	bustest.Eventually(t, "it holds it again", again.holds(true))
+	tooltest.Eventually(t, "it holds it again", again.holds(true))
 	if took := time.Since(start); took > 2*time.Second {
 		t.Errorf("it took %v", took)
 	}
@@ -167,7 +168,7 @@ func TestAPurgedLeaseIsFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	two := runs(t, b, "two")
-	bustest.Eventually(t, "two knows of one", func() error {
+	tooltest.Eventually(t, "two knows of one", func() error {
 		if holder, _ := two.Holder(); holder != "one" {
 			return errors.New("not yet")
 		}
@@ -176,5 +177,5 @@ func TestAPurgedLeaseIsFound(t *testing.T) {
 	if err := b.Purge(context.WithoutCancel(t.Context()), bus.LeaseBucket, "listener"); err != nil {
 		t.Fatal(err)
 	}
-	bustest.Eventually(t, "two takes it", two.holds(true))
+	tooltest.Eventually(t, "two takes it", two.holds(true))
 }

@@ -14,8 +14,10 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bustest"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // rogue listens like a server and writes down what clients tell it.
@@ -103,7 +105,7 @@ func TestAServerWithoutTheKeyLearnsNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer b.Close()
-			bustest.Eventually(t, "it was tried again and again", func() error {
+			tooltest.Eventually(t, "it was tried again and again", func() error {
 				if n, _ := r.called(); n < 4 {
 					return errors.New("not yet")
 				}
@@ -165,11 +167,11 @@ func TestRotationOfAKey(t *testing.T) {
 		}
 		defer b.Close()
 		said++
-		bustest.Eventually(t, "the proxy says something", func() error {
+		tooltest.Eventually(t, "the proxy says something", func() error {
 			_, err := b.Bucket(bus.StatusBucket).Put(t.Context(), "proxy.x"+string(rune('a'+said)), []byte("{}"))
 			return err
 		})
-		bustest.Eventually(t, "the listener hears all of it", func() error {
+		tooltest.Eventually(t, "the listener hears all of it", func() error {
 			if values, ok := c.Values(); !ok || len(values) != said {
 				return errors.New("not yet")
 			}
@@ -197,7 +199,7 @@ func TestRotationOfAKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stale.Close()
-	bustest.Eventually(t, "the former key is refused", func() error {
+	tooltest.Eventually(t, "the former key is refused", func() error {
 		if err := stale.Raw().LastError(); err == nil && stale.Raw().Status() != nats.RECONNECTING {
 			return errors.New("not yet")
 		}
@@ -221,7 +223,7 @@ func TestWhatAComponentDoesWorksThroughTheWall(t *testing.T) {
 	bustest.Run(t, instances.Run)
 	has := func(m *bus.Mirror, key string, want bool) {
 		t.Helper()
-		bustest.Eventually(t, key, func() error {
+		tooltest.Eventually(t, key, func() error {
 			if _, ok := m.Value(key); ok != want || !m.Synced() {
 				return errors.New("not yet")
 			}
@@ -231,7 +233,7 @@ func TestWhatAComponentDoesWorksThroughTheWall(t *testing.T) {
 	for round := range 2 {
 		key := "web" + string(rune('a'+round)) + ".up"
 		var revision uint64
-		bustest.Eventually(t, "a new key is written", func() (err error) {
+		tooltest.Eventually(t, "a new key is written", func() (err error) {
 			revision, err = signals.Put(t.Context(), key, []byte("1"), bus.IfRevision(0))
 			return err
 		})

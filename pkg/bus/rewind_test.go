@@ -11,6 +11,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bustest"
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // TestReadersLiveThroughAStoreThatGoesBack: after a power cut or a restored backup the
@@ -25,7 +26,7 @@ func TestReadersLiveThroughAStoreThatGoesBack(t *testing.T) {
 	m := s.Connect("scaler").Bucket(bus.SignalsBucket).Mirror(">", func() {})
 	bustest.Run(t, m.Run)
 	signals := b.Bucket(bus.SignalsBucket)
-	bustest.Eventually(t, "many signals are given", func() error {
+	tooltest.Eventually(t, "many signals are given", func() error {
 		for i := range 20 {
 			if _, err := signals.Put(t.Context(), "web.up", fmt.Append(nil, i)); err != nil {
 				return err
@@ -36,8 +37,8 @@ func TestReadersLiveThroughAStoreThatGoesBack(t *testing.T) {
 	for i := range 20 {
 		l.publish("a", "b", fmt.Sprint("c", i))
 	}
-	bustest.Eventually(t, "all is read", wants(c, "a", "b", "c19"))
-	bustest.Eventually(t, "the last signal is read", func() error {
+	tooltest.Eventually(t, "all is read", wants(c, "a", "b", "c19"))
+	tooltest.Eventually(t, "the last signal is read", func() error {
 		if v, _ := m.Value("web.up"); string(v.Data) != "19" {
 			return fmt.Errorf("%q", v.Data)
 		}
@@ -45,20 +46,20 @@ func TestReadersLiveThroughAStoreThatGoesBack(t *testing.T) {
 	})
 	before, _ := c.Snapshot()
 	s.Rewind(backup)
-	bustest.Eventually(t, "the reader sees what the store holds now", wants(c, "a", "b"))
-	bustest.Eventually(t, "the listener does, too", func() error {
+	tooltest.Eventually(t, "the reader sees what the store holds now", wants(c, "a", "b"))
+	tooltest.Eventually(t, "the listener does, too", func() error {
 		if seen, ok := l.w.Seen(); !ok || len(seen.Entries) != 3 {
 			return fmt.Errorf("%d entries, complete: %v", len(seen.Entries), ok)
 		}
 		return nil
 	})
 	l.publish("a", "b", "new")
-	bustest.Eventually(t, "a new service is seen at once", wants(c, "a", "b", "new"))
+	tooltest.Eventually(t, "a new service is seen at once", wants(c, "a", "b", "new"))
 	after, _ := c.Snapshot()
 	if after.Revision.Epoch == before.Revision.Epoch {
 		t.Error("a store that lost something begins a new epoch")
 	}
-	bustest.Eventually(t, "the signal that was lost is believed no longer", func() error {
+	tooltest.Eventually(t, "the signal that was lost is believed no longer", func() error {
 		if v, ok := m.Value("web.up"); ok {
 			return fmt.Errorf("it is %q", v.Data)
 		}
@@ -67,7 +68,7 @@ func TestReadersLiveThroughAStoreThatGoesBack(t *testing.T) {
 	if _, err := signals.Put(t.Context(), "web.up", []byte("again")); err != nil {
 		t.Fatal(err)
 	}
-	bustest.Eventually(t, "a new signal is read", func() error {
+	tooltest.Eventually(t, "a new signal is read", func() error {
 		if v, _ := m.Value("web.up"); string(v.Data) != "again" {
 			return fmt.Errorf("%q", v.Data)
 		}
@@ -82,7 +83,7 @@ func TestABucketThatIsRemovedIsMissedAtOnce(t *testing.T) {
 	l := newListener(t, b)
 	l.publish("a")
 	c := reader(t, s.Connect("proxy"))
-	bustest.Eventually(t, "the service is read", wants(c, "a"))
+	tooltest.Eventually(t, "the service is read", wants(c, "a"))
 	var pokes atomic.Int64
 	missed := make(chan struct{}, 1)
 	bustest.Run(t, func(ctx context.Context) error {
@@ -110,20 +111,20 @@ func TestABucketThatIsRemovedIsMissedAtOnce(t *testing.T) {
 	if err := b.Prepare(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
-	bustest.Eventually(t, "the reader knows that nothing is known", func() error {
+	tooltest.Eventually(t, "the reader knows that nothing is known", func() error {
 		if _, ok := c.Snapshot(); ok {
 			return errors.New("it still believes")
 		}
 		return nil
 	})
-	bustest.Eventually(t, "the listener knows, too", func() error {
+	tooltest.Eventually(t, "the listener knows, too", func() error {
 		if seen, ok := l.w.Seen(); !ok || len(seen.Entries) > 0 {
 			return errors.New("it still believes")
 		}
 		return nil
 	})
 	l.publish("a")
-	bustest.Eventually(t, "the service is back", wants(c, "a"))
+	tooltest.Eventually(t, "the service is back", wants(c, "a"))
 }
 
 // TestAReaderTellsWhenAndOfWhat: the server's time and Swarm's version of a value.
@@ -135,7 +136,7 @@ func TestAReaderTellsWhenAndOfWhat(t *testing.T) {
 	if _, err := b.Bucket(bus.CatalogBucket).Put(t.Context(), catalog.ServiceKey("a"), []byte("{}"), bus.WithIndex(17)); err != nil {
 		t.Fatal(err)
 	}
-	bustest.Eventually(t, "it is read", func() error {
+	tooltest.Eventually(t, "it is read", func() error {
 		v, _ := m.Value(catalog.ServiceKey("a"))
 		if v.Index != 17 || v.Time.Before(before.Add(-time.Second)) || v.Time.After(time.Now().Add(time.Second)) {
 			return fmt.Errorf("%+v", v)

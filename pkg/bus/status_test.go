@@ -12,6 +12,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bustest"
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // speaker is one instance of a component with a clock of its own.
@@ -33,7 +34,7 @@ func speaks(t *testing.T, b *bus.Bus, instance string) *speaker {
 
 func (s *speaker) says(all ...catalog.Status) {
 	s.t.Helper()
-	bustest.Eventually(s.t, "published", func() error { return s.Publish(s.t.Context(), all) })
+	tooltest.Eventually(s.t, "published", func() error { return s.Publish(s.t.Context(), all) })
 }
 
 // said returns what the bus has of a service.
@@ -112,8 +113,8 @@ func TestSinceIsWhenItWasFirstSaid(t *testing.T) {
 	s.Stop()
 	s.LoseStore()
 	s.StartAgain()
-	bustest.Eventually(t, "the buckets are made anew", func() error { return one.b.Prepare(t.Context(), 1) })
-	bustest.Eventually(t, "the publisher knows that all is lost", func() error {
+	tooltest.Eventually(t, "the buckets are made anew", func() error { return one.b.Prepare(t.Context(), 1) })
+	tooltest.Eventually(t, "the publisher knows that all is lost", func() error {
 		if _, revision := one.said("1"); revision == 0 {
 			return errors.Join(one.Publish(t.Context(), []catalog.Status{status}), errors.New("not yet"))
 		}
@@ -193,7 +194,7 @@ func TestAcceptedOutlivesItsServiceForAMinute(t *testing.T) {
 		for _, svc := range present {
 			services[svc.ID] = svc
 		}
-		bustest.Eventually(t, "recorded", func() error { return a.Record(t.Context(), services) })
+		tooltest.Eventually(t, "recorded", func() error { return a.Record(t.Context(), services) })
 		got, ok := a.Services()
 		if !ok || len(got) != len(want) {
 			t.Errorf("accepted are %v, want %v", got, want)

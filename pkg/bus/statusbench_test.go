@@ -6,6 +6,7 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/bustest"
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // BenchmarkPublishOfAThousandThatAreAsBefore: nothing is written, and nothing decoded.
@@ -21,7 +22,7 @@ func BenchmarkPublishOfAThousandThatAreAsBefore(b *testing.B) {
 			Revision: catalog.Revision{Epoch: "e", Sequence: uint64(i) + 1},
 		}
 	}
-	bustest.Eventually(b, "all are published", func() error { return statuses.Publish(b.Context(), all) })
+	tooltest.Eventually(b, "all are published", func() error { return statuses.Publish(b.Context(), all) })
 	b.ReportAllocs()
 	for b.Loop() {
 		if err := statuses.Publish(b.Context(), all); err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bustest"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // TestATailTellsEachWrite writes one key again and again, deletes it, takes the
@@ -35,7 +36,7 @@ func TestATailTellsEachWrite(t *testing.T) {
 	})
 	hears := func(want ...string) {
 		t.Helper()
-		bustest.Eventually(t, "the tail tells what was written", func() error {
+		tooltest.Eventually(t, "the tail tells what was written", func() error {
 			mu.Lock()
 			defer mu.Unlock()
 			if !slices.Equal(told, want) {
@@ -47,7 +48,7 @@ func TestATailTellsEachWrite(t *testing.T) {
 	bucket := b.Bucket(bus.CatalogBucket)
 	put := func(value string, options ...bus.PutOption) {
 		t.Helper()
-		bustest.Eventually(t, "a write", func() error {
+		tooltest.Eventually(t, "a write", func() error {
 			_, err := bucket.Put(t.Context(), "key", []byte(value), options...)
 			return err
 		})
@@ -56,7 +57,7 @@ func TestATailTellsEachWrite(t *testing.T) {
 	hears("1 key=a")
 	put("b", bus.WithHeader("Version", "7"))
 	hears("1 key=a", "2 key=b of version 7")
-	bustest.Eventually(t, "a deletion", func() error { return bucket.Delete(t.Context(), "key") })
+	tooltest.Eventually(t, "a deletion", func() error { return bucket.Delete(t.Context(), "key") })
 	hears("1 key=a", "2 key=b of version 7", "3 key deleted")
 
 	server.Stop()
@@ -67,7 +68,7 @@ func TestATailTellsEachWrite(t *testing.T) {
 	server.Stop()
 	server.LoseStore()
 	server.StartAgain()
-	bustest.Eventually(t, "the bucket is there again", func() error {
+	tooltest.Eventually(t, "the bucket is there again", func() error {
 		if !b.Connected() {
 			return errors.New("no connection")
 		}

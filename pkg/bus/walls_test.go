@@ -15,8 +15,10 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bustest"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 var allKeys = map[string]string{
@@ -306,7 +308,7 @@ func holds(t *testing.T, listener *bus.Bus, connect func(component string) *bus.
 	for _, name := range components {
 		t.Run(name, func(t *testing.T) {
 			b := connect(name)
-			bustest.Eventually(t, "the connection stands", func() error { return b.Raw().FlushTimeout(time.Second) })
+			tooltest.Eventually(t, "the connection stands", func() error { return b.Raw().FlushTimeout(time.Second) })
 			a := &attacker{t: t, name: name, nc: b.Raw()}
 			a.nc.SetErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})
 			var err error
@@ -368,7 +370,7 @@ func TestNobodyGuessesTheNameOfAReader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bustest.Eventually(t, "three readers have names of 26 letters, none alike", func() error {
+	tooltest.Eventually(t, "three readers have names of 26 letters, none alike", func() error {
 		stream, err := js.Stream(t.Context(), "KV_"+bus.StatusBucket)
 		if err != nil {
 			return err

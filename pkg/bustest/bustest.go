@@ -10,10 +10,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
-	"time"
 
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bus/embedded"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // Server is a server that a test may stop, start again and rob of its store.
@@ -116,7 +116,7 @@ func (s *Server) Connect(component string) *bus.Bus {
 func (s *Server) Prepared() *bus.Bus {
 	s.t.Helper()
 	b := s.Connect("listener")
-	Eventually(s.t, "the buckets are made", func() error { return b.Prepare(s.t.Context(), 1) })
+	tooltest.Eventually(s.t, "the buckets are made", func() error { return b.Prepare(s.t.Context(), 1) })
 	return b
 }
 
@@ -136,22 +136,4 @@ func Run(t testing.TB, f func(context.Context) error) (stop func()) {
 	}
 	t.Cleanup(stop)
 	return stop
-}
-
-// Eventually waits until check returns nil, for at most 15 s.
-func Eventually(t testing.TB, what string, check func() error) {
-	t.Helper()
-	deadline := time.Now().Add(15 * time.Second)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("not within 15 s: %s: %v", what, err)
-		}
-		<-tick.C
-	}
 }

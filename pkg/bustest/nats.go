@@ -8,10 +8,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/wagglehq/waggle/pkg/bus"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // Process is a nats-server of its own, as a user may have.
@@ -86,15 +88,11 @@ func uncomment(text string, beginnings ...string) string {
 
 func freePorts(t testing.TB, n int) []string {
 	t.Helper()
+	ports, err := tooltest.FreePorts(n)
+	tooltest.Must(t, err)
 	var out []string
-	for range n {
-		var lc net.ListenConfig
-		l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = l.Close() }()
-		out = append(out, l.Addr().String())
+	for _, port := range ports {
+		out = append(out, net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	}
 	return out
 }

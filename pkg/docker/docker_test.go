@@ -19,6 +19,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/docker"
 	"github.com/wagglehq/waggle/pkg/dockertest"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -296,7 +297,7 @@ func TestEventsPoke(t *testing.T) {
 	stop := bustest.Run(t, func(ctx context.Context) error { return c.Events(ctx, func(docker.Event) { pokes.Add(1) }) })
 	expect := func(what string, want int64) {
 		t.Helper()
-		bustest.Eventually(t, what, func() error {
+		tooltest.Eventually(t, what, func() error {
 			if n := pokes.Load(); n != want {
 				return errors.New(strings.Repeat("|", int(n)))
 			}
@@ -316,7 +317,7 @@ func TestEventsPoke(t *testing.T) {
 	swarm.Remove("web")
 	swarm.Hang(dockertest.Events)
 	swarm.StartAgain()
-	bustest.Eventually(t, "a stream that does not begin is given up", func() error {
+	tooltest.Eventually(t, "a stream that does not begin is given up", func() error {
 		if swarm.Calls(dockertest.Events) < 4 {
 			return errors.New("not yet")
 		}

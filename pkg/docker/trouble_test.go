@@ -14,9 +14,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/wagglehq/waggle/pkg/bustest"
 	"github.com/wagglehq/waggle/pkg/docker"
 	"github.com/wagglehq/waggle/pkg/dockertest"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 func TestADeadlineThatIsMissedGrows(t *testing.T) {
@@ -67,7 +69,7 @@ func TestAStreamThatDoesNotOpenGetsMoreTimeToo(t *testing.T) {
 	swarm.Hang(dockertest.Events)
 	c := connect(t, swarm.Host(), docker.AllowRead, docker.Timeout(20*time.Millisecond))
 	bustest.Run(t, func(ctx context.Context) error { return c.Events(ctx, func(docker.Event) {}) })
-	bustest.Eventually(t, "the deadline is the longest", func() error {
+	tooltest.Eventually(t, "the deadline is the longest", func() error {
 		if _, err := c.Failing(); err == nil || !strings.Contains(err.Error(), "events: no answer from "+swarm.Host()+" within 80ms") {
 			return fmt.Errorf("%w", errors.Join(errors.New("not yet"), err))
 		}

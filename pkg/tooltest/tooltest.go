@@ -1,5 +1,6 @@
-// Package tooltest finds the real neighbours that tests run against: HAProxy,
-// Prometheus and Alertmanager as 'make setup' has prepared them.
+// Package tooltest is what the tests and measurements of all modules share. It finds the
+// real neighbours that they run against (HAProxy, Prometheus and Alertmanager as
+// 'make setup' has prepared them), waits, listens and asks.
 package tooltest
 
 import (

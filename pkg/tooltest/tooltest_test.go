@@ -47,6 +47,11 @@ func (r *recorder) Fatalf(format string, args ...any) {
 	runtime.Goexit()
 }
 
+func (r *recorder) Fatal(args ...any) {
+	r.failure = fmt.Sprint(args...)
+	runtime.Goexit()
+}
+
 func TestPathFailsForAnAbsentTool(t *testing.T) {
 	t.Setenv("WAGGLE_TOOLS", t.TempDir())
 	r := &recorder{TB: t}

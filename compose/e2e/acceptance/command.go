@@ -1,7 +1,9 @@
 package acceptance
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -16,70 +18,97 @@ import (
 // Command is the program: it runs the cases of the files named in args, prints one
 // line for each to out and everything else to errOut. It returns the exit code: 0 if
 // all passed, 1 if one did not or something is missing, 2 for a wrong command line.
-func Command(ctx context.Context, args []string, out, errOut io.Writer) int {
+func Command(ctx context.Context, forms []Form, args []string, out, errOut io.Writer) int {
 	fs := flag.NewFlagSet("acceptance", flag.ContinueOnError)
 	fs.SetOutput(errOut)
 	only := fs.String("run", "", "ids of the cases to run, separated by commas; empty: all")
-	haproxy := fs.String("haproxy", "haproxy", "HAProxy's program")
-	var r Runner
-	fs.StringVar(&r.Proxy, "proxy", "", "the proxy's program; empty: it is built")
+	list := fs.Bool("forms", false, "say which forms of cases are known, and exit")
+	verbose := fs.Bool("v", false, "print the end of the component's log of each case that fails")
+	r := Runner{Forms: forms, Programs: map[string]string{}}
 	fs.IntVar(&r.Parallel, "parallel", 0, "how many cases run at a time; 0: one for each processor")
-	verbose := fs.Bool("v", false, "print the end of the proxy's log of each case that fails")
+	given := map[string]*string{}
+	for _, f := range forms {
+		for _, name := range slices.Concat(f.Builds, f.Tools) {
+			if given[name] == nil {
+				given[name] = fs.String(name, "", "program of "+name+"; empty: it is built, or found")
+			}
+		}
+	}
 	if err := fs.Parse(args); err != nil {
 		return 2
 	}
+	if *list {
+		fmt.Fprintln(out, known(forms))
+		return 0
+	}
 	if fs.NArg() == 0 {
-		fmt.Fprintln(errOut, "acceptance: want the path of a file with cases")
+		fmt.Fprintln(errOut, "acceptance: want the path of a file with cases;", known(forms))
 		return 2
 	}
 	if *verbose {
 		r.Log = errOut
 	}
-	began := time.Now()
-	cases, err := choose(fs.Args(), *only)
-	if err == nil {
-		err = r.find(ctx, *haproxy, func() error {
-			return r.Run(ctx, cases, func(res Result) { fmt.Fprintln(out, res) })
-		})
+	for name, path := range given {
+		r.Programs[name] = *path
 	}
+	began := time.Now()
+	n, err := r.files(ctx, fs.Args(), *only, func(res Result) { fmt.Fprintln(out, res) })
 	if err != nil {
 		fmt.Fprintln(errOut, "acceptance:", err)
 		return 1
 	}
-	fmt.Fprintf(errOut, "all %d cases passed, %s\n", len(cases), time.Since(began).Round(100*time.Millisecond))
+	fmt.Fprintf(errOut, "all %d cases passed, %s\n", n, time.Since(began).Round(100*time.Millisecond))
 	return 0
 }
 
-// find finds HAProxy, builds the proxy if it is not given, and calls do.
-func (r *Runner) find(ctx context.Context, haproxy string, do func() error) error {
-	path, err := exec.LookPath(haproxy)
+// files runs the cases of files, or those of them that are named, and returns how many
+// there were.
+func (r Runner) files(ctx context.Context, paths []string, only string, tell func(Result)) (n int, err error) {
+	cases, err := choose(r.Forms, paths, only)
 	if err != nil {
-		return fmt.Errorf("%w; 'make setup' installs it", err)
+		return 0, err
 	}
-	if r.HAProxy, err = filepath.Abs(path); err != nil {
-		return err
+	folder, err := os.MkdirTemp("", "acceptance")
+	if err != nil {
+		return 0, err
 	}
-	if r.Proxy == "" {
-		folder, err := os.MkdirTemp("", "acceptance")
-		if err != nil {
-			return err
+	defer os.RemoveAll(folder)
+	for _, c := range cases {
+		if c.fault != nil {
+			continue // it needs nothing to fail
 		}
-		defer os.RemoveAll(folder)
-		if r.Proxy, err = Build(ctx, folder); err != nil {
-			return err
+		for _, name := range c.form.Tools {
+			path, err := exec.LookPath(cmp.Or(r.Programs[name], name))
+			if err != nil {
+				return 0, fmt.Errorf("%w; 'make setup' installs it", err)
+			}
+			r.Programs[name] = path
+		}
+		for _, name := range c.form.Builds {
+			if r.Programs[name] == "" {
+				if r.Programs[name], err = Build(ctx, folder, name); err != nil {
+					return 0, err
+				}
+			}
 		}
 	}
-	if r.Proxy, err = filepath.Abs(r.Proxy); err != nil {
-		return err
+	for name, path := range r.Programs {
+		if path != "" {
+			absolute, errPath := filepath.Abs(path)
+			r.Programs[name], err = absolute, errors.Join(err, errPath)
+		}
 	}
-	return do()
+	if err != nil {
+		return 0, err
+	}
+	return len(cases), r.Run(ctx, cases, tell)
 }
 
 // choose returns the cases of all files, or those of them that are named.
-func choose(paths []string, only string) ([]Case, error) {
+func choose(forms []Form, paths []string, only string) ([]Case, error) {
 	var cases []Case
 	for _, path := range paths {
-		more, err := ReadFile(path)
+		more, err := ReadFile(path, forms...)
 		if err != nil {
 			return nil, err
 		}

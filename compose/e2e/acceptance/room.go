@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hall is where the root of a case is built: a folder that every Linux has and
-// whose content no case needs.
-const hall = "/run"
+// Hall is where the root of a case is built: a folder that every Linux has and
+// whose content no case needs. In the case it is its own, and empty.
+const Hall = "/run"
 
 // isolation gives the process of a case its own network, mounts, process numbers,
 // host name and message queues. When it ends the kernel ends whatever it started.
@@ -46,18 +46,18 @@ func enter() error {
 	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("private mounts: %w", err)
 	}
-	if err := syscall.Mount("acceptance", hall, "tmpfs", 0, "mode=755"); err != nil {
-		return fmt.Errorf("%s: %w", hall, err)
+	if err := syscall.Mount("acceptance", Hall, "tmpfs", 0, "mode=755"); err != nil {
+		return fmt.Errorf("%s: %w", Hall, err)
 	}
 	if err := bindAll(); err != nil {
 		return err
 	}
-	for _, folder := range []string{hall, "/certs", "/proc"} {
-		if err := os.MkdirAll(hall+folder, 0o755); err != nil {
+	for _, folder := range []string{Hall, "/certs", "/proc"} {
+		if err := os.MkdirAll(Hall+folder, 0o755); err != nil {
 			return err
 		}
 	}
-	if err := syscall.Mount("proc", hall+"/proc", "proc", 0, ""); err != nil {
+	if err := syscall.Mount("proc", Hall+"/proc", "proc", 0, ""); err != nil {
 		return fmt.Errorf("/proc: %w", err)
 	}
 	for path, text := range own {
@@ -65,7 +65,7 @@ func enter() error {
 			return fmt.Errorf("%s: %w", path, err)
 		}
 	}
-	if err := syscall.Chroot(hall); err != nil {
+	if err := syscall.Chroot(Hall); err != nil {
 		return fmt.Errorf("new root: %w", err)
 	}
 	return os.Chdir("/")
@@ -96,20 +96,20 @@ func bindAll() error {
 	for _, e := range entries {
 		path := "/" + e.Name()
 		switch {
-		case path == hall || path == "/certs" || path == "/proc" || path == "/lost+found":
+		case path == Hall || path == "/certs" || path == "/proc" || path == "/lost+found":
 		case e.Type()&os.ModeSymlink != 0:
 			target, err := os.Readlink(path)
 			if err == nil {
-				err = os.Symlink(target, hall+path)
+				err = os.Symlink(target, Hall+path)
 			}
 			if err != nil {
 				return err
 			}
 		case e.IsDir():
-			if err := os.Mkdir(hall+path, 0o755); err != nil {
+			if err := os.Mkdir(Hall+path, 0o755); err != nil {
 				return err
 			}
-			if err := syscall.Mount(path, hall+path, "", syscall.MS_BIND|syscall.MS_REC, ""); err != nil {
+			if err := syscall.Mount(path, Hall+path, "", syscall.MS_BIND|syscall.MS_REC, ""); err != nil {
 				return fmt.Errorf("bind %s: %w", path, err)
 			}
 		}
@@ -119,16 +119,16 @@ func bindAll() error {
 
 // cover puts a file of the case's own over one of the machine's.
 func cover(path, text string) error {
-	if strings.HasPrefix(path, hall+"/") {
+	if strings.HasPrefix(path, Hall+"/") {
 		// What lies there is the case's own already.
-		if err := os.MkdirAll(filepath.Dir(hall+path), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Dir(Hall+path), 0o755); err != nil {
 			return err
 		}
-		return os.WriteFile(hall+path, []byte(text), 0o644)
+		return os.WriteFile(Hall+path, []byte(text), 0o644)
 	}
-	file := hall + hall + "/" + filepath.Base(path)
+	file := Hall + Hall + "/" + filepath.Base(path)
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		return err
 	}
-	return syscall.Mount(file, hall+path, "", syscall.MS_BIND, "")
+	return syscall.Mount(file, Hall+path, "", syscall.MS_BIND, "")
 }

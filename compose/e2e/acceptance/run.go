@@ -11,18 +11,23 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // Runner runs cases.
 type Runner struct {
-	// Proxy and HAProxy are the paths of the programs.
-	Proxy, HAProxy string
+	// Forms are those that cases may have.
+	Forms []Form
+	// Programs are the paths of the forms' components and tools, by name.
+	Programs map[string]string
 	// Parallel is how many cases run at a time; 0 is as many as there are processors.
 	Parallel int
-	// Log receives the end of the proxy's log of each case that fails, and may be nil.
+	// Log receives the end of the component's log of each case that fails, and may be nil.
 	Log io.Writer
 }
 
@@ -53,13 +58,22 @@ func oneLine(text string) string {
 	return text
 }
 
+// pollEvery is how often a step is tried, StepLimit how long until a change is in force.
+const (
+	pollEvery = 10 * time.Millisecond
+	StepLimit = 10 * time.Second
+)
+
 // caseLimit bounds a case, its sleeps included.
 const caseLimit = 5 * time.Minute
 
-// job is what the process of a case is told.
-type job struct {
-	Case                 json.RawMessage
-	Proxy, HAProxy, Path string
+// Job is what the process of a case is given.
+type Job struct {
+	Form string
+	Case json.RawMessage
+	// Programs are paths by name; Path is the variable.
+	Programs map[string]string
+	Path     string
 	// Files are the test's own certificates and keys.
 	Files map[string][]byte
 }
@@ -67,7 +81,7 @@ type job struct {
 // verdict is what it answers.
 type verdict struct {
 	Reason string
-	// Log is the end of the proxy's.
+	// Log is the end of the component's.
 	Log string
 }
 
@@ -76,19 +90,24 @@ const asCase = "WAGGLE_ACCEPTANCE_CASE"
 
 // Main must be the first thing that a program does that uses Run: it does not return
 // in the process of a case.
-func Main() {
+func Main(forms ...Form) {
 	if os.Getenv(asCase) == "" {
 		return
 	}
-	var j job
+	var (
+		j Job
+		v verdict
+		w World
+	)
 	err := json.NewDecoder(os.Stdin).Decode(&j)
 	if err == nil {
-		err = play(context.Background(), j)
+		w, err = play(context.Background(), j, forms)
 	}
-	var v verdict
 	if err != nil {
 		v.Reason = err.Error()
-		v.Log = logEnd()
+		if w != nil {
+			v.Log = w.Log()
+		}
 	}
 	if err := json.NewEncoder(os.Stdout).Encode(v); err != nil {
 		os.Exit(1)
@@ -96,60 +115,55 @@ func Main() {
 	os.Exit(0)
 }
 
-// logEnd is the end of the proxy's log, if there is one yet.
-func logEnd() string {
-	const most = 6000
-	text, err := os.ReadFile(proxyLog)
-	if err != nil {
-		return err.Error()
-	}
-	return string(text[max(0, len(text)-most):])
-}
-
 // play runs a case in its own process.
-func play(ctx context.Context, j job) error {
+func play(ctx context.Context, j Job, forms []Form) (World, error) {
 	if err := enter(); err != nil {
-		return fmt.Errorf("namespaces: %w", err)
+		return nil, fmt.Errorf("namespaces: %w", err)
 	}
-	s, err := parse(j.Case)
-	if err != nil {
-		return err
+	i := slices.IndexFunc(forms, func(f Form) bool { return f.Name == j.Form })
+	if i < 0 {
+		return nil, fmt.Errorf("no form %q", j.Form)
 	}
-	w, err := openWorld(ctx, j, s)
+	s, err := forms[i].parse(j.Case)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	w, err := s.open(ctx, j)
+	if err != nil {
+		return w, err
 	}
 	var patience time.Duration
 	for i, st := range s.steps {
-		fault := func(err error) error { return fmt.Errorf("step %d, %s: %w", i+1, st.what, err) }
-		if st.pause > 0 {
-			// A sleep is the upper bound of a poll where the next step can be tried again.
-			if i+1 < len(s.steps) && s.steps[i+1].polled {
-				patience = st.pause
-				continue
-			}
-			if err := wait(ctx, st.pause); err != nil {
-				return fault(err)
-			}
+		// A sleep is the upper bound of a poll where the next step can be tried again.
+		if st.Pause > 0 && i+1 < len(s.steps) && s.steps[i+1].Polled {
+			patience = st.Pause
 			continue
 		}
-		try := func(ctx context.Context) error { return st.do(ctx, w) }
-		if patience > 0 {
-			err = w.poll(ctx, patience, try)
-			patience = 0
-		} else {
-			err = try(ctx)
+		switch {
+		case st.Pause > 0:
+			err = tooltest.Pause(ctx, st.Pause)
+		case patience > 0:
+			err = Poll(ctx, w, patience, func(ctx context.Context) error { return st.Do(ctx, w) })
+		default:
+			err = st.Do(ctx, w)
 		}
+		patience = 0
 		if err != nil {
-			return fault(err)
+			return w, fmt.Errorf("step %d, %s: %w", i+1, st.About, err)
 		}
 	}
-	select {
-	case <-w.ended:
-		return fmt.Errorf("the proxy ended: %w", w.how)
-	default:
-		return nil
-	}
+	return w, w.Alive()
+}
+
+// Poll tries until there is no error, or the limit is over, or the component has ended.
+// A try that has begun is never cut off by the limit.
+func Poll(ctx context.Context, w World, limit time.Duration, try func(context.Context) error) error {
+	return tooltest.PollFor(ctx, limit, pollEvery, "", func(context.Context) error {
+		if err := w.Alive(); err != nil {
+			return tooltest.Final(err)
+		}
+		return try(ctx)
+	})
 }
 
 // Run runs the cases and calls tell with each result, in the order of the cases. Its
@@ -158,7 +172,7 @@ func (r Runner) Run(ctx context.Context, cases []Case, tell func(Result)) error 
 	if os.Geteuid() != 0 {
 		return errors.New("acceptance: the namespaces of the cases need root; run it as root")
 	}
-	files, err := certificates(time.Now())
+	files, err := certificates()
 	if err != nil {
 		return err
 	}
@@ -214,7 +228,7 @@ func (r Runner) process(ctx context.Context, c Case, files map[string][]byte) er
 	if err != nil {
 		return err
 	}
-	input, err := json.Marshal(job{Case: c.raw, Proxy: r.Proxy, HAProxy: r.HAProxy, Path: os.Getenv("PATH"), Files: files})
+	input, err := json.Marshal(Job{Form: c.form.Name, Case: c.raw, Programs: r.Programs, Path: os.Getenv("PATH"), Files: files})
 	if err != nil {
 		return err
 	}
@@ -242,19 +256,19 @@ func (r Runner) process(ctx context.Context, c Case, files map[string][]byte) er
 		return nil
 	}
 	if r.Log != nil {
-		fmt.Fprintf(r.Log, "---- %s, the proxy's log ends with:\n%s\n", c.ID, v.Log)
+		fmt.Fprintf(r.Log, "---- %s, the log ends with:\n%s\n", c.ID, v.Log)
 	}
 	return errors.New(v.Reason)
 }
 
-// Build compiles the proxy into a folder and returns its path. It must be called
+// Build compiles a component into a folder and returns its path. It must be called
 // within the workspace.
-func Build(ctx context.Context, folder string) (string, error) {
-	path := filepath.Join(folder, "waggle-proxy")
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "github.com/wagglehq/waggle/proxy/cmd/proxy")
+func Build(ctx context.Context, folder, component string) (string, error) {
+	path := filepath.Join(folder, "waggle-"+component)
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "github.com/wagglehq/waggle/"+component+"/cmd/"+component)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the proxy: %w\n%s", err, out)
+		return "", fmt.Errorf("build the %s: %w\n%s", component, err, out)
 	}
 	return path, nil
 }

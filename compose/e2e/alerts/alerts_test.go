@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -16,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/wagglehq/waggle/pkg/bustest"
 	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
@@ -76,7 +74,7 @@ func TestAlertsArrive(t *testing.T) {
 			now := time.Now().UTC()
 			alert := fmt.Sprintf(`[{"labels":{"alertname":"closed","service":"shop_web"},"annotations":{"summary":"The shop is closed"},"startsAt":%q,"endsAt":%q}]`,
 				now.Format(time.RFC3339), now.Add(time.Hour).Format(time.RFC3339))
-			bustest.Eventually(t, "Alertmanager takes the alert", func() error {
+			tooltest.Eventually(t, "Alertmanager takes the alert", func() error {
 				req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/api/v2/alerts", strings.NewReader(alert))
 				if err != nil {
 					return err
@@ -123,15 +121,7 @@ func start(t *testing.T, name, receiver string) string {
 			t.Fatal(err)
 		}
 	}
-	var lc net.ListenConfig
-	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := ln.Addr().String()
-	if err := ln.Close(); err != nil {
-		t.Fatal(err)
-	}
+	addr := tooltest.FreeAddress(t)
 	var out bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), tooltest.Path(t, "alertmanager"), "--config.file="+file, "--storage.path="+dir,
 		"--web.listen-address="+addr, "--cluster.listen-address=")

@@ -2,19 +2,18 @@ package chaos_test
 
 import (
 	"bytes"
-	"context"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/wagglehq/waggle/compose/e2e/chaos"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // TestShort is the short form of 'make chaos'.
 func TestShort(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer cancel()
+	ctx := tooltest.Context(t, 5*time.Minute)
 	if err := chaos.Short(ctx, os.Getenv("WAGGLE_IMAGES"), os.Getenv("WAGGLE_TAG"), t.Output(), t.Output()); err != nil {
 		t.Error(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/compose/e2e/stack"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // killListeners kills the writer first, then whoever else is left of those that were there.
@@ -78,11 +79,11 @@ func (w *world) asleep(ctx context.Context, place stack.Place, d time.Duration) 
 	}
 	began := time.Now()
 	w.succession(ctx, place)
-	err := pause(ctx, d-time.Since(began))
+	err := tooltest.Pause(ctx, d-time.Since(began))
 	if err = errors.Join(err, w.Signal(context.WithoutCancel(ctx), place, syscall.SIGCONT)); err != nil {
 		return err
 	}
 	w.say("SIGCONT after %s", seconds(time.Since(began)))
 	// What it believes is written, if it is, at once.
-	return pause(ctx, 3*time.Second)
+	return tooltest.Pause(ctx, 3*time.Second)
 }

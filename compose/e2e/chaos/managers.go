@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/compose/e2e/stack"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // cutManager cuts the link of the manager on which the writer is: it still has a
@@ -28,7 +29,7 @@ func (w *world) cutManager(ctx context.Context) error {
 		}
 		began := time.Now()
 		w.succession(ctx, place)
-		err = pause(ctx, 30*time.Second-time.Since(began))
+		err = tooltest.Pause(ctx, 30*time.Second-time.Since(began))
 		err = errors.Join(err, w.Node(place.Node).Mend())
 		w.say("it is back after %s", seconds(time.Since(began)))
 		return err
@@ -82,7 +83,7 @@ func (w *world) frozen(ctx context.Context, d time.Duration, nodes ...string) (e
 		err = errors.Join(err, w.Node(node).Freeze())
 	}
 	if err == nil {
-		err = pause(ctx, d)
+		err = tooltest.Pause(ctx, d)
 	}
 	for _, node := range nodes {
 		err = errors.Join(err, w.Node(node).Thaw())
@@ -115,7 +116,7 @@ func (w *world) blackout(ctx context.Context) error {
 				return err
 			}
 		}
-		err := pause(ctx, 25*time.Second)
+		err := tooltest.Pause(ctx, 25*time.Second)
 		return errors.Join(err, w.powerOn(ctx, struck...))
 	}})
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/compose/e2e/stack"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // How the listener and Alertmanager are called by the others, and by whoever takes
@@ -55,7 +56,7 @@ func (w *world) believed(ctx context.Context) error {
 				seen++
 			}
 		}
-		if err := pause(ctx, time.Second); err != nil {
+		if err := tooltest.Pause(ctx, time.Second); err != nil {
 			return err
 		}
 	}

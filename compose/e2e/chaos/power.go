@@ -10,6 +10,7 @@ import (
 
 	"github.com/wagglehq/waggle/compose/e2e/load"
 	"github.com/wagglehq/waggle/compose/e2e/stack"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // times is how often the power of a node is cut.
@@ -150,7 +151,7 @@ func (h *halves) minute(ctx context.Context, victim string) error {
 
 // cut cuts the power, waits a minute and returns when DNS knew of it.
 func (h *halves) cut(ctx context.Context, victim string) (time.Time, error) {
-	if err := pause(ctx, 3*time.Second); err != nil {
+	if err := tooltest.Pause(ctx, 3*time.Second); err != nil {
 		return time.Time{}, err
 	}
 	writes, err := h.w.writer(ctx)
@@ -176,7 +177,7 @@ func (h *halves) cut(ctx context.Context, victim string) (time.Time, error) {
 	}
 	knew := time.Now()
 	h.w.say("DNS knew %s after it", seconds(knew.Sub(began)))
-	return knew, pause(ctx, time.Minute-time.Since(began))
+	return knew, tooltest.Pause(ctx, time.Minute-time.Since(began))
 }
 
 // judge says what became of the requests.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/wagglehq/waggle/compose/e2e/stack"
 	"github.com/wagglehq/waggle/pkg/bus"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // rotate replaces the secrets of all components, one after the other, as an operator
@@ -77,7 +78,7 @@ func (w *world) rotateProxy(ctx context.Context, instances *bus.Mirror) error {
 			status, err := w.Status(ctx, client, "http://"+node+"/"+name)
 			return err == nil && status == http.StatusOK
 		}
-		for pause(asking, 10*time.Millisecond) == nil {
+		for tooltest.Pause(asking, 10*time.Millisecond) == nil {
 			asked++
 			if nodes := w.Nodes(); !answers(nodes[0]) {
 				second++

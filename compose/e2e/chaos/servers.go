@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/bus"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // killNATS kills one server after the other, each when the one before is well again.
@@ -32,7 +33,7 @@ func (w *world) killNATS(ctx context.Context) error {
 // silence of a leader that it is dead, after four to nine seconds, and vote then.
 func (w *world) wellAgain(ctx context.Context, node string) error {
 	began := time.Now()
-	if err := pause(ctx, time.Second); err != nil { // It may not have ended yet.
+	if err := tooltest.Pause(ctx, time.Second); err != nil { // It may not have ended yet.
 		return err
 	}
 	_, err := poll(ctx, time.Minute, "NATS on "+node, func(ctx context.Context) error { return w.NATSHealthy(ctx, node) })
@@ -94,7 +95,7 @@ func (w *world) cutNATS(ctx context.Context) error {
 			err = w.takesWrites(ctx, time.Now())
 		}
 		if err == nil {
-			err = pause(ctx, 20*time.Second-time.Since(began))
+			err = tooltest.Pause(ctx, 20*time.Second-time.Since(began))
 		}
 		err = errors.Join(err, w.MendNATS(context.WithoutCancel(ctx), leader))
 		w.say("it is back after %s", seconds(time.Since(began)))
@@ -115,14 +116,14 @@ func (w *world) unsynced(ctx context.Context) error {
 		if err := copyFolder(ctx, store, copied); err != nil {
 			return err
 		}
-		if err := pause(ctx, 10*time.Second); err != nil {
+		if err := tooltest.Pause(ctx, 10*time.Second); err != nil {
 			return err
 		}
 		w.say("the power of %s, whose NATS server leads the bucket, is cut; its store is put back by 10 s (a copy of the folder)", leader)
 		if err := w.Node(leader).Kill(); err != nil {
 			return err
 		}
-		err := errors.Join(os.RemoveAll(store), os.Rename(copied, store), pause(ctx, 10*time.Second))
+		err := errors.Join(os.RemoveAll(store), os.Rename(copied, store), tooltest.Pause(ctx, 10*time.Second))
 		return errors.Join(err, w.powerOn(ctx, leader))
 	}})
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/compose/e2e/stack"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // volume is the folder of the listener's own server.
@@ -23,7 +24,7 @@ func (w *world) backup(ctx context.Context) error {
 	}
 	defer os.RemoveAll(copied)
 	return w.under(ctx, trouble{happens: func(ctx context.Context) error {
-		if err := pause(ctx, 15*time.Second); err != nil {
+		if err := tooltest.Pause(ctx, 15*time.Second); err != nil {
 			return err
 		}
 		if err := w.Resize(ctx, "waggle_listener", 0); err != nil {
@@ -59,14 +60,14 @@ func (w *world) unsyncedOwn(ctx context.Context) error {
 			return err
 		}
 		defer os.RemoveAll(copied)
-		if err := pause(ctx, 10*time.Second); err != nil {
+		if err := tooltest.Pause(ctx, 10*time.Second); err != nil {
 			return err
 		}
 		w.say("the power of %s is cut, and its store is put back by 10 s (a copy of the folder)", stack.Manager)
 		if err := w.Node(stack.Manager).Kill(); err != nil {
 			return err
 		}
-		if err := errors.Join(w.restore(ctx, copied), pause(ctx, 5*time.Second)); err != nil {
+		if err := errors.Join(w.restore(ctx, copied), tooltest.Pause(ctx, 5*time.Second)); err != nil {
 			return err
 		}
 		began := time.Now()

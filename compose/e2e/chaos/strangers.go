@@ -17,6 +17,7 @@ import (
 	"github.com/wagglehq/waggle/compose/e2e/stack"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // strangers lets a listener of another swarm, which has the right key, follow its own swarm
@@ -92,7 +93,7 @@ func (w *world) besides(ctx context.Context, program string, manager *lab.Node, 
 	} else {
 		w.say("it refuses the catalog of %s by name, %s after its start", own, seconds(took))
 	}
-	if err := pause(ctx, 20*time.Second-time.Since(began)); err != nil {
+	if err := tooltest.Pause(ctx, 20*time.Second-time.Since(began)); err != nil {
 		return err
 	}
 	for _, b := range w.buses {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/compose/e2e/load"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // trouble is something that happens to a swarm while requests flow and labels change.
@@ -53,7 +54,7 @@ func (w *world) under(ctx context.Context, t trouble) error {
 	defer rest()
 	var wait sync.WaitGroup
 	wait.Go(func() { c.run(changing) })
-	err := pause(ctx, 2*time.Second)
+	err := tooltest.Pause(ctx, 2*time.Second)
 	if err == nil {
 		err = t.happens(ctx)
 	}
@@ -68,7 +69,7 @@ func (w *world) under(ctx context.Context, t trouble) error {
 	}
 	dry()
 	err = errors.Join(err, w.counted(flow()))
-	if paused := pause(ctx, time.Second); paused != nil {
+	if paused := tooltest.Pause(ctx, time.Second); paused != nil {
 		return errors.Join(err, paused)
 	}
 	w.verdict(since, t.deaf)

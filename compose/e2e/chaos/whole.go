@@ -11,6 +11,7 @@ import (
 
 	"github.com/wagglehq/waggle/compose/e2e/stack"
 	"github.com/wagglehq/waggle/pkg/bus"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // What a part may expect when it begins.
@@ -199,7 +200,7 @@ func (w *world) leadership(ctx context.Context, managers []string) func() time.T
 			case without:
 				without, again = false, time.Now()
 			}
-			if pause(ctx, ledEvery) != nil {
+			if tooltest.Pause(ctx, ledEvery) != nil {
 				return
 			}
 		}

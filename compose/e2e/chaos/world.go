@@ -10,10 +10,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/wagglehq/waggle/compose/e2e/lab"
 	"github.com/wagglehq/waggle/compose/e2e/recorder"
 	"github.com/wagglehq/waggle/compose/e2e/stack"
 	"github.com/wagglehq/waggle/pkg/bus"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // world is a deployed Waggle, with readers of its bus that miss nothing.
@@ -119,18 +119,6 @@ func (w *world) fault(format string, values ...any) {
 // say prints a line.
 func (w *world) say(format string, values ...any) { fmt.Fprintf(w.out, "- "+format+"\n", values...) }
 
-// pause waits.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
-}
-
 // callLimit is how long a call of Docker may take: they hang while a swarm has no leader.
 const callLimit = 4 * time.Second
 
@@ -159,7 +147,7 @@ func poll(ctx context.Context, limit time.Duration, what string, condition func(
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	began := time.Now()
-	err := lab.Poll(ctx, what, func() error { return condition(ctx) })
+	err := tooltest.Poll(ctx, tooltest.Slowly, what, func(context.Context) error { return condition(ctx) })
 	return time.Since(began), err
 }
 

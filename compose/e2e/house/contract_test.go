@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/wagglehq/waggle/compose/e2e/contract"
+	"github.com/wagglehq/waggle/compose/tools/contract"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bustest"
 	"github.com/wagglehq/waggle/pkg/catalog"

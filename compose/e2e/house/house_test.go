@@ -6,7 +6,6 @@ package house
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -30,6 +29,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/wagglehq/waggle/compose/e2e/load"
 	"github.com/wagglehq/waggle/listener"
 	"github.com/wagglehq/waggle/monitor"
@@ -282,38 +282,12 @@ func (h *house) process(cmd *exec.Cmd) *exec.Cmd {
 
 // get asks a part of the house and decodes its answer into v, if that is not nil.
 func (h *house) get(name, path string, v any) error {
-	ctx, cancel := context.WithTimeout(h.t.Context(), 5*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+h.addr(name)+path, nil)
-	if err != nil {
-		return err
-	}
-	req.Close = true
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = res.Body.Close() }()
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		return err
-	}
-	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", res.Status, bytes.TrimSpace(body))
-	}
-	if v == nil {
-		return nil
-	}
-	if text, ok := v.(*string); ok {
-		*text = string(body)
-		return nil
-	}
-	return json.Unmarshal(body, v)
+	return tooltest.Get(h.t.Context(), tooltest.Request{URL: "http://" + h.addr(name) + path}, v)
 }
 
 func (h *house) eventually(what string, check func() error) {
 	h.t.Helper()
-	bustest.Eventually(h.t, what, check)
+	tooltest.Eventually(h.t, what, check)
 }
 
 // service is a service of two tasks with the labels of all kinds.
@@ -373,15 +347,11 @@ func (h *house) silent(path string) {
 }
 
 func (h *house) unanswered(path string) error {
-	var body string
-	err := h.get("http", path, &body)
-	switch {
-	case err == nil:
-		return fmt.Errorf("answered by %s", body)
-	case !strings.HasPrefix(err.Error(), "503 "):
-		return err
+	answer, err := tooltest.Ask(h.t.Context(), tooltest.Request{URL: "http://" + h.addr("http") + path})
+	if err == nil && answer.Status != http.StatusServiceUnavailable {
+		err = fmt.Errorf("answered by %d %s", answer.Status, answer.Body)
 	}
-	return nil
+	return err
 }
 
 // up returns the addresses that Prometheus has scraped for a job and found well.

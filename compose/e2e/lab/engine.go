@@ -1,15 +1,13 @@
 package lab
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"syscall"
+
+	"github.com/wagglehq/waggle/compose/e2e/proc"
 )
 
 // Freeze stops the node's engine as SIGSTOP does, and Thaw lets it go on. Its
@@ -25,20 +23,15 @@ func (n *Node) signalEngine(sig syscall.Signal) error {
 	if n.done == nil {
 		return fmt.Errorf("lab: %s is not running", n.name)
 	}
-	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", n.init, n.init))
+	all, err := proc.Family(n.init)
 	if err != nil {
 		return err
 	}
-	for field := range strings.FieldsSeq(string(children)) {
-		name, err := os.ReadFile(filepath.Join("/proc", field, "comm"))
-		if err != nil || string(bytes.TrimSpace(name)) != "dockerd" {
-			continue // Orphans of containers are children of the first process too.
+	for _, p := range all {
+		// Orphans of containers are children of the first process too.
+		if p.Parent == n.init && p.Name == "dockerd" {
+			return syscall.Kill(p.PID, sig)
 		}
-		pid, err := strconv.Atoi(field)
-		if err != nil {
-			return err
-		}
-		return syscall.Kill(pid, sig)
 	}
 	return errors.New("lab: " + n.name + " has no engine")
 }

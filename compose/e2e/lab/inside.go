@@ -1,19 +1,17 @@
 package lab
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"runtime"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/wagglehq/waggle/compose/e2e/proc"
 )
 
 // Inside returns a dialer that opens connections as a container on a node does,
@@ -66,61 +64,14 @@ func dialIn(ctx context.Context, space, network, address string) (net.Conn, erro
 	return conn, err
 }
 
-// Process is a process of a container, with the number that it has on this machine.
-type Process struct {
-	PID, Parent int
-	// Args is its command line.
-	Args []string
-}
-
-// Processes returns the processes of a container by their control group.
-func (l *Lab) Processes(ctx context.Context, node, container string) ([]Process, error) {
+// Processes returns the processes of a container by their control group, with the numbers
+// that they have on this machine.
+func (l *Lab) Processes(ctx context.Context, node, container string) ([]proc.Process, error) {
 	id, err := l.Node(node).Docker(ctx, "inspect", "-f", "{{.Id}}", container)
 	if err != nil {
 		return nil, err
 	}
-	groups, err := filepath.Glob("/proc/[0-9]*/cgroup")
-	if err != nil {
-		return nil, err
-	}
-	var out []Process
-	for _, file := range groups {
-		dir := filepath.Dir(file)
-		p, err := process(dir, id)
-		switch {
-		case errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH):
-			// It has ended meanwhile.
-		case err != nil:
-			return nil, err
-		case p.PID != 0:
-			out = append(out, p)
-		}
-	}
-	return out, nil
-}
-
-// process reads one process, which has the number 0 if it is not in the container.
-func process(dir, container string) (Process, error) {
-	group, err := os.ReadFile(filepath.Join(dir, "cgroup"))
-	if err != nil || !bytes.Contains(group, []byte(container)) {
-		return Process{}, err
-	}
-	args, err := os.ReadFile(filepath.Join(dir, "cmdline"))
-	if err != nil {
-		return Process{}, err
-	}
-	stat, err := os.ReadFile(filepath.Join(dir, "stat"))
-	if err != nil {
-		return Process{}, err
-	}
-	p := Process{Args: strings.Split(strings.TrimRight(string(args), "\x00"), "\x00")}
-	// The second field, the name, is in parentheses and may hold anything.
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	if p.PID, err = strconv.Atoi(filepath.Base(dir)); err != nil {
-		return Process{}, err
-	}
-	p.Parent, err = strconv.Atoi(fields[1])
-	return p, err
+	return proc.InGroup(id)
 }
 
 // Volume returns the folder of a volume on the node's disk.

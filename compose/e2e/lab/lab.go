@@ -21,6 +21,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // Options says what to start. The zero value is one manager without images.
@@ -163,7 +165,7 @@ func (l *Lab) join(ctx context.Context, managers int) error {
 	}); err != nil {
 		return err
 	}
-	return Poll(ctx, "all nodes to be ready", func() error {
+	return tooltest.Poll(ctx, tooltest.Slowly, "all nodes to be ready", func(context.Context) error {
 		out, err := first.Docker(ctx, "node", "ls", "--format", "{{.Status}}")
 		if err != nil {
 			return err
@@ -258,24 +260,6 @@ func (l *Lab) Exec(ctx context.Context, node, container string, command ...strin
 func (l *Lab) Close() error {
 	each(l.nodes, func(n *Node) error { n.stop(); return nil }) //nolint:errcheck // Stopping a node cannot fail.
 	return errors.Join(l.slot.clean(), l.slot.release())
-}
-
-// Poll tries a condition until it holds, and says at the end of the context
-// what it waited for and what was last in the way.
-func Poll(ctx context.Context, what string, condition func() error) error {
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := condition()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("waited for %s: %w (%w)", what, err, context.Cause(ctx))
-		case <-tick.C:
-		}
-	}
 }
 
 // each calls f for all nodes at the same time and returns all errors.

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -16,27 +15,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
-
-// within bounds a step of a test.
-func within(t *testing.T, d time.Duration) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), d)
-	t.Cleanup(cancel)
-	return ctx
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
 
 // hello makes an image of the server in testdata on the machine's engine.
 func hello(t *testing.T) string {
 	t.Helper()
-	ctx := within(t, time.Minute)
+	ctx := tooltest.Context(t, time.Minute)
 	bin := filepath.Join(t.TempDir(), "hello")
 	build := exec.CommandContext(ctx, "go", "build", "-o", bin, "./testdata/hello")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -44,13 +30,13 @@ func hello(t *testing.T) string {
 		t.Fatalf("build the server: %v\n%s", err, out)
 	}
 	content, err := os.ReadFile(bin)
-	must(t, err)
+	tooltest.Must(t, err)
 	var archive bytes.Buffer
 	w := tar.NewWriter(&archive)
-	must(t, w.WriteHeader(&tar.Header{Name: "hello", Mode: 0o755, Size: int64(len(content))}))
+	tooltest.Must(t, w.WriteHeader(&tar.Header{Name: "hello", Mode: 0o755, Size: int64(len(content))}))
 	_, err = w.Write(content)
-	must(t, err)
-	must(t, w.Close())
+	tooltest.Must(t, err)
+	tooltest.Must(t, w.Close())
 
 	image := fmt.Sprintf("waggle-lab-hello:%d", os.Getpid())
 	load := exec.CommandContext(ctx, "docker", "import", "--change", `ENTRYPOINT ["/hello"]`, "-", image)
@@ -68,30 +54,16 @@ func hello(t *testing.T) string {
 }
 
 // get asks a server in the lab, with a new connection each time.
-func get(ctx context.Context, l *Lab, url string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	client := http.Client{Transport: &http.Transport{DialContext: l.DialContext, DisableKeepAlives: true}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return "", err
-	}
-	res, err := client.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	if err == nil && res.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s", res.Status, body)
-	}
-	return strings.TrimSpace(string(body)), err
+func get(ctx context.Context, l *Lab, url string) (text string, err error) {
+	client := http.Client{Timeout: time.Second, Transport: &http.Transport{DialContext: l.DialContext, DisableKeepAlives: true}}
+	err = tooltest.Get(ctx, tooltest.Request{URL: url, Client: &client}, &text)
+	return strings.TrimSpace(text), err
 }
 
 // status waits until the first manager gives a node this status.
 func status(ctx context.Context, t *testing.T, l *Lab, node, want string) {
 	t.Helper()
-	must(t, Poll(ctx, node+" to be "+want, func() error {
+	tooltest.Must(t, tooltest.Poll(ctx, tooltest.Slowly, node+" to be "+want, func(context.Context) error {
 		out, err := l.Node("m1").Docker(ctx, "node", "ls", "--filter", "name="+node, "--format", "{{.Status}}")
 		if err == nil && out != want {
 			err = errors.New("it is " + out)
@@ -101,28 +73,28 @@ func status(ctx context.Context, t *testing.T, l *Lab, node, want string) {
 }
 
 func TestSwarm(t *testing.T) {
-	l, err := Start(within(t, time.Minute), Options{Workers: 1, Images: []string{hello(t)}, Log: t.Output()})
-	must(t, err)
+	l, err := Start(tooltest.Context(t, time.Minute), Options{Workers: 1, Images: []string{hello(t)}, Log: t.Output()})
+	tooltest.Must(t, err)
 	closed := false
 	t.Cleanup(func() {
 		if !closed {
-			must(t, l.Close())
+			tooltest.Must(t, l.Close())
 		}
 	})
 	m1, w1 := l.Node("m1"), l.Node("w1")
-	ctx := within(t, 90*time.Second)
+	ctx := tooltest.Context(t, 90*time.Second)
 
 	image, err := m1.Docker(ctx, "images", "--format", "{{.Repository}}:{{.Tag}}", "waggle-lab-hello")
-	must(t, err)
+	tooltest.Must(t, err)
 	_, err = m1.Docker(ctx, "network", "create", "-d", "overlay", "--attachable", "green")
-	must(t, err)
+	tooltest.Must(t, err)
 	_, err = m1.Docker(ctx, "service", "create", "-d", "--name", "hello", "--mode", "global", "--network", "green",
 		"--endpoint-mode", "dnsrr", "--publish", "mode=host,target=8080,published=8088", image)
-	must(t, err)
+	tooltest.Must(t, err)
 
 	names := map[string]string{}
 	for _, node := range []string{"m1", "w1"} {
-		must(t, Poll(ctx, "the task on "+node, func() error {
+		tooltest.Must(t, tooltest.Poll(ctx, tooltest.Slowly, "the task on "+node, func(context.Context) error {
 			names[node], err = get(ctx, l, "http://"+node+":8088/")
 			return err
 		}))
@@ -131,7 +103,7 @@ func TestSwarm(t *testing.T) {
 		t.Errorf("both nodes reach the same task %s", names["m1"])
 	}
 	for _, node := range []string{"m1", "w1"} {
-		must(t, Poll(ctx, "all tasks to be seen from "+node, func() error {
+		tooltest.Must(t, tooltest.Poll(ctx, tooltest.Slowly, "all tasks to be seen from "+node, func(context.Context) error {
 			peers, err := get(ctx, l, "http://"+node+":8088/peers?of=hello")
 			if err == nil && (!strings.Contains(peers, names["m1"]) || !strings.Contains(peers, names["w1"])) {
 				err = fmt.Errorf("seen are %q of %v", peers, names)
@@ -142,36 +114,36 @@ func TestSwarm(t *testing.T) {
 	t.Logf("both tasks answer to each other on both nodes")
 
 	out, err := l.Exec(ctx, "w1", names["w1"], "ip", "-o", "-4", "addr")
-	must(t, err)
+	tooltest.Must(t, err)
 	if !strings.Contains(out, "10.12") {
 		t.Errorf("the container's namespace shows no address of the overlay:\n%s", out)
 	}
 
-	must(t, w1.Cut())
+	tooltest.Must(t, w1.Cut())
 	if _, err := get(ctx, l, "http://w1:8088/"); err == nil {
 		t.Error("a node with a cut link answers")
 	}
-	must(t, w1.Mend())
-	must(t, Poll(ctx, "the mended node to answer", func() error {
+	tooltest.Must(t, w1.Mend())
+	tooltest.Must(t, tooltest.Poll(ctx, tooltest.Slowly, "the mended node to answer", func(context.Context) error {
 		_, err := get(ctx, l, "http://w1:8088/")
 		return err
 	}))
 
 	began := time.Now()
-	must(t, w1.Kill())
+	tooltest.Must(t, w1.Kill())
 	status(ctx, t, l, "w1", "Down")
 	t.Logf("the loss of a worker was noticed after %s", since(began))
 	began = time.Now()
-	must(t, w1.Start(ctx))
+	tooltest.Must(t, w1.Start(ctx))
 	status(ctx, t, l, "w1", "Ready")
-	must(t, Poll(ctx, "the node that came back to answer", func() error {
+	tooltest.Must(t, tooltest.Poll(ctx, tooltest.Slowly, "the node that came back to answer", func(context.Context) error {
 		_, err := get(ctx, l, "http://w1:8088/")
 		return err
 	}))
 	t.Logf("the worker was back and served after %s", since(began))
 
 	closed = true
-	must(t, l.Close())
+	tooltest.Must(t, l.Close())
 	gone(t, l)
 }
 
@@ -181,19 +153,19 @@ func gone(t *testing.T, l *Lab) {
 	mine := func(name string) bool { return name == l.slot.name() || strings.HasPrefix(name, l.slot.name()+"-") }
 
 	spaces, err := l.slot.namespaces()
-	must(t, err)
+	tooltest.Must(t, err)
 	for _, s := range spaces {
 		t.Errorf("the network namespace %s is left", s)
 	}
 	links, err := net.Interfaces()
-	must(t, err)
+	tooltest.Must(t, err)
 	for _, link := range links {
 		if mine(link.Name) {
 			t.Errorf("the link %s is left", link.Name)
 		}
 	}
 	groups, err := filepath.Glob("/sys/fs/cgroup/{,*/}" + l.slot.name() + "-*")
-	must(t, err)
+	tooltest.Must(t, err)
 	if len(groups) > 0 {
 		t.Errorf("control groups are left: %v", groups)
 	}
@@ -203,7 +175,7 @@ func gone(t *testing.T, l *Lab) {
 		}
 	}
 	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	must(t, err)
+	tooltest.Must(t, err)
 	for _, path := range lines {
 		line, err := os.ReadFile(path)
 		if err == nil && bytes.Contains(line, []byte(l.dir+"/")) {
@@ -215,18 +187,18 @@ func gone(t *testing.T, l *Lab) {
 // Two labs at once are two swarms, and the next holder of a slot removes what a
 // crashed one left.
 func TestSlots(t *testing.T) {
-	first, err := Start(within(t, time.Minute), Options{Log: t.Output()})
-	must(t, err)
+	first, err := Start(tooltest.Context(t, time.Minute), Options{Log: t.Output()})
+	tooltest.Must(t, err)
 
 	// Without Close the engine goes on running, as after a crash of ours in
 	// which the kernel did not get to kill it.
-	crashed, err := Start(within(t, time.Minute), Options{Log: t.Output()})
-	must(t, err)
+	crashed, err := Start(tooltest.Context(t, time.Minute), Options{Log: t.Output()})
+	tooltest.Must(t, err)
 	if first.slot.index == crashed.slot.index {
 		t.Fatal("two labs share a slot")
 	}
-	second, err := startOn(within(t, time.Minute), crashed.slot, Options{Log: t.Output()})
-	must(t, err)
+	second, err := startOn(tooltest.Context(t, time.Minute), crashed.slot, Options{Log: t.Output()})
+	tooltest.Must(t, err)
 	select {
 	case <-crashed.nodes[0].done:
 	default:
@@ -236,20 +208,20 @@ func TestSlots(t *testing.T) {
 	var ids []string
 	for _, l := range []*Lab{first, second} {
 		id, err := l.Node("m1").Docker(t.Context(), "info", "--format", "{{.Swarm.Cluster.ID}}")
-		must(t, err)
+		tooltest.Must(t, err)
 		ids = append(ids, id)
 	}
 	if slices.Contains(ids, "") || ids[0] == ids[1] {
 		t.Errorf("the two labs are the swarms %q", ids)
 	}
 	for _, l := range []*Lab{first, second} {
-		must(t, l.Close())
+		tooltest.Must(t, l.Close())
 		gone(t, l)
 	}
 }
 
 func TestStartRefusesLongFolder(t *testing.T) {
-	_, err := Start(within(t, time.Minute), Options{Dir: "/tmp/" + strings.Repeat("long", 20)})
+	_, err := Start(tooltest.Context(t, time.Minute), Options{Dir: "/tmp/" + strings.Repeat("long", 20)})
 	if err == nil || !strings.Contains(err.Error(), "too long") {
 		t.Fatalf("got %v, want a complaint about the folder", err)
 	}

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // Node is one machine of the swarm.
@@ -157,7 +159,7 @@ func (n *Node) start(ctx context.Context) error {
 		return err
 	}
 
-	err = Poll(ctx, n.name+"'s first process", func() error {
+	err = tooltest.Poll(ctx, tooltest.Slowly, n.name+"'s first process", func(context.Context) error {
 		select {
 		case <-done:
 			return nil
@@ -177,7 +179,7 @@ func (n *Node) start(ctx context.Context) error {
 		<-done
 		return err
 	}
-	return Poll(ctx, n.name+"'s engine", func() error {
+	return tooltest.Poll(ctx, tooltest.Slowly, n.name+"'s engine", func(context.Context) error {
 		select {
 		case <-done:
 			return fmt.Errorf("it ended:\n%s", n.EngineLog())

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // slots bounds how many labs run at once on one machine.
@@ -213,7 +215,7 @@ func (s *slot) clean() error {
 	for _, ns := range spaces {
 		// Killing who lives in a node's network ends the node's first process,
 		// and with it all containers.
-		if err := Poll(ctx, "the processes of "+ns+" to end", func() error {
+		if err := tooltest.Poll(ctx, tooltest.Slowly, "the processes of "+ns+" to end", func(context.Context) error {
 			out, err := run(ctx, "ip", "netns", "pids", ns)
 			if err != nil {
 				return err
@@ -242,7 +244,7 @@ func (s *slot) clean() error {
 			}
 		}
 	}
-	if err := Poll(ctx, "the control groups to go", s.removeGroups); err != nil {
+	if err := tooltest.Poll(ctx, tooltest.Slowly, "the control groups to go", func(context.Context) error { return s.removeGroups() }); err != nil {
 		return err
 	}
 	note, err := os.ReadFile(s.lock.Name())
@@ -250,7 +252,7 @@ func (s *slot) clean() error {
 		return err
 	}
 	if dir := string(note); filepath.Base(dir) == s.name() {
-		return Poll(ctx, dir+" to go", func() error { return os.RemoveAll(dir) })
+		return tooltest.Poll(ctx, tooltest.Slowly, dir+" to go", func(context.Context) error { return os.RemoveAll(dir) })
 	}
 	return nil
 }

@@ -44,17 +44,22 @@ type Failure struct {
 func (r Report) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d requests in %.1f s (%.0f/s), %d failed", r.Requests, r.Seconds, r.Rate, r.Failed)
+	if reasons := r.Reasons(); reasons != "" {
+		fmt.Fprintf(&b, " (%s)", reasons)
+	}
+	fmt.Fprintf(&b, "; latency p50 %.1f ms, p90 %.1f ms, p99 %.1f ms, worst %.1f ms", r.P50, r.P90, r.P99, r.Max)
+	return b.String()
+}
+
+// Reasons are the failures by kind, empty if there are none.
+func (r Report) Reasons() string {
 	var parts []string
 	for _, k := range Kinds() {
 		if n := r.Kinds[k]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, k))
 		}
 	}
-	if len(parts) > 0 {
-		fmt.Fprintf(&b, " (%s)", strings.Join(parts, ", "))
-	}
-	fmt.Fprintf(&b, "; latency p50 %.1f ms, p90 %.1f ms, p99 %.1f ms, worst %.1f ms", r.P50, r.P90, r.P99, r.Max)
-	return b.String()
+	return strings.Join(parts, ", ")
 }
 
 // tally counts outcomes.

@@ -17,7 +17,7 @@ import (
 
 	"github.com/docker/cli/cli/compose/types"
 
-	"github.com/wagglehq/waggle/compose/e2e/stackfile"
+	"github.com/wagglehq/waggle/compose/tools/stackfile"
 )
 
 const compose = "../.."

@@ -12,8 +12,9 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/wagglehq/waggle/compose/e2e/lab"
+	"github.com/wagglehq/waggle/compose/e2e/proc"
 	"github.com/wagglehq/waggle/pkg/bus"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // Buses connects to the bus as the listener, once to each of its servers and to no other.
@@ -53,23 +54,14 @@ func (s *Stack) tunnel(ctx context.Context, service string, port int) (string, e
 		return "", err
 	}
 	context.AfterFunc(ctx, func() { _ = listener.Close() })
-	go func() {
-		for {
-			near, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer near.Close()
-				far, err := s.dialTask(ctx, service, port)
-				if err != nil {
-					return // Whoever has connected sees it by the end of the connection.
-				}
-				defer far.Close()
-				couple(near, far)
-			}()
+	go tooltest.Accept(listener, func(near net.Conn) {
+		far, err := s.dialTask(ctx, service, port)
+		if err != nil {
+			return // Whoever has connected sees it by the end of the connection.
 		}
-	}()
+		defer far.Close()
+		couple(near, far)
+	})
 	return "tls://" + listener.Addr().String(), nil
 }
 
@@ -123,7 +115,7 @@ func (s *Stack) Signal(ctx context.Context, p Place, sig syscall.Signal) error {
 		return err
 	}
 	// A health check that is under way is no process of the service.
-	processes = slices.DeleteFunc(processes, func(p lab.Process) bool { return slices.Contains(p.Args, "-healthcheck") })
+	processes = slices.DeleteFunc(processes, func(p proc.Process) bool { return slices.Contains(p.Args, "-healthcheck") })
 	if len(processes) == 0 {
 		return fmt.Errorf("%s on %s has no process", p.Container, p.Node)
 	}

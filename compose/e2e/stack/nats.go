@@ -4,10 +4,8 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,7 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/wagglehq/waggle/compose/e2e/lab"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // The ports of a NATS server, as NATS has them by itself.
@@ -63,7 +61,7 @@ func (s *Stack) startNATS(ctx context.Context) error {
 			return err
 		}
 	}
-	return lab.Poll(ctx, "the NATS servers to be a cluster", func() error {
+	return tooltest.Poll(ctx, tooltest.Slowly, "the NATS servers to be a cluster", func(context.Context) error {
 		for _, node := range s.managers {
 			if err := s.monitorNATS(ctx, node, "/healthz", nil); err != nil {
 				return err
@@ -140,14 +138,7 @@ cluster { name: waggle, listen: "%s:%d", routes: [%s] }
 
 // monitorNATS asks the monitoring port of a node's server.
 func (s *Stack) monitorNATS(ctx context.Context, node, path string, v any) error {
-	status, body, err := ask(ctx, s.http, http.MethodGet, fmt.Sprintf("http://%s:%d%s", node, natsMonitor, path), "")
-	if err == nil && status != http.StatusOK {
-		err = &StatusError{status, body}
-	}
-	if err == nil && v != nil {
-		err = json.Unmarshal([]byte(body), v)
-	}
-	return err
+	return tooltest.Get(ctx, tooltest.Request{URL: fmt.Sprintf("http://%s:%d%s", node, natsMonitor, path), Client: s.http}, v)
 }
 
 // BucketLeader returns the node whose NATS server leads the stream of a bucket, by the word
@@ -262,7 +253,7 @@ func (s *Stack) natsRules(ctx context.Context, node, verb string) error {
 
 // NATSHealthy waits until the NATS server of each of these nodes says that it is well.
 func (s *Stack) NATSHealthy(ctx context.Context, nodes ...string) error {
-	return lab.Poll(ctx, "the NATS servers to be well", func() error {
+	return tooltest.Poll(ctx, tooltest.Slowly, "the NATS servers to be well", func(context.Context) error {
 		for _, node := range nodes {
 			if err := s.monitorNATS(ctx, node, "/healthz", nil); err != nil {
 				return fmt.Errorf("%s: %w", node, err)

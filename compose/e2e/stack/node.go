@@ -6,7 +6,7 @@ import (
 	"net"
 	"strings"
 
-	"github.com/wagglehq/waggle/compose/e2e/lab"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // PowerOff cuts the power of a node: its engine, tasks and network are gone at once, and
@@ -23,7 +23,7 @@ func (s *Stack) PowerOn(ctx context.Context, node string) error {
 
 // NodeReady waits until Swarm calls a node ready.
 func (s *Stack) NodeReady(ctx context.Context, node string) error {
-	return lab.Poll(ctx, node+" to be ready", func() error {
+	return tooltest.Poll(ctx, tooltest.Slowly, node+" to be ready", func(context.Context) error {
 		state, err := s.Docker(ctx, "node", "inspect", "-f", "{{.Status.State}}", node)
 		if err == nil && state != "ready" {
 			err = fmt.Errorf("it is %s", state)
@@ -44,7 +44,7 @@ func (s *Stack) Drain(ctx context.Context, node, service string) error {
 	if _, err := s.Docker(ctx, "node", "update", "--availability", "drain", node); err != nil {
 		return err
 	}
-	return lab.Poll(ctx, "tasks to leave "+node, func() error {
+	return tooltest.Poll(ctx, tooltest.Slowly, "tasks to leave "+node, func(context.Context) error {
 		out, err := s.lab.Node(node).Docker(ctx, "ps", "-q", "--filter", "label=com.docker.swarm.service.name="+service)
 		if err == nil && out != "" {
 			err = fmt.Errorf("%d are there", len(strings.Fields(out)))

@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +21,8 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/compose/e2e/lab"
+	"github.com/wagglehq/waggle/compose/e2e/report"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // Manager and Worker are the two nodes; a stack that is Alone has no worker.
@@ -224,7 +225,7 @@ func (s *Stack) Close() error { return s.lab.Close() }
 
 // Ready waits until every service of Waggle has its tasks.
 func (s *Stack) Ready(ctx context.Context) error {
-	return lab.Poll(ctx, "all tasks of Waggle", func() error {
+	return tooltest.Poll(ctx, tooltest.Slowly, "all tasks of Waggle", func(context.Context) error {
 		out, err := s.Docker(ctx, "service", "ls", "--filter", "label=com.docker.stack.namespace=waggle", "--format", "{{.Name}} {{.Replicas}}")
 		if err != nil {
 			return err
@@ -276,6 +277,12 @@ func (s *Stack) Hosts() []string {
 		hosts = append(hosts, node.Host())
 	}
 	return hosts
+}
+
+// Hold says where the engines are, and leaves all as it is until the context ends.
+func (s *Stack) Hold(ctx context.Context, log io.Writer) {
+	fmt.Fprintf(log, "the engines answer at %s\n", strings.Join(s.Hosts(), " and "))
+	<-ctx.Done()
 }
 
 // Logs returns the end of what a service of Waggle said.
@@ -407,20 +414,8 @@ func (s *Stack) NodeID(ctx context.Context, node string) (string, error) {
 }
 
 func ask(ctx context.Context, client *http.Client, method, url, token string) (int, string, error) {
-	req, err := http.NewRequestWithContext(ctx, method, url, nil)
-	if err != nil {
-		return 0, "", err
-	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
-	res, err := client.Do(req)
-	if err != nil {
-		return 0, "", err
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	return res.StatusCode, strings.TrimSpace(string(body)), err
+	a, err := tooltest.Ask(ctx, tooltest.Request{Method: method, URL: url, Token: token, Client: client})
+	return a.Status, strings.TrimSpace(string(a.Body)), err
 }
 
 // Ask is Get with headers, of which Host is one, and returns the whole answer, whose
@@ -563,28 +558,8 @@ func (s *Stack) inside(ctx context.Context, node, service, method, url, token st
 		return err
 	}
 	client := &http.Client{Timeout: 40 * time.Second, Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
-	status, body, err := ask(ctx, client, method, url, token)
-	switch {
-	case err != nil:
-		return err
-	case status != http.StatusOK:
-		return &StatusError{status, body}
-	}
-	if text, ok := v.(*string); ok {
-		*text = body
-		return nil
-	}
-	return json.Unmarshal([]byte(body), v)
+	return tooltest.Get(ctx, tooltest.Request{Method: method, URL: url, Token: token, Client: client}, v)
 }
-
-// StatusError is an answer other than 200.
-type StatusError struct {
-	Status int
-	Body   string
-}
-
-// Error is the answer.
-func (e *StatusError) Error() string { return fmt.Sprintf("%d %s", e.Status, e.Body) }
 
 // AskScaler asks for a step by hand, with the token or without, and returns the answer.
 func (s *Stack) AskScaler(ctx context.Context, service, direction string, withToken bool) (string, error) {
@@ -607,19 +582,7 @@ func (s *Stack) Metric(ctx context.Context, node, service, metric string) (float
 	if err := s.Inside(ctx, node, service, 8080, "/metrics", &text); err != nil {
 		return 0, err
 	}
-	sum := 0.0
-	for line := range strings.Lines(text) {
-		name := line[:max(strings.IndexAny(line, "{ "), 0)]
-		if name != metric {
-			continue
-		}
-		var value float64
-		if _, err := fmt.Sscan(line[strings.LastIndexByte(strings.TrimSpace(line), ' ')+1:], &value); err != nil {
-			return 0, fmt.Errorf("%s: %w", strings.TrimSpace(line), err)
-		}
-		sum += value
-	}
-	return sum, nil
+	return report.Metric(text, metric)
 }
 
 // Reloads returns how often the HAProxys of all nodes were reloaded.

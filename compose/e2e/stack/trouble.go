@@ -9,12 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
-	"github.com/wagglehq/waggle/compose/e2e/lab"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // signal sends a signal to the processes of a service's task whose command line
@@ -30,7 +29,7 @@ func (s *Stack) signal(ctx context.Context, node, service string, sig syscall.Si
 	}
 	n := 0
 	for _, p := range all {
-		line := strings.Join(p.Args, " ")
+		line := p.Command()
 		if slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(line, w) }) {
 			continue
 		}
@@ -134,7 +133,7 @@ func (s *Stack) listenerDown(ctx context.Context) error {
 	if err := s.Scale(ctx, "waggle_listener", 0); err != nil {
 		return err
 	}
-	return lab.Poll(ctx, "the listener to be down", func() error {
+	return tooltest.Poll(ctx, tooltest.Slowly, "the listener to be down", func(context.Context) error {
 		n, err := s.Containers(ctx, "waggle_listener")
 		if err == nil && n > 0 {
 			err = errors.New("it runs")
@@ -246,7 +245,7 @@ func (s *Stack) CatchUp(ctx context.Context, c Catch) (time.Duration, error) {
 		}
 	}
 	// A route without tasks looks like none from outside.
-	err = lab.Poll(ctx, c.removed()+" to be forgotten", func() error {
+	err = tooltest.Poll(ctx, tooltest.Slowly, c.removed()+" to be forgotten", func(context.Context) error {
 		var answer struct{ Services []struct{ Service string } }
 		if err := s.Inside(ctx, Manager, "waggle_proxy", 8080, "/v1/services", &answer); err != nil {
 			return err
@@ -295,7 +294,7 @@ func (s *Stack) awayProxy(ctx context.Context, c Catch) (func() (time.Time, erro
 	if err := place("node.hostname==" + Worker); err != nil {
 		return nil, err
 	}
-	err := lab.Poll(ctx, "the proxy to leave", func() error {
+	err := tooltest.Poll(ctx, tooltest.Slowly, "the proxy to leave", func(context.Context) error {
 		if _, err := s.Container(ctx, Manager, "waggle_proxy"); err == nil {
 			return errors.New("it is there")
 		}
@@ -320,44 +319,4 @@ func (s *Stack) started(ctx context.Context, node, service string) (time.Time, e
 	var at time.Time
 	err = json.Unmarshal([]byte(text), &at)
 	return at, err
-}
-
-// Busy returns the share of the machine's processors that is at work, in percent,
-// over the time of f, and f's error.
-func Busy(f func() error) (int, error) {
-	work0, all0, err := processors()
-	if err != nil {
-		return 0, err
-	}
-	if err := f(); err != nil {
-		return 0, err
-	}
-	work1, all1, err := processors()
-	if err != nil || all1 == all0 {
-		return 0, err
-	}
-	return int(100 * (work1 - work0) / (all1 - all0)), nil
-}
-
-// processors reads how long they were at work, and in all.
-func processors() (work, all uint64, err error) {
-	text, err := os.ReadFile("/proc/stat")
-	if err != nil {
-		return 0, 0, err
-	}
-	line, _, _ := strings.Cut(string(text), "\n")
-	for i, field := range strings.Fields(line)[1:] {
-		n, err := strconv.ParseUint(field, 10, 64)
-		if err != nil {
-			return 0, 0, err
-		}
-		if i > 7 {
-			break // guests are in the others already
-		}
-		all += n
-		if i != 3 && i != 4 { // idle and waiting for disks
-			work += n
-		}
-	}
-	return work, all, nil
 }

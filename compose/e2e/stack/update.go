@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/wagglehq/waggle/compose/e2e/lab"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // Force replaces all tasks of a service, as docker service update --force does, and
@@ -25,7 +25,7 @@ func (s *Stack) Force(ctx context.Context, service string) error {
 	}); err != nil {
 		return err
 	}
-	return lab.Poll(ctx, "new tasks of "+service, func() error {
+	return tooltest.Poll(ctx, tooltest.Slowly, "new tasks of "+service, func(context.Context) error {
 		now, err := s.Tasks(ctx, service)
 		if err != nil {
 			return err
@@ -50,7 +50,7 @@ func (s *Stack) Resize(ctx context.Context, service string, replicas int) error 
 	if _, err := s.Running(ctx, service, replicas); err != nil {
 		return err
 	}
-	return lab.Poll(ctx, service+" to settle", func() error { return s.settled(ctx, service, replicas) })
+	return tooltest.Poll(ctx, tooltest.Slowly, service+" to settle", func(context.Context) error { return s.settled(ctx, service, replicas) })
 }
 
 func (s *Stack) settled(ctx context.Context, service string, replicas int) error {

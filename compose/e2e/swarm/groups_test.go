@@ -2,17 +2,11 @@ package swarm
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"slices"
@@ -21,6 +15,8 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/compose/e2e/stack"
+	"github.com/wagglehq/waggle/pkg/certtest"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // group is a group of labels on one service, and what shows that they are in force.
@@ -33,7 +29,8 @@ type group struct {
 }
 
 // groupTable has a row for each group of the proxy's labels.
-func groupTable() []group {
+func groupTable(t *testing.T) []group {
+	t.Helper()
 	return []group{
 		{"paths", stack.Labels("/paths", "servicePathExclude", "/paths/no"), 1, func(ctx context.Context, w *world, g group) error {
 			return errors.Join(w.from(ctx, g, "/paths/yes", nil), w.status(ctx, "/paths/no", nil, http.StatusServiceUnavailable))
@@ -57,7 +54,7 @@ func groupTable() []group {
 		}},
 		{"stable", stack.Labels("/canary", "serviceGroup", "canary", "weight", "80"), 2, func(context.Context, *world, group) error { return nil }},
 		{"canary", stack.Labels("/canary", "serviceGroup", "canary", "weight", "20"), 1, shared},
-		{"tls", stack.Labels("/", "serviceDomain", "tls.groups.example.com", "serviceCert", selfSigned("tls.groups.example.com")), 1, func(ctx context.Context, w *world, g group) error {
+		{"tls", stack.Labels("/", "serviceDomain", "tls.groups.example.com", "serviceCert", certtest.Self(t, "tls.groups.example.com").PEM()), 1, func(ctx context.Context, w *world, g group) error {
 			return w.secure(ctx, g, "tls.groups.example.com")
 		}},
 		{"tcp", stack.Labels("", "reqMode", "tcp", "srcPort", "7001"), 1, func(ctx context.Context, w *world, g group) error {
@@ -88,21 +85,21 @@ func (g group) service() string { return "group-" + g.name }
 
 // groups creates all services at once and looks at one after the other.
 func (w *world) groups(t *testing.T) {
-	for _, g := range groupTable() {
+	for _, g := range groupTable(t) {
 		if g.labels["com.df.servicePath"] == "" {
 			delete(g.labels, "com.df.servicePath")
 		}
-		must(t, w.Create(t.Context(), stack.Demo{Name: g.service(), Replicas: g.replicas, Unchecked: true, Named: true, Labels: g.labels}))
+		tooltest.Must(t, w.Create(t.Context(), stack.Demo{Name: g.service(), Replicas: g.replicas, Unchecked: true, Named: true, Labels: g.labels}))
 	}
-	for _, g := range groupTable() {
+	for _, g := range groupTable(t) {
 		t.Run(g.name, func(t *testing.T) {
-			_, err := w.Running(within(t, 30*time.Second), g.service(), int(g.replicas))
-			must(t, err)
+			_, err := w.Running(tooltest.Context(t, 30*time.Second), g.service(), int(g.replicas))
+			tooltest.Must(t, err)
 			eventually(t, "what the labels of "+g.name+" say", func() error { return g.shown(t.Context(), w, g) })
 		})
 	}
-	for _, g := range groupTable() {
-		must(t, w.Remove(t.Context(), g.service()))
+	for _, g := range groupTable(t) {
+		tooltest.Must(t, w.Remove(t.Context(), g.service()))
 	}
 }
 
@@ -182,24 +179,6 @@ func shared(ctx context.Context, w *world, g group) error {
 		return fmt.Errorf("the canary answers %d of %d requests, want about 20", canary, requests)
 	}
 	return nil
-}
-
-// selfSigned returns a certificate for a name with its key, as PEM.
-func selfSigned(name string) string {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		panic(err)
-	}
-	template := x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{name}, NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, &template, &template, key.Public(), key)
-	if err != nil {
-		panic(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		panic(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})) + string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
 }
 
 // secure is an error unless the group answers by TLS with the certificate of a name.

@@ -3,7 +3,6 @@ package swarm
 
 import (
 	"bytes"
-	"context"
 	"net"
 	"os"
 	"os/exec"
@@ -13,13 +12,13 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/compose/e2e/lab"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // start starts a swarm of the test's own.
 func start(t *testing.T, o lab.Options) *lab.Lab {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
+	ctx := tooltest.Context(t, 2*time.Minute)
 	l, err := lab.Start(ctx, o)
 	if err != nil {
 		t.Fatal(err)
@@ -35,8 +34,7 @@ func start(t *testing.T, o lab.Options) *lab.Lab {
 // initialise runs compose/init against an engine.
 func initialise(t *testing.T, host string, env []string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
+	ctx := tooltest.Context(t, time.Minute)
 	cmd := exec.CommandContext(ctx, "../../init", args...)
 	cmd.Env = append(os.Environ(), append([]string{"WAGGLE_IMAGES=registry.example.com/waggle", "DOCKER_HOST=" + host}, env...)...)
 	var out, errs bytes.Buffer
@@ -112,12 +110,7 @@ func TestInitSaysWhatIsWrong(t *testing.T) {
 	fails("an unknown flag", manager.Host(), nil, []string{"--nope"}, "unknown argument --nope")
 	fails("a missing file", manager.Host(), []string{"ALERTMANAGER_CONFIG=/nope.yml"}, skip, "/nope.yml cannot be read")
 
-	var lc net.ListenConfig
-	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
+	ln := tooltest.Listen(t, "127.0.0.1:0")
 	port := strconv.Itoa(ln.Addr().(*net.TCPAddr).Port)
 	fails("a port that is taken", manager.Host(), []string{"WAGGLE_HTTP_PORT=" + port}, nil,
 		"port "+port+" is taken by the process", "pid "+strconv.Itoa(os.Getpid()), "WAGGLE_HTTP_PORT")

@@ -14,9 +14,9 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/compose/e2e/chaos"
-	"github.com/wagglehq/waggle/compose/e2e/lab"
 	"github.com/wagglehq/waggle/compose/e2e/load"
 	"github.com/wagglehq/waggle/compose/e2e/stack"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // TestSwarm tells one story after the other on one swarm, since starting one and
@@ -52,9 +52,9 @@ type world struct{ *stack.Stack }
 func deploy(t *testing.T) *stack.Stack {
 	t.Helper()
 	began := time.Now()
-	s, err := stack.Deploy(within(t, 3*time.Minute), stack.Options{Images: os.Getenv("WAGGLE_IMAGES"), Tag: os.Getenv("WAGGLE_TAG"), Log: t.Output()})
-	must(t, err)
-	t.Cleanup(func() { must(t, s.Close()) })
+	s, err := stack.Deploy(tooltest.Context(t, 3*time.Minute), stack.Options{Images: os.Getenv("WAGGLE_IMAGES"), Tag: os.Getenv("WAGGLE_TAG"), Log: t.Output()})
+	tooltest.Must(t, err)
+	t.Cleanup(func() { tooltest.Must(t, s.Close()) })
 	t.Logf("Waggle was healthy on two nodes after %v", time.Since(began).Round(time.Millisecond))
 	return s
 }
@@ -67,25 +67,11 @@ func (w *world) logs(t *testing.T) {
 	}
 }
 
-func within(t *testing.T, d time.Duration) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), d)
-	t.Cleanup(cancel)
-	return ctx
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // eventually waits for a condition, and returns how long it took.
 func eventually(t *testing.T, what string, condition func() error) time.Duration {
 	t.Helper()
 	began := time.Now()
-	must(t, lab.Poll(within(t, 30*time.Second), what, condition))
+	tooltest.Must(t, tooltest.PollFor(t.Context(), 30*time.Second, tooltest.Slowly, what, func(context.Context) error { return condition() }))
 	return time.Since(began).Round(time.Millisecond)
 }
 
@@ -95,10 +81,10 @@ func nodes() []string { return []string{stack.Manager, stack.Worker} }
 // create creates a service and waits for its tasks and its route on both nodes.
 func (w *world) create(t *testing.T, d stack.Demo) {
 	t.Helper()
-	ctx := within(t, time.Minute)
-	must(t, w.Create(ctx, d))
+	ctx := tooltest.Context(t, time.Minute)
+	tooltest.Must(t, w.Create(ctx, d))
 	_, err := w.Running(ctx, d.Name, int(d.Replicas))
-	must(t, err)
+	tooltest.Must(t, err)
 	w.answered(t, d.Labels["com.df.servicePath"], int(d.Replicas))
 }
 
@@ -129,8 +115,8 @@ func (w *world) answered(t *testing.T, path string, replicas int) map[string]boo
 func (w *world) gone(t *testing.T, path string) {
 	t.Helper()
 	for _, node := range nodes() {
-		_, err := w.Since(within(t, 30*time.Second), node, path, stack.Gone)
-		must(t, err)
+		_, err := w.Since(tooltest.Context(t, 30*time.Second), node, path, stack.Gone)
+		tooltest.Must(t, err)
 	}
 }
 
@@ -175,7 +161,7 @@ func (w *world) under(t *testing.T, path string, f func()) map[string]load.Repor
 	out := map[string]load.Report{}
 	for range 2 {
 		r := <-results
-		must(t, r.err)
+		tooltest.Must(t, r.err)
 		t.Logf("%s: %v %v", r.kind, r.report, r.report.Examples)
 		out[r.kind] = r.report
 	}
@@ -196,13 +182,13 @@ func (w *world) lossless(t *testing.T, path string, f func()) {
 // again: proof that the whole of Waggle works.
 func (w *world) serves(t *testing.T, name string) {
 	t.Helper()
-	ctx := within(t, time.Minute)
+	ctx := tooltest.Context(t, time.Minute)
 	labels := stack.Labels("/"+name, "scrapePort", "8080", "scrapeInterval", "1s", "scaleMin", "1", "scaleMax", "3")
-	must(t, w.Create(ctx, stack.Demo{Name: name, Replicas: 1, Unchecked: true, Labels: labels}))
+	tooltest.Must(t, w.Create(ctx, stack.Demo{Name: name, Replicas: 1, Unchecked: true, Labels: labels}))
 	w.answered(t, "/"+name, 1)
 	w.scraped(t, name, 1)
 	w.says(t, name, "scaler", "applied")
-	must(t, w.Remove(ctx, name))
+	tooltest.Must(t, w.Remove(ctx, name))
 	w.gone(t, "/"+name)
 	w.scraped(t, name, 0)
 }
@@ -308,13 +294,13 @@ func (w *world) says(t *testing.T, service, component string, parts ...string) {
 }
 
 func (w *world) labels(t *testing.T) {
-	ctx := within(t, time.Minute)
+	ctx := tooltest.Context(t, time.Minute)
 	labels := stack.Labels("/web", "scrapePort", "8080", "scrapeInterval", "1s",
 		"alertName", "slow", "alertIf", "@resp_time_above:0.1,1m,0.9", "alertName.1", "fast", "alertIf.1", "@resp_time_below:0.025,1m,0.9",
 		"scaleMin", "2", "scaleMax", "4")
 	w.create(t, stack.Demo{Name: "web", Replicas: 2, Labels: labels})
 	tasks, err := w.Tasks(ctx, "web")
-	must(t, err)
+	tooltest.Must(t, err)
 	if len(tasks) != 2 || tasks[0].NodeID == tasks[1].NodeID {
 		t.Fatalf("the tasks are not on both nodes: %+v", tasks)
 	}
@@ -327,20 +313,20 @@ func (w *world) labels(t *testing.T) {
 	// The route moves while requests flow to another service, and nothing reloads.
 	w.create(t, stack.Demo{Name: "steady", Replicas: 1, Labels: stack.Labels("/steady")})
 	before, err := w.Reloads(ctx)
-	must(t, err)
+	tooltest.Must(t, err)
 	w.lossless(t, "/steady", func() {
 		moved := maps.Clone(labels)
 		moved["com.df.servicePath"] = "/moved"
-		must(t, w.Relabel(ctx, "web", moved))
+		tooltest.Must(t, w.Relabel(ctx, "web", moved))
 		w.answered(t, "/moved", 2)
 		w.gone(t, "/web")
 	})
 	after, err := w.Reloads(ctx)
-	must(t, err)
+	tooltest.Must(t, err)
 	if after != before {
 		t.Errorf("moving a route took %d reloads", after-before)
 	}
-	must(t, w.Remove(ctx, "web"))
+	tooltest.Must(t, w.Remove(ctx, "web"))
 	w.gone(t, "/moved")
 	w.scraped(t, "web", 0)
 	w.ruled(t, "web_")
@@ -349,29 +335,29 @@ func (w *world) labels(t *testing.T) {
 }
 
 func (w *world) scaling(t *testing.T) {
-	ctx := within(t, 2*time.Minute)
+	ctx := tooltest.Context(t, 2*time.Minute)
 	w.create(t, stack.Demo{Name: "breathes", Replicas: 1, Labels: stack.Labels("/breathes")})
 	w.lossless(t, "/breathes", func() {
 		for _, replicas := range []int{5, 1} {
-			must(t, w.Resize(ctx, "breathes", replicas))
+			tooltest.Must(t, w.Resize(ctx, "breathes", replicas))
 			w.answered(t, "/breathes", replicas)
 		}
 	})
-	must(t, w.Remove(ctx, "breathes"))
+	tooltest.Must(t, w.Remove(ctx, "breathes"))
 }
 
 func (w *world) updates(t *testing.T) {
-	ctx := within(t, 2*time.Minute)
+	ctx := tooltest.Context(t, 2*time.Minute)
 	w.create(t, stack.Demo{Name: "first", Replicas: 1, Order: "start-first", Labels: stack.Labels("/first")})
-	w.lossless(t, "/first", func() { must(t, w.Force(ctx, "first")) })
-	must(t, w.Remove(ctx, "first"))
+	w.lossless(t, "/first", func() { tooltest.Must(t, w.Force(ctx, "first")) })
+	tooltest.Must(t, w.Remove(ctx, "first"))
 	w.create(t, stack.Demo{Name: "second", Replicas: 2, Order: "stop-first", Labels: stack.Labels("/second")})
-	w.lossless(t, "/second", func() { must(t, w.Force(ctx, "second")) })
-	must(t, w.Remove(ctx, "second"))
+	w.lossless(t, "/second", func() { tooltest.Must(t, w.Force(ctx, "second")) })
+	tooltest.Must(t, w.Remove(ctx, "second"))
 }
 
 func (w *world) badLabels(t *testing.T) {
-	ctx := within(t, time.Minute)
+	ctx := tooltest.Context(t, time.Minute)
 	cases := map[string]struct {
 		labels    map[string]string
 		component string
@@ -389,31 +375,31 @@ func (w *world) badLabels(t *testing.T) {
 	}
 	w.lossless(t, "/steady", func() {
 		for name, c := range cases {
-			must(t, w.Create(ctx, stack.Demo{Name: "bad-" + name, Replicas: 0, Labels: c.labels}))
+			tooltest.Must(t, w.Create(ctx, stack.Demo{Name: "bad-" + name, Replicas: 0, Labels: c.labels}))
 		}
 		for name, c := range cases {
 			w.says(t, "bad-"+name, c.component, c.says...)
 		}
 	})
 	for name := range cases {
-		must(t, w.Remove(ctx, "bad-"+name))
+		tooltest.Must(t, w.Remove(ctx, "bad-"+name))
 	}
 }
 
 func (w *world) byHand(t *testing.T) {
-	ctx := within(t, time.Minute)
+	ctx := tooltest.Context(t, time.Minute)
 	w.create(t, stack.Demo{Name: "asked", Replicas: 1, Labels: stack.Labels("/asked", "scaleMin", "1", "scaleMax", "2", "scaleCooldownUp", "0s")})
 	w.says(t, "asked", "scaler", "applied")
 	if answer, err := w.AskScaler(ctx, "asked", "up", false); err == nil {
 		t.Errorf("without the token: %s", answer)
 	}
 	answer, err := w.AskScaler(ctx, "asked", "up", true)
-	must(t, err)
+	tooltest.Must(t, err)
 	t.Log(answer)
 	_, err = w.Running(ctx, "asked", 2)
-	must(t, err)
+	tooltest.Must(t, err)
 	w.answered(t, "/asked", 2)
-	must(t, w.Remove(ctx, "asked"))
+	tooltest.Must(t, w.Remove(ctx, "asked"))
 	w.gone(t, "/asked")
 }
 
@@ -424,13 +410,13 @@ const patience = 5 * time.Second
 
 // away makes one service of each kind differ while somebody is away.
 func (w *world) away(t *testing.T) {
-	ctx := within(t, 4*time.Minute)
+	ctx := tooltest.Context(t, 4*time.Minute)
 	for n, part := range stack.Parts() {
 		c := stack.Catch{Part: part, Suffix: strconv.Itoa(n)}
-		must(t, w.PrepareCatch(ctx, c))
+		tooltest.Must(t, w.PrepareCatch(ctx, c))
 		catch := func() {
 			took, err := w.CatchUp(ctx, c)
-			must(t, err)
+			tooltest.Must(t, err)
 			t.Logf("the %s was away: all three right %v after its return", part, took)
 			if took > patience {
 				t.Errorf("more than %v", patience)
@@ -441,18 +427,18 @@ func (w *world) away(t *testing.T) {
 		} else {
 			w.lossless(t, "/steady", catch)
 		}
-		must(t, w.EndCatch(ctx, c))
+		tooltest.Must(t, w.EndCatch(ctx, c))
 	}
 }
 
 func (w *world) kills(t *testing.T) {
-	ctx := within(t, 3*time.Minute)
+	ctx := tooltest.Context(t, 3*time.Minute)
 	for _, k := range stack.Kills() {
 		if k.Outage > 0 {
 			continue
 		}
 		w.lossless(t, "/steady", func() {
-			must(t, w.Kill(ctx, k))
+			tooltest.Must(t, w.Kill(ctx, k))
 			w.serves(t, "after-"+strings.ReplaceAll(k.Name, " ", "-"))
 		})
 	}
@@ -462,7 +448,7 @@ func (w *world) kills(t *testing.T) {
 		}
 		reports := w.under(t, "/steady", func() {
 			took, err := w.Outage(ctx, k)
-			must(t, err)
+			tooltest.Must(t, err)
 			t.Logf("%s: listening again %v after SIGKILL", k.Name, took)
 			if took > patience {
 				t.Errorf("more than %v", patience)
@@ -473,37 +459,37 @@ func (w *world) kills(t *testing.T) {
 			t.Logf("%s, %s: %d failed", k.Name, kind, r.Failed)
 		}
 	}
-	must(t, w.Ready(ctx))
+	tooltest.Must(t, w.Ready(ctx))
 }
 
 func (w *world) lostStore(t *testing.T) {
-	ctx := within(t, time.Minute)
+	ctx := tooltest.Context(t, time.Minute)
 	w.create(t, stack.Demo{Name: "goes", Replicas: 1, Labels: stack.Labels("/goes")})
 	w.lossless(t, "/steady", func() {
-		must(t, w.LoseStore(ctx, func() error { return w.Remove(ctx, "goes") }))
+		tooltest.Must(t, w.LoseStore(ctx, func() error { return w.Remove(ctx, "goes") }))
 		w.serves(t, "after-loss")
 	})
 	w.gone(t, "/goes")
-	must(t, w.Ready(ctx))
+	tooltest.Must(t, w.Ready(ctx))
 }
 
 // takenNames lets services on the users' network take the names of the listener and of
 // Alertmanager.
 func (w *world) takenNames(t *testing.T) {
-	must(t, chaos.On(within(t, 4*time.Minute), w.Stack, t.Output(), "forged", "alertmanager"))
+	tooltest.Must(t, chaos.On(tooltest.Context(t, 4*time.Minute), w.Stack, t.Output(), "forged", "alertmanager"))
 }
 
 // own updates every service of Waggle. Ports of a node can be held by one task
 // only, so an update of the proxy is a gap on that node; how long is said, and the
 // other node serves meanwhile.
 func (w *world) own(t *testing.T) {
-	ctx := within(t, 3*time.Minute)
+	ctx := tooltest.Context(t, 3*time.Minute)
 	for _, service := range []string{"listener", "monitor", "scaler", "alertmanager"} {
-		w.lossless(t, "/steady", func() { must(t, w.Force(ctx, "waggle_"+service)) })
+		w.lossless(t, "/steady", func() { tooltest.Must(t, w.Force(ctx, "waggle_"+service)) })
 	}
 	w.serves(t, "after-updates")
 	reports := w.under(t, "/steady", func() {
-		must(t, w.Force(ctx, "waggle_proxy"))
+		tooltest.Must(t, w.Force(ctx, "waggle_proxy"))
 		w.answered(t, "/steady", 1)
 	})
 	for kind, r := range reports {

@@ -27,17 +27,6 @@ import (
 )
 
 // freeAddress is an address of this machine at which nothing listens.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	var lc net.ListenConfig
-	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = ln.Close() }()
-	return ln.Addr().String()
-}
-
 // house is a Prometheus of the test's own.
 type house struct {
 	t       *testing.T
@@ -51,7 +40,7 @@ type house struct {
 // build prepares the files; start runs Prometheus on them.
 func build(t *testing.T, promtool string) *house {
 	t.Helper()
-	h := &house{t: t, dir: t.TempDir(), addr: freeAddress(t), reloads: map[string]int{}}
+	h := &house{t: t, dir: t.TempDir(), addr: tooltest.FreeAddress(t), reloads: map[string]int{}}
 	h.open(promtool)
 	return h
 }
@@ -87,7 +76,7 @@ func (h *house) start() *house {
 
 func (h *house) ready() {
 	h.t.Helper()
-	bustest.Eventually(h.t, "Prometheus is ready", func() error { _, err := h.get("/-/ready"); return err })
+	tooltest.Eventually(h.t, "Prometheus is ready", func() error { _, err := h.get("/-/ready"); return err })
 }
 
 func (h *house) get(path string) (string, error) {
@@ -210,8 +199,8 @@ func TestTargetsChangeWithoutAReload(t *testing.T) {
 	if err := h.apply(rules, []scrape.Target{first}); err != nil {
 		t.Fatal(err)
 	}
-	bustest.Eventually(t, "the target is shown", shows(first))
-	bustest.Eventually(t, "it is scraped at its own path and interval", func() error {
+	tooltest.Eventually(t, "the target is shown", shows(first))
+	tooltest.Eventually(t, "it is scraped at its own path and interval", func() error {
 		if n := hits.Load(); n < 10 {
 			return fmt.Errorf("%d scrapes", n)
 		}
@@ -226,11 +215,11 @@ func TestTargetsChangeWithoutAReload(t *testing.T) {
 	if err := h.apply(rules, []scrape.Target{second}); err != nil {
 		t.Fatal(err)
 	}
-	bustest.Eventually(t, "path, interval and timeout change", shows(second))
+	tooltest.Eventually(t, "path, interval and timeout change", shows(second))
 	if err := h.apply(rules, nil); err != nil {
 		t.Fatal(err)
 	}
-	bustest.Eventually(t, "the target is gone", func() error {
+	tooltest.Eventually(t, "the target is gone", func() error {
 		shown, err := h.server.Targets(t.Context())
 		if err == nil && len(shown) > 0 {
 			err = fmt.Errorf("shown: %+v", shown)
@@ -266,7 +255,7 @@ func TestARefusedReloadLeavesTheLastGood(t *testing.T) {
 	if text, err := h.get("/metrics"); err != nil || !strings.Contains(text, "\nprometheus_config_last_reload_successful 1\n") {
 		t.Fatal("Prometheus still complains of its configuration", err)
 	}
-	bustest.Eventually(t, "the target is not concerned", func() error {
+	tooltest.Eventually(t, "the target is not concerned", func() error {
 		shown, err := h.server.Targets(t.Context())
 		if err == nil && !Shows(shown, target) {
 			err = fmt.Errorf("shown: %+v", shown)
@@ -338,7 +327,7 @@ func TestAKilledPrometheusIsBackWithTheSame(t *testing.T) {
 	if err := h.server.verify(t.Context(), rules); err != nil {
 		t.Fatal(err)
 	}
-	bustest.Eventually(t, "the target is there again", func() error {
+	tooltest.Eventually(t, "the target is there again", func() error {
 		shown, err := h.server.Targets(t.Context())
 		if err == nil && !Shows(shown, target) {
 			err = fmt.Errorf("shown: %+v", shown)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/bus"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 var keys = map[string]string{
@@ -49,25 +50,8 @@ func run(t *testing.T, dir string) (*Server, *bus.Bus, *spoken) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the buckets are made", func() error { return b.Prepare(t.Context(), 1) })
+	tooltest.Eventually(t, "the buckets are made", func() error { return b.Prepare(t.Context(), 1) })
 	return s, b, log
-}
-
-func eventually(t *testing.T, what string, check func() error) {
-	t.Helper()
-	late, tick := time.After(20*time.Second), time.NewTicker(10*time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		select {
-		case <-late:
-			t.Fatalf("not within 20 s: %s: %v", what, err)
-		case <-tick.C:
-		}
-	}
 }
 
 func TestOneProcessPerFolder(t *testing.T) {
@@ -134,7 +118,7 @@ func TestABrokenStore(t *testing.T) {
 			s, b, log := run(t, dir)
 			defer s.Stop()
 			defer b.Close()
-			eventually(t, "the bus can be written", func() error {
+			tooltest.Eventually(t, "the bus can be written", func() error {
 				_, err := b.Bucket(bus.ManualBucket).Put(t.Context(), "proxy.new", []byte("x"))
 				return err
 			})
@@ -178,7 +162,7 @@ func TestAFullDisk(t *testing.T) {
 	if err := put("proxy.before", 10); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a write fails", func() error {
+	tooltest.Eventually(t, "a write fails", func() error {
 		for i := range 30 {
 			if put(fmt.Sprint("proxy.", i), 400<<10) != nil {
 				return nil
@@ -186,7 +170,7 @@ func TestAFullDisk(t *testing.T) {
 		}
 		return errors.New("there is still room")
 	})
-	eventually(t, "the server is not healthy", func() error {
+	tooltest.Eventually(t, "the server is not healthy", func() error {
 		if s.Healthy() == nil {
 			return errors.New("healthy")
 		}
@@ -195,8 +179,8 @@ func TestAFullDisk(t *testing.T) {
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the server is healthy again", s.Healthy)
-	eventually(t, "and can be written again", func() error { return put("proxy.after", 10) })
+	tooltest.Eventually(t, "the server is healthy again", s.Healthy)
+	tooltest.Eventually(t, "and can be written again", func() error { return put("proxy.after", 10) })
 	if _, _, err := b.Bucket(bus.ManualBucket).Get(t.Context(), "proxy.before"); err != nil {
 		t.Errorf("what was there before: %v\n%s", err, log)
 	}

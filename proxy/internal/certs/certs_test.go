@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wagglehq/waggle/pkg/certtest"
 	"github.com/wagglehq/waggle/proxy/internal/certs"
-	"github.com/wagglehq/waggle/proxy/internal/certtest"
 )
 
 func TestParse(t *testing.T) {

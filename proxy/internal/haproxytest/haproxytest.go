@@ -78,7 +78,7 @@ func StartIn(t testing.TB, h *Instance, config string) *Instance {
 			t.Logf("haproxy:\n%s", text)
 		}
 	})
-	Eventually(t, 10*time.Second, "HAProxy listens", func() error {
+	tooltest.Within(t, 10*time.Second, "HAProxy listens", func() error {
 		return errors.Join(dial("unix", h.Stats), dial("unix", h.Master))
 	})
 	return h
@@ -96,7 +96,7 @@ func New(t testing.TB) *Instance {
 	return &Instance{
 		Dir: dir, Config: filepath.Join(dir, "haproxy.cfg"),
 		Stats: filepath.Join(dir, "stats.sock"), Master: filepath.Join(dir, "master.sock"),
-		Port: FreePort(t),
+		Port: tooltest.FreePort(t),
 	}
 }
 
@@ -111,52 +111,6 @@ func (h *Instance) Write(t testing.TB, config string) {
 
 // URL is the address of a path at the instance's port.
 func (h *Instance) URL(path string) string { return fmt.Sprintf("http://127.0.0.1:%d%s", h.Port, path) }
-
-// FreePort returns the number of a TCP port of 127.0.0.1 that is free now.
-func FreePort(t testing.TB) int {
-	t.Helper()
-	var lc net.ListenConfig
-	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
-// Status asks for a URL on a connection of its own and returns the status.
-func Status(ctx context.Context, url string) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return 0, err
-	}
-	req.Close = true
-	res, err := http.DefaultTransport.RoundTrip(req)
-	if err != nil {
-		return 0, err
-	}
-	return res.StatusCode, res.Body.Close()
-}
-
-// Eventually polls until what is said is so, and returns how long that took.
-func Eventually(t testing.TB, within time.Duration, what string, so func() error) time.Duration {
-	t.Helper()
-	begin := time.Now()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := so()
-		if err == nil {
-			return time.Since(begin)
-		}
-		if time.Since(begin) > within {
-			t.Fatalf("not within %v: %s: %v", within, what, err)
-		}
-		<-tick.C
-	}
-}
 
 // Load is a number of clients that ask without a pause, until Stop.
 type Load struct {

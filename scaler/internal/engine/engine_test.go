@@ -12,9 +12,11 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bustest"
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 	"github.com/wagglehq/waggle/scaler/internal/decide"
 	"github.com/wagglehq/waggle/scaler/internal/engine"
 	"github.com/wagglehq/waggle/scaler/internal/policy"
@@ -70,7 +72,7 @@ type instance struct {
 // ready waits until the instance has read everything.
 func (i *instance) ready() {
 	i.s.t.Helper()
-	bustest.Eventually(i.s.t, "the instance has read everything", func() error {
+	tooltest.Eventually(i.s.t, "the instance has read everything", func() error {
 		_, complete := i.catalog.Snapshot()
 		_, read := i.Asked(i.s.clock())
 		_, remembered := i.accepted.Services()
@@ -128,7 +130,7 @@ func (i *instance) resolves(service string, d signal.Direction) {
 
 func (i *instance) hears(service string, d signal.Direction, want bool) {
 	i.s.t.Helper()
-	bustest.Eventually(i.s.t, "the instance hears of the alert", func() error {
+	tooltest.Eventually(i.s.t, "the instance hears of the alert", func() error {
 		asked, _ := i.Asked(i.s.clock())
 		if got := slices.ContainsFunc(asked.Signals, func(s signal.Signal) bool { return s.Service == service && s.Direction == d }); got != want {
 			return fmt.Errorf("stands is %v", got)
@@ -144,7 +146,7 @@ func (i *instance) asks(id, service string, d signal.Direction) {
 	if err != nil {
 		i.s.t.Fatal(err)
 	}
-	bustest.Eventually(i.s.t, "the instance hears of the request", func() error {
+	tooltest.Eventually(i.s.t, "the instance hears of the request", func() error {
 		asked, _ := i.Asked(i.s.clock())
 		if !slices.ContainsFunc(asked.Requests, func(r signal.Request) bool { return r.ID == id }) {
 			return errors.New("not yet")
@@ -465,14 +467,14 @@ func TestBusThatLostItsStoreDoesNotShortenACooldown(t *testing.T) {
 	s.bus.LoseStore()
 	s.bus.StartAgain()
 	s.bus.Prepared()
-	bustest.Eventually(t, "the alert can be told again", func() error {
+	tooltest.Eventually(t, "the alert can be told again", func() error {
 		_, err := i.Take(t.Context(), signal.News{
 			ServiceID: swarmtest.ID("web"), Service: "web", Direction: signal.Up, Firing: []signal.Alert{{Fingerprint: "told again"}},
 		}, s.clock())
 		return err
 	})
 	s.swarm.Create("later", 1, "scaleMax=2") // what was read before the loss does not have it
-	bustest.Eventually(t, "the catalog and the alert are there again", func() error {
+	tooltest.Eventually(t, "the catalog and the alert are there again", func() error {
 		s.list.Publish()
 		snapshot, complete := i.catalog.Snapshot()
 		asked, read := i.Asked(s.clock())
@@ -573,7 +575,7 @@ func TestStatuses(t *testing.T) {
 	})
 	i := s.start("a")
 	b := s.bus.Connect("proxy").Bucket(bus.StatusBucket)
-	bustest.Eventually(t, "the statuses are there", func() error {
+	tooltest.Eventually(t, "the statuses are there", func() error {
 		i.pass()
 		_, _, err := b.Get(t.Context(), bus.StatusKey("scaler", "a", "id-good"))
 		return err

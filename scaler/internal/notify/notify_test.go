@@ -15,7 +15,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/wagglehq/waggle/pkg/bustest"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 	"github.com/wagglehq/waggle/scaler/internal/decide"
 	"github.com/wagglehq/waggle/scaler/internal/notify"
 	"github.com/wagglehq/waggle/scaler/internal/signal"
@@ -109,7 +111,7 @@ func TestWhatIsTold(t *testing.T) {
 			for i, w := range c.want {
 				want[i] = "scale_service web " + w
 			}
-			bustest.Eventually(t, "Alertmanager is told", s.has(want...))
+			tooltest.Eventually(t, "Alertmanager is told", s.has(want...))
 		})
 	}
 }
@@ -124,7 +126,7 @@ func TestItIsTriedAgain(t *testing.T) {
 	}
 	n.Tell(decision(decide.Scaled, signal.Up, "scaled", nil))
 	bustest.Run(t, n.Run)
-	bustest.Eventually(t, "Alertmanager is told", s.has("scale_service web success scaled (1m0s)"))
+	tooltest.Eventually(t, "Alertmanager is told", s.has("scale_service web success scaled (1m0s)"))
 }
 
 func TestTellingNeverBlocks(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bustest"
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 	"github.com/wagglehq/waggle/scaler/internal/engine"
 )
 
@@ -198,7 +199,7 @@ func (s *Swarm) Listen(t testing.TB, b *bus.Bus) *Listener {
 // Publish publishes the swarm as it is now.
 func (l *Listener) Publish() {
 	l.t.Helper()
-	bustest.Eventually(l.t, "the catalog is written", func() error {
+	tooltest.Eventually(l.t, "the catalog is written", func() error {
 		entries, _, err := catalog.EncodeAll(l.list())
 		if err != nil {
 			return err

@@ -1,4 +1,4 @@
-// Command acceptance runs black-box cases of the proxy from files and prints one
+// Command acceptance runs black-box cases of the components from files, and prints one
 // line for each: PASS or FAIL, id, title and reason.
 package main
 
@@ -9,12 +9,14 @@ import (
 	"syscall"
 
 	"github.com/wagglehq/waggle/compose/e2e/acceptance"
+	"github.com/wagglehq/waggle/compose/e2e/acceptance/proxycase"
 )
 
 func main() {
-	acceptance.Main()
+	forms := []acceptance.Form{proxycase.Form()}
+	acceptance.Main(forms...)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	code := acceptance.Command(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	code := acceptance.Command(ctx, forms, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }

@@ -40,10 +40,7 @@ func run(ctx context.Context, args []string) error {
 		c.Only = strings.Split(*only, ",")
 	}
 	if *hold {
-		c.Hold = func(s *stack.Stack) {
-			fmt.Fprintf(os.Stderr, "chaos: the engines answer at %s\n", strings.Join(s.Hosts(), " and "))
-			<-ctx.Done()
-		}
+		c.Hold = func(s *stack.Stack) { s.Hold(ctx, os.Stderr) }
 	}
 	return chaos.Run(ctx, c)
 }

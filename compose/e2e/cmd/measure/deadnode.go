@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/wagglehq/waggle/compose/e2e/lab"
 	"github.com/wagglehq/waggle/compose/e2e/load"
+	"github.com/wagglehq/waggle/compose/e2e/proc"
 	"github.com/wagglehq/waggle/compose/e2e/stack"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // halved is the service of which each of two workers runs half of the tasks.
@@ -19,13 +19,13 @@ const halved = "halved"
 
 // deadNode is what becomes of requests while a node that runs half of their tasks loses
 // its power or its cable, or is drained.
-func (m *measurement) deadNode(ctx context.Context) error {
+func (m *swarm) deadNode(ctx context.Context) error {
 	seen, err := load.Listen(ctx, m.Here())
 	if err != nil {
 		return err
 	}
 	defer seen.Close()
-	m.table("250 GETs/s kept alive and 250 on connections of their own, 25 and 25 POSTs/s, while half of the tasks go",
+	m.Table("250 GETs/s kept alive and 250 on connections of their own, 25 and 25 POSTs/s, while half of the tasks go",
 		"what", "DNS knew after", "GET kept alive", "GET one each", "POST kept alive", "POST one each", "worst GET", "last failed POST ended, from DNS's knowing", "POSTs twice", "machine busy")
 	demo := stack.Demo{
 		Name: halved, Replicas: 4, Workers: true, PerNode: 2, Labels: stack.Labels("/" + halved),
@@ -47,20 +47,20 @@ func (m *measurement) deadNode(ctx context.Context) error {
 			return err
 		}
 		err := m.without(ctx, "cable out for 30 s", seen, func(context.Context) error { return m.Unplug(stack.Worker) }, func(ctx context.Context) error {
-			return errors.Join(pause(ctx, 30*time.Second), m.Plug(stack.Worker))
+			return errors.Join(tooltest.Pause(ctx, 30*time.Second), m.Plug(stack.Worker))
 		})
 		return errors.Join(err, m.NodeReady(ctx, stack.Worker), m.whole(ctx))
 	})
 }
 
 // whole waits until all tasks run and DNS has them.
-func (m *measurement) whole(ctx context.Context) error {
+func (m *swarm) whole(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
 	if _, err := m.Running(ctx, halved, 4); err != nil {
 		return err
 	}
-	return lab.Poll(ctx, "all tasks in DNS", func() error {
+	return tooltest.Poll(ctx, tooltest.Slowly, "all tasks in DNS", func(ctx context.Context) error {
 		names, err := m.InDNS(ctx, halved)
 		if err == nil && len(names) != 4 {
 			err = fmt.Errorf("%d are", len(names))
@@ -79,7 +79,7 @@ type flow struct {
 
 // without sends requests while half of the tasks go, for a minute from then on, and
 // prints what became of them.
-func (m *measurement) without(ctx context.Context, what string, seen *load.Arrivals, begin, then func(context.Context) error) error {
+func (m *swarm) without(ctx context.Context, what string, seen *load.Arrivals, begin, then func(context.Context) error) error {
 	if err := m.quiet(ctx); err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func (m *measurement) without(ctx context.Context, what string, seen *load.Arriv
 	}
 	var knew time.Duration
 	var at time.Time
-	busy, err := stack.Busy(func() error {
+	busy, err := proc.Busy(func() error {
 		sending, stop := context.WithCancel(ctx)
 		defer stop()
 		var wait sync.WaitGroup
@@ -103,7 +103,7 @@ func (m *measurement) without(ctx context.Context, what string, seen *load.Arriv
 				})
 			})
 		}
-		err := pause(ctx, 2*time.Second)
+		err := tooltest.Pause(ctx, 2*time.Second)
 		if err == nil {
 			at = time.Now()
 			err = begin(ctx)
@@ -115,7 +115,7 @@ func (m *measurement) without(ctx context.Context, what string, seen *load.Arriv
 			err = then(ctx)
 		}
 		if err == nil {
-			err = pause(ctx, m.minute-time.Since(at))
+			err = tooltest.Pause(ctx, m.minute-time.Since(at))
 		}
 		stop()
 		wait.Wait()
@@ -141,34 +141,32 @@ func (m *measurement) without(ctx context.Context, what string, seen *load.Arriv
 			}
 		}
 	}
-	m.row(append(cells, fmt.Sprintf("%.1f ms", worst), last, arrived(seen), fmt.Sprintf("%d %%", busy))...)
+	m.Row(append(cells, fmt.Sprintf("%.1f ms", worst), last, arrived(seen), fmt.Sprintf("%d %%", busy))...)
 	return nil
 }
 
 // known waits until DNS has half of the tasks, and returns how long that took.
-func (m *measurement) known(ctx context.Context, from time.Time) (time.Duration, error) {
+func (m *swarm) known(ctx context.Context, from time.Time) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	first, err := m.InDNS(ctx, halved)
-	for err == nil && len(first) == 4 {
-		if err = pause(ctx, 20*time.Millisecond); err == nil {
-			first, err = m.InDNS(ctx, halved)
+	err := tooltest.Poll(ctx, 20*time.Millisecond, "DNS to know", func(ctx context.Context) error {
+		left, err := m.InDNS(ctx, halved)
+		if err != nil {
+			return tooltest.Final(err)
 		}
-	}
+		if len(left) == 4 {
+			return errors.New("it has all four")
+		}
+		return nil
+	})
 	return time.Since(from), err
 }
 
 // failures are those of a report by kind.
 func failures(r load.Report) string {
-	var kinds []string
-	for _, k := range load.Kinds() {
-		if n := r.Kinds[k]; n > 0 {
-			kinds = append(kinds, fmt.Sprintf("%d %s", n, k))
-		}
-	}
 	text := fmt.Sprintf("%d failed of %d", r.Failed, r.Requests)
-	if len(kinds) > 0 {
-		text += " (" + strings.Join(kinds, ", ") + ")"
+	if reasons := r.Reasons(); reasons != "" {
+		text += " (" + reasons + ")"
 	}
 	return text
 }

@@ -4,15 +4,14 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"fmt"
-	"io"
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // part is one of Waggle's services and where the demo's stack file publishes it.
@@ -31,25 +30,9 @@ func parts() []part {
 
 // get returns the body of a 200 answer of one of Waggle's parts.
 func (s *story) get(ctx context.Context, port, path string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.host+":"+port+path, nil)
-	if err != nil {
-		return nil, err
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(res.Body, 16<<20))
-	if err != nil {
-		return nil, err
-	}
-	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s: %s: %s", req.URL, res.Status, shorten(string(body), 200))
-	}
-	return body, nil
+	var body string
+	err := tooltest.Get(ctx, tooltest.Request{URL: "http://" + s.host + ":" + port + path}, &body)
+	return []byte(body), err
 }
 
 // metric returns the lines of a metric of one of Waggle's parts, sorted.
@@ -187,7 +170,7 @@ func (s *story) watch(ctx context.Context) *watcher {
 		defer close(w.done)
 		states := map[string]string{}
 		told := map[string]bool{}
-		for pause(ctx, 200*time.Millisecond) == nil {
+		for tooltest.Pause(ctx, 200*time.Millisecond) == nil {
 			w.alerts(ctx, states)
 			w.decisions(ctx, since, told)
 			w.count(ctx)

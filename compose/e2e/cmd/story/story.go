@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/compose/e2e/load"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // The services of the story.
@@ -135,7 +136,7 @@ func (s *story) remove(ctx context.Context, names ...string) error {
 // stopped waits until no container of the demo is left on this node. A new service
 // of the same name would be answered for by the old one's tasks while they end.
 func stopped(ctx context.Context) error {
-	return poll(ctx, time.Minute, 100*time.Millisecond, "the old tasks to end", func(ctx context.Context) error {
+	return tooltest.PollFor(ctx, time.Minute, 100*time.Millisecond, "the old tasks to end", func(ctx context.Context) error {
 		for _, name := range []string{demo, broken} {
 			left, err := docker(ctx, "ps", "--quiet", "--filter", "label=com.docker.swarm.service.name="+name)
 			if err != nil {
@@ -169,7 +170,7 @@ func (s *story) prepare(ctx context.Context) error {
 		}
 	}
 	for _, part := range parts() {
-		if err := poll(ctx, 2*time.Minute, 100*time.Millisecond, part.name+" to be healthy", func(ctx context.Context) error {
+		if err := tooltest.PollFor(ctx, 2*time.Minute, 100*time.Millisecond, part.name+" to be healthy", func(ctx context.Context) error {
 			_, err := s.get(ctx, part.port, part.health)
 			return err
 		}); err != nil {
@@ -228,7 +229,7 @@ func after(d time.Duration) string {
 
 // running returns when the only task of a service began to run, by Swarm's clock.
 func (s *story) running(ctx context.Context, service string) (at time.Time, err error) {
-	err = poll(ctx, 30*time.Second, 50*time.Millisecond, "a running task of "+service, func(ctx context.Context) error {
+	err = tooltest.PollFor(ctx, 30*time.Second, 50*time.Millisecond, "a running task of "+service, func(ctx context.Context) error {
 		task, err := docker(ctx, "service", "ps", "--quiet", "--no-trunc", "--filter", "desired-state=running", service)
 		if err != nil {
 			return err
@@ -255,7 +256,7 @@ func (s *story) running(ctx context.Context, service string) (at time.Time, err 
 
 // watched is step 2.
 func (s *story) watched(ctx context.Context) error {
-	if err := poll(ctx, 30*time.Second, 100*time.Millisecond, "Prometheus to scrape the service", func(ctx context.Context) error {
+	if err := tooltest.PollFor(ctx, 30*time.Second, 100*time.Millisecond, "Prometheus to scrape the service", func(ctx context.Context) error {
 		targets, err := s.targets(ctx, demo)
 		if err != nil {
 			return err
@@ -268,7 +269,7 @@ func (s *story) watched(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	return poll(ctx, 30*time.Second, 100*time.Millisecond, "Prometheus to know two alerts", func(ctx context.Context) error {
+	return tooltest.PollFor(ctx, 30*time.Second, 100*time.Millisecond, "Prometheus to know two alerts", func(ctx context.Context) error {
 		rules, err := s.rules(ctx, demo)
 		if err != nil {
 			return err
@@ -336,7 +337,7 @@ func (s *story) scaled(ctx context.Context) error {
 	trickled := s.send(trickling, load.Config{
 		URL: s.route("/demo/trickle", 0).URL, Rate: 5, Connections: 2, Duration: 5 * time.Minute, Timeout: 10 * time.Second,
 	})
-	if err := poll(ctx, 90*time.Second, 100*time.Millisecond, "the service to come down to one replica", func(context.Context) error {
+	if err := tooltest.PollFor(ctx, 90*time.Second, 100*time.Millisecond, "the service to come down to one replica", func(context.Context) error {
 		if n := w.replicas(); n != 1 {
 			return fmt.Errorf("it has %d", n)
 		}
@@ -345,7 +346,7 @@ func (s *story) scaled(ctx context.Context) error {
 		return err
 	}
 	// A moment for the last decision to be told.
-	if err := pause(ctx, time.Second); err != nil {
+	if err := tooltest.Pause(ctx, time.Second); err != nil {
 		return err
 	}
 	endTrickle()
@@ -398,7 +399,7 @@ func (s *story) moved(ctx context.Context) error {
 	defer endOld()
 	oldEnded := s.send(onOld, old)
 	s.say("requests flow on /demo")
-	if err := pause(ctx, time.Second); err != nil {
+	if err := tooltest.Pause(ctx, time.Second); err != nil {
 		return err
 	}
 	took, command, err := s.relabel(ctx, "com.df.servicePath=/demo,/shop", s.route("/shop/first", 30*time.Second), served)
@@ -409,7 +410,7 @@ func (s *story) moved(ctx context.Context) error {
 	onNew, endNew := context.WithCancel(ctx)
 	defer endNew()
 	newEnded := s.send(onNew, fresh)
-	if err := pause(ctx, time.Second); err != nil {
+	if err := tooltest.Pause(ctx, time.Second); err != nil {
 		return err
 	}
 	endOld()
@@ -418,7 +419,7 @@ func (s *story) moved(ctx context.Context) error {
 		return err
 	}
 	s.say("/demo is no longer served %d ms after the command began, which itself took %d ms", took.Milliseconds(), command.Milliseconds())
-	if err := pause(ctx, time.Second); err != nil {
+	if err := tooltest.Pause(ctx, time.Second); err != nil {
 		return err
 	}
 	endNew()
@@ -466,7 +467,7 @@ func (s *story) refused(ctx context.Context) error {
 	if err := s.create(ctx, broken, []string{"com.df.notify=true", "com.df.servicePath=/broken", "com.df.port=eighty"}); err != nil {
 		return err
 	}
-	if err := poll(ctx, 30*time.Second, 50*time.Millisecond, "a status that names the fault", func(ctx context.Context) error {
+	if err := tooltest.PollFor(ctx, 30*time.Second, 50*time.Millisecond, "a status that names the fault", func(ctx context.Context) error {
 		found, err := s.statuses(ctx, broken)
 		if err != nil {
 			return err
@@ -484,7 +485,7 @@ func (s *story) refused(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	if err := pause(ctx, time.Second); err != nil {
+	if err := tooltest.Pause(ctx, time.Second); err != nil {
 		return err
 	}
 	end()
@@ -520,7 +521,7 @@ func (s *story) removed(ctx context.Context) error {
 		return err
 	}
 	s.say("the route is gone %d ms after the command began", at.Sub(began).Milliseconds())
-	return poll(ctx, 30*time.Second, 50*time.Millisecond, "Prometheus to forget the service", func(ctx context.Context) error {
+	return tooltest.PollFor(ctx, 30*time.Second, 50*time.Millisecond, "Prometheus to forget the service", func(ctx context.Context) error {
 		targets, err := s.targets(ctx, demo)
 		if err != nil {
 			return err
@@ -567,34 +568,4 @@ Where to look next:
 'make down' removes all of it.
 `, s.host, colon)
 	return nil
-}
-
-// pause waits, where a person would look for a moment.
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
-}
-
-// poll waits for a condition; the error says what was still missing.
-func poll(ctx context.Context, patience, every time.Duration, what string, condition func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	var last error
-	for {
-		err := condition(ctx)
-		if err == nil {
-			return nil
-		}
-		// What the end of the time itself breaks off says nothing.
-		if last == nil || ctx.Err() == nil {
-			last = err
-		}
-		if pause(ctx, every) != nil {
-			return fmt.Errorf("waited %v in vain for %s: %w", patience, what, last)
-		}
-	}
 }

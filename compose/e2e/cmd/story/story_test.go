@@ -2,8 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -11,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
@@ -37,22 +34,6 @@ func TestAnswersAreToldAgainstTheTask(t *testing.T) {
 	if got := shorten("a\n  b  "+strings.Repeat("c", 20), 6); got != "a b cc..." {
 		t.Errorf("shortened to %q", got)
 	}
-}
-
-func TestPollSaysWhatWasMissing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		began, turns := time.Now(), 0
-		err := poll(t.Context(), time.Second, 100*time.Millisecond, "rain", func(context.Context) error {
-			turns++
-			return errors.New("only clouds")
-		})
-		if err == nil || err.Error() != "waited 1s in vain for rain: only clouds" || time.Since(began) != time.Second || turns < 9 {
-			t.Errorf("after %v and %d turns: %v", time.Since(began), turns, err)
-		}
-		if err := poll(t.Context(), time.Second, time.Millisecond, "sun", func(context.Context) error { return nil }); err != nil {
-			t.Error(err)
-		}
-	})
 }
 
 // lookAt makes a story whose part at every port is this handler.

@@ -14,10 +14,11 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bustest"
+	"github.com/wagglehq/waggle/pkg/certtest"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 	"github.com/wagglehq/waggle/proxy/internal/certs"
 	"github.com/wagglehq/waggle/proxy/internal/certs/sealed"
 	"github.com/wagglehq/waggle/proxy/internal/certs/store"
-	"github.com/wagglehq/waggle/proxy/internal/certtest"
 )
 
 // place is where one replica looks.
@@ -61,7 +62,7 @@ func restarted(t *testing.T, dir string, b *bus.Bus, secret string) *place {
 func (p *place) connect(epoch string) *place {
 	p.t.Helper()
 	bustest.Run(p.t, p.mirror.Run)
-	bustest.Eventually(p.t, "the bus is read", func() error {
+	tooltest.Eventually(p.t, "the bus is read", func() error {
 		if !p.mirror.Synced() {
 			return errors.New("not yet")
 		}
@@ -105,7 +106,7 @@ func tell(list []certs.Candidate) string {
 
 func (p *place) want(what, want string) {
 	p.t.Helper()
-	bustest.Eventually(p.t, what, func() error {
+	tooltest.Eventually(p.t, what, func() error {
 		if got := p.look(); got != want {
 			return fmt.Errorf("%s: got\n%s\nwant\n%s", what, got, want)
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/wagglehq/waggle/pkg/tooltest"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
 )
@@ -55,7 +56,7 @@ backend gone
   server 127.0.0.9 127.0.0.9:9
 `)
 	for path, want := range map[string]int{"/ok": 200, "/denied": 403, "/gone": 503} {
-		if got, err := haproxytest.Status(t.Context(), h.URL(path)); err != nil || got != want {
+		if got, err := tooltest.Status(t.Context(), h.URL(path)); err != nil || got != want {
 			t.Fatalf("%s: %d, %v", path, got, err)
 		}
 	}
@@ -68,7 +69,7 @@ backend gone
 	// HAProxy counts a request a moment after it is answered.
 	scrapes := 0
 	var got string
-	haproxytest.Eventually(t, 5*time.Second, "all requests are counted", func() error {
+	tooltest.Within(t, 5*time.Second, "all requests are counted", func() error {
 		got, scrapes = "\n"+scrape(t, c), scrapes+1
 		for _, line := range []string{`http_requests_total{frontend="services"} 3`, `http_responses_total{code="5xx",frontend="services"} 1`, `http_responses_total{backend="gone",code="5xx"} 1`, `connections_total{frontend="services"} 3`, `current_sessions{frontend="services"} 0`} {
 			if !strings.Contains(got, line+"\n") {

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wagglehq/waggle/pkg/tooltest"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/apply"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
@@ -177,7 +178,7 @@ func TestRateLimit(t *testing.T) {
 		t.Fatalf("%+v, want a reload", res)
 	}
 	table := fmt.Sprintf("show table web-be%d_0\n", w.backend)
-	haproxytest.Eventually(t, 5*time.Second, "the new worker learns the counts of the old one", func() error {
+	tooltest.Within(t, 5*time.Second, "the new worker learns the counts of the old one", func() error {
 		conn, err := new(net.Dialer).DialContext(t.Context(), "unix", w.hap.Stats)
 		if err != nil {
 			return err
@@ -364,7 +365,7 @@ func TestForwardAuth(t *testing.T) {
 		w.deploy(name, []string{"127.0.0.5"}, append([]string{"port", port, "servicePath", "/" + name}, pairs...)...)
 	}
 	deploy("web", "forwardAuth", auth.URL+"/verify?x=%20", "forwardAuthHeaders", "X-User,X-Group")
-	deploy("dead", "forwardAuth", fmt.Sprintf("http://127.0.0.9:%d/", haproxytest.FreePort(t)), "forwardAuthHeaders", "X-User")
+	deploy("dead", "forwardAuth", fmt.Sprintf("http://127.0.0.9:%d/", tooltest.FreePort(t)), "forwardAuthHeaders", "X-User")
 	deploy("noname", "forwardAuth", "http://auth.does-not-exist.invalid/")
 	deploy("open")
 	begin := time.Now()
@@ -476,7 +477,7 @@ func TestSendProxy(t *testing.T) {
 		}
 	}()
 	port := strconv.Itoa(ln.Addr().(*net.TCPAddr).Port)
-	stream := haproxytest.FreePort(t)
+	stream := tooltest.FreePort(t)
 	w := newWorld(t)
 	w.deploy("v1", []string{"127.0.0.5"}, "port", port, "servicePath", "/1", "sendProxy", "v1")
 	w.deploy("v2", []string{"127.0.0.5"}, "port", port, "servicePath", "/2", "sendProxy", "v2")
@@ -527,7 +528,7 @@ func TestLifeOfAccess(t *testing.T) {
 	settled := func(what string) {
 		t.Helper()
 		w.apply()
-		haproxytest.Eventually(t, 5*time.Second, what+": nothing is left to do", func() error {
+		tooltest.Within(t, 5*time.Second, what+": nothing is left to do", func() error {
 			_, more, err := w.h.Tidy(t.Context())
 			if err == nil && more {
 				err = errors.New("there is more")
@@ -554,9 +555,9 @@ func TestLifeOfAccess(t *testing.T) {
 	for _, name := range []string{"corsorigins", "securityheaders", "allowedaddresses", "ratelimit", "forwardauth", "users", "sendproxy"} {
 		delete(w.services, name)
 		settled(name + " removed")
-		haproxytest.Eventually(t, 5*time.Second, name+" is not served any more, and the plain service is", func() error {
-			gone, err := haproxytest.Status(t.Context(), w.hap.URL("/"+name))
-			plain, errPlain := haproxytest.Status(t.Context(), w.hap.URL("/plain"))
+		tooltest.Within(t, 5*time.Second, name+" is not served any more, and the plain service is", func() error {
+			gone, err := tooltest.Status(t.Context(), w.hap.URL("/"+name))
+			plain, errPlain := tooltest.Status(t.Context(), w.hap.URL("/plain"))
 			if gone != 503 || plain != 200 {
 				return errors.Join(fmt.Errorf("status %d and %d", gone, plain), err, errPlain)
 			}

@@ -83,7 +83,7 @@ func (w *world) applier() *apply.HAProxy {
 
 func upstreams(t *testing.T, addrs ...string) uint16 {
 	t.Helper()
-	port := haproxytest.FreePort(t)
+	port := tooltest.FreePort(t)
 	for _, a := range addrs {
 		var lc net.ListenConfig
 		ln, err := lc.Listen(t.Context(), "tcp", net.JoinHostPort(a, strconv.Itoa(port)))

@@ -16,9 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wagglehq/waggle/pkg/certtest"
 	"github.com/wagglehq/waggle/pkg/tooltest"
 	"github.com/wagglehq/waggle/proxy/internal/certs"
-	"github.com/wagglehq/waggle/proxy/internal/certtest"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/apply"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
@@ -37,7 +37,7 @@ type secure struct {
 }
 
 func newSecure(t *testing.T, changes ...func(*render.Settings)) *secure {
-	port := haproxytest.FreePort(t)
+	port := tooltest.FreePort(t)
 	w := newWorld(t, append(changes, func(s *render.Settings) {
 		s.Binds = append(s.Binds, render.Bind{Port: port, TLS: true})
 		s.TLS.MinVer, s.TLS.H2 = "TLSv1.2", true
@@ -363,7 +363,7 @@ func negotiates(t *testing.T, port int) {
 	_, _ = rand.Read(packet[6:14])
 	packet[14] = 8
 	_, _ = rand.Read(packet[15:23])
-	haproxytest.Eventually(t, 5*time.Second, "QUIC is answered", func() error {
+	tooltest.Within(t, 5*time.Second, "QUIC is answered", func() error {
 		if _, err := conn.Write(packet); err != nil {
 			return err
 		}

@@ -22,7 +22,6 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/apply"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/silent"
-	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
 )
 
 // The variables that make another process of this program: one with a network of its own
@@ -139,7 +138,7 @@ func (c *cables) host(n int) {
 func (c *cables) reached(n int) {
 	c.t.Helper()
 	addr := fmt.Sprintf("10.9.0.%d:%d", n, c.backend)
-	haproxytest.Eventually(c.t, 20*time.Second, addr+" answers", func() error {
+	tooltest.Within(c.t, 20*time.Second, addr+" answers", func() error {
 		d := net.Dialer{Timeout: time.Second}
 		conn, err := d.DialContext(c.t.Context(), "tcp", addr)
 		if err != nil {
@@ -364,7 +363,7 @@ func TestTheHostOfATaskDies(t *testing.T) {
 // await waits until a request has arrived at a task.
 func (c *cables) await(path string) {
 	c.t.Helper()
-	haproxytest.Eventually(c.t, 10*time.Second, path+" arrives", func() error {
+	tooltest.Within(c.t, 10*time.Second, path+" arrives", func() error {
 		if c.arrived(http.MethodPost, path)+c.arrived(http.MethodGet, path) == 0 {
 			return errors.New("not yet")
 		}

@@ -92,14 +92,14 @@ func TestOldWorkersAreCounted(t *testing.T) {
 		t.Fatalf("no metric %s", name)
 		return 0
 	}
-	haproxytest.Eventually(t, 10*time.Second, "one old worker, some seconds old", func() error {
+	tooltest.Within(t, 10*time.Second, "one old worker, some seconds old", func() error {
 		if n, age := metric("waggle_proxy_old_workers"), metric("waggle_proxy_oldest_worker_seconds"); n != 1 || age < 1 {
 			return fmt.Errorf("%v, %v s", n, age)
 		}
 		return nil
 	})
 	_ = conn.Conn.Close()
-	haproxytest.Eventually(t, 10*time.Second, "none", func() error {
+	tooltest.Within(t, 10*time.Second, "none", func() error {
 		if n, age := metric("waggle_proxy_old_workers"), metric("waggle_proxy_oldest_worker_seconds"); n != 0 || age != 0 {
 			return fmt.Errorf("%v, %v s", n, age)
 		}

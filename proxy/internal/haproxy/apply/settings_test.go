@@ -26,8 +26,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wagglehq/waggle/pkg/tooltest"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
-	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
 )
 
 // echo serves at 127.0.0.5 and answers with the headers that it got, as "name: value" lines.
@@ -79,7 +79,7 @@ func ask(t *testing.T, c *http.Client, url string, header ...string) (int, strin
 // TestStatisticsStayOnTheirPort: they are never on a port for requests, and who has a
 // password must be named.
 func TestStatisticsStayOnTheirPort(t *testing.T) {
-	port := haproxytest.FreePort(t)
+	port := tooltest.FreePort(t)
 	at := func(path string) string { return fmt.Sprintf("http://127.0.0.1:%d%s", port, path) }
 	for _, c := range []struct {
 		name      string
@@ -119,7 +119,7 @@ func TestStatisticsStayOnTheirPort(t *testing.T) {
 
 // TestPorts: a further port is opened, and srcPort tells them apart.
 func TestPorts(t *testing.T) {
-	second := haproxytest.FreePort(t)
+	second := tooltest.FreePort(t)
 	w := newWorld(t, func(s *render.Settings) { s.Binds = append(s.Binds, render.Bind{Port: second}) })
 	first := strconv.Itoa(w.hap.Port)
 	w.deploy("one", []string{"127.0.0.2"}, "servicePath", "/", "srcPort", first)
@@ -214,7 +214,7 @@ func TestLogIsJSON(t *testing.T) {
 				Agent                                       string `json:"header_user_agent"`
 			}
 			var lines []line
-			haproxytest.Eventually(t, 5*time.Second, "both requests are logged", func() error {
+			tooltest.Within(t, 5*time.Second, "both requests are logged", func() error {
 				text, err := os.ReadFile(filepath.Join(w.hap.Dir, "log"))
 				if err != nil {
 					return err
@@ -326,7 +326,7 @@ func TestTLS(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "list"), []byte(filepath.Join(dir, "a.pem")+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	port := haproxytest.FreePort(t)
+	port := tooltest.FreePort(t)
 	start := func(t *testing.T, change func(*render.TLS)) {
 		w := newWorld(t, func(s *render.Settings) {
 			parsed, err := render.ParseTLS(render.DefaultMinVer, "", render.DefaultCiphers, render.DefaultCiphersuites)
@@ -344,7 +344,7 @@ func TestTLS(t *testing.T) {
 		if status, _ := ask(t, http.DefaultClient, w.hap.URL("/closed")); status != 403 {
 			t.Errorf("without TLS: %d, want 403", status)
 		}
-		if status, err := haproxytest.Status(t.Context(), fmt.Sprintf("http://127.0.0.1:%d/open", port)); err == nil && status == 200 {
+		if status, err := tooltest.Status(t.Context(), fmt.Sprintf("http://127.0.0.1:%d/open", port)); err == nil && status == 200 {
 			t.Error("the port for TLS speaks clear text")
 		}
 	}

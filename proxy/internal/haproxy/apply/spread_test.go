@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wagglehq/waggle/pkg/tooltest"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/apply"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/plan"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
@@ -30,7 +31,7 @@ import (
 // upstream serves at addresses that all listen on one port.
 func upstream(t *testing.T, handle func(addr string) http.HandlerFunc, addrs ...string) (port string) {
 	t.Helper()
-	number := haproxytest.FreePort(t)
+	number := tooltest.FreePort(t)
 	for _, a := range addrs {
 		var lc net.ListenConfig
 		ln, err := lc.Listen(t.Context(), "tcp", net.JoinHostPort(a, strconv.Itoa(number)))
@@ -117,7 +118,7 @@ func TestBackendsThatDoTheSameCostOneReload(t *testing.T) {
 			t.Errorf("%s: PUT is answered %v (%v), want 403", name, res, err)
 		}
 		_ = res.Body.Close()
-		haproxytest.Eventually(t, 10*time.Second, "the task of "+name+" is checked", func() error {
+		tooltest.Within(t, 10*time.Second, "the task of "+name+" is checked", func() error {
 			if got := w.status(name + "-be" + port + "_0")["127.0.0.5"]; got != "UP" {
 				return errors.New(got)
 			}
@@ -325,7 +326,7 @@ func TestChecksByPath(t *testing.T) {
 	}
 	want := func(who string) {
 		t.Helper()
-		haproxytest.Eventually(t, 10*time.Second, "answered by "+who, func() error {
+		tooltest.Within(t, 10*time.Second, "answered by "+who, func() error {
 			if got := w.answers("x.com", "/web"); got != who {
 				return errors.New(got)
 			}
@@ -373,7 +374,7 @@ func TestConnectionsOfATask(t *testing.T) {
 	answers := make(chan int, 16)
 	get := func(path string) {
 		go func() {
-			status, err := haproxytest.Status(context.WithoutCancel(t.Context()), w.hap.URL(path))
+			status, err := tooltest.Status(context.WithoutCancel(t.Context()), w.hap.URL(path))
 			if err != nil {
 				status = -1
 			}
@@ -382,7 +383,7 @@ func TestConnectionsOfATask(t *testing.T) {
 	}
 	get("/web/slow")
 	get("/web/slow")
-	haproxytest.Eventually(t, 5*time.Second, "both are at work", func() error {
+	tooltest.Within(t, 5*time.Second, "both are at work", func() error {
 		if n := now.Load(); n != 2 {
 			return fmt.Errorf("%d", n)
 		}
@@ -435,7 +436,7 @@ func TestNameOfATaskThatHasNotLeft(t *testing.T) {
 			slow := make(chan int, 1)
 			if busy {
 				go func() {
-					status, _ := haproxytest.Status(context.WithoutCancel(t.Context()), w.hap.URL("/web/slow"))
+					status, _ := tooltest.Status(context.WithoutCancel(t.Context()), w.hap.URL("/web/slow"))
 					slow <- status
 				}()
 				<-started

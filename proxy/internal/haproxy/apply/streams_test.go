@@ -2,17 +2,12 @@ package apply_test
 
 import (
 	"bufio"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"math/big"
 	"net"
 	"net/netip"
 	"os"
@@ -24,9 +19,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wagglehq/waggle/pkg/certtest"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
-	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
@@ -35,7 +31,7 @@ import (
 // serve accepts connections on one port of several addresses until the test ends.
 func serve(t *testing.T, talk func(addr string, conn net.Conn), addrs ...string) string {
 	t.Helper()
-	port := haproxytest.FreePort(t)
+	port := tooltest.FreePort(t)
 	for _, a := range addrs {
 		var lc net.ListenConfig
 		ln, err := lc.Listen(t.Context(), "tcp", net.JoinHostPort(a, strconv.Itoa(port)))
@@ -128,7 +124,7 @@ func (w *world) step(what string, reload bool) {
 	}
 }
 
-func freePort(t *testing.T) string { return strconv.Itoa(haproxytest.FreePort(t)) }
+func freePort(t *testing.T) string { return strconv.Itoa(tooltest.FreePort(t)) }
 
 func TestTCP(t *testing.T) {
 	w := newWorld(t)
@@ -185,7 +181,7 @@ func TestTCP(t *testing.T) {
 	said("hello\n")
 	delete(w.services, "redis")
 	w.step("the service is gone", true)
-	haproxytest.Eventually(t, 5*time.Second, "the port is closed", func() error {
+	tooltest.Within(t, 5*time.Second, "the port is closed", func() error {
 		if got := greetings(t, port); got != "refused" {
 			return errors.New(got)
 		}
@@ -243,7 +239,7 @@ func TestTCPCheck(t *testing.T) {
 	w.step("a new service", true)
 	redis("127.0.0.2", "127.0.0.3", "127.0.0.8", "127.0.0.9")
 	w.step("more tasks", false)
-	haproxytest.Eventually(t, 20*time.Second, "those that do not answer are down", func() error {
+	tooltest.Within(t, 20*time.Second, "those that do not answer are down", func() error {
 		stats, err := runtime.New(w.hap.Stats).ShowStat(t.Context())
 		if err != nil {
 			return err
@@ -297,16 +293,10 @@ func TestTCPTimeoutOfClients(t *testing.T) {
 // certificate makes one for a host.
 func certificate(t *testing.T, host string) tls.Certificate {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{host}}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	issued := certtest.Self(t, host)
+	pair, err := tls.X509KeyPair([]byte(issued.Cert), []byte(issued.Key))
+	tooltest.Must(t, err)
+	return pair
 }
 
 // dribble sends byte by byte, so that HAProxy sees the hello in many pieces.
@@ -401,7 +391,7 @@ func TestLogOfStreamsIsJSON(t *testing.T) {
 		t.Run("format="+format, func(t *testing.T) {
 			w := newWorld(t, func(s *render.Settings) { s.AccessLog, s.TCPLogFormat = true, format })
 			port := serve(t, greeter, "127.0.0.2")
-			entry := strconv.Itoa(haproxytest.FreePort(t))
+			entry := strconv.Itoa(tooltest.FreePort(t))
 			w.deploy("redis", []string{"127.0.0.2"}, "reqMode", "tcp", "port", port, "srcPort", entry)
 			w.apply()
 			conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", "127.0.0.1:"+entry)
@@ -418,7 +408,7 @@ func TestLogOfStreamsIsJSON(t *testing.T) {
 			if err = errors.Join(err, conn.Close()); err != nil {
 				t.Fatal(err)
 			}
-			haproxytest.Eventually(t, 5*time.Second, "the connection is logged", func() error {
+			tooltest.Within(t, 5*time.Second, "the connection is logged", func() error {
 				text, err := os.ReadFile(filepath.Join(w.hap.Dir, "log"))
 				if err != nil {
 					return err

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // TestBusyServersDoNotHoldUpThePass: however many wait for their connections to end, a
@@ -54,7 +54,7 @@ func TestBusyServersDoNotHoldUpThePass(t *testing.T) {
 	for i := range busy {
 		_, _ = clients[i].Close(), held[i].Close()
 	}
-	haproxytest.Eventually(t, 5*time.Second, "all have ended", func() error {
+	tooltest.Within(t, 5*time.Second, "all have ended", func() error {
 		_, more, err := w.h.Tidy(t.Context())
 		if err == nil && more {
 			err = errors.New("there is more")

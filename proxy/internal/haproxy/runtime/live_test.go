@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wagglehq/waggle/pkg/tooltest"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
 )
@@ -56,7 +57,7 @@ func upstream(t *testing.T, name string) (addr netip.AddrPort, release func()) {
 
 func wantStatus(t *testing.T, url string, want int) {
 	t.Helper()
-	got, err := haproxytest.Status(t.Context(), url)
+	got, err := tooltest.Status(t.Context(), url)
 	if err != nil || got != want {
 		t.Fatalf("%s: got %d, %v; want %d", url, got, err, want)
 	}
@@ -136,10 +137,10 @@ func TestAServerIsDeletedWhenItsRequestsAreDone(t *testing.T) {
 	}
 	answered := make(chan int, 1)
 	go func() {
-		status, _ := haproxytest.Status(t.Context(), h.URL("/slow"))
+		status, _ := tooltest.Status(t.Context(), h.URL("/slow"))
 		answered <- status
 	}()
-	haproxytest.Eventually(t, 5*time.Second, "the request is at the server", func() error {
+	tooltest.Within(t, 5*time.Second, "the request is at the server", func() error {
 		stats, err := c.ShowStat(t.Context())
 		if i := slices.IndexFunc(stats, func(s runtime.Stat) bool { return s.Server == "s" && s.Sessions == 1 }); err == nil && i < 0 {
 			return errors.New("no session yet")
@@ -356,10 +357,10 @@ func TestABackendComesAndGoesAtRunTime(t *testing.T) {
 
 	answered := make(chan int, 1)
 	go func() {
-		status, _ := haproxytest.Status(t.Context(), h.URL("/new/slow"))
+		status, _ := tooltest.Status(t.Context(), h.URL("/new/slow"))
 		answered <- status
 	}()
-	haproxytest.Eventually(t, 5*time.Second, "the request is at the server", func() error {
+	tooltest.Within(t, 5*time.Second, "the request is at the server", func() error {
 		stats, err := c.ShowStat(t.Context())
 		if i := slices.IndexFunc(stats, func(s runtime.Stat) bool { return s.Proxy == "new" && s.Server == "s" && s.Sessions == 1 }); err == nil && i < 0 {
 			return errors.New("no session yet")
@@ -377,7 +378,7 @@ func TestABackendComesAndGoesAtRunTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	haproxytest.Eventually(t, 5*time.Second, "the backend can be deleted", func() error { return c.Do(t.Context(), runtime.DeleteBackend("new")) })
+	tooltest.Within(t, 5*time.Second, "the backend can be deleted", func() error { return c.Do(t.Context(), runtime.DeleteBackend("new")) })
 	if status := <-answered; status != 200 {
 		t.Errorf("the running request was answered with %d", status)
 	}
@@ -420,7 +421,7 @@ func TestAReloadKeepsTheMasterAndAnswersErrors(t *testing.T) {
 	if _, err := m.Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	haproxytest.Eventually(t, 5*time.Second, "the old worker is gone", func() error {
+	tooltest.Within(t, 5*time.Second, "the old worker is gone", func() error {
 		p, err := m.ShowProc(t.Context())
 		if err == nil && (p.Worker.Pid == after.Pid || len(p.Old) > 0) {
 			return fmt.Errorf("%+v", p)
@@ -441,10 +442,10 @@ func TestAnOldWorkerFinishesItsRequest(t *testing.T) {
 	}
 	answered := make(chan int, 1)
 	go func() {
-		status, _ := haproxytest.Status(t.Context(), h.URL("/slow"))
+		status, _ := tooltest.Status(t.Context(), h.URL("/slow"))
 		answered <- status
 	}()
-	haproxytest.Eventually(t, 5*time.Second, "the request is at the server", func() error {
+	tooltest.Within(t, 5*time.Second, "the request is at the server", func() error {
 		stats, err := c.ShowStat(t.Context())
 		if i := slices.IndexFunc(stats, func(s runtime.Stat) bool { return s.Server == "s" && s.Sessions == 1 }); err == nil && i < 0 {
 			return errors.New("no session yet")
@@ -461,7 +462,7 @@ func TestAnOldWorkerFinishesItsRequest(t *testing.T) {
 	if status := <-answered; status != 200 {
 		t.Errorf("the running request was answered with %d", status)
 	}
-	haproxytest.Eventually(t, 5*time.Second, "the old worker is gone", func() error {
+	tooltest.Within(t, 5*time.Second, "the old worker is gone", func() error {
 		p, err := m.ShowProc(t.Context())
 		if err == nil && len(p.Old) > 0 {
 			return fmt.Errorf("%+v", p)
@@ -480,7 +481,7 @@ func TestNoRequestFailsWhileHAProxyReloads(t *testing.T) {
 	short := haproxytest.StartLoad(t, h.URL("/"), 2, false)
 	for range 5 {
 		begin := keep.Requests()
-		haproxytest.Eventually(t, 10*time.Second, "requests between reloads", func() error {
+		tooltest.Within(t, 10*time.Second, "requests between reloads", func() error {
 			if n := keep.Requests() - begin; n < 200 {
 				return fmt.Errorf("%d requests", n)
 			}

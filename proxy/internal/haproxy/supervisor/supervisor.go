@@ -147,7 +147,7 @@ func (s *supervisor) run(ctx context.Context, ended <-chan os.Signal) {
 	look := time.NewTicker(drainPoll)
 	defer look.Stop()
 	look.Stop()
-	var ports map[string]bool
+	var ports map[uint64]bool
 	end := func() { s.signal(s.haproxy, syscall.SIGTERM) }
 	stages := []stage{
 		{0, func() {

@@ -142,8 +142,8 @@ func (s *supervised) logged(t *testing.T) string {
 // answers waits until a request is answered with the status.
 func (s *supervised) answers(t *testing.T, status int) time.Duration {
 	t.Helper()
-	return haproxytest.Eventually(t, 10*time.Second, fmt.Sprintf("a request is answered with %d", status), func() error {
-		got, err := haproxytest.Status(t.Context(), s.URL("/"))
+	return tooltest.Within(t, 10*time.Second, fmt.Sprintf("a request is answered with %d", status), func() error {
+		got, err := tooltest.Status(t.Context(), s.URL("/"))
 		if err == nil && got != status {
 			return fmt.Errorf("it was %d", got)
 		}
@@ -153,7 +153,7 @@ func (s *supervised) answers(t *testing.T, status int) time.Duration {
 
 func (s *supervised) processes(t *testing.T) (p runtime.Processes) {
 	t.Helper()
-	haproxytest.Eventually(t, 10*time.Second, "the master answers", func() (err error) {
+	tooltest.Within(t, 10*time.Second, "the master answers", func() (err error) {
 		p, err = runtime.NewMaster(s.Master).ShowProc(t.Context())
 		return err
 	})
@@ -163,7 +163,7 @@ func (s *supervised) processes(t *testing.T) (p runtime.Processes) {
 // controller waits for a controller other than before and returns its pid.
 func (s *supervised) controller(t *testing.T, before int) (pid int) {
 	t.Helper()
-	haproxytest.Eventually(t, 10*time.Second, "a new controller runs", func() error {
+	tooltest.Within(t, 10*time.Second, "a new controller runs", func() error {
 		text, err := os.ReadFile(filepath.Join(s.Dir, "controller.pid"))
 		if err != nil {
 			return err
@@ -244,15 +244,15 @@ func TestATakenPortDoesNotCondemnTheConfiguration(t *testing.T) {
 	defer blocker.Close()
 	taken := blocker.Listener.Addr().String()
 	s := start(t, strings.Replace(lastGood, "127.0.0.1:{port}", taken, 1))
-	haproxytest.Eventually(t, 10*time.Second, "a second attempt", func() error {
+	tooltest.Within(t, 10*time.Second, "a second attempt", func() error {
 		if strings.Count(s.logged(t), "HAProxy ended") < 2 {
 			return errors.New("not yet")
 		}
 		return nil
 	})
 	blocker.Close()
-	haproxytest.Eventually(t, 10*time.Second, "the last good one serves", func() error {
-		status, err := haproxytest.Status(t.Context(), "http://"+taken)
+	tooltest.Within(t, 10*time.Second, "the last good one serves", func() error {
+		status, err := tooltest.Status(t.Context(), "http://"+taken)
 		if err == nil && status != 200 {
 			return fmt.Errorf("status %d", status)
 		}
@@ -288,7 +288,7 @@ func TestHAProxyListensAgainAfterBeingKilled(t *testing.T) {
 				before := s.processes(t)
 				kill(t, victim(before), syscall.SIGKILL)
 				begin := time.Now()
-				haproxytest.Eventually(t, 10*time.Second, "another worker answers", func() error {
+				tooltest.Within(t, 10*time.Second, "another worker answers", func() error {
 					info, err := runtime.New(s.Stats).ShowInfo(t.Context())
 					if err == nil && info.Pid == before.Worker.Pid {
 						return errors.New("still the old one")
@@ -343,14 +343,14 @@ func TestNoZombieStays(t *testing.T) {
 	s.controller(t, 0)
 	kill(t, s.processes(t).Worker.Pid, syscall.SIGKILL)
 	// Two orphans of the controller, an old master and its worker: all are reaped.
-	haproxytest.Eventually(t, 10*time.Second, "every orphan is reaped", func() error {
+	tooltest.Within(t, 10*time.Second, "every orphan is reaped", func() error {
 		if n := strings.Count(s.logged(t), "an orphan ended"); n < 2 {
 			return fmt.Errorf("%d orphans ended", n)
 		}
 		return nil
 	})
 	s.answers(t, 200)
-	haproxytest.Eventually(t, 5*time.Second, "no zombie is left", func() error {
+	tooltest.Within(t, 5*time.Second, "no zombie is left", func() error {
 		stats, err := filepath.Glob("/proc/[0-9]*/stat")
 		if err != nil {
 			return err
@@ -389,7 +389,7 @@ func slowly(t *testing.T, drain time.Duration) (s *supervised, release func(), a
 	s.controller(t, 0)
 	status := make(chan int, 1)
 	go func() {
-		got, _ := haproxytest.Status(t.Context(), s.URL("/slow"))
+		got, _ := tooltest.Status(t.Context(), s.URL("/slow"))
 		status <- got
 	}()
 	<-arrived
@@ -400,8 +400,8 @@ func TestAStopLetsRequestsFinish(t *testing.T) {
 	s, release, answered := slowly(t, 10*time.Second)
 	p := s.processes(t)
 	kill(t, s.cmd.Process.Pid, syscall.SIGTERM)
-	haproxytest.Eventually(t, 5*time.Second, "new connections are refused", func() error {
-		if status, err := haproxytest.Status(t.Context(), s.URL("/")); err == nil {
+	tooltest.Within(t, 5*time.Second, "new connections are refused", func() error {
+		if status, err := tooltest.Status(t.Context(), s.URL("/")); err == nil {
 			return fmt.Errorf("still answered with %d", status)
 		}
 		return nil

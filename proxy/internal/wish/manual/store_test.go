@@ -11,6 +11,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bustest"
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // store starts a replica's Store.
@@ -27,7 +28,7 @@ func store(t *testing.T, b *bus.Bus, file string) *Store {
 // knows waits until a store knows these services, and the bus says so.
 func knows(t *testing.T, s *Store, names ...string) {
 	t.Helper()
-	bustest.Eventually(t, fmt.Sprintf("it knows %v", names), func() error {
+	tooltest.Eventually(t, fmt.Sprintf("it knows %v", names), func() error {
 		got, complete := s.Services()
 		if !complete || len(got) != len(names) {
 			return fmt.Errorf("%v %v", complete, got)
@@ -61,7 +62,7 @@ func TestWhatOneTakesTheOtherReads(t *testing.T) {
 	if err := two.Put(t.Context(), wanted("a.b", "/b", 2)); err != nil {
 		t.Fatal(err)
 	}
-	bustest.Eventually(t, "the change is read", func() error {
+	tooltest.Eventually(t, "the change is read", func() error {
 		got, _ := one.Services()
 		if svc := got[ID("a.b")]; svc.Labels["com.df.servicePath"] != "/b" || svc.CreatedAt.Unix() != 1 {
 			return fmt.Errorf("%+v", svc)
@@ -94,14 +95,14 @@ func TestBusThatLostItsStore(t *testing.T) {
 	server.LoseStore()
 	server.StartAgain()
 	server.Prepared()
-	bustest.Eventually(t, "the new store is read", func() error {
+	tooltest.Eventually(t, "the new store is read", func() error {
 		if _, ok := one.mirror.Value(markKey); ok || !one.mirror.Synced() {
 			return errors.New("still the old one")
 		}
 		return nil
 	})
 	knows(t, one, "a", "b")
-	bustest.Eventually(t, "it is brought back", func() error { return one.Keep(t.Context()) })
+	tooltest.Eventually(t, "it is brought back", func() error { return one.Keep(t.Context()) })
 	two := store(t, server.Connect("proxy"), filepath.Join(t.TempDir(), "manual.json"))
 	knows(t, two, "a", "b")
 

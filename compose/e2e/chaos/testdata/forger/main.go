@@ -5,12 +5,8 @@ package main
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
-	"math/big"
 	"net/http"
 	"os"
 	"time"
@@ -18,8 +14,10 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/certtest"
 )
 
 // service is what the forger is called in the swarm.
@@ -38,7 +36,11 @@ func main() {
 }
 
 func run() error {
-	certificate, err := selfSigned()
+	issued, err := certtest.New(certtest.Options{}, "waggle_listener") // the name under which it is found
+	if err != nil {
+		return err
+	}
+	certificate, err := tls.X509KeyPair([]byte(issued.Cert), []byte(issued.Key))
 	if err != nil {
 		return err
 	}
@@ -109,17 +111,4 @@ func forge(ctx context.Context, nc *nats.Conn) error {
 		}
 	}
 	return nil
-}
-
-// selfSigned makes a certificate for the name under which the listener's server is found.
-func selfSigned() (tls.Certificate, error) {
-	public, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"waggle_listener"},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private}, err
 }

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/certtest"
 	"github.com/wagglehq/waggle/pkg/label"
-	"github.com/wagglehq/waggle/proxy/internal/certtest"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
 )

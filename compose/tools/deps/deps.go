@@ -1,0 +1,136 @@
+// Package deps holds the rules about who may import whom, so that 'make deps'
+// can name each offender.
+package deps
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Package is what the rules need to know of a package; the names are those of
+// 'go list -json'.
+type Package struct {
+	ImportPath   string
+	Imports      []string
+	TestImports  []string
+	XTestImports []string
+}
+
+// Offence is one import that no rule allows.
+type Offence struct {
+	Package, Import, Rule string
+}
+
+func (o Offence) String() string {
+	return fmt.Sprintf("%s imports %s: %s", o.Package, o.Import, o.Rule)
+}
+
+const prefix = "github.com/wagglehq/waggle/"
+
+// owner says which packages may import what an outside system's SDK offers.
+type owner struct {
+	sdk     []string
+	folders []string
+	// tests tells whether every test may import it too.
+	tests bool
+}
+
+func owners() []owner {
+	return []owner{
+		{sdk: []string{"github.com/docker/docker", "github.com/moby/moby"}, folders: []string{"pkg/docker", "pkg/dockertest"}, tests: true},
+		{sdk: []string{"github.com/nats-io"}, folders: []string{"pkg/bus", "pkg/bustest"}},
+		{sdk: []string{"github.com/haproxytech"}, folders: []string{"proxy/internal/haproxy"}},
+		{sdk: []string{"github.com/prometheus/prometheus"}, folders: []string{"monitor/internal"}},
+		{sdk: []string{prefix + "pkg/bus/embedded"}, folders: []string{"listener", "pkg/bus", "pkg/bustest", "compose/e2e"}, tests: true},
+	}
+}
+
+// Check returns every offence, sorted.
+func Check(packages []Package) []Offence {
+	var found []Offence
+	for _, p := range packages {
+		path, ours := strings.CutPrefix(p.ImportPath, prefix)
+		if !ours {
+			continue
+		}
+		for _, i := range p.Imports {
+			if rule := judge(path, i, false); rule != "" {
+				found = append(found, Offence{p.ImportPath, i, rule})
+			}
+		}
+		for _, i := range slices.Concat(p.TestImports, p.XTestImports) {
+			if rule := judge(path, i, true); rule != "" {
+				found = append(found, Offence{p.ImportPath + " (test)", i, rule})
+			}
+		}
+	}
+	slices.SortFunc(found, func(a, b Offence) int {
+		return cmp.Or(cmp.Compare(a.Package, b.Package), cmp.Compare(a.Import, b.Import))
+	})
+	return slices.Compact(found)
+}
+
+// judge returns the rule that an import breaks, or nothing.
+func judge(path, imported string, test bool) string {
+	for _, o := range owners() {
+		if slices.ContainsFunc(o.sdk, func(sdk string) bool { return within(imported, sdk) }) &&
+			!slices.ContainsFunc(o.folders, func(f string) bool { return within(path, f) }) && (!test || !o.tests) {
+			return "only " + strings.Join(o.folders, ", ") + " may"
+		}
+	}
+	own, ours := strings.CutPrefix(imported, prefix)
+	if !test && (within(path, "pkg/catalog") || within(path, "pkg/label")) && !standard(imported) {
+		return "it may import the standard library only"
+	}
+	if !test && pure(path) {
+		if ours && within(own, "pkg") && own != "pkg/catalog" && own != "pkg/label" {
+			return "the pure middle may import pkg/catalog and pkg/label only"
+		}
+		if slices.Contains([]string{"os", "os/exec", "net/http", "log/slog"}, imported) {
+			return "the pure middle has no outside"
+		}
+	}
+	if !ours {
+		return ""
+	}
+	from, to := area(path), area(own)
+	switch {
+	case within(path, "compose/tools") && within(own, "compose/e2e"):
+		return "tools import no test of the whole"
+	case from == to && strings.HasPrefix(path, from+"/cmd/") && from != "compose" && within(own, from+"/internal"):
+		return "a command starts its service through Run alone"
+	case from == to, from == "compose":
+		return ""
+	case to == "compose":
+		return "only compose may import what is in compose"
+	case from == "pkg":
+		return "pkg imports no service"
+	case to != "pkg":
+		return "services never import each other"
+	}
+	return ""
+}
+
+// area is the top-level folder of a package.
+func area(path string) string {
+	folder, _, _ := strings.Cut(path, "/")
+	return folder
+}
+
+// pure tells whether a package turns labels into values.
+func pure(path string) bool {
+	return slices.Contains([]string{
+		"proxy/internal/wish/route", "proxy/internal/wish/route/labels", "proxy/internal/wish/route/claims", "proxy/internal/wish/route/table",
+		"proxy/internal/certs", "proxy/judge", "monitor/internal/scrape", "monitor/internal/alert", "scaler/internal/policy",
+	}, path)
+}
+
+func within(path, folder string) bool {
+	return path == folder || strings.HasPrefix(path, folder+"/")
+}
+
+// standard tells whether a package is Go's own: those have no dot in front of
+// the first slash.
+func standard(path string) bool { return !strings.Contains(area(path), ".") }

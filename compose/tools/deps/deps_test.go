@@ -1,0 +1,68 @@
+package deps
+
+import (
+	"slices"
+	"testing"
+)
+
+func TestCheck(t *testing.T) {
+	const w = prefix
+	tests := []struct {
+		name     string
+		from     string
+		imported string
+		test     bool
+		rule     string
+	}{
+		{name: "service imports service", from: "proxy", imported: w + "listener", rule: "services never import each other"},
+		{name: "test of a service imports service", from: "proxy", imported: w + "listener", test: true, rule: "services never import each other"},
+		{name: "pkg imports service", from: "pkg/app", imported: w + "scaler", rule: "pkg imports no service"},
+		{name: "service imports compose", from: "scaler", imported: w + "compose/e2e/lab", rule: "only compose may import what is in compose"},
+		{name: "tools import e2e", from: "compose/tools/docs", imported: w + "compose/e2e/lab", rule: "tools import no test of the whole"},
+		{name: "e2e imports tools", from: "compose/e2e/house", imported: w + "compose/tools/contract"},
+		{name: "e2e imports services", from: "compose/e2e", imported: w + "scaler"},
+		{name: "service imports pkg", from: "scaler/internal/scale", imported: w + "pkg/docker"},
+		{name: "service imports itself", from: "scaler", imported: w + "scaler/internal/scale"},
+		{name: "command passes Run by", from: "scaler/cmd/scaler", imported: w + "scaler/internal/scale", rule: "a command starts its service through Run alone"},
+		{name: "docker in its place", from: "pkg/docker", imported: "github.com/docker/docker/client"},
+		{name: "docker elsewhere", from: "scaler/internal/scale", imported: "github.com/docker/docker/client", rule: "only pkg/docker, pkg/dockertest may"},
+		{name: "docker in a test", from: "scaler/internal/scale", imported: "github.com/docker/docker/client", test: true},
+		{name: "a name that only begins alike", from: "scaler", imported: "github.com/docker/dockerish"},
+		{name: "nats below its place", from: "pkg/bus/embedded", imported: "github.com/nats-io/nats-server/v2/server"},
+		{name: "nats elsewhere", from: "proxy", imported: "github.com/nats-io/nats.go", rule: "only pkg/bus, pkg/bustest may"},
+		{name: "nats in a test elsewhere", from: "proxy", imported: "github.com/nats-io/nats.go", test: true, rule: "only pkg/bus, pkg/bustest may"},
+		{name: "embedded server in a service", from: "proxy", imported: w + "pkg/bus/embedded", rule: "only listener, pkg/bus, pkg/bustest, compose/e2e may"},
+		{name: "client-native elsewhere", from: "proxy/internal/wish/route", imported: "github.com/haproxytech/client-native/v6/config-parser", rule: "only proxy/internal/haproxy may"},
+		{name: "promql in its place", from: "monitor/internal/alert", imported: "github.com/prometheus/prometheus/promql/parser"},
+		{name: "promql elsewhere", from: "scaler/internal/policy", imported: "github.com/prometheus/prometheus/promql/parser", rule: "only monitor/internal may"},
+		{name: "client_golang is free", from: "scaler", imported: "github.com/prometheus/client_golang/prometheus"},
+		{name: "catalog imports a library", from: "pkg/catalog", imported: "github.com/go-chi/chi/v5", rule: "it may import the standard library only"},
+		{name: "catalog imports the standard library", from: "pkg/catalog", imported: "encoding/json"},
+		{name: "label imports pkg", from: "pkg/label", imported: w + "pkg/catalog", rule: "it may import the standard library only"},
+		{name: "pure middle imports an adapter's package", from: "proxy/internal/wish/route", imported: w + "pkg/docker", rule: "the pure middle may import pkg/catalog and pkg/label only"},
+		{name: "pure middle looks outside", from: "scaler/internal/policy", imported: "os", rule: "the pure middle has no outside"},
+		{name: "pure middle's test looks outside", from: "scaler/internal/policy", imported: "os", test: true},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			p := Package{ImportPath: w + tc.from, Imports: []string{tc.imported}}
+			want := []Offence{{Package: p.ImportPath, Import: tc.imported, Rule: tc.rule}}
+			if tc.test {
+				p.Imports, p.XTestImports = nil, p.Imports
+				want[0].Package += " (test)"
+			}
+			if tc.rule == "" {
+				want = nil
+			}
+			if got := Check([]Package{p}); !slices.Equal(got, want) {
+				t.Errorf("got %v, want %v", got, want)
+			}
+		})
+	}
+}
+
+func TestCheckPassesOthersBy(t *testing.T) {
+	if got := Check([]Package{{ImportPath: "example.com/x", Imports: []string{"github.com/docker/docker/client"}}}); got != nil {
+		t.Errorf("got %v for a package that is not ours", got)
+	}
+}

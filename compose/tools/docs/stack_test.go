@@ -1,0 +1,247 @@
+package docs
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/docker/cli/cli/compose/types"
+
+	"github.com/wagglehq/waggle/compose/tools/stackfile"
+)
+
+// deployed is what compose/stack.yml comes to where nothing was chosen.
+func deployed(t *testing.T, further ...string) *types.Config {
+	t.Helper()
+	c, err := stackfile.Load(stackfile.Variables(), append([]string{root + "/compose/stack.yml"}, further...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// rows returns the cells of the table of a page whose first heading is this, without
+// the code marks.
+func rows(t *testing.T, page, heading string) [][]string {
+	t.Helper()
+	_, table, found := strings.Cut(page, "\n| "+heading)
+	if !found {
+		t.Fatalf("no table begins with %s", heading)
+	}
+	_, table, _ = strings.Cut(table, "--- |\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	var out [][]string
+	for line := range strings.Lines(table) {
+		var cells []string
+		for cell := range strings.SplitSeq(strings.Trim(strings.TrimSpace(line), "|"), "|") {
+			cells = append(cells, strings.ReplaceAll(strings.TrimSpace(cell), "`", ""))
+		}
+		out = append(out, cells)
+	}
+	return out
+}
+
+func operations(t *testing.T) string { return text(t, "docs/operations.md") }
+
+// What the page says of each service is what the stack file has.
+func TestOperationsTellTheServicesAsTheyAre(t *testing.T) {
+	page, c := operations(t), deployed(t)
+	told := map[string]string{}
+	for _, row := range rows(t, page, "Service | Where") {
+		told[strings.TrimPrefix(row[0], "waggle_")] = row[1] + "; " + row[3]
+	}
+	limits := map[string]string{}
+	for _, row := range rows(t, page, "Service | Limit") {
+		limits[row[0]] = row[1]
+	}
+	var alone []string
+	for _, s := range c.Services {
+		where := "one on every node"
+		if s.Deploy.Mode == "replicated" {
+			where = "one"
+			alone = append(alone, s.Name)
+			if *s.Deploy.Replicas != 1 {
+				t.Errorf("%s has %d replicas, and the page says 1", s.Name, *s.Deploy.Replicas)
+			}
+		}
+		for _, constraint := range s.Deploy.Placement.Constraints {
+			if constraint == "node.role == manager" {
+				where += ", on a manager"
+			}
+		}
+		networks := slices.SortedFunc(maps.Keys(s.Networks), func(a, b string) int { return strings.Compare(b, a) })
+		if want := where + "; " + strings.Join(networks, ", "); told[s.Name] != want {
+			t.Errorf("the page says of %s %q, and the stack file %q", s.Name, told[s.Name], want)
+		}
+		if got, want := limits[s.Name], size(int64(s.Deploy.Resources.Limits.MemoryBytes)); got != want {
+			t.Errorf("the page says that %s has %q of memory, and the stack file %q", s.Name, got, want)
+		}
+		if every := time.Duration(*s.HealthCheck.Interval); !strings.Contains(page, "All health checks run every "+strconv.Itoa(int(every.Seconds()))+" s.") {
+			t.Errorf("the health check of %s runs every %s, and the page says something else", s.Name, every)
+		}
+		if len(s.Ulimits) != 0 {
+			t.Errorf("%s has ulimits, and the page says that there are none", s.Name)
+		}
+		for _, v := range s.Volumes {
+			if v.Type == "volume" && !strings.Contains(page, "`waggle_"+v.Source+"`") {
+				t.Errorf("the page does not name the volume waggle_%s", v.Source)
+			}
+		}
+		for _, m := range s.Secrets {
+			name := c.Secrets[m.Source].Name
+			if m.Source != "alert_webhook" && !strings.Contains(page, "`"+name+"`") {
+				t.Errorf("the page does not name the secret %s", name)
+			}
+		}
+	}
+	if len(told) != len(c.Services) || len(limits) != len(c.Services) || len(alone) != 4 {
+		t.Errorf("the page has %d services and %d limits, the stack %d services, %v of one replica", len(told), len(limits), len(c.Services), alone)
+	}
+	if !strings.Contains(page, "`compose/stack.yml` sets no `ulimits`") {
+		t.Error("the page does not say that there are no ulimits")
+	}
+	for name, file := range c.Secrets {
+		if !file.External.External {
+			t.Errorf("the secret %s is not made by compose/init", name)
+		}
+	}
+}
+
+// size writes a number of bytes as the stack file does.
+func size(bytes int64) string {
+	if bytes%(1<<30) == 0 {
+		return fmt.Sprintf("%dG", bytes>>30)
+	}
+	return fmt.Sprintf("%dM", bytes>>20)
+}
+
+// Who is on which network is told with the ports, and what attachable does with it.
+func TestOperationsTellThePortsAsTheyAre(t *testing.T) {
+	page, c := operations(t), deployed(t)
+	if c.Networks["control"].Attachable || !strings.Contains(page, "`attachable: false`, which keeps single containers") {
+		t.Error("the page does not say what attachable: false does, or the network is attachable")
+	}
+	both := []string{}
+	published := []string{}
+	for _, s := range c.Services {
+		if len(s.Networks) == 2 {
+			both = append(both, s.Name)
+		}
+		for _, p := range s.Ports {
+			if s.Name != "proxy" || p.Mode != "host" {
+				t.Errorf("%s publishes %d, and the page says that the proxy alone publishes, on the nodes", s.Name, p.Published)
+			}
+			published = append(published, fmt.Sprintf("%d/%s", p.Published, p.Protocol))
+		}
+		if s.Deploy.EndpointMode != "dnsrr" {
+			t.Errorf("%s has the endpoint mode %q", s.Name, s.Deploy.EndpointMode)
+		}
+	}
+	slices.Sort(published)
+	if got := strings.Join(published, " "); got != "443/tcp 443/udp 80/tcp" || !strings.Contains(page, "of the nodes' ports only 80 and 443 (by UDP too) are") {
+		t.Errorf("published are %s", got)
+	}
+	slices.Sort(both)
+	if got := strings.Join(both, ","); got != "monitor,proxy" || !strings.Contains(page, "Proxy and monitor are on both networks, and listen on both") {
+		t.Errorf("on both networks are %s", got)
+	}
+	for name := range pages(t) {
+		if strings.Contains(text(t, name), "which nothing else can join") {
+			t.Errorf("%s says that nothing else can join the control network; a service can", name)
+		}
+	}
+	// The ports are those that the images' settings have.
+	settings := text(t, "docs/settings.md")
+	for _, row := range rows(t, page, "Service | Port") {
+		for port := range strings.SplitSeq(row[1], ", ") {
+			if row[0] == "alertmanager" {
+				continue // it is not ours; the demo and the scaler's alerts use the port
+			}
+			if !regexp.MustCompile("`(?:[a-z0-9.]*:|80,)?" + port + "[,:`]").MatchString(settings) {
+				t.Errorf("no setting has the port %s of %s", port, row[0])
+			}
+		}
+	}
+}
+
+// Every variable that the stack file and the scripts read stands on the page with its default.
+func TestOperationsTellEveryVariable(t *testing.T) {
+	told := map[string]string{}
+	for _, row := range rows(t, operations(t), "Variable | Default") {
+		names, defaults := strings.Split(row[0], ", "), strings.Split(row[1], ", ")
+		for i, name := range names {
+			told[name] = row[1]
+			if len(names) == len(defaults) {
+				told[name] = defaults[i]
+			}
+		}
+	}
+	stack := text(t, "compose/stack.yml")
+	for _, m := range regexp.MustCompile(`\$\{([A-Z_]+)(?::-([^}]*))?`).FindAllStringSubmatch(stack, -1) {
+		name, value := m[1], m[2]
+		switch {
+		case name == "WAGGLE_ALERTMANAGER_HASH" || name == "WAGGLE_ALERT_WEBHOOK_SECRET" || strings.HasPrefix(name, "WAGGLE_NATS_"):
+			// compose/init sets them.
+		case told[name] == "":
+			t.Errorf("the page does not tell %s", name)
+		case name == "NATS_URL" || value == "" || name == "ALERTMANAGER_CONFIG":
+			// These are told in words.
+		case told[name] != value:
+			t.Errorf("the page says that %s is %q if not given, and the stack file %q", name, told[name], value)
+		}
+	}
+	for _, script := range []string{"init", "deploy", "rotate", "lib/engine.sh", "lib/keys.sh", "lib/memory.sh"} {
+		for _, m := range regexp.MustCompile(`\$\{(WAGGLE_[A-Z_]+)[:+-]`).FindAllStringSubmatch(text(t, "compose/"+script), -1) {
+			if told[m[1]] == "" {
+				t.Errorf("compose/%s reads %s, which the page does not tell", script, m[1])
+			}
+		}
+	}
+}
+
+// Each stack file on a page is one that Docker takes beside ours, and none takes away a
+// port that serves everybody.
+func TestStackFilesOnThePagesFitTheStack(t *testing.T) {
+	seen := 0
+	for name, page := range pages(t) {
+		for _, block := range Blocks(page) {
+			title := regexp.MustCompile(`^# ([a-z]+\.yml)\n`).FindStringSubmatch(block.Text)
+			if block.Kind != "yaml" || title == nil {
+				continue
+			}
+			seen++
+			file := filepath.Join(t.TempDir(), title[1])
+			if err := os.WriteFile(file, []byte(block.Text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			c := deployed(t, file)
+			if len(c.Services) != 5 {
+				t.Errorf("%s: %s makes %d services of 5, so it names one that is not there", name, title[1], len(c.Services))
+			}
+			open := map[string]bool{}
+			for _, s := range c.Services {
+				for _, p := range s.Ports {
+					open[fmt.Sprintf("%d/%s", p.Target, p.Protocol)] = true
+				}
+			}
+			for _, port := range []string{"80/tcp", "443/tcp"} {
+				if !open[port] {
+					t.Errorf("%s: with %s the port %s is closed", name, title[1], port)
+				}
+			}
+			if title[1] == "tcp.yml" && !open["6379/tcp"] {
+				t.Errorf("%s: with tcp.yml the port 6379 is not open", name)
+			}
+		}
+	}
+	if seen < 4 {
+		t.Errorf("only %d stack files were found", seen)
+	}
+}
