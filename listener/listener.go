@@ -188,6 +188,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		Statuses: everybody.Values, Instances: sweeper.Instances, Connected: b.Connected, Table: table, Now: time.Now,
 	}).Routes(router)
 
+	listing, movements := p.ListLoop(options("lists", lists, c.Resync, 0)), p.TaskLoop(options("tasks", tasks, 0, 0))
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return app.Serve(ctx, sh.Admin, router, sh.Log) })
 	g.Go(func() error { return prepare.Run(ctx) })
@@ -200,7 +201,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	}
 	for _, run := range []func(context.Context) error{
 		writer.Run, reader.Run, said.Run, everybody.Run, publishing.Run, telling.Run, sweeping.Run, announcing.Run,
-		p.ListLoop(options("lists", lists, c.Resync, 0)).Run, p.TaskLoop(options("tasks", tasks, 0, 0)).Run,
+		listing.Run, movements.Run,
 	} {
 		g.Go(func() error { return run(ctx) })
 	}

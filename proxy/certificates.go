@@ -84,7 +84,7 @@ func newStore(
 		}
 	}
 	poke := reconcile.NewPoke()
-	uploads := b.Bucket(bus.ManualBucket).Mirror(store.Prefix+">", poke.Now)
+	uploads := b.Bucket(bus.ManualBucket).Mirror(store.Prefix+">", func() { poke.Now(); changed() })
 	keep := store.New(store.Options{
 		CertsDir: c.Certs.Dir, SecretsDir: c.Edge.SecretsDir, Copy: filepath.Join(c.DataDir, "uploads.json"),
 		Uploads: uploads, Key: key, Changed: changed, Log: sh.Log,

@@ -137,7 +137,10 @@ func (c *Controller) Pass(ctx context.Context) error {
 	}
 	now := time.Now()
 	if !c.settling.settle(now, c.certificates.there(now)) {
-		return nil // the bus will poke; until then HAProxy goes on with what it has
+		// The bus will poke, or has been waited for long enough then; until that HAProxy
+		// goes on with what it has.
+		c.events.Again(busPatience)
+		return nil
 	}
 	if err := c.certify(ctx); err != nil {
 		return err
