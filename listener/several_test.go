@@ -67,6 +67,14 @@ func (h *house) record() *recorder {
 		}
 	})
 	bustest.Run(h.t, m.Run)
+	tooltest.Eventually(h.t, "what is there is recorded", func() error {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.last == nil {
+			return errors.New("nothing yet")
+		}
+		return nil
+	})
 	h.t.Cleanup(func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
