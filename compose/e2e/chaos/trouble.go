@@ -59,6 +59,7 @@ func (w *world) under(ctx context.Context, t trouble) error {
 		err = t.happens(ctx)
 	}
 	over := time.Now()
+	// What Swarm calls down by now it has yet to start anew: its proxies need not be prompt.
 	restarted := slices.Clone(w.down)
 	watching, enough := context.WithCancel(ctx)
 	defer enough()
