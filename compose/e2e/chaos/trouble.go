@@ -36,6 +36,7 @@ const promptly = 5 * time.Second
 // under plays a trouble and judges what came of it.
 func (w *world) under(ctx context.Context, t trouble) error {
 	w.turn++
+	w.down = nil
 	alive := without(w.Nodes(), t.struck)
 	c := &changes{
 		w: w, managers: without(w.Managers(), slices.Concat(t.struck, t.mute)), away: t.struck, prefix: fmt.Sprintf("chaos%d-", w.turn),
@@ -59,14 +60,19 @@ func (w *world) under(ctx context.Context, t trouble) error {
 		err = t.happens(ctx)
 	}
 	over := time.Now()
+	// What Swarm calls down by now it has yet to start anew: its proxies need not be prompt.
+	restarted := slices.Clone(w.down)
 	watching, enough := context.WithCancel(ctx)
 	defer enough()
 	led := w.leadership(watching, c.managers)
 	rest()
 	wait.Wait()
+	again := sync.OnceValue(func() time.Time { enough(); return led() })
 	if err == nil {
-		err = w.settle(ctx, c, t, alive, over, func() time.Time { enough(); return led() })
+		t.struck = append(slices.Clone(t.struck), restarted...)
+		err = w.settle(ctx, c, t, without(alive, restarted), over, again)
 	}
+	again() // From here on nobody else notes anything.
 	dry()
 	err = errors.Join(err, w.counted(flow()))
 	if paused := tooltest.Pause(ctx, time.Second); paused != nil {
@@ -141,13 +147,20 @@ func (w *world) flow(ctx context.Context, nodes []string, path string) func() (m
 	}
 }
 
-// counted tells what became of the requests, none of which may fail.
+// counted tells what became of the requests, none of which may fail. A node that Swarm calls
+// down has been told to stop everything when it is found again, the proxy too: it is none
+// of those that live, and what failed there is said and is no fault.
 func (w *world) counted(reports map[string]load.Report, err error) error {
 	requests, failed := 0, 0
 	for _, name := range slices.Sorted(maps.Keys(reports)) {
 		r := reports[name]
 		requests, failed = requests+r.Requests, failed+r.Failed
-		if r.Failed > 0 {
+		node, _, _ := strings.Cut(name, ",")
+		switch {
+		case r.Failed > 0 && slices.Contains(w.down, node):
+			w.say("Swarm called %s down, and started its tasks anew: %d of %d requests failed (%s)", node, r.Failed, r.Requests, name)
+			failed -= r.Failed
+		case r.Failed > 0:
 			w.fault("%s: %d of %d requests failed: %v %v %v", name, r.Failed, r.Requests, r.Kinds, r.Statuses, r.Examples)
 		}
 	}

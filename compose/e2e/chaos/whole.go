@@ -51,7 +51,10 @@ func (w *world) whole(ctx context.Context) error {
 // state returns what must stay as it is, or what is not as it should be.
 func (w *world) state(ctx context.Context) (string, error) {
 	out, err := anyone(ctx, w, w.Managers(), func(ctx context.Context, s *stack.Stack) ([]string, error) {
-		nodes, err := w.nodes(ctx, s)
+		nodes, err := s.NodeList(ctx)
+		if err == nil {
+			err = w.complete(nodes)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -106,25 +109,34 @@ func (w *world) state(ctx context.Context) (string, error) {
 
 // ready is an error unless the swarm has all nodes.
 func (w *world) ready(ctx context.Context) error {
-	_, err := anyone(ctx, w, w.Managers(), func(ctx context.Context, s *stack.Stack) ([]stack.Node, error) { return w.nodes(ctx, s) })
-	return err
+	nodes, err := anyone(ctx, w, w.Managers(), func(ctx context.Context, s *stack.Stack) ([]stack.Node, error) { return s.NodeList(ctx) })
+	if err != nil {
+		return err
+	}
+	w.noteDown(nodes)
+	return w.complete(nodes)
 }
 
-// nodes are all of the swarm, and an error if one is missing.
-func (w *world) nodes(ctx context.Context, s *stack.Stack) ([]stack.Node, error) {
-	nodes, err := s.NodeList(ctx)
-	if err != nil {
-		return nil, err
-	}
+// complete is an error if a node is missing.
+func (w *world) complete(nodes []stack.Node) error {
 	if len(nodes) != len(w.Nodes()) {
-		return nil, fmt.Errorf("%d nodes", len(nodes))
+		return fmt.Errorf("%d nodes", len(nodes))
 	}
 	for _, n := range nodes {
 		if n.Status.State != "ready" || n.ManagerStatus.Reachability == "unreachable" {
-			return nil, fmt.Errorf("%s is %s %s", n.Description.Hostname, n.Status.State, n.ManagerStatus.Reachability)
+			return fmt.Errorf("%s is %s %s", n.Description.Hostname, n.Status.State, n.ManagerStatus.Reachability)
 		}
 	}
-	return nodes, nil
+	return nil
+}
+
+// noteDown notes which nodes Swarm calls down.
+func (w *world) noteDown(nodes []stack.Node) {
+	for _, n := range nodes {
+		if n.Status.State == "down" && !slices.Contains(w.down, n.Description.Hostname) {
+			w.down = append(w.down, n.Description.Hostname)
+		}
+	}
 }
 
 // clustered says that there are several NATS servers.
@@ -163,9 +175,9 @@ func anyone[T any](ctx context.Context, w *world, managers []string, do func(con
 	return first, errors.Join(errs...)
 }
 
-// led is an error unless these managers know a leader of the swarm, and the NATS servers one
-// of the bucket.
-func (w *world) led(ctx context.Context, managers []string) error {
+// led returns the swarm's nodes, and an error unless these managers know a leader of the
+// swarm, and the NATS servers one of the bucket.
+func (w *world) led(ctx context.Context, managers []string) ([]stack.Node, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	var bucket error
@@ -173,9 +185,9 @@ func (w *world) led(ctx context.Context, managers []string) error {
 	if w.clustered() {
 		wait.Go(func() { bucket = w.BucketLed(ctx, bus.CatalogBucket) })
 	}
-	_, swarm := anyone(ctx, w, managers, func(ctx context.Context, s *stack.Stack) ([]stack.Node, error) { return s.NodeList(ctx) })
+	nodes, swarm := anyone(ctx, w, managers, func(ctx context.Context, s *stack.Stack) ([]stack.Node, error) { return s.NodeList(ctx) })
 	wait.Wait()
-	return errors.Join(swarm, bucket)
+	return nodes, errors.Join(swarm, bucket)
 }
 
 // ledEvery is how often it is asked whether there are leaders.
@@ -192,7 +204,8 @@ func (w *world) leadership(ctx context.Context, managers []string) func() time.T
 	wait.Go(func() {
 		without := false
 		for ctx.Err() == nil {
-			err := w.led(ctx, managers)
+			nodes, err := w.led(ctx, managers)
+			w.noteDown(nodes)
 			switch {
 			case ctx.Err() != nil:
 			case err != nil:

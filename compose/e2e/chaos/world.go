@@ -29,6 +29,8 @@ type world struct {
 	short bool
 	// turn makes names different from one trouble to the next.
 	turn int
+	// down are the nodes that Swarm was heard to call down in the present trouble.
+	down []string
 	// via is the stack, asked by way of each manager on connections that are kept.
 	via  map[string]*stack.Stack
 	stop context.CancelFunc
