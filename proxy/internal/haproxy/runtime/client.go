@@ -12,6 +12,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -198,9 +199,22 @@ type connection struct {
 	stop func() bool
 }
 
+// queueWait is how soon a socket is tried again whose queue is full.
+const queueWait = 5 * time.Millisecond
+
+// dial connects. Linux refuses a Unix socket at once while more wait for it than HAProxy
+// has accepted; that passes.
 func dial(ctx context.Context, path string) (*connection, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", path)
+	for errors.Is(err, syscall.EAGAIN) {
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), err)
+		case <-time.After(queueWait):
+		}
+		conn, err = d.DialContext(ctx, "unix", path)
+	}
 	if err != nil {
 		return nil, err
 	}
