@@ -4,9 +4,11 @@
 package judge
 
 import (
+	"slices"
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
 )
@@ -83,20 +85,19 @@ type Stream struct {
 
 // Ways are the ways into a service that are in force.
 func Ways(d claims.Desired, id string) (routes []Route, streams []Stream) {
-	for _, s := range d.Services {
-		if s.ID != id {
-			continue
+	at := slices.IndexFunc(d.Services, func(s route.Service) bool { return s.ID == id })
+	if at < 0 {
+		return nil, nil
+	}
+	for _, r := range d.Services[at].Routes {
+		routes = append(routes, Route{Hosts: r.Hosts, Paths: r.Paths, Backend: r.Backend})
+	}
+	for _, r := range d.Services[at].Streams {
+		stream := Stream{Port: r.Port, Backend: r.Backend}
+		for _, n := range r.Names {
+			stream.Names = append(stream.Names, string(n.Match)+" "+n.Value)
 		}
-		for _, r := range s.Routes {
-			routes = append(routes, Route{Hosts: r.Hosts, Paths: r.Paths, Backend: r.Backend})
-		}
-		for _, r := range s.Streams {
-			stream := Stream{Port: r.Port, Backend: r.Backend}
-			for _, n := range r.Names {
-				stream.Names = append(stream.Names, string(n.Match)+" "+n.Value)
-			}
-			streams = append(streams, stream)
-		}
+		streams = append(streams, stream)
 	}
 	return routes, streams
 }

@@ -13,29 +13,15 @@ import (
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/proxy/internal/controller"
+	"github.com/wagglehq/waggle/proxy/judge"
 )
 
 // Service is what /v1/services says of one service.
 type Service struct {
 	catalog.Status
-	Routes    []Route      `json:"routes,omitempty"`
-	Streams   []Stream     `json:"streams,omitempty"`
-	Addresses []netip.Addr `json:"addresses,omitempty"`
-}
-
-// Route is one way into a service.
-type Route struct {
-	Hosts   []string `json:"hosts,omitempty"`
-	Paths   []string `json:"paths"`
-	Backend string   `json:"backend"`
-}
-
-// Stream is one way into a service below HTTP.
-type Stream struct {
-	Port int `json:"port"`
-	// Names are server names with the way they are compared ("end .acme.com").
-	Names   []string `json:"names,omitempty"`
-	Backend string   `json:"backend"`
+	Routes    []judge.Route  `json:"routes,omitempty"`
+	Streams   []judge.Stream `json:"streams,omitempty"`
+	Addresses []netip.Addr   `json:"addresses,omitempty"`
 }
 
 // State is the answer of /v1/services.
@@ -88,21 +74,7 @@ func state(v *controller.View) State {
 
 func service(v *controller.View, status catalog.Status) Service {
 	out := Service{Status: status, Addresses: v.Reached(status.ServiceID)}
-	for _, s := range v.Desired.Services {
-		if s.ID != status.ServiceID {
-			continue
-		}
-		for _, r := range s.Routes {
-			out.Routes = append(out.Routes, Route{Hosts: r.Hosts, Paths: r.Paths, Backend: r.Backend})
-		}
-		for _, r := range s.Streams {
-			stream := Stream{Port: r.Port, Backend: r.Backend}
-			for _, n := range r.Names {
-				stream.Names = append(stream.Names, string(n.Match)+" "+n.Value)
-			}
-			out.Streams = append(out.Streams, stream)
-		}
-	}
+	out.Routes, out.Streams = judge.Ways(v.Desired, status.ServiceID)
 	return out
 }
 

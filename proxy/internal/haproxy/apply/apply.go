@@ -302,11 +302,9 @@ func (h *HAProxy) notice(ctx context.Context) error {
 
 // reload writes want and makes HAProxy take it up.
 func (h *HAProxy) reload(ctx context.Context, want file.File, reason string) (Result, error) {
-	if err := h.check(ctx, want); err != nil {
+	// The certificates that it was judged by stay where they are.
+	if _, err := h.try(ctx, want); err != nil {
 		h.metrics.refused.Inc()
-		return Result{}, err
-	}
-	if err := h.writeCertificates(want.Certificates); err != nil {
 		return Result{}, err
 	}
 	before, err := h.read(contents(want))
@@ -344,22 +342,35 @@ func (h *HAProxy) reload(ctx context.Context, want file.File, reason string) (Re
 }
 
 // Check lets HAProxy judge a configuration; the error is a *CheckError if it refuses it.
-func (h *HAProxy) Check(ctx context.Context, f file.File) error { return h.check(ctx, f) }
-
-// check lets HAProxy judge a configuration without touching the one in force. Its
-// certificates lie for that moment where those in force do, and are taken back.
-func (h *HAProxy) check(ctx context.Context, f file.File) (err error) {
-	if err := f.Check(); err != nil {
-		return &CheckError{Output: err.Error(), Err: errWords}
-	}
-	before, err := h.readCertificateFiles(f.Certificates)
+func (h *HAProxy) Check(ctx context.Context, f file.File) error {
+	before, err := h.try(ctx, f)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, h.restoreCertificateFiles(before)) }()
-	if err := h.writeCertificates(f.Certificates); err != nil {
-		return err
+	return h.restoreCertificateFiles(before)
+}
+
+// try lets HAProxy judge a configuration. Its certificates are put where those in force
+// lie, and taken back if it is refused; else before is what lay there.
+func (h *HAProxy) try(ctx context.Context, f file.File) (before map[string][]byte, err error) {
+	if err := f.Check(); err != nil {
+		return nil, &CheckError{Output: err.Error(), Err: errWords}
 	}
+	if before, err = h.readCertificateFiles(f.Certificates); err != nil {
+		return nil, err
+	}
+	err = h.writeCertificates(f.Certificates)
+	if err == nil {
+		err = h.check(ctx, f)
+	}
+	if err != nil {
+		err = errors.Join(err, h.restoreCertificateFiles(before))
+	}
+	return before, err
+}
+
+// check writes a configuration beside the one in force, and lets HAProxy judge it.
+func (h *HAProxy) check(ctx context.Context, f file.File) error {
 	path := h.path(ConfigName + ".next")
 	if _, err := atomicfile.Write(path, []byte(f.Text()), 0o640); err != nil {
 		return err
