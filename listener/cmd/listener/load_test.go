@@ -1,21 +1,19 @@
 package main_test
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/prometheus/procfs"
+
 	"github.com/wagglehq/waggle/pkg/dockertest"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // swarmOf1000 is what a listener of a large swarm has to do with: a thousand services of
@@ -59,13 +57,16 @@ func swarmOf1000(t *testing.T) *dockertest.Swarm {
 func TestThirtyCrashLoopsAmongAThousandServices(t *testing.T) {
 	swarm := swarmOf1000(t)
 	admin, process := start(t, swarm.Host())
-	settled := time.Now().Add(time.Minute)
-	for listed(t, admin) != 1000 {
-		if time.Now().After(settled) {
-			t.Fatalf("%d services are published after a minute", listed(t, admin))
+	tooltest.Within(t, time.Minute, "all services are published", func() error {
+		var about struct{ Services int }
+		if err := tooltest.Get(t.Context(), tooltest.Request{URL: "http://" + admin + "/v1/catalog"}, &about); err != nil {
+			return err // It starts.
 		}
-		<-time.After(50 * time.Millisecond)
-	}
+		if about.Services != 1000 {
+			return fmt.Errorf("%d are", about.Services)
+		}
+		return nil
+	})
 	<-time.After(7 * time.Second) // For five seconds after a start all count as moving.
 
 	const span = 10 * time.Second
@@ -95,13 +96,9 @@ func start(t *testing.T, docker string) (admin string, process int) {
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	admin = free(t)
-	_, bus, err := net.SplitHostPort(free(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	admin = tooltest.FreeAddress(t)
 	cmd := exec.CommandContext(t.Context(), program,
-		"-admin", admin, "-docker-host", docker, "-data-dir", t.TempDir(), "-nats-port", bus, "-nats-open", "-log-level", "WARN")
+		"-admin", admin, "-docker-host", docker, "-data-dir", t.TempDir(), "-nats-port", strconv.Itoa(tooltest.FreePort(t)), "-nats-open", "-log-level", "WARN")
 	cmd.Stderr = os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
@@ -117,54 +114,16 @@ func start(t *testing.T, docker string) (admin string, process int) {
 	return admin, cmd.Process.Pid
 }
 
-func free(t *testing.T) string {
-	t.Helper()
-	var lc net.ListenConfig
-	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = ln.Close() }()
-	return ln.Addr().String()
-}
-
-// listed is how many services the listener says that it has published.
-func listed(t *testing.T, admin string) int {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+admin+"/v1/catalog", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0 // It starts.
-	}
-	defer func() { _ = res.Body.Close() }()
-	var about struct{ Services int }
-	if err := json.NewDecoder(res.Body).Decode(&about); err != nil {
-		return 0
-	}
-	return about.Services
-}
-
-// used is the processor time of a process so far, of which Linux counts hundredths of a
-// second (proc_pid_stat(5), fields 14 and 15).
+// used is the processor time of a process so far.
 func used(t *testing.T, process int) time.Duration {
 	t.Helper()
-	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(process), "stat"))
+	p, err := procfs.NewProc(process)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var sum time.Duration
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')'):]))
-	for _, field := range fields[12:14] {
-		ticks, err := strconv.Atoi(field)
-		if err != nil {
-			t.Fatal(err)
-		}
-		sum += time.Duration(ticks) * time.Second / 100
+	stat, err := p.Stat()
+	if err != nil {
+		t.Fatal(err)
 	}
-	return sum
+	return time.Duration(stat.CPUTime() * float64(time.Second))
 }
