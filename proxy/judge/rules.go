@@ -20,6 +20,15 @@ const (
 	Certificates = "certificates"
 )
 
+// The defaults of those settings, for the proxy's flags too.
+const (
+	DefaultPorts     = "80,443:ssl"
+	DefaultStatsPort = 8404
+	DefaultNetworks  = "waggle"
+	DefaultSeparator = ","
+	DefaultReqMode   = "http"
+)
+
 // Rules are what labels are judged by.
 type Rules struct {
 	Options labels.Options
@@ -43,14 +52,14 @@ func InUse(settings map[string]string) bool { return settings[Certificates] == "
 func ParseRules(settings map[string]string) (Rules, error) {
 	p := parser{settings: settings}
 	o := labels.Options{
-		Separator: p.text("separator", ","), Networks: strings.FieldsFunc(p.text("networks", "waggle"), commaOrSpace),
+		Separator: p.text("separator", DefaultSeparator), Networks: strings.FieldsFunc(p.text("networks", DefaultNetworks), commaOrSpace),
 		DomainAlgo: p.text("service-domain-algo", labels.DefaultDomainAlgo), HTTPSOnly: p.is("https-only"), AllowRaw: p.is("allow-raw"),
-		ReqMode: p.text("default-req-mode", "http"), OperatorUsers: p.is(OperatorUsers), Ports: []int{p.number("stats-port", "8404")},
+		ReqMode: p.text("default-req-mode", DefaultReqMode), OperatorUsers: p.is(OperatorUsers), Ports: []int{p.number("stats-port", strconv.Itoa(DefaultStatsPort))},
 	}
 	if p.is("filter-proxy-instance-name") {
-		o.Instance = p.text("proxy-instance-name", "docker-flow")
+		o.Instance = p.text("proxy-instance-name", labels.DefaultInstance)
 	}
-	binds, err := render.ParseBinds(p.text("default-ports", "80,443:ssl") + "," + p.text("bind-ports", ""))
+	binds, err := render.ParseBinds(p.text("default-ports", DefaultPorts) + "," + p.text("bind-ports", ""))
 	if err != nil {
 		return Rules{}, fmt.Errorf("default-ports and bind-ports: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
+	"github.com/wagglehq/waggle/proxy/judge"
 )
 
 // Edge are the settings of Docker Flow Proxy that say how clients are met: ports,
@@ -46,7 +47,7 @@ type Edge struct {
 
 // flags declares the flags with their defaults.
 func (e *Edge) flags(fs *flag.FlagSet) {
-	fs.StringVar(&e.DefaultPorts, "default-ports", "80,443:ssl", "ports for requests, separated by commas: 80, 443:ssl (open while there are certificates), 80 accept-proxy")
+	fs.StringVar(&e.DefaultPorts, "default-ports", judge.DefaultPorts, "ports for requests, separated by commas: 80, 443:ssl (open while there are certificates), 80 accept-proxy")
 	fs.StringVar(&e.BindPorts, "bind-ports", "", "further ports, in the same form")
 	fs.BoolVar(&e.EnableH2, "enable-h2", true, "offer HTTP/2 on ports with TLS")
 	fs.StringVar(&e.SSLMinVer, "ssl-min-ver", render.DefaultMinVer, "oldest version of TLS: TLSv1.0 to TLSv1.3")
@@ -54,7 +55,7 @@ func (e *Edge) flags(fs *flag.FlagSet) {
 	fs.StringVar(&e.SSLCiphers, "ssl-bind-ciphers", render.DefaultCiphers, "ciphers up to TLS 1.2, separated by colons")
 	fs.StringVar(&e.SSLSuite, "ssl-bind-ciphersuites", render.DefaultCiphersuites, "ciphers of TLS 1.3, separated by colons")
 	fs.StringVar(&e.CAFile, "ca-file", "", "file with the authorities of client certificates, which com.df.verifyClientSsl asks for")
-	fs.IntVar(&e.StatsPort, "stats-port", 8404, "port for HAProxy's statistics and metrics; 0 switches them off")
+	fs.IntVar(&e.StatsPort, "stats-port", judge.DefaultStatsPort, "port for HAProxy's statistics and metrics; 0 switches them off")
 	fs.StringVar(&e.StatsURI, "stats-uri", "/", "what the path of the statistics begins with")
 	fs.Var(&e.StatsUser, "stats-user", "who may see the statistics; none, with the password none: everybody who reaches the port, which is the default")
 	fs.Var(&e.StatsPass, "stats-pass", "password of the statistics")
@@ -79,8 +80,8 @@ func (e *Edge) flags(fs *flag.FlagSet) {
 	fs.BoolVar(&e.HTTPSOnly, "https-only", false, "redirect requests without TLS to https, for all services")
 	fs.StringVar(&e.ServiceDomainAlgo, "service-domain-algo", labels.DefaultDomainAlgo, "com.df.serviceDomainAlgo of services that do not choose")
 	fs.BoolVar(&e.FilterInstance, "filter-proxy-instance-name", false, "serve only services whose com.df.proxyInstanceName is proxy-instance-name")
-	fs.StringVar(&e.Instance, "proxy-instance-name", "docker-flow", "name of this proxy, if services choose one")
-	fs.StringVar(&e.DefaultReqMode, "default-req-mode", "http", "com.df.reqMode of services that do not choose: http, tcp or sni")
+	fs.StringVar(&e.Instance, "proxy-instance-name", labels.DefaultInstance, "name of this proxy, if services choose one")
+	fs.StringVar(&e.DefaultReqMode, "default-req-mode", judge.DefaultReqMode, "com.df.reqMode of services that do not choose: http, tcp or sni")
 	e.Users.flags(fs)
 	fs.BoolVar(&e.TerminateOnReload, "terminate-on-reload", false, "Docker Flow's word for a hard-stop-after of 1 s, whatever that says")
 	fs.StringVar(&e.DefaultProtocol, "default-protocol", "http", "reqMode of services from DFP_SERVICE_* variables that do not choose")

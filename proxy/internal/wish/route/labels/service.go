@@ -80,7 +80,7 @@ func (rd *Reader) Service(svc catalog.Service) (route.Service, error) {
 		}
 	}
 	all.Bool("checkResolvers", true) // it has no effect, but must be a word of its kind
-	if instance := all.Text("proxyInstanceName", "docker-flow"); o.Instance != "" && !strings.EqualFold(o.Instance, instance) {
+	if instance := all.Text("proxyInstanceName", DefaultInstance); o.Instance != "" && !strings.EqualFold(o.Instance, instance) {
 		return route.Service{}, fmt.Errorf("%w: com.df.proxyInstanceName is not %s", route.ErrNoRoute, o.Instance)
 	}
 	out := route.Service{ID: svc.ID, Name: svc.Name}

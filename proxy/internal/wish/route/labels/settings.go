@@ -12,6 +12,9 @@ import (
 // DefaultDomainAlgo is the one of services that do not choose: exact hosts.
 const DefaultDomainAlgo = "hdr(host)"
 
+// DefaultInstance names a proxy, and the one that a service is for, unless they say so.
+const DefaultInstance = "docker-flow"
+
 // MediaType checks an element of the operator's compression-type.
 func MediaType(text string) bool { return mediaType.MatchString(text) }
 
