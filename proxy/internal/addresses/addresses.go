@@ -35,11 +35,14 @@ type Target struct {
 	// Count is of how many tasks these are; 0 says that each has one. A task on two
 	// networks has two, of which DNS answers one.
 	Count int
+	// Nodes are those that run its tasks, in any order.
+	Nodes []string
 }
 
-// equal compares two targets whose tasks are sorted.
+// equal compares two targets whose tasks and nodes are sorted.
 func (t Target) equal(u Target) bool {
-	return t.Name == u.Name && t.Expected == u.Expected && t.Moving == u.Moving && t.Count == u.Count && slices.Equal(t.Tasks, u.Tasks)
+	return t.Name == u.Name && t.Expected == u.Expected && t.Moving == u.Moving && t.Count == u.Count &&
+		slices.Equal(t.Tasks, u.Tasks) && slices.Equal(t.Nodes, u.Nodes)
 }
 
 // Resolver is what is asked: *net.Resolver, or a test's.
@@ -107,6 +110,9 @@ func (f *Follower) Set(targets map[string]Target) {
 	for key, t := range targets {
 		t.Tasks = slices.Clone(t.Tasks)
 		slices.SortFunc(t.Tasks, netip.Addr.Compare)
+		t.Nodes = slices.Clone(t.Nodes)
+		slices.Sort(t.Nodes)
+		t.Nodes = slices.Compact(t.Nodes)
 		own[key] = t
 	}
 	for {

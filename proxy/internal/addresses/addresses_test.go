@@ -95,6 +95,19 @@ func (z *zone) since(name string, t time.Time) []time.Time {
 	return out
 }
 
+// lookups is how many there were of all names from t on.
+func (z *zone) lookups(t time.Time) int {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	n := 0
+	for _, q := range z.asked {
+		if !q.at.Before(t) {
+			n++
+		}
+	}
+	return n
+}
+
 func list(text string) []netip.Addr {
 	var out []netip.Addr
 	for f := range strings.FieldsSeq(text) {
@@ -793,6 +806,70 @@ func TestTheDeathOfANodeIsSeenInAllItsServices(t *testing.T) {
 		w.pass(1700 * time.Millisecond)
 		for i := range 100 {
 			w.has(fmt.Sprintf("tasks.s%d.", 5*i), fmt.Sprintf("10.0.9.%d", i+1))
+		}
+	})
+}
+
+func TestTheDeathOfANodeIsSeenWithinHalfASecond(t *testing.T) {
+	for _, c := range []struct {
+		services, nodes int
+		within          time.Duration
+	}{
+		{services: 1, nodes: 1, within: 260 * time.Millisecond},
+		{services: 20, nodes: 3, within: 360 * time.Millisecond},
+		{services: 500, nodes: 5, within: 560 * time.Millisecond},
+	} {
+		inWorld(t, func(w *world) {
+			targets := w.alive(c.services)
+			for i := range c.services {
+				name := fmt.Sprintf("tasks.s%d.", i)
+				target := targets[name]
+				target.Nodes = []string{fmt.Sprintf("n%d", i%c.nodes)}
+				targets[name] = target
+			}
+			w.Set(targets)
+			w.pass(time.Minute)
+			for i := 0; i < c.services; i += c.nodes {
+				w.zone.set(fmt.Sprintf("tasks.s%d.", i), fmt.Sprintf("10.9.%d.%d", i/200, i%200+1))
+			}
+			w.pass(c.within)
+			for i := 0; i < c.services; i += c.nodes {
+				w.has(fmt.Sprintf("tasks.s%d.", i), fmt.Sprintf("10.9.%d.%d", i/200, i%200+1))
+			}
+		})
+	}
+}
+
+func TestWatchmenCostLittle(t *testing.T) {
+	inWorld(t, func(w *world) {
+		targets := w.alive(50)
+		all := make([]string, 50)
+		for i := range all {
+			name := fmt.Sprintf("tasks.s%d.", i)
+			target := targets[name]
+			all[i] = fmt.Sprintf("n%d", i)
+			target.Nodes = all[i : i+1]
+			targets[name] = target
+		}
+		w.Set(targets)
+		w.pass(time.Minute)
+		from := time.Now()
+		w.pass(30 * time.Second)
+		if n := w.zone.lookups(from); n > 30*18 {
+			t.Errorf("%d look-ups in 30 s for 50 services on 50 nodes, want at most 18 per second", n)
+		}
+		// One service on all nodes watches them all, so that the others can rest.
+		w.zone.set("tasks.global.", "10.5.0.1")
+		targets["global"] = Target{Name: "tasks.global.", Expected: true, Tasks: list("10.5.0.1"), Nodes: all}
+		w.Set(targets)
+		w.pass(time.Minute)
+		from = time.Now()
+		w.pass(30 * time.Second)
+		if n := len(w.zone.since("tasks.global.", from)); n < 110 {
+			t.Errorf("the service on all nodes was asked %d times in 30 s, want four times a second", n)
+		}
+		if n := len(w.zone.since("tasks.s7.", from)); n > 11 {
+			t.Errorf("a service on one node was asked %d times in 30 s, want every three seconds", n)
 		}
 	})
 }

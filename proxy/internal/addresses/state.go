@@ -88,6 +88,8 @@ type entry struct {
 	disputed map[netip.Addr]struct{}
 	// fresh says that the target has not been asked since it changed.
 	fresh bool
+	// watchman says that it is asked often on behalf of all that share its nodes.
+	watchman bool
 	// place is where its turn is among quiet names.
 	place   uint32
 	flying  int
@@ -150,6 +152,8 @@ type state struct {
 	// moving is how many were in motion when last counted, holding how many hold on to
 	// what Docker does not answer.
 	moving, holding int
+	// watching is how many watchmen there are.
+	watching int
 	// begin is where the grid begins, surprised when a change last came unawaited.
 	begin, surprised time.Time
 }
@@ -160,10 +164,12 @@ func newState(now time.Time) *state {
 
 // replace takes a new set of targets in.
 func (s *state) replace(targets map[string]Target, now time.Time) {
-	for key := range s.entries {
+	moved := false // whether other nodes are to be watched, or by others
+	for key, e := range s.entries {
 		if _, ok := targets[key]; !ok {
 			delete(s.entries, key)
 			s.touched[key] = struct{}{}
+			moved = moved || e.watchman
 		}
 	}
 	for key, t := range targets {
@@ -177,8 +183,12 @@ func (s *state) replace(targets map[string]Target, now time.Time) {
 			s.entries[key] = e
 			s.touched[key] = struct{}{}
 		}
+		moved = moved || !slices.Equal(e.target.Nodes, t.Nodes)
 		e.target, e.fresh, e.changed, e.next = t, true, now, now
 		e.every = s.interval(e, now)
+	}
+	if moved {
+		s.watchmen()
 	}
 }
 
@@ -261,8 +271,8 @@ func (s *state) assign(e *entry, addrs []netip.Addr, now time.Time) {
 }
 
 // surprise has all quiet names asked soon after one has changed of which nobody knew
-// that it moves: whatever stopped its tasks, as the death of a node, may have stopped
-// others.
+// that it moves: whatever stopped its tasks may have stopped others. As that is likely the
+// death of a node, those with tasks on its nodes are asked at once.
 func (s *state) surprise(e *entry, addrs []netip.Addr, now time.Time) {
 	if len(e.addrs) == 0 || slices.Equal(e.addrs, addrs) || e.target.Moving || now.Sub(e.changed) < fast || now.Sub(s.surprised) < grid {
 		return
@@ -270,7 +280,11 @@ func (s *state) surprise(e *entry, addrs []netip.Addr, now time.Time) {
 	s.surprised = now
 	soon := s.tick(now)
 	for _, other := range s.entries {
-		if other.answered {
+		switch {
+		case !other.answered:
+		case shareNodes(e.target.Nodes, other.target.Nodes):
+			other.next = now
+		default:
 			other.next = earlier(other.next, soon)
 		}
 	}
@@ -331,7 +345,7 @@ func (s *state) interval(e *entry, now time.Time) time.Duration {
 	case e.moves():
 		return max(inMotion, time.Duration(s.moving)*perMoving)
 	}
-	return min(max(quiet, time.Duration(len(s.entries))*perQuiet), quietMost)
+	return s.rest(e)
 }
 
 // due returns the look-ups to start now and how long to wait if nothing else

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
@@ -47,6 +48,7 @@ func (t *targets) follow(desired claims.Desired, snapshot catalog.Snapshot) {
 		svc := snapshot.Services[s.ID]
 		tasks := snapshot.Tasks[s.ID]
 		addrs, count := taskAddresses(tasks, t.networks)
+		nodes := nodesOf(tasks)
 		wrong := inMotion(svc, tasks)
 		if _, cut := snapshot.Cut[s.ID]; cut {
 			// DNS knows the others, too, and a list that lacks them says nothing.
@@ -63,7 +65,10 @@ func (t *targets) follow(desired claims.Desired, snapshot catalog.Snapshot) {
 			if _, ok := b.Literal(); ok {
 				continue // it is the answer itself
 			}
-			target := addresses.Target{Name: b.Lookup, Expected: expected, Tasks: addrs, Count: count, Moving: moving}
+			target := addresses.Target{Name: b.Lookup, Expected: expected, Tasks: addrs, Count: count, Moving: moving, Nodes: nodes}
+			if !strings.HasPrefix(b.Lookup, "tasks.") {
+				target.Nodes = nil // a virtual IP outlives every node
+			}
 			if b.Outbound {
 				target = addresses.Target{Name: b.Lookup, Expected: true}
 			}
@@ -144,6 +149,17 @@ func inMotion(svc catalog.Service, tasks []catalog.Task) bool {
 		}
 	}
 	return svc.Mode == catalog.Replicated && len(tasks) > 0 && uint64(running) != svc.Replicas
+}
+
+// nodesOf are the nodes that run tasks, as often as they do.
+func nodesOf(tasks []catalog.Task) []string {
+	var out []string
+	for _, t := range tasks {
+		if t.Running() && t.Node != "" {
+			out = append(out, t.Node)
+		}
+	}
+	return out
 }
 
 // taskAddresses returns the addresses of running tasks on some networks, and of how many
