@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -126,7 +125,7 @@ func (a *Accepted) Record(ctx context.Context, services map[string]catalog.Servi
 			errs = append(errs, err)
 		}
 		if ctx.Err() != nil {
-			return errors.Join(errs...)
+			return join(errs)
 		}
 	}
 	isWanted := func(id string) bool { _, ok := services[id]; return ok }
@@ -135,5 +134,5 @@ func (a *Accepted) Record(ctx context.Context, services map[string]catalog.Servi
 			errs = append(errs, fmt.Errorf("accepted: %w", err))
 		}
 	}
-	return errors.Join(errs...)
+	return join(errs)
 }

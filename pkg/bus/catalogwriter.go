@@ -220,7 +220,7 @@ func (w *CatalogWriter) take(ctx context.Context, step []operation, done *Writte
 			errs = append(errs, result.err)
 		}
 	}
-	return errors.Join(errs...)
+	return join(errs)
 }
 
 func (d *Written) refuse(key string, err error) {

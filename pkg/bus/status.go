@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"slices"
 	"time"
 
@@ -68,7 +67,7 @@ func (s *Statuses) Publish(ctx context.Context, all []catalog.Status) error {
 		}
 		delete(values, key)
 		if ctx.Err() != nil {
-			return errors.Join(errs...)
+			return join(errs)
 		}
 	}
 	s.last = last
@@ -80,7 +79,7 @@ func (s *Statuses) Publish(ctx context.Context, all []catalog.Status) error {
 			break
 		}
 	}
-	return errors.Join(errs...)
+	return join(errs)
 }
 
 // publish writes one status unless the bus has it.
