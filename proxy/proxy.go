@@ -103,12 +103,13 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 			Catalog: catalog.Snapshot, Accepted: accepted.Services, Manual: extra.services(), Static: c.Static(),
 			Certificates: published(peers, c.InstanceName(), store.uploads),
 		},
-		Follower: follower, HAProxy: haproxy, Settings: options, Rules: rules, Certificates: store.source(c),
+		Follower: follower, Settings: options, Rules: rules, Certificates: store.source(c),
 		Users: c.Edge.SecretUsers, StateFile: filepath.Join(c.DataDir, "services.json"),
 		Events: controller.Events{
 			Again: routes.After, Wrote: verify.Now, Record: accepted.Record, Applied: func() { report.Now(); agree.Now() },
 		},
-		Log: sh.Log, Registry: sh.Registry,
+		HAProxy: controller.HAProxy{Engine: haproxy, Checker: haproxy, Servers: haproxy, Comparer: haproxy, Certificates: haproxy},
+		Log:     sh.Log, Registry: sh.Registry,
 	})
 	if err != nil {
 		return err

@@ -11,8 +11,8 @@ import (
 	"github.com/wagglehq/waggle/pkg/atomicfile"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/apply"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
-	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/supervisor"
+	"github.com/wagglehq/waggle/proxy/internal/settings/edge"
 )
 
 // Supervise is process 1 of the container: it keeps HAProxy and the controller,
@@ -34,7 +34,7 @@ func Supervise(ctx context.Context, c Config, controller []string, sh app.Shell)
 }
 
 // plainPorts are those without TLS.
-func plainPorts(binds []render.Bind) []int {
+func plainPorts(binds []edge.Bind) []int {
 	var out []int
 	for _, b := range binds {
 		if !b.TLS {

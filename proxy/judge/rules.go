@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
+	"github.com/wagglehq/waggle/proxy/internal/settings/edge"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
 )
 
@@ -59,7 +59,7 @@ func ParseRules(settings map[string]string) (Rules, error) {
 	if p.is("filter-proxy-instance-name") {
 		o.Instance = p.text("proxy-instance-name", labels.DefaultInstance)
 	}
-	binds, err := render.ParseBinds(p.text("default-ports", DefaultPorts) + "," + p.text("bind-ports", ""))
+	binds, err := edge.ParseBinds(p.text("default-ports", DefaultPorts) + "," + p.text("bind-ports", ""))
 	if err != nil {
 		return Rules{}, fmt.Errorf("default-ports and bind-ports: %w", err)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
+	"github.com/wagglehq/waggle/proxy/internal/settings/edge"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
 	"github.com/wagglehq/waggle/proxy/judge"
@@ -40,7 +41,7 @@ func (known) Addresses(string) ([]netip.Addr, bool) {
 func BenchmarkPassOf1000(b *testing.B) {
 	hap := haproxytest.New(b)
 	s := render.Settings{
-		Dir: hap.Dir, StatsSocket: hap.Stats, Binds: []render.Bind{{Port: hap.Port}}, MaxConn: 500, Timeouts: render.DefaultTimeouts(),
+		Dir: hap.Dir, StatsSocket: hap.Stats, Binds: []edge.Bind{{Port: hap.Port}}, MaxConn: 500, Timeouts: render.DefaultTimeouts(),
 		HardStopAfter: 10 * time.Second,
 	}
 	r, err := render.NewRenderer(s)
@@ -63,16 +64,17 @@ func BenchmarkPassOf1000(b *testing.B) {
 		services[svc.ID] = svc
 	}
 	accepted := map[string]catalog.Service{}
+	running := apply.New(apply.Options{
+		Binary: tooltest.Path(b, "haproxy"), Dir: hap.Dir, Worker: runtime.New(hap.Stats), Master: runtime.NewMaster(hap.Master),
+		Log: slog.New(slog.DiscardHandler),
+	})
 	c, err := controller.New(controller.Options{
 		Source: controller.Source{
 			Catalog:  func() (catalog.Snapshot, bool) { return catalog.Snapshot{Services: services}, true },
 			Accepted: func() (map[string]catalog.Service, bool) { return accepted, true },
 		},
 		Follower: known{}, Settings: s, Rules: judge.Rules{Options: labels.Options{Networks: []string{catalogtest.Network}, Ports: []int{hap.Port}}},
-		HAProxy: apply.New(apply.Options{
-			Binary: tooltest.Path(b, "haproxy"), Dir: hap.Dir, Worker: runtime.New(hap.Stats), Master: runtime.NewMaster(hap.Master),
-			Log: slog.New(slog.DiscardHandler),
-		}),
+		HAProxy:   controller.HAProxy{Engine: running, Checker: running, Servers: running, Comparer: running, Certificates: running},
 		StateFile: filepath.Join(hap.Dir, "services.json"),
 		Events: controller.Events{
 			Again: func(time.Duration) {}, Wrote: func() {}, Applied: func() {},

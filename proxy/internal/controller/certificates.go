@@ -66,7 +66,7 @@ type certificates struct {
 
 func newCertificates(o Options) *certificates {
 	return &certificates{
-		source: o.Certificates, haproxy: o.HAProxy, ports: o.Rules.SecurePorts, log: o.Log, metrics: newCertificateMetrics(o.Registry),
+		source: o.Certificates, haproxy: o.HAProxy.Certificates, ports: o.Rules.SecurePorts, log: o.Log, metrics: newCertificateMetrics(o.Registry),
 	}
 }
 

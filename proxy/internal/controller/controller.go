@@ -21,20 +21,23 @@ import (
 	"github.com/wagglehq/waggle/proxy/judge"
 )
 
-// HAProxy is what is made equal to the catalog.
-type HAProxy interface {
-	// Adopt reads what runs, Apply changes it, Tidy does what could wait, and Compare
-	// looks whether it is still so. Forget makes the next Apply load everything anew.
+// HAProxy is what is made equal to the catalog, as each part of a pass sees it.
+type HAProxy struct {
+	Engine       Engine
+	Checker      Checker
+	Servers      Servers
+	Comparer     Comparer
+	Certificates CertificateJudge
+}
+
+// Engine is HAProxy as it is changed.
+type Engine interface {
+	// Adopt reads what runs, Apply changes it, and Tidy does what could wait. Forget makes
+	// the next Apply load everything anew.
 	Adopt(ctx context.Context) error
 	Apply(ctx context.Context, want file.File) (apply.Result, error)
 	Tidy(ctx context.Context) (wrote, more bool, err error)
-	Compare(ctx context.Context) (drift string, err error)
 	Forget()
-	// Check judges a configuration; the error is a *apply.CheckError if it is refused.
-	Check(ctx context.Context, want file.File) error
-	// Addresses are those that a backend has.
-	Addresses(route.Backend) []netip.Addr
-	CertificateJudge
 }
 
 // Options are what a Controller works with.
@@ -71,7 +74,8 @@ type Events struct {
 // Controller makes HAProxy equal to the catalog, pass by pass. Methods that do not say so
 // belong to the loop's goroutine.
 type Controller struct {
-	haproxy  HAProxy
+	engine   Engine
+	checker  Checker
 	events   Events
 	renderer *render.Renderer
 	log      *slog.Logger
@@ -113,10 +117,10 @@ func New(o Options) (*Controller, error) {
 	logUnknownVariables(o.Source.Static, o.Log)
 	settling := newSettling(o)
 	return &Controller{
-		haproxy: o.HAProxy, events: o.Events, renderer: r, log: o.Log,
+		engine: o.HAProxy.Engine, checker: o.HAProxy.Checker, events: o.Events, renderer: r, log: o.Log,
 		settling:     settling,
 		certificates: newCertificates(o),
-		targets:      &targets{follower: o.Follower, networks: o.Rules.Options.Networks, wants: settling.settler.Wants},
+		targets:      &targets{follower: o.Follower, servers: o.HAProxy.Servers, networks: o.Rules.Options.Networks, wants: settling.settler.Wants},
 		secrets:      &secrets{read: o.Users, log: o.Log},
 		reporting:    &reporting{started: time.Now(), log: o.Log},
 		drift:        newDrift(o),
@@ -127,13 +131,13 @@ func New(o Options) (*Controller, error) {
 func (c *Controller) Pass(ctx context.Context) error {
 	c.reporting.passes.Add(1)
 	if !c.adopted {
-		if err := c.haproxy.Adopt(ctx); err != nil {
+		if err := c.engine.Adopt(ctx); err != nil {
 			return fmt.Errorf("adopt: %w", err)
 		}
 		c.adopted = true
 	}
 	if c.forget.Swap(false) {
-		c.haproxy.Forget()
+		c.engine.Forget()
 	}
 	now := time.Now()
 	if !c.settling.settle(now, c.certificates.there(now)) {
@@ -195,33 +199,11 @@ func (c *Controller) render(addresses func(route.Service, route.Backend) []netip
 	return c.renderer.Render(d.Services, d.Tables, addresses)
 }
 
-// addresses of a backend; while the follower knows nothing yet, those that it has.
-func (c *Controller) addresses(_ route.Service, b route.Backend) []netip.Addr {
-	if list, known := c.targets.lookup(b); known {
-		return list
-	}
-	return c.haproxy.Addresses(b)
-}
-
-// refuses returns why HAProxy refuses what would be in force now, nil if it does not.
-func (c *Controller) refuses(ctx context.Context) (*apply.CheckError, error) {
-	file, err := c.render(c.addresses)
-	if err != nil {
-		return nil, err
-	}
-	err = c.haproxy.Check(ctx, file)
-	var refused *apply.CheckError
-	if errors.As(err, &refused) {
-		return refused, nil
-	}
-	return nil, err
-}
-
 func (c *Controller) apply(ctx context.Context) error {
 	view := c.settling.view()
 	file, err := c.render(func(s route.Service, b route.Backend) []netip.Addr {
 		// What is told is what is applied; the follower may learn more meanwhile.
-		list := c.addresses(s, b)
+		list := c.targets.addresses(b)
 		if view.Addresses[s.ID] == nil {
 			view.Addresses[s.ID] = make([][]netip.Addr, len(s.Backends))
 		}
@@ -237,7 +219,7 @@ func (c *Controller) apply(ctx context.Context) error {
 	}
 	c.secrets.logFaults(file.Faults)
 	start := time.Now()
-	result, err := c.haproxy.Apply(ctx, file)
+	result, err := c.engine.Apply(ctx, file)
 	if err != nil {
 		c.reporting.failed(view, err)
 		return err
@@ -254,7 +236,7 @@ func (c *Controller) apply(ctx context.Context) error {
 		c.events.Again(tidyAfter)
 		return nil
 	}
-	wrote, more, err := c.haproxy.Tidy(ctx)
+	wrote, more, err := c.engine.Tidy(ctx)
 	if wrote {
 		c.events.Wrote()
 	}
@@ -282,7 +264,7 @@ func (c *Controller) record(ctx context.Context) {
 func (c *Controller) compare(ctx context.Context) error {
 	differs, err := c.drift.found(ctx)
 	if differs {
-		c.haproxy.Forget()
+		c.engine.Forget()
 		c.events.Again(0)
 	}
 	return err

@@ -21,6 +21,7 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/apply"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
+	"github.com/wagglehq/waggle/proxy/internal/settings/edge"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 	"github.com/wagglehq/waggle/proxy/judge"
 )
@@ -56,11 +57,23 @@ func (e *engine) Apply(_ context.Context, f file.File) (apply.Result, error) {
 
 func (*engine) Adopt(context.Context) error                        { return nil }
 func (*engine) Tidy(context.Context) (wrote, more bool, err error) { return true, false, nil }
-func (*engine) Compare(context.Context) (string, error)            { return "", nil }
 func (*engine) Forget()                                            {}
-func (*engine) Addresses(route.Backend) []netip.Addr               { return nil }
-func (*engine) Certificates() map[string]bool                      { return nil }
-func (*engine) CheckCertificates(context.Context, ...string) error { return nil }
+
+// steady is an HAProxy that runs what was applied.
+type steady struct{}
+
+func (steady) Compare(context.Context) (string, error) { return "", nil }
+
+// empty is an HAProxy that has no servers yet.
+type empty struct{}
+
+func (empty) Addresses(route.Backend) []netip.Addr { return nil }
+
+// trusting is an HAProxy that takes every certificate.
+type trusting struct{}
+
+func (trusting) Certificates() map[string]bool                      { return nil }
+func (trusting) CheckCertificates(context.Context, ...string) error { return nil }
 
 // resolved is a Follower that knows some names.
 type resolved map[string]netip.Addr
@@ -100,8 +113,9 @@ func newStage(t *testing.T, change ...func(*stage, *Options)) *stage {
 			Catalog:  func() (catalog.Snapshot, bool) { return catalog.Snapshot{Services: s.services}, s.bus },
 			Accepted: func() (map[string]catalog.Service, bool) { return s.accepted, s.bus },
 		},
-		Follower: resolved{"tasks.web.": netip.MustParseAddr("10.0.0.2")}, HAProxy: s.engine, Rules: rules,
-		Settings:  render.Settings{Dir: t.TempDir(), StatsSocket: "/run/s", Binds: []render.Bind{{Port: 80}, {Port: 443, TLS: true}}, Timeouts: render.DefaultTimeouts()},
+		Follower: resolved{"tasks.web.": netip.MustParseAddr("10.0.0.2")}, Rules: rules,
+		HAProxy:   HAProxy{Engine: s.engine, Checker: s.engine, Servers: empty{}, Comparer: steady{}, Certificates: trusting{}},
+		Settings:  render.Settings{Dir: t.TempDir(), StatsSocket: "/run/s", Binds: []edge.Bind{{Port: 80}, {Port: 443, TLS: true}}, Timeouts: render.DefaultTimeouts()},
 		StateFile: filepath.Join(t.TempDir(), "services.json"),
 		Events: Events{
 			Again: func(d time.Duration) { s.again = append(s.again, d) }, Wrote: func() { s.wrote++ }, Applied: func() {},

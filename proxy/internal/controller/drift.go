@@ -12,16 +12,22 @@ import (
 // compareEvery is how often what runs is compared with what was applied.
 const compareEvery = time.Minute
 
+// Comparer is HAProxy as it tells what it runs.
+type Comparer interface {
+	// Compare looks whether that is still what was applied, and says what is not.
+	Compare(ctx context.Context) (drift string, err error)
+}
+
 // drift finds out whether HAProxy runs something else than what was applied.
 type drift struct {
-	compare func(context.Context) (string, error)
-	last    time.Time
-	gauge   prometheus.Gauge
-	log     *slog.Logger
+	comparer Comparer
+	last     time.Time
+	gauge    prometheus.Gauge
+	log      *slog.Logger
 }
 
 func newDrift(o Options) *drift {
-	d := &drift{compare: o.HAProxy.Compare, log: o.Log, gauge: prometheus.NewGauge(prometheus.GaugeOpts{
+	d := &drift{comparer: o.HAProxy.Comparer, log: o.Log, gauge: prometheus.NewGauge(prometheus.GaugeOpts{
 		Namespace: "waggle", Subsystem: "proxy", Name: "drift",
 		Help: "1 if HAProxy was found to run something else than what was applied, at the last comparison.",
 	})}
@@ -37,7 +43,7 @@ func (d *drift) found(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	d.last = time.Now()
-	differs, err := d.compare(ctx)
+	differs, err := d.comparer.Compare(ctx)
 	if err != nil {
 		return false, fmt.Errorf("compare: %w", err)
 	}

@@ -2,15 +2,38 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"maps"
+	"net/netip"
 	"strings"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/apply"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
+
+// Checker is HAProxy as it judges what does not run.
+type Checker interface {
+	// Check judges a configuration; the error is a *apply.CheckError if it is refused.
+	Check(ctx context.Context, want file.File) error
+}
 
 // refuses returns why HAProxy refuses what would be in force now, nil if it does not.
 type refuses func(ctx context.Context) (*apply.CheckError, error)
+
+func (c *Controller) refuses(ctx context.Context) (*apply.CheckError, error) {
+	file, err := c.render(func(_ route.Service, b route.Backend) []netip.Addr { return c.targets.addresses(b) })
+	if err != nil {
+		return nil, err
+	}
+	err = c.checker.Check(ctx, file)
+	var refused *apply.CheckError
+	if errors.As(err, &refused) {
+		return refused, nil
+	}
+	return nil, err
+}
 
 // isolate finds the services for which HAProxy refuses the whole configuration, by
 // bisection among those that were not yet part of one that it took, and refuses

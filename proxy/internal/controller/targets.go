@@ -20,9 +20,16 @@ type Follower interface {
 	Addresses(key string) (addrs []netip.Addr, known bool)
 }
 
+// Servers are those of a running HAProxy.
+type Servers interface {
+	// Addresses are those that a backend has.
+	Addresses(route.Backend) []netip.Addr
+}
+
 // targets are the names whose addresses are followed.
 type targets struct {
 	follower Follower
+	servers  Servers
 	networks []string
 	moved    map[string]motion
 	// wants reads the labels of a service.
@@ -112,6 +119,14 @@ func (t *targets) lookup(b route.Backend) ([]netip.Addr, bool) {
 		return []netip.Addr{a}, true
 	}
 	return t.follower.Addresses(key(b))
+}
+
+// addresses of a backend; while the follower knows nothing yet, those that it has.
+func (t *targets) addresses(b route.Backend) []netip.Addr {
+	if list, known := t.lookup(b); known {
+		return list
+	}
+	return t.servers.Addresses(b)
 }
 
 // key tells a service's own tasks apart from a host of the same name, which others may

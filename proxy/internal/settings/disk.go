@@ -16,6 +16,7 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
+	"github.com/wagglehq/waggle/proxy/internal/settings/edge"
 )
 
 // readable returns why the file that a setting names cannot be read, nil if it names none.
@@ -60,7 +61,7 @@ const maxErrorFile = 14 << 10
 // the start, because afterwards it would hold up every change.
 func errorFiles(dir string) ([]render.ErrorFile, error) {
 	var out []render.ErrorFile
-	for _, status := range render.ErrorStatuses() {
+	for _, status := range edge.ErrorStatuses() {
 		path := filepath.Join(dir, strconv.Itoa(status)+".http")
 		content, err := os.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) {

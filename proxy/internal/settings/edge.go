@@ -11,6 +11,7 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
+	"github.com/wagglehq/waggle/proxy/internal/settings/edge"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
 	"github.com/wagglehq/waggle/proxy/judge"
 )
@@ -50,10 +51,10 @@ func (e *Edge) flags(fs *flag.FlagSet) {
 	fs.StringVar(&e.DefaultPorts, "default-ports", judge.DefaultPorts, "ports for requests, separated by commas: 80, 443:ssl (open while there are certificates), 80 accept-proxy")
 	fs.StringVar(&e.BindPorts, "bind-ports", "", "further ports, in the same form")
 	fs.BoolVar(&e.EnableH2, "enable-h2", true, "offer HTTP/2 on ports with TLS")
-	fs.StringVar(&e.SSLMinVer, "ssl-min-ver", render.DefaultMinVer, "oldest version of TLS: TLSv1.0 to TLSv1.3")
+	fs.StringVar(&e.SSLMinVer, "ssl-min-ver", edge.DefaultMinVer, "oldest version of TLS: TLSv1.0 to TLSv1.3")
 	fs.StringVar(&e.SSLBindOptions, "ssl-bind-options", "", "further options of TLS, separated by spaces: no-tls-tickets, prefer-client-ciphers, ssl-max-ver VERSION, no-tlsv12 and the like")
-	fs.StringVar(&e.SSLCiphers, "ssl-bind-ciphers", render.DefaultCiphers, "ciphers up to TLS 1.2, separated by colons")
-	fs.StringVar(&e.SSLSuite, "ssl-bind-ciphersuites", render.DefaultCiphersuites, "ciphers of TLS 1.3, separated by colons")
+	fs.StringVar(&e.SSLCiphers, "ssl-bind-ciphers", edge.DefaultCiphers, "ciphers up to TLS 1.2, separated by colons")
+	fs.StringVar(&e.SSLSuite, "ssl-bind-ciphersuites", edge.DefaultCiphersuites, "ciphers of TLS 1.3, separated by colons")
 	fs.StringVar(&e.CAFile, "ca-file", "", "file with the authorities of client certificates, which com.df.verifyClientSsl asks for")
 	fs.IntVar(&e.StatsPort, "stats-port", judge.DefaultStatsPort, "port for HAProxy's statistics and metrics; 0 switches them off")
 	fs.StringVar(&e.StatsURI, "stats-uri", "/", "what the path of the statistics begins with")
@@ -139,17 +140,17 @@ func (e *Edge) paths(s *render.Settings) (err error) {
 }
 
 func (e *Edge) ports(s *render.Settings) (err error) {
-	if s.Binds, err = render.ParseBinds(e.DefaultPorts + "," + e.BindPorts); err != nil {
+	if s.Binds, err = edge.ParseBinds(e.DefaultPorts + "," + e.BindPorts); err != nil {
 		return named("default-ports and bind-ports", err)
 	}
-	if e.StatsPort != 0 && slices.ContainsFunc(s.Binds, func(b render.Bind) bool { return b.Port == e.StatsPort }) {
+	if e.StatsPort != 0 && slices.ContainsFunc(s.Binds, func(b edge.Bind) bool { return b.Port == e.StatsPort }) {
 		return fmt.Errorf("stats-port: %d is a port for requests, where statistics would be public: want another one", e.StatsPort)
 	}
 	return nil
 }
 
 func (e *Edge) tls(s *render.Settings) (err error) {
-	if s.TLS, err = render.ParseTLS(e.SSLMinVer, e.SSLBindOptions, e.SSLCiphers, e.SSLSuite); err != nil {
+	if s.TLS, err = edge.ParseTLS(e.SSLMinVer, e.SSLBindOptions, e.SSLCiphers, e.SSLSuite); err != nil {
 		return err
 	}
 	s.TLS.H2, s.TLS.CAFile = e.EnableH2, e.CAFile
@@ -164,7 +165,7 @@ func (e *Edge) logs(s *render.Settings) (err error) {
 		}
 	}
 	s.LogFormat, s.TCPLogFormat = e.DebugHTTPFormat, e.DebugTCPFormat
-	s.Captures, err = render.ParseCaptures(e.CaptureHeader)
+	s.Captures, err = edge.ParseCaptures(e.CaptureHeader)
 	return named("capture-request-header", err)
 }
 
@@ -196,7 +197,7 @@ func (e *Edge) defaults(s *render.Settings) error {
 }
 
 func (e *Edge) raw(s *render.Settings) error {
-	s.ExtraFrontend, s.ExtraGlobal = render.RawLines(e.ExtraFrontend), render.RawLines(e.ExtraGlobal)
+	s.ExtraFrontend, s.ExtraGlobal = edge.RawLines(e.ExtraFrontend), edge.RawLines(e.ExtraGlobal)
 	if len(s.ExtraFrontend)+len(s.ExtraGlobal) > 0 && !e.AllowRaw {
 		return errors.New("extra-frontend and extra-global: raw text needs allow-raw")
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
+	"github.com/wagglehq/waggle/proxy/internal/settings/edge"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
 	"github.com/wagglehq/waggle/proxy/judge"
 )
@@ -65,8 +66,8 @@ func TestDefaultsAreThoseOfDockerFlowProxyButForConnecting(t *testing.T) {
 	}
 	want := render.Settings{
 		Dir: "/var/lib/waggle/haproxy", StatsSocket: "/run/waggle/haproxy.sock", SecretsDir: c.Edge.SecretsDir, Separator: ",",
-		Binds: []render.Bind{{Port: 80}, {Port: 443, TLS: true}},
-		TLS:   render.TLS{H2: true, MinVer: "TLSv1.2", Ciphers: render.DefaultCiphers, Ciphersuites: render.DefaultCiphersuites},
+		Binds: []edge.Bind{{Port: 80}, {Port: 443, TLS: true}},
+		TLS:   edge.TLS{H2: true, MinVer: "TLSv1.2", Ciphers: edge.DefaultCiphers, Ciphersuites: edge.DefaultCiphersuites},
 		// The port is not public; the original has the page there without any.
 		Statistics: render.Statistics{Port: 8404, URI: "/"}, ConnectionMode: "http-keep-alive", HTTPReuse: "safe", Timeouts: render.Timeouts{
 			// The original waits for 5 s, in which a dead node costs a client too much.

@@ -24,6 +24,7 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
+	"github.com/wagglehq/waggle/proxy/internal/settings/edge"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
@@ -48,7 +49,7 @@ type world struct {
 func newWorld(t *testing.T, changes ...func(*render.Settings)) *world {
 	hap := haproxytest.New(t)
 	s := render.Settings{
-		Dir: hap.Dir, StatsSocket: hap.Stats, Binds: []render.Bind{{Port: hap.Port}}, MaxConn: 500, Timeouts: render.DefaultTimeouts(),
+		Dir: hap.Dir, StatsSocket: hap.Stats, Binds: []edge.Bind{{Port: hap.Port}}, MaxConn: 500, Timeouts: render.DefaultTimeouts(),
 		HardStopAfter: 10 * time.Second,
 	}
 	for _, change := range changes {

@@ -24,6 +24,7 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
+	"github.com/wagglehq/waggle/proxy/internal/settings/edge"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
@@ -39,7 +40,7 @@ type secure struct {
 func newSecure(t *testing.T, changes ...func(*render.Settings)) *secure {
 	port := tooltest.FreePort(t)
 	w := newWorld(t, append(changes, func(s *render.Settings) {
-		s.Binds = append(s.Binds, render.Bind{Port: port, TLS: true})
+		s.Binds = append(s.Binds, edge.Bind{Port: port, TLS: true})
 		s.TLS.MinVer, s.TLS.H2 = "TLSv1.2", true
 	})...)
 	if err := w.h.Adopt(t.Context()); err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
+	"github.com/wagglehq/waggle/proxy/internal/settings/edge"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
 
@@ -34,7 +35,7 @@ func TestConnectionsFollowTheLimitOfOpenFiles(t *testing.T) {
 		t.Run(fmt.Sprint(c.files), func(t *testing.T) {
 			hap := haproxytest.New(t)
 			hap.Files = c.files
-			s := render.Settings{Dir: hap.Dir, StatsSocket: hap.Stats, Binds: []render.Bind{{Port: hap.Port}}, Timeouts: render.DefaultTimeouts()}
+			s := render.Settings{Dir: hap.Dir, StatsSocket: hap.Stats, Binds: []edge.Bind{{Port: hap.Port}}, Timeouts: render.DefaultTimeouts()}
 			r, err := render.NewRenderer(s)
 			if err != nil {
 				t.Fatal(err)

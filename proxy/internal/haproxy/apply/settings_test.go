@@ -28,6 +28,7 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/tooltest"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
+	"github.com/wagglehq/waggle/proxy/internal/settings/edge"
 )
 
 // echo serves at 127.0.0.5 and answers with the headers that it got, as "name: value" lines.
@@ -120,7 +121,7 @@ func TestStatisticsStayOnTheirPort(t *testing.T) {
 // TestPorts: a further port is opened, and srcPort tells them apart.
 func TestPorts(t *testing.T) {
 	second := tooltest.FreePort(t)
-	w := newWorld(t, func(s *render.Settings) { s.Binds = append(s.Binds, render.Bind{Port: second}) })
+	w := newWorld(t, func(s *render.Settings) { s.Binds = append(s.Binds, edge.Bind{Port: second}) })
 	first := strconv.Itoa(w.hap.Port)
 	w.deploy("one", []string{"127.0.0.2"}, "servicePath", "/", "srcPort", first)
 	w.deploy("two", []string{"127.0.0.3"}, "servicePath", "/", "srcPort", strconv.Itoa(second))
@@ -155,8 +156,8 @@ func TestProxyProtocol(t *testing.T) {
 // TestRawLines: with the operator's switch they hold for all services.
 func TestRawLines(t *testing.T) {
 	w := newWorld(t, func(s *render.Settings) {
-		s.ExtraFrontend = render.RawLines("http-request set-header X-EF 1, http-request deny if { path /never }")
-		s.ExtraGlobal = render.RawLines("tune.http.maxhdr 120")
+		s.ExtraFrontend = edge.RawLines("http-request set-header X-EF 1, http-request deny if { path /never }")
+		s.ExtraGlobal = edge.RawLines("tune.http.maxhdr 120")
 	})
 	w.deploy("web", []string{"127.0.0.5"}, "servicePath", "/", "port", echo(t))
 	w.apply()
@@ -202,7 +203,7 @@ func TestLogIsJSON(t *testing.T) {
 	for _, all := range []bool{true, false} {
 		t.Run(fmt.Sprintf("all=%v", all), func(t *testing.T) {
 			w := newWorld(t, func(s *render.Settings) {
-				s.AccessLog, s.Captures = all, []render.Capture{{Header: "User-Agent", Len: 64}}
+				s.AccessLog, s.Captures = all, []edge.Capture{{Header: "User-Agent", Len: 64}}
 			})
 			w.deploy("web", []string{"127.0.0.2"}, "servicePath", "/a")
 			w.apply()
@@ -327,15 +328,15 @@ func TestTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	port := tooltest.FreePort(t)
-	start := func(t *testing.T, change func(*render.TLS)) {
+	start := func(t *testing.T, change func(*edge.TLS)) {
 		w := newWorld(t, func(s *render.Settings) {
-			parsed, err := render.ParseTLS(render.DefaultMinVer, "", render.DefaultCiphers, render.DefaultCiphersuites)
+			parsed, err := edge.ParseTLS(edge.DefaultMinVer, "", edge.DefaultCiphers, edge.DefaultCiphersuites)
 			if err != nil {
 				t.Fatal(err)
 			}
 			parsed.H2, parsed.CAFile = true, filepath.Join(dir, "ca.pem")
 			change(&parsed)
-			s.Binds = append(s.Binds, render.Bind{Port: port, TLS: true})
+			s.Binds = append(s.Binds, edge.Bind{Port: port, TLS: true})
 			s.CertList, s.TLS = filepath.Join(dir, "list"), parsed
 		})
 		w.deploy("closed", []string{"127.0.0.2"}, "servicePath", "/closed", "verifyClientSsl", "true")
@@ -358,7 +359,7 @@ func TestTLS(t *testing.T) {
 	url := func(path string) string { return fmt.Sprintf("https://127.0.0.1:%d%s", port, path) }
 
 	t.Run("defaults", func(t *testing.T) {
-		start(t, func(*render.TLS) {})
+		start(t, func(*edge.TLS) {})
 		for _, c := range []struct {
 			name   string
 			certs  []tls.Certificate
@@ -401,7 +402,7 @@ func TestTLS(t *testing.T) {
 		}
 	})
 	t.Run("no HTTP/2, TLS 1.3 alone", func(t *testing.T) {
-		start(t, func(s *render.TLS) { s.H2, s.MinVer = false, "TLSv1.3" })
+		start(t, func(s *edge.TLS) { s.H2, s.MinVer = false, "TLSv1.3" })
 		if status, body := ask(t, client(func(*tls.Config) {}), url("/open")); status != 200 || !strings.HasPrefix(body, "HTTP/1.1") {
 			t.Errorf("%d %.20s, want HTTP/1.1", status, body)
 		}

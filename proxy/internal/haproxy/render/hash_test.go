@@ -1,6 +1,10 @@
 package render
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/wagglehq/waggle/proxy/internal/settings/edge"
+)
 
 // TestHashIsTheSameEverywhere: where a replica listens and keeps its files is its own
 // matter, everything else is not.
@@ -17,7 +21,7 @@ func TestHashIsTheSameEverywhere(t *testing.T) {
 	}
 	same := hash(func(*Settings) {}, services)
 	if got := hash(func(s *Settings) {
-		s.Dir, s.StatsSocket, s.Binds = "/var/lib/other/haproxy", "/run/other.sock", []Bind{{Port: 8000}}
+		s.Dir, s.StatsSocket, s.Binds = "/var/lib/other/haproxy", "/run/other.sock", []edge.Bind{{Port: 8000}}
 	}, services); got != same {
 		t.Error("another place gives another hash")
 	}

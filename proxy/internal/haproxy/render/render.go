@@ -3,6 +3,11 @@
 //
 // Models and serializers are those of client-native, behind the library of library.go;
 // what comes from labels is quoted before it gets there, because they do not quote.
+//
+// The package is longer than others because it has one small file for each feature, and what
+// they write with is the same: a section that is being made (rules.go) and the library. Were
+// the frame and the backends two packages, that would have to be a third, public one, and
+// who adds a label would look into three places.
 package render
 
 import (

@@ -23,6 +23,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/tooltest"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/plan"
+	"github.com/wagglehq/waggle/proxy/internal/settings/edge"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
@@ -31,7 +32,7 @@ import (
 var update = flag.Bool("update", false, "write the golden files anew")
 
 func settings(dir string) Settings {
-	return Settings{Dir: dir, StatsSocket: filepath.Join(dir, "s.sock"), Binds: []Bind{{Port: 80}}, Statistics: Statistics{Port: 8404, URI: "/"}, Timeouts: DefaultTimeouts()}
+	return Settings{Dir: dir, StatsSocket: filepath.Join(dir, "s.sock"), Binds: []edge.Bind{{Port: 80}}, Statistics: Statistics{Port: 8404, URI: "/"}, Timeouts: DefaultTimeouts()}
 }
 
 // readOptions are those with which the golden files are read.

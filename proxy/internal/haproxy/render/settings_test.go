@@ -9,102 +9,19 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
+	"github.com/wagglehq/waggle/proxy/internal/settings/edge"
 )
-
-func TestBinds(t *testing.T) {
-	for text, want := range map[string]string{
-		"80,443:ssl": "80 443t",
-		"":           "",
-		" 8085:ssl accept-proxy , 80 accept-proxy,80 accept-proxy": "80p 8085tp",
-		"80,80:ssl":              "error",
-		"0":                      "error",
-		"65536":                  "error",
-		"80 ssl":                 "error",
-		"80 accept-proxy crt /x": "error",
-		"http":                   "error",
-		"80:tls":                 "error",
-		"80\n bind :81":          "error",
-	} {
-		binds, err := ParseBinds(text)
-		var got []string
-		for _, b := range binds {
-			word := fmt.Sprint(b.Port)
-			if b.TLS {
-				word += "t"
-			}
-			if b.AcceptProxy {
-				word += "p"
-			}
-			got = append(got, word)
-		}
-		if err != nil {
-			got = []string{"error"}
-		}
-		if strings.Join(got, " ") != want {
-			t.Errorf("%q gives %q (%v), want %q", text, got, err, want)
-		}
-	}
-}
-
-func TestTLSOptions(t *testing.T) {
-	for _, c := range []struct{ floor, options, want string }{
-		{"TLSv1.2", "", "TLSv1.2 to newest []"},
-		{"TLSv1.2", "no-sslv3", "TLSv1.2 to newest []"},
-		{"TLSv1.2", "no-sslv3 no-tlsv10 no-tlsv11 no-tls-tickets", "TLSv1.2 to newest [no-tls-tickets]"},
-		{"TLSv1.2", "no-tlsv12", "TLSv1.3 to newest []"},
-		{"TLSv1.2", "no-tlsv13,prefer-client-ciphers", "TLSv1.2 to TLSv1.2 [prefer-client-ciphers]"},
-		{"TLSv1.2", "ssl-min-ver TLSv1.0 ssl-max-ver TLSv1.1", "TLSv1.0 to TLSv1.1 []"},
-		{"TLSv1.2", "force-tlsv13", "TLSv1.3 to newest []"},
-		{"TLSv1.2", "no-tlsv12 no-tlsv13", "error"},
-		{"TLSv1.2", "ssl-min-ver", "error"},
-		{"TLSv1.2", "ssl-min-ver\nbind", "error"},
-		{"SSLv3", "", "error"},
-		{"TLSv1.2", "verify none", "error"},
-	} {
-		tls, err := ParseTLS(c.floor, c.options, DefaultCiphers, DefaultCiphersuites)
-		top := tls.MaxVer
-		if top == "" {
-			top = "newest"
-		}
-		got := fmt.Sprintf("%s to %s %v", tls.MinVer, top, tls.Options)
-		if err != nil {
-			got = "error"
-		}
-		if got != c.want {
-			t.Errorf("%s, %q: got %s (%v), want %s", c.floor, c.options, got, err, c.want)
-		}
-	}
-	if _, err := ParseTLS("TLSv1.2", "", "AES128 # x", ""); err == nil {
-		t.Error("ciphers that are not one word are accepted")
-	}
-}
-
-func TestCaptures(t *testing.T) {
-	for text, want := range map[string]string{
-		"": "[]", "User-Agent:64,X-Id:10": "[{User-Agent 64} {X-Id 10}]",
-		"User-Agent": "error", "User-Agent:0": "error", "A b:1": "error", "A:1:2": "error", "A):1": "error",
-	} {
-		captures, err := ParseCaptures(text)
-		got := fmt.Sprint(captures)
-		if err != nil {
-			got = "error"
-		}
-		if got != want {
-			t.Errorf("%q gives %s (%v), want %s", text, got, err, want)
-		}
-	}
-}
 
 // everything has all settings at once, some with texts that must be quoted.
 func everything(dir string) Settings {
 	s := settings(dir)
-	s.Binds = []Bind{{Port: 80, AcceptProxy: true}, {Port: 443, TLS: true}, {Port: 8443, TLS: true, AcceptProxy: true}, {Port: 8085}}
+	s.Binds = []edge.Bind{{Port: 80, AcceptProxy: true}, {Port: 443, TLS: true}, {Port: 8443, TLS: true, AcceptProxy: true}, {Port: 8085}}
 	s.CertList = filepath.Join(dir, "the list")
-	s.TLS = TLS{H2: true, H3: true, MinVer: "TLSv1.2", MaxVer: "TLSv1.3", Options: []string{"no-tls-tickets"}, Ciphers: DefaultCiphers, Ciphersuites: DefaultCiphersuites, CAFile: filepath.Join(dir, "the ca")}
+	s.TLS = edge.TLS{H2: true, H3: true, MinVer: "TLSv1.2", MaxVer: "TLSv1.3", Options: []string{"no-tls-tickets"}, Ciphers: edge.DefaultCiphers, Ciphersuites: edge.DefaultCiphersuites, CAFile: filepath.Join(dir, "the ca")}
 	s.Statistics = Statistics{Port: 8404, URI: "/admin?stats", User: "a'dm", Password: `p "w" # ${HOME} :x`}
-	s.AccessLog, s.Captures = true, []Capture{{"User-Agent", 64}, {"X-Request-Id", 20}}
+	s.AccessLog, s.Captures = true, []edge.Capture{{Header: "User-Agent", Len: 64}, {Header: "X-Request-Id", Len: 20}}
 	s.ConnectionMode, s.Compression = "http-server-close", Compression{Algo: "gzip", Types: []string{"text/plain", "application/json"}}
-	for _, status := range ErrorStatuses() {
+	for _, status := range edge.ErrorStatuses() {
 		s.ErrorFiles = append(s.ErrorFiles, ErrorFile{status, filepath.Join(dir, fmt.Sprintf("the %d.http", status))})
 	}
 	s.ExtraGlobal = []string{"tune.http.maxhdr 120", "tune.comp.maxlevel 2"}
@@ -168,7 +85,7 @@ func TestHAProxyAcceptsSettings(t *testing.T) {
 	for name, change := range map[string]func(*Settings){
 		"all":             func(*Settings) {},
 		"no certificates": func(s *Settings) { s.CertList = "" },
-		"only ports with TLS and no certificates": func(s *Settings) { s.CertList, s.Binds = "", []Bind{{Port: 443, TLS: true}} },
+		"only ports with TLS and no certificates": func(s *Settings) { s.CertList, s.Binds = "", []edge.Bind{{Port: 443, TLS: true}} },
 		"no authorities":        func(s *Settings) { s.TLS.CAFile = "" },
 		"no HTTP/2":             func(s *Settings) { s.TLS.H2 = false },
 		"a format of one's own": func(s *Settings) { s.LogFormat = `{"a": "%ci", 'b' # %[var(txn.host)]}` },

@@ -8,13 +8,14 @@ import (
 	"github.com/haproxytech/client-native/v6/models"
 
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
+	"github.com/wagglehq/waggle/proxy/internal/settings/edge"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
 
 // bind is one port of the frontend. With authorities of clients, a certificate that
 // is wrong, or of another authority, is taken all the same: the services that ask for a
 // certificate answer 403, and the others do not care.
-func (s Settings) bind(b Bind) models.Bind {
+func (s Settings) bind(b edge.Bind) models.Bind {
 	out := models.Bind{Port: pointer(int64(b.Port)), BindParams: models.BindParams{
 		Name: fmt.Sprintf("http-%d", b.Port), AcceptProxy: b.AcceptProxy, TCPUserTimeout: millis(clientSilence),
 	}}
@@ -47,30 +48,18 @@ func tlsDefaults(s Settings) *models.SslOptions {
 
 // secureBinds are the ports with TLS that are open: none without certificates, and none
 // that a service got before there were any.
-func secureBinds(s Settings, listeners []route.Listener) []Bind {
+func secureBinds(s Settings, listeners []route.Listener) []edge.Bind {
 	if s.CertList == "" {
 		return nil
 	}
-	return slices.DeleteFunc(slices.Clone(s.Binds), func(b Bind) bool {
+	return slices.DeleteFunc(slices.Clone(s.Binds), func(b edge.Bind) bool {
 		return !b.TLS || slices.ContainsFunc(listeners, func(l route.Listener) bool { return l.Port == b.Port })
 	})
 }
 
-// SecurePorts are the ports on which the proxy itself speaks TLS while there are
-// certificates.
-func (s Settings) SecurePorts() []int {
-	var out []int
-	for _, b := range s.Binds {
-		if b.TLS {
-			out = append(out, b.Port)
-		}
-	}
-	return out
-}
-
 // http3 is the port of a bind by QUIC. It has the name of that by TCP with the protocol
 // behind it.
-func (s Settings) http3(b Bind) models.Bind {
+func (s Settings) http3(b edge.Bind) models.Bind {
 	out := s.bind(b)
 	out.Address, out.Name, out.Alpn = "quic4@", out.Name+"-h3", "h3"
 	out.TCPUserTimeout = nil
@@ -79,12 +68,12 @@ func (s Settings) http3(b Bind) models.Bind {
 
 // offersHTTP3 says whether a bind has a sibling by QUIC. QUIC knows no header of the
 // PROXY protocol, and no TLS before 1.3.
-func (s Settings) offersHTTP3(b Bind) bool {
+func (s Settings) offersHTTP3(b edge.Bind) bool {
 	return s.TLS.H3 && !b.AcceptProxy && (s.TLS.MaxVer == "" || s.TLS.MaxVer == "TLSv1.3")
 }
 
 // offerHTTP3 tells clients that came by TLS of HTTP/3, on the port that they see.
-func (r *rules) offerHTTP3(s Settings, binds []Bind) {
+func (r *rules) offerHTTP3(s Settings, binds []edge.Bind) {
 	var names []string
 	for _, b := range binds {
 		if s.offersHTTP3(b) {

@@ -6,13 +6,14 @@ import (
 	"testing"
 
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
+	"github.com/wagglehq/waggle/proxy/internal/settings/edge"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
 
 // TestCertificatesOpenPorts: those with TLS, but none that a service had first.
 func TestCertificatesOpenPorts(t *testing.T) {
 	s := settings("/x")
-	s.Binds, s.TLS.H3 = []Bind{{Port: 80}, {Port: 443, TLS: true}, {Port: 8443, TLS: true, AcceptProxy: true}}, true
+	s.Binds, s.TLS.H3 = []edge.Bind{{Port: 80}, {Port: 443, TLS: true}, {Port: 8443, TLS: true, AcceptProxy: true}}, true
 	r, err := NewRenderer(s)
 	if err != nil {
 		t.Fatal(err)

@@ -1,5 +1,9 @@
 // Package labels reads the labels of one service and makes of them what it wants of the
 // proxy, with every fault by its name. It is pure.
+//
+// A good part of it is the table of all labels with the text of their page. One file reads
+// the labels of one subject; they cannot be told apart further, because the faults of a
+// service are collected by one reader.
 package labels
 
 import (
