@@ -9,10 +9,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
@@ -73,7 +71,9 @@ type Common struct {
 	format string
 	// healthcheck and version ask for something else than a running service.
 	healthcheck, version bool
-	question             question
+	// hold is for how long a health check goes on while nothing is wrong.
+	hold     time.Duration
+	question question
 }
 
 // Flags declares the flags with their defaults.
@@ -82,6 +82,7 @@ func (c *Common) Flags(fs *flag.FlagSet) {
 	fs.TextVar(&c.level, "log-level", slog.LevelInfo, "least level logged: debug, info, warn, error")
 	fs.StringVar(&c.format, "log-format", "json", "json or text")
 	fs.BoolVar(&c.healthcheck, "healthcheck", false, "ask the running service at -admin whether it is healthy, and exit")
+	fs.DurationVar(&c.hold, "healthcheck-hold", 0, "with -healthcheck: once Docker knows that the service is healthy, go on asking for so long, and exit as soon as it is not; Docker's timeout must be longer")
 	c.question.flags(fs)
 	fs.BoolVar(&c.version, "version", false, "print the version and exit")
 }
@@ -110,7 +111,7 @@ func run(ctx context.Context, name, version string, service Service, args []stri
 		_, _ = fmt.Fprintln(std.out, name, version)
 		return 0
 	case common.healthcheck:
-		if err := checkHealth(ctx, common.Admin); err != nil {
+		if err := checkHealth(ctx, common.Admin, common.hold); err != nil {
 			return complain(err, 1)
 		}
 		return 0
@@ -135,27 +136,4 @@ func run(ctx context.Context, name, version string, service Service, args []stri
 	}
 	sh.Log.Info("stopped")
 	return 0
-}
-
-// checkHealth asks the running process.
-func checkHealth(ctx context.Context, addr string) error {
-	ctx, cancel := context.WithTimeout(ctx, 1500*time.Millisecond)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+local(addr)+"/healthz", nil)
-	if err != nil {
-		return err
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = res.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(res.Body, 4096))
-	if err != nil {
-		return err
-	}
-	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("unhealthy: %s", strings.TrimSpace(string(body)))
-	}
-	return nil
 }

@@ -90,7 +90,7 @@ func Parse(fs *flag.FlagSet, args []string, env lookup, options ...Option) error
 // IsCommand tells whether a flag asks for something else than a running service. A
 // variable such as VERSION, which many images carry, must not do that.
 func IsCommand(flagName string) bool {
-	return flagName == "healthcheck" || flagName == "version" || flagName == "nats-config" ||
+	return flagName == "healthcheck" || flagName == "healthcheck-hold" || flagName == "version" || flagName == "nats-config" ||
 		slices.ContainsFunc(methods(), func(method string) bool { return flagOf(method) == flagName })
 }
 

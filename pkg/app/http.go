@@ -26,13 +26,7 @@ const MaxBody = 1 << 20
 func Router(sh Shell, healthy func() error) chi.Router {
 	r := chi.NewRouter()
 	r.Use(middleware.Recoverer)
-	r.Get("/healthz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := healthy(); err != nil {
-			WriteError(w, http.StatusServiceUnavailable, err)
-			return
-		}
-		WriteJSON(w, http.StatusOK, map[string]string{"status": "healthy"})
-	})
+	r.Method(http.MethodGet, "/healthz", &healthz{healthy: healthy})
 	r.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(sh.Registry, promhttp.HandlerOpts{}))
 	r.NotFound(func(w http.ResponseWriter, req *http.Request) {
 		WriteError(w, http.StatusNotFound, fmt.Errorf("no such path: %s", req.URL.Path))
