@@ -4,6 +4,9 @@
 // What the runtime API takes goes there first and to the file afterwards; the rest
 // is checked by HAProxy, written, and taken up by a reload. After a failure the
 // last good file stays.
+//
+// Files from top to bottom: apply.go, change.go, adopt.go, certificates.go, files.go,
+// check.go, lists.go, workers.go, haproxy.go, metrics.go.
 package apply
 
 import (

@@ -1,5 +1,7 @@
 // Package plan says what must be done to make a running HAProxy equal to a configuration,
 // and shapes a configuration so that little of that needs a reload. It is pure.
+//
+// Files from top to bottom: diff.go, certificates.go, lists.go, plan.go, profile.go.
 package plan
 
 import (

@@ -8,6 +8,10 @@
 // they write with is the same: a section that is being made (rules.go) and the library. Were
 // the frame and the backends two packages, that would have to be a third, public one, and
 // who adds a label would look into three places.
+//
+// Files from top to bottom: render.go, frame.go, backend.go, access.go, streams.go,
+// services.go, tls.go, needs.go, forwardauth.go, spread.go, peers.go, cors.go, rules.go,
+// logs.go, users.go, settings.go, library.go, tcp.go, lists.go, weight.go.
 package render
 
 import (

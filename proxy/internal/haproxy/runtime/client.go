@@ -2,6 +2,9 @@
 // socket (Client) and to its master through the master socket (Master).
 //
 // HAProxy 3.0 and later is supported; dynamic backends need 3.4.
+//
+// Files from top to bottom: change.go, acl.go, certificate.go, master.go, show.go,
+// streams.go, client.go, command.go, errors.go.
 package runtime
 
 import (
