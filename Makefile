@@ -72,8 +72,13 @@ lint: ## Run golangci-lint over every module with the rules of .golangci.yml.
 	@$(timed) lint golangci-lint run $(addsuffix /...,$(modules))
 
 .PHONY: deps
-deps: ## Fail if a package imports what the directions of the house do not allow.
-	@$(timed) deps bash -o pipefail -c 'go list -json=ImportPath,Imports,TestImports,XTestImports work | go run ./compose/tools/cmd/deps'
+deps: ## Fail if a package imports, or a file of proxy/internal/haproxy refers to, what the directions of the house do not allow.
+	@$(timed) deps bash -eo pipefail -c 'go list -json=ImportPath,Imports,TestImports,XTestImports work | go run ./compose/tools/cmd/deps; \
+	go list -export -deps -json=ImportPath,Dir,GoFiles,Export ./proxy/internal/haproxy/... | go run ./compose/tools/cmd/deps -files'
+
+.PHONY: draw
+draw: ## Draw which rooms of the proxy import which.
+	@go list -json=ImportPath,Imports ./proxy/... | go run ./compose/tools/cmd/deps -draw proxy
 
 .PHONY: modules
 modules: ## Fail if a module does not stand on its own, is untidy or out of step with the workspace.

@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +15,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/certtest"
 	"github.com/wagglehq/waggle/pkg/tooltest"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
+	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
 )
 
 // secureHouse is a house with a port for TLS and a folder for certificates.
@@ -63,17 +62,6 @@ func (h *secureHouse) call(method, path, token, body string) (int, string) {
 	return res.StatusCode, string(text)
 }
 
-// shown is the certificate that a client gets who asks for a name.
-func (h *secureHouse) shown(name string) (string, error) {
-	d := tls.Dialer{Config: &tls.Config{ServerName: name, InsecureSkipVerify: true}} //nolint:gosec // what is shown is compared.
-	conn, err := d.DialContext(h.t.Context(), "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(h.tls)))
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = conn.Close() }()
-	return string(conn.(*tls.Conn).ConnectionState().PeerCertificates[0].Raw), nil
-}
-
 // shows wants a client to get a certificate, now or soon.
 func (h *secureHouse) shows(name string, want certtest.Issued) {
 	h.t.Helper()
@@ -82,7 +70,7 @@ func (h *secureHouse) shows(name string, want certtest.Issued) {
 		h.t.Fatal(err)
 	}
 	tooltest.Eventually(h.t, "the certificate for "+name, func() error {
-		got, err := h.shown(name)
+		got, err := haproxytest.Shown(h.t.Context(), h.tls, name)
 		if err == nil && got != string(pair.Certificate[0]) {
 			err = errors.New("another one is shown")
 		}
@@ -125,13 +113,13 @@ func TestUploadsAreInForceWhenTheyAreAnswered(t *testing.T) {
 			t.Errorf("%s: got %d %s, want %d with %q", c.what, status, text, c.status, c.says)
 		}
 	}
-	if _, err := h.shown("a.com"); err == nil {
+	if _, err := haproxytest.Shown(h.t.Context(), h.tls, "a.com"); err == nil {
 		t.Error("there is TLS without a certificate")
 	}
 	if status, text := h.call("PUT", "/v1/docker-flow-proxy/cert?certName=a.pem&distribute=true", "token", a.PEM()); status != 200 || !strings.Contains(text, `"a.com"`) {
 		t.Errorf("an upload: %d %s", status, text)
 	}
-	if got, err := h.shown("a.com"); err != nil || got == "" {
+	if got, err := haproxytest.Shown(h.t.Context(), h.tls, "a.com"); err != nil || got == "" {
 		t.Errorf("right after the answer: %v", err)
 	}
 	h.shows("a.com", a)

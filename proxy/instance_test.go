@@ -11,8 +11,12 @@ import (
 	"testing"
 
 	"github.com/wagglehq/waggle/pkg/bus"
+	"github.com/wagglehq/waggle/pkg/bustest"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/tooltest"
+	"github.com/wagglehq/waggle/proxy/internal/certs/store"
+	"github.com/wagglehq/waggle/proxy/internal/replicas"
+	"github.com/wagglehq/waggle/proxy/judge"
 )
 
 // TestAnInstanceTellsOfItself: what it has applied, by which settings, and how many
@@ -56,6 +60,59 @@ func TestAnInstanceTellsOfItself(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// TestWhoHasCertificates: whether ports with TLS are the proxy's own is known only when the
+// bus has told all uploads and all instances; another replica's certificates count, and
+// what this one has said of itself before does not.
+func TestWhoHasCertificates(t *testing.T) {
+	server := bustest.Start(t)
+	b := server.Prepared()
+	uploads := b.Bucket(bus.ManualBucket).Mirror(store.Prefix+">", func() {})
+	peers := replicas.NewPeers(b, "proxy", func() {})
+	there := published(peers, "one", uploads)
+	if _, known := there(); known {
+		t.Error("it is known before the bus has said anything")
+	}
+	bustest.Run(t, peers.Run)
+	if _, known := there(); known {
+		t.Error("it is known before the uploads are")
+	}
+	bustest.Run(t, uploads.Run)
+	writer := server.Connect("proxy")
+	put := func(bucket, key, value string) {
+		t.Helper()
+		if _, err := writer.Bucket(bucket).Put(t.Context(), key, []byte(value)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	says := func(what string, want bool) {
+		t.Helper()
+		tooltest.Eventually(t, what, func() error {
+			if got, known := there(); !known || got != want {
+				return fmt.Errorf("%v, known %v", got, known)
+			}
+			return nil
+		})
+	}
+	instance := func(name string) string {
+		text, err := json.Marshal(catalog.Instance{Component: "proxy", Instance: name, Settings: map[string]string{judge.Certificates: "true"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	says("nobody has any", false)
+	put(bus.StatusBucket, bus.InstanceKey("proxy", "one"), instance("one"))
+	says("this replica does not count", false)
+	put(bus.StatusBucket, bus.InstanceKey("proxy", "two"), instance("two"))
+	says("another replica has some", true)
+	if err := writer.Bucket(bus.StatusBucket).Delete(t.Context(), bus.InstanceKey("proxy", "two")); err != nil {
+		t.Fatal(err)
+	}
+	says("it has left", false)
+	put(bus.ManualBucket, store.Prefix+"x", "{}")
+	says("there is an upload", true)
 }
 
 // TestReplicasThatDifferDoNotOverwriteEachOther: one of two proxies cannot look up a

@@ -326,6 +326,60 @@ func TestFromLabelToAnswer(t *testing.T) {
 	h.says("nobody", "no service named nobody")
 }
 
+// TestAPathMovesFromOneServiceToAnotherWithoutAGap: the other waits for it, and is followed
+// already when the path becomes its own, so that no request is lost meanwhile.
+func TestAPathMovesFromOneServiceToAnotherWithoutAGap(t *testing.T) {
+	h := newHouse(t)
+	h.supervised()
+	h.run()
+	h.dns.set("old", "127.0.0.2")
+	h.dns.set("young", "127.0.0.3")
+	h.deploy("old", "/shop")
+	h.answers("/shop", "127.0.0.2")
+	h.deploy("young", "/shop")
+	h.says("young", "rejected", "belongs to old")
+
+	load := haproxytest.StartLoad(t, fmt.Sprintf("http://127.0.0.1:%d/shop", h.http), 4, false)
+	for range 3 {
+		h.deploy("old", "/former")
+		h.answers("/shop", "127.0.0.3")
+		h.deploy("old", "/shop")
+		h.says("old", "rejected", "belongs to young")
+		h.deploy("young", "/later")
+		h.answers("/shop", "127.0.0.2")
+		h.deploy("young", "/shop")
+		h.says("young", "rejected", "belongs to old")
+	}
+	if requests, failures := load.Stop(); requests < 20 || len(failures) > 0 {
+		t.Errorf("%d of %d requests failed: %.300q", len(failures), requests, failures)
+	}
+}
+
+// TestTheEndIsToldBeforeTheBusCloses: the controller stops first, then what it did last is
+// told, and only then those who follow the bus stop.
+func TestTheEndIsToldBeforeTheBusCloses(t *testing.T) {
+	h := newHouse(t)
+	h.config.Instance = "one"
+	h.supervised()
+	h.run()
+	told := h.bus.Connect("listener").Bucket(bus.StatusBucket)
+	for i := range 5 {
+		// The next report is a pause away when the last of two changes is in force.
+		for _, part := range []string{"first", "last"} {
+			name := fmt.Sprintf("%s%d", part, i)
+			h.dns.set(name, "127.0.0.2")
+			h.deploy(name, "/"+name)
+			h.answers("/"+name, "127.0.0.2")
+		}
+		h.stop()
+		key := bus.StatusKey("proxy", "one", fmt.Sprintf("id-last%d", i))
+		if text, _, err := told.Get(t.Context(), key); err != nil || !strings.Contains(string(text), `"applied"`) {
+			t.Errorf("the last status on the bus is %s, %v", text, err)
+		}
+		h.run()
+	}
+}
+
 // A service whose address becomes known while its route is applied without it must
 // not be told to be applied before the address is, too.
 func TestAppliedMeansAnswered(t *testing.T) {

@@ -4,7 +4,6 @@
 package judge
 
 import (
-	"slices"
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
@@ -49,9 +48,10 @@ func Services(q Question) ([]Answer, error) {
 	settler.Reserve(rules.Reserved(InUse(q.Settings) || HasCertificate(q.Snapshot.Services, q.Accepted)))
 	desired := settler.Settle(q.Snapshot.Sorted(), q.Accepted)
 	out := make([]Answer, 0, len(desired.Verdicts))
+	ways := WaysOf(desired)
 	for _, v := range desired.Verdicts {
 		a := Answer{Status: Status(v, q.Snapshot.RevisionOf(v.Service.ID))}
-		a.Routes, a.Streams = Ways(desired, v.Service.ID)
+		a.Routes, a.Streams = ways.Into(v.Service.ID)
 		out = append(out, a)
 	}
 	return out, nil
@@ -83,16 +83,24 @@ type Stream struct {
 	Backend string   `json:"backend"`
 }
 
-// Ways are the ways into a service that are in force.
-func Ways(d claims.Desired, id string) (routes []Route, streams []Stream) {
-	at := slices.IndexFunc(d.Services, func(s route.Service) bool { return s.ID == id })
-	if at < 0 {
-		return nil, nil
+// Ways are all that are in force, by the ID of their service.
+type Ways map[string]route.Service
+
+// WaysOf are the ways into the services that are in force.
+func WaysOf(d claims.Desired) Ways {
+	out := make(Ways, len(d.Services))
+	for _, s := range d.Services {
+		out[s.ID] = s
 	}
-	for _, r := range d.Services[at].Routes {
+	return out
+}
+
+// Into are the ways into one service, none if it is not in force.
+func (w Ways) Into(id string) (routes []Route, streams []Stream) {
+	for _, r := range w[id].Routes {
 		routes = append(routes, Route{Hosts: r.Hosts, Paths: r.Paths, Backend: r.Backend})
 	}
-	for _, r := range d.Services[at].Streams {
+	for _, r := range w[id].Streams {
 		stream := Stream{Port: r.Port, Backend: r.Backend}
 		for _, n := range r.Names {
 			stream.Names = append(stream.Names, string(n.Match)+" "+n.Value)

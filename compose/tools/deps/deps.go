@@ -18,12 +18,15 @@ type Package struct {
 	XTestImports []string
 }
 
-// Offence is one import that no rule allows.
+// Offence is one import that no rule allows, or a package that may not be there.
 type Offence struct {
 	Package, Import, Rule string
 }
 
 func (o Offence) String() string {
+	if o.Import == "" {
+		return o.Package + ": " + o.Rule
+	}
 	return fmt.Sprintf("%s imports %s: %s", o.Package, o.Import, o.Rule)
 }
 
@@ -47,6 +50,67 @@ func owners() []owner {
 	}
 }
 
+// rooms are the packages of a service from top to bottom: what is not a test imports only
+// what stands below it. Beside what tests need, no other is there.
+func rooms(service string) []string {
+	if service != "proxy" {
+		return nil
+	}
+	return []string{
+		"proxy/cmd/proxy", "proxy",
+		"proxy/internal/dockerflow", "proxy/internal/dockerflow/exporter", "proxy/internal/api",
+		"proxy/internal/controller", "proxy/internal/replicas", "proxy/internal/settings",
+		"proxy/internal/haproxy/supervisor", "proxy/internal/haproxy/apply", "proxy/internal/haproxy/silent", "proxy/internal/haproxy/runtime",
+		"proxy/internal/haproxy/render", "proxy/internal/haproxy/plan", "proxy/internal/haproxy/file",
+		"proxy/judge", "proxy/internal/settings/edge",
+		"proxy/internal/wish/manual", "proxy/internal/wish/static", "proxy/internal/wish/route/claims",
+		"proxy/internal/wish/route/labels", "proxy/internal/wish/route/table", "proxy/internal/wish/route",
+		"proxy/internal/certs/store", "proxy/internal/certs/sealed", "proxy/internal/certs", "proxy/internal/addresses",
+	}
+}
+
+// forTests reports whether a package helps tests alone.
+func forTests(path string) bool { return strings.HasSuffix(path, "test") }
+
+// climbs returns the rule that an import between the rooms of a service breaks, or nothing.
+func climbs(from, to string) string {
+	all := rooms(area(from))
+	if all == nil || area(from) != area(to) || forTests(from) {
+		return ""
+	}
+	if forTests(to) {
+		return "what helps tests is imported by tests alone"
+	}
+	if slices.Index(all, to) <= slices.Index(all, from) {
+		return "rooms import what stands below them, see deps.go"
+	}
+	return ""
+}
+
+// Draw is a drawing of a service's rooms from top to bottom, each with the others that it
+// imports.
+func Draw(packages []Package, service string) string {
+	var out strings.Builder
+	all := rooms(service)
+	for i, room := range all {
+		fmt.Fprintf(&out, "%2d %s", i+1, room)
+		for _, p := range packages {
+			if p.ImportPath != prefix+room {
+				continue
+			}
+			sep := " -> "
+			for _, imported := range p.Imports {
+				if at := slices.Index(all, strings.TrimPrefix(imported, prefix)); at >= 0 {
+					fmt.Fprintf(&out, "%s%d", sep, at+1)
+					sep = " "
+				}
+			}
+		}
+		out.WriteByte('\n')
+	}
+	return out.String()
+}
+
 // Check returns every offence, sorted.
 func Check(packages []Package) []Offence {
 	var found []Offence
@@ -54,6 +118,9 @@ func Check(packages []Package) []Offence {
 		path, ours := strings.CutPrefix(p.ImportPath, prefix)
 		if !ours {
 			continue
+		}
+		if all := rooms(area(path)); all != nil && !forTests(path) && !slices.Contains(all, path) {
+			found = append(found, Offence{p.ImportPath, "", "it stands in no place of the order of rooms, see deps.go"})
 		}
 		for _, i := range p.Imports {
 			if rule := judge(path, i, false); rule != "" {
@@ -95,6 +162,9 @@ func judge(path, imported string, test bool) string {
 	if !ours {
 		return ""
 	}
+	if rule := climbs(path, own); rule != "" && !test {
+		return rule
+	}
 	from, to := area(path), area(own)
 	switch {
 	case within(path, "compose/tools") && within(own, "compose/e2e"):
@@ -123,6 +193,7 @@ func area(path string) string {
 func pure(path string) bool {
 	return slices.Contains([]string{
 		"proxy/internal/wish/route", "proxy/internal/wish/route/labels", "proxy/internal/wish/route/claims", "proxy/internal/wish/route/table",
+		"proxy/internal/wish/static", "proxy/internal/settings/edge", "proxy/internal/haproxy/file", "proxy/internal/haproxy/plan", "proxy/internal/haproxy/render",
 		"proxy/internal/certs", "proxy/judge", "monitor/internal/scrape", "monitor/internal/alert", "scaler/internal/policy",
 	}, path)
 }

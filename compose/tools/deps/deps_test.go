@@ -2,6 +2,7 @@ package deps
 
 import (
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -41,6 +42,12 @@ func TestCheck(t *testing.T) {
 		{name: "label imports pkg", from: "pkg/label", imported: w + "pkg/catalog", rule: "it may import the standard library only"},
 		{name: "pure middle imports an adapter's package", from: "proxy/internal/wish/route", imported: w + "pkg/docker", rule: "the pure middle may import pkg/catalog and pkg/label only"},
 		{name: "pure middle looks outside", from: "scaler/internal/policy", imported: "os", rule: "the pure middle has no outside"},
+		{name: "a room imports one below it", from: "proxy/internal/controller", imported: w + "proxy/internal/haproxy/file"},
+		{name: "a room imports one above it", from: "proxy/internal/haproxy/file", imported: w + "proxy/internal/haproxy/plan", rule: "rooms import what stands below them, see deps.go"},
+		{name: "a test imports a room above its own", from: "proxy/internal/haproxy/file", imported: w + "proxy/internal/haproxy/plan", test: true},
+		{name: "a room imports what helps tests", from: "proxy/internal/api", imported: w + "proxy/internal/haproxytest", rule: "what helps tests is imported by tests alone"},
+		{name: "what helps tests imports rooms", from: "proxy/internal/haproxytest", imported: w + "proxy/internal/haproxy/render"},
+		{name: "a room below it that is not in the order", from: "proxy/internal/api", imported: w + "proxy/internal/attic", rule: "rooms import what stands below them, see deps.go"},
 		{name: "pure middle's test looks outside", from: "scaler/internal/policy", imported: "os", test: true},
 	}
 	for _, tc := range tests {
@@ -58,6 +65,22 @@ func TestCheck(t *testing.T) {
 				t.Errorf("got %v, want %v", got, want)
 			}
 		})
+	}
+}
+
+func TestCheckKnowsEveryRoom(t *testing.T) {
+	const attic = prefix + "proxy/internal/attic"
+	got := Check([]Package{{ImportPath: attic}, {ImportPath: prefix + "proxy/internal/api"}, {ImportPath: prefix + "proxy/internal/newtest"}, {ImportPath: prefix + "scaler/internal/attic"}})
+	want := []Offence{{Package: attic, Rule: "it stands in no place of the order of rooms, see deps.go"}}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestDraw(t *testing.T) {
+	got := Draw([]Package{{ImportPath: prefix + "proxy/cmd/proxy", Imports: []string{"fmt", prefix + "proxy", prefix + "pkg/app"}}}, "proxy")
+	if want := " 1 proxy/cmd/proxy -> 2\n 2 proxy\n"; !strings.HasPrefix(got, want) {
+		t.Errorf("got %q, want it to begin with %q", got, want)
 	}
 }
 

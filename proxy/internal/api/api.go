@@ -66,15 +66,16 @@ func state(v *controller.View) State {
 	if v.Err != nil {
 		out.Error = v.Err.Error()
 	}
+	ways := judge.WaysOf(v.Desired)
 	for _, status := range v.Statuses() {
-		out.Services = append(out.Services, service(v, status))
+		out.Services = append(out.Services, service(v, ways, status))
 	}
 	return out
 }
 
-func service(v *controller.View, status catalog.Status) Service {
+func service(v *controller.View, ways judge.Ways, status catalog.Status) Service {
 	out := Service{Status: status, Addresses: v.Reached(status.ServiceID)}
-	out.Routes, out.Streams = judge.Ways(v.Desired, status.ServiceID)
+	out.Routes, out.Streams = ways.Into(status.ServiceID)
 	return out
 }
 
@@ -82,7 +83,7 @@ func service(v *controller.View, status catalog.Status) Service {
 func find(v *controller.View, name string) (Service, error) {
 	for _, status := range v.Statuses() {
 		if status.Service == name {
-			return service(v, status), nil
+			return service(v, judge.WaysOf(v.Desired), status), nil
 		}
 	}
 	svc, ok := v.Snapshot.ByName(name)

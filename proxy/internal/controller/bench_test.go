@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"maps"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -17,12 +16,8 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/addresses"
 	"github.com/wagglehq/waggle/proxy/internal/controller"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/apply"
-	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
-	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
-	"github.com/wagglehq/waggle/proxy/internal/settings/edge"
-	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
 	"github.com/wagglehq/waggle/proxy/judge"
 )
@@ -40,24 +35,9 @@ func (known) Addresses(string) ([]netip.Addr, bool) {
 // gets another path.
 func BenchmarkPassOf1000(b *testing.B) {
 	hap := haproxytest.New(b)
-	s := render.Settings{
-		Dir: hap.Dir, StatsSocket: hap.Stats, Binds: []edge.Bind{{Port: hap.Port}}, MaxConn: 500, Timeouts: render.DefaultTimeouts(),
-		HardStopAfter: 10 * time.Second,
-	}
-	r, err := render.NewRenderer(s)
-	if err != nil {
-		b.Fatal(err)
-	}
-	empty, err := r.Render(nil, route.Tables{}, nil)
-	if err != nil {
-		b.Fatal(err)
-	}
-	for _, name := range file.MapNames() {
-		if err := os.WriteFile(filepath.Join(hap.Dir, name), nil, 0o600); err != nil {
-			b.Fatal(err)
-		}
-	}
-	haproxytest.StartIn(b, hap, empty.Text())
+	s := hap.Settings()
+	s.MaxConn = 500
+	haproxytest.StartEmpty(b, hap, s)
 
 	services := map[string]catalog.Service{}
 	for _, svc := range catalogtest.Services(1000) {

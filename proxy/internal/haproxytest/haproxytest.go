@@ -3,6 +3,7 @@ package haproxytest
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,6 +20,10 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/tooltest"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
+	"github.com/wagglehq/waggle/proxy/internal/settings/edge"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
 
 // Instance is a running HAProxy in master-worker mode.
@@ -98,6 +104,43 @@ func New(t testing.TB) *Instance {
 		Stats: filepath.Join(dir, "stats.sock"), Master: filepath.Join(dir, "master.sock"),
 		Port: tooltest.FreePort(t),
 	}
+}
+
+// Settings are those of a proxy that runs in the instance.
+func (h *Instance) Settings() render.Settings {
+	return render.Settings{Dir: h.Dir, StatsSocket: h.Stats, Binds: []edge.Bind{{Port: h.Port}}, Timeouts: render.DefaultTimeouts(), HardStopAfter: 10 * time.Second}
+}
+
+// StartEmpty starts an instance on the configuration of no services.
+func StartEmpty(t testing.TB, h *Instance, s render.Settings) *render.Renderer {
+	t.Helper()
+	r, err := render.NewRenderer(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	empty, err := r.Render(nil, route.Tables{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range file.MapNames() {
+		if err := os.WriteFile(filepath.Join(h.Dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	StartIn(t, h, empty.Text())
+	return r
+}
+
+// Shown is the certificate, in DER, that a client gets at a port of 127.0.0.1 who asks for
+// a name.
+func Shown(ctx context.Context, port int, name string) (string, error) {
+	d := tls.Dialer{Config: &tls.Config{ServerName: name, InsecureSkipVerify: true}} //nolint:gosec // what is shown is compared.
+	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = conn.Close() }()
+	return string(conn.(*tls.Conn).ConnectionState().PeerCertificates[0].Raw), nil
 }
 
 // Write replaces the configuration file. {dir} and {port} are replaced.

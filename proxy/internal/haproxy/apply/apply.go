@@ -4,6 +4,9 @@
 // What the runtime API takes goes there first and to the file afterwards; the rest
 // is checked by HAProxy, written, and taken up by a reload. After a failure the
 // last good file stays.
+//
+// Files from top to bottom: apply.go, change.go, adopt.go, certificates.go, files.go,
+// check.go, lists.go, workers.go, haproxy.go, metrics.go.
 package apply
 
 import (
@@ -11,88 +14,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
-	"maps"
-	"net/netip"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"slices"
-	"strings"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/wagglehq/waggle/pkg/atomicfile"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/plan"
-	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
-	"github.com/wagglehq/waggle/proxy/internal/haproxy/silent"
-	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
-
-// Options say which HAProxy is meant.
-type Options struct {
-	// Binary is HAProxy's program, for checks.
-	Binary string
-	// Dir holds haproxy.cfg and the tables.
-	Dir string
-	// Worker and Master are the two sockets.
-	Worker *runtime.Client
-	Master *runtime.Master
-	// Left, if not nil, is told which servers get no new requests and have not ended yet,
-	// whenever that may have changed.
-	Left     func([]silent.Server)
-	Log      *slog.Logger
-	Registry prometheus.Registerer
-}
-
-// HAProxy is the one that is kept equal. It belongs to one goroutine.
-type HAProxy struct {
-	o Options
-	// applied is what runs; it is of use only while known.
-	applied file.File
-	known   bool
-	pid     int
-	can     plan.Abilities
-	// draining are servers in maintenance whose connections have not ended,
-	// and retired the backends that wait for theirs.
-	draining map[serverKey]leaving
-	retired  map[string]struct{}
-	// stale says that the file on disk is behind what runs.
-	stale   bool
-	metrics metrics
-}
-
-// CheckError says that HAProxy refuses a configuration. Nothing was touched.
-type CheckError struct {
-	Output string
-	Err    error
-}
-
-// errWords says that HAProxy need not be asked.
-var errWords = errors.New("a line that it would not take")
-
-// errWarned says that HAProxy would take it, but in another sense than was meant, or not
-// for ever.
-var errWarned = errors.New("it warns")
-
-// Error carries HAProxy's own words.
-func (e *CheckError) Error() string {
-	return fmt.Sprintf("haproxy refuses the configuration (%v): %s", e.Err, strings.TrimSpace(e.Output))
-}
-
-// Unwrap returns how the check ended.
-func (e *CheckError) Unwrap() error { return e.Err }
-
-// checkTimeout bounds a check, reloadTimeout a reload.
-const (
-	checkTimeout  = 15 * time.Second
-	reloadTimeout = 60 * time.Second
-)
-
-// ConfigName is the name of the configuration in Options.Dir.
-const ConfigName = "haproxy.cfg"
 
 // New returns a HAProxy of which nothing is known yet.
 func New(o Options) *HAProxy {
@@ -101,145 +29,6 @@ func New(o Options) *HAProxy {
 		o: o, metrics: newMetrics(o.Registry),
 		draining: map[serverKey]leaving{}, retired: map[string]struct{}{},
 	}
-}
-
-// Adopt learns what the running HAProxy does, from the file that it was
-// started with and from itself. A file that is not ours is no error: the first
-// Apply replaces it.
-func (h *HAProxy) Adopt(ctx context.Context) error {
-	info, err := h.o.Worker.ShowInfo(ctx)
-	if err != nil {
-		return err
-	}
-	h.identify(info)
-	text, err := os.ReadFile(h.path(ConfigName))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("adopt: %w", err)
-	}
-	f, err := file.Parse(string(text), h.o.Dir)
-	if err != nil {
-		h.o.Log.Warn("the running configuration is replaced", "error", err)
-		return nil
-	}
-	if err := h.readBack(ctx, &f); err != nil {
-		h.o.Log.Warn("the running configuration is replaced", "error", err)
-		return nil
-	}
-	if err := h.leaving(ctx); err != nil {
-		return err
-	}
-	h.applied, h.known, h.stale = f, true, true
-	h.can.Profiles = f.ProfileNames()
-	h.o.Log.Info("adopted the running HAProxy", "pid", info.Pid, "version", info.Version, "backends", len(f.Backends), "hash", f.Hash())
-	return nil
-}
-
-// readBack replaces servers and tables of a file by those that run.
-func (h *HAProxy) readBack(ctx context.Context, f *file.File) error {
-	servers, err := h.o.Worker.ShowServers(ctx)
-	if err != nil {
-		return err
-	}
-	byBackend := map[string][]file.Server{}
-	for _, s := range servers {
-		if s.Maint {
-			continue
-		}
-		byBackend[s.Backend] = append(byBackend[s.Backend], file.Server{Name: s.Name, Addr: s.Addr}.WithWeight(s.Weight))
-	}
-	stats, err := h.o.Worker.ShowStat(ctx)
-	if err != nil {
-		return err
-	}
-	running := map[string]bool{}
-	for _, s := range stats {
-		if s.Server == "BACKEND" {
-			running[s.Proxy] = true
-		}
-	}
-	f.Backends = slices.DeleteFunc(f.Backends, func(b file.Backend) bool { return !running[b.Name] })
-	for i, b := range f.Backends {
-		withOptions(byBackend[b.Name], b.Servers)
-		slices.SortFunc(byBackend[b.Name], func(a, b file.Server) int { return strings.Compare(a.Name, b.Name) })
-		f.Backends[i].Servers = byBackend[b.Name]
-	}
-	f.Maps = map[string][]route.Entry{}
-	for _, name := range file.MapNames() {
-		if !f.Has(h.path(name)) {
-			continue // HAProxy knows none of which no rule speaks
-		}
-		entries, err := h.o.Worker.ShowMap(ctx, h.path(name))
-		if err != nil {
-			return err
-		}
-		for _, e := range entries {
-			f.Maps[name] = append(f.Maps[name], route.Entry(e))
-		}
-	}
-	if err := h.readLists(ctx, f); err != nil {
-		return err
-	}
-	return h.readCertificates(ctx, f)
-}
-
-// withOptions gives running servers the options that their file has for them,
-// which HAProxy does not tell, but for the weight.
-func withOptions(running, written []file.Server) {
-	for i, r := range running {
-		for _, w := range written {
-			if w.Name == r.Name {
-				w.Addr = r.Addr
-				running[i] = w.WithWeight(r.Weight())
-			}
-		}
-	}
-}
-
-// leaving finds the servers that an earlier controller put into maintenance.
-func (h *HAProxy) leaving(ctx context.Context) error {
-	servers, err := h.o.Worker.ShowServers(ctx)
-	if err != nil {
-		return err
-	}
-	for _, s := range servers {
-		if s.Maint {
-			h.draining[serverKey{s.Backend, s.Name}] = leaving{Server: file.Server{Name: s.Name, Addr: s.Addr}}
-		}
-	}
-	return nil
-}
-
-func (h *HAProxy) identify(info runtime.Info) {
-	h.pid = info.Pid
-	var major, minor int
-	if _, err := fmt.Sscanf(info.Version, "%d.%d", &major, &minor); err != nil {
-		h.o.Log.Warn("HAProxy's version is not understood", "version", info.Version)
-	}
-	h.can = plan.Abilities{DynamicBackends: major > 3 || major == 3 && minor >= 4}
-}
-
-// Running returns the worker's pid that was last seen.
-func (h *HAProxy) Running() int { return h.pid }
-
-// Addresses returns the addresses that a backend has at present, in a group those
-// of its member.
-func (h *HAProxy) Addresses(backend route.Backend) []netip.Addr {
-	i, ok := slices.BinarySearchFunc(h.applied.Backends, backend.Name, func(b file.Backend, name string) int {
-		return strings.Compare(b.Name, name)
-	})
-	if !h.known || !ok {
-		return nil
-	}
-	var out []netip.Addr
-	for _, s := range h.applied.Backends[i].Servers {
-		if s.Name == file.ServerName(backend, s.Addr.Addr()) {
-			out = append(out, s.Addr.Addr())
-		}
-	}
-	return out
 }
 
 // Result says what Apply did.
@@ -299,6 +88,9 @@ func (h *HAProxy) notice(ctx context.Context) error {
 	}
 	return nil
 }
+
+// reloadTimeout bounds a reload.
+const reloadTimeout = 60 * time.Second
 
 // reload writes want and makes HAProxy take it up.
 func (h *HAProxy) reload(ctx context.Context, want file.File, reason string) (Result, error) {
@@ -388,58 +180,4 @@ func (h *HAProxy) check(ctx context.Context, f file.File) error {
 		}
 	}
 	return h.judge(ctx, path)
-}
-
-func (h *HAProxy) judge(ctx context.Context, path string) error {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, h.o.Binary, "-c", "-f", path).CombinedOutput()
-	if err == nil && len(file.Warnings(string(out))) > 0 {
-		err = errWarned
-	}
-	if err != nil {
-		text, errRead := os.ReadFile(path)
-		if errRead != nil {
-			return errors.Join(err, errRead)
-		}
-		return &CheckError{Output: file.Redact(string(out), slices.Values(file.ReadLines(string(text)))), Err: err}
-	}
-	return nil
-}
-
-func (h *HAProxy) path(name string) string { return filepath.Join(h.o.Dir, name) }
-
-// contents are the files of a configuration by name.
-func contents(f file.File) map[string][]byte {
-	out := map[string][]byte{ConfigName: []byte(f.Text())}
-	for name, entries := range f.Maps {
-		out[name] = []byte(file.MapText(entries))
-	}
-	maps.Copy(out, companions(f))
-	return out
-}
-
-// read returns the present contents of files, of those that there are.
-func (h *HAProxy) read(names map[string][]byte) (map[string][]byte, error) {
-	out := map[string][]byte{}
-	for name := range names {
-		content, err := os.ReadFile(h.path(name))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		out[name] = content
-	}
-	return out, nil
-}
-
-func (h *HAProxy) write(files map[string][]byte) error {
-	var errs []error
-	for name, content := range files {
-		_, err := atomicfile.Write(h.path(name), content, 0o640)
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
 }

@@ -24,7 +24,6 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
-	"github.com/wagglehq/waggle/proxy/internal/settings/edge"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
@@ -48,28 +47,12 @@ type world struct {
 // address. The settings may be changed before.
 func newWorld(t *testing.T, changes ...func(*render.Settings)) *world {
 	hap := haproxytest.New(t)
-	s := render.Settings{
-		Dir: hap.Dir, StatsSocket: hap.Stats, Binds: []edge.Bind{{Port: hap.Port}}, MaxConn: 500, Timeouts: render.DefaultTimeouts(),
-		HardStopAfter: 10 * time.Second,
-	}
+	s := hap.Settings()
+	s.MaxConn = 500
 	for _, change := range changes {
 		change(&s)
 	}
-	r, err := render.NewRenderer(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	empty, err := r.Render(nil, route.Tables{}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range file.MapNames() {
-		if err := os.WriteFile(filepath.Join(hap.Dir, name), nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	started := haproxytest.StartIn(t, hap, empty.Text())
-	w := &world{t: t, hap: started, settings: s, renderer: r, services: map[string]catalog.Service{}, tasks: map[string][]netip.Addr{}}
+	w := &world{t: t, hap: hap, settings: s, renderer: haproxytest.StartEmpty(t, hap, s), services: map[string]catalog.Service{}, tasks: map[string][]netip.Addr{}}
 	w.backend = upstreams(t, "127.0.0.2", "127.0.0.3", "127.0.0.4")
 	w.h = w.applier()
 	return w

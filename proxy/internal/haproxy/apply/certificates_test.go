@@ -100,21 +100,10 @@ func (s *secure) settled(what string) {
 	}
 }
 
-// shown is the PEM text of the certificate that a client gets who asks for a name.
-func (s *secure) shown(name string) (string, error) {
-	d := tls.Dialer{Config: &tls.Config{ServerName: name, InsecureSkipVerify: true}} //nolint:gosec // what is shown is compared.
-	conn, err := d.DialContext(s.t.Context(), "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)))
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = conn.Close() }()
-	return string(conn.(*tls.Conn).ConnectionState().PeerCertificates[0].Raw), nil
-}
-
 // shows wants a client to get a certificate.
 func (s *secure) shows(name string, want file.Certificate) {
 	s.t.Helper()
-	got, err := s.shown(name)
+	got, err := haproxytest.Shown(s.t.Context(), s.port, name)
 	if err != nil {
 		s.t.Errorf("%s: %v", name, err)
 		return
@@ -130,7 +119,7 @@ func (s *secure) shows(name string, want file.Certificate) {
 
 func TestLifeOfCertificates(t *testing.T) {
 	s := newSecure(t)
-	if _, err := s.shown("a.com"); err == nil {
+	if _, err := haproxytest.Shown(s.t.Context(), s.port, "a.com"); err == nil {
 		t.Error("there is TLS without a certificate")
 	}
 	a, b := issued(t, "a.pem", "a.com"), issued(t, "b.pem", "b.com", "*.b.com")
@@ -194,7 +183,7 @@ func TestLifeOfCertificates(t *testing.T) {
 	if res := s.reload(); res.Reload != "frame" {
 		t.Errorf("%+v, want a reload that closes the port", res)
 	}
-	if _, err := s.shown("a.com"); err == nil {
+	if _, err := haproxytest.Shown(s.t.Context(), s.port, "a.com"); err == nil {
 		t.Error("there is TLS after the last certificate")
 	}
 	if files, err := os.ReadDir(filepath.Join(s.hap.Dir, file.CertDir)); err != nil || len(files) > 0 {
@@ -217,7 +206,7 @@ func TestRequestsWhileCertificatesChange(t *testing.T) {
 				return
 			default:
 			}
-			if _, err := s.shown("a.com"); err != nil {
+			if _, err := haproxytest.Shown(s.t.Context(), s.port, "a.com"); err != nil {
 				failed <- err
 				return
 			}

@@ -38,12 +38,6 @@ const (
 // MapNames are all tables, in the order in which they are written.
 func MapNames() []string { return []string{HostsMap, WildcardsMap, PathsMap, RedirectsMap} }
 
-// ListEnd is how the names of files with addresses end, ScriptEnd those of scripts.
-const (
-	ListEnd   = ".acl"
-	ScriptEnd = ".lua"
-)
-
 // File is a whole configuration: haproxy.cfg in its three parts, and the files beside it.
 type File struct {
 	// Frame is everything but the services' backends.

@@ -200,3 +200,9 @@ func (l Line) check(section string) error {
 
 // Raw reports whether somebody else's text stands on the line as it is.
 func (l Line) Raw() bool { return l.raw }
+
+// ListEnd is how the names of files with addresses end, ScriptEnd those of scripts.
+const (
+	ListEnd   = ".acl"
+	ScriptEnd = ".lua"
+)

@@ -2,6 +2,9 @@
 // made by a constructor that checks or quotes it, so that no text can become two words, and
 // what a line means for others (is it inherited, the machine's own, a secret) is known when
 // it is made. Nothing here, and nothing behind it, looks for something in rendered text.
+//
+// Files from top to bottom: parse.go, shown.go, file.go, server.go, section.go, line.go,
+// fetch.go, certificate.go, warnings.go, word.go.
 package file
 
 import "strings"

@@ -6,13 +6,6 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 )
 
-// CertificateChange is what is done with one certificate: add, set or del, or list if
-// only its hosts change.
-type CertificateChange struct {
-	Verb string
-	file.Certificate
-}
-
 // diffCertificates plans additions and replacements before removals, so that no name is
 // without one meanwhile. Frames that are equal have certificates both, or neither.
 func (p *Plan) diffCertificates(have, want []file.Certificate) {

@@ -6,9 +6,6 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 )
 
-// ListChange is one entry of one list.
-type ListChange struct{ List, Entry string }
-
 // diffLists finds the entries that come and go. It reports false if there is a new
 // list, which HAProxy reads at a reload only; one that nothing names any more does
 // no harm.

@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/haproxytech/client-native/v6/config-parser/types"
 	"github.com/haproxytech/client-native/v6/models"
@@ -86,8 +85,6 @@ func overLimit(l *route.Limit) file.Test {
 	return file.Is(file.Always("sc_http_req_rate(0)"), bare("gt", strconv.Itoa(l.Requests))...)
 }
 
-func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
-
 // answers are the rules for all answers of a backend, HAProxy's own too.
 func (r *rules) answers(a route.Access) {
 	if l := a.Limit; l != nil {
@@ -111,35 +108,4 @@ func (r *rules) answers(a route.Access) {
 		missing := file.Not(file.Found(file.OfResponse("res.hdr(" + strings.ToLower(h.name) + ")")))
 		r.answerHeader("set", h.name, file.W(h.value), file.If(append(h.tests, missing)...))
 	}
-}
-
-// needs is what services need of the sections that all share.
-type needs struct {
-	users        []route.Users
-	askElsewhere bool
-}
-
-// needsOf collects them, user lists in the order of the services, each once.
-func needsOf(services []route.Service) needs {
-	var n needs
-	seen := map[string]bool{}
-	for _, svc := range services {
-		for i := range svc.Backends {
-			a := &svc.Backends[i].Handling.Access
-			n.askElsewhere = n.askElsewhere || a.Forward != nil
-			if a.Users != nil && !seen[a.Users.List] {
-				seen[a.Users.List] = true
-				n.users = append(n.users, *a.Users)
-			}
-		}
-	}
-	return n
-}
-
-// scripts are those that the services need, by file name.
-func (n needs) scripts() map[string]string {
-	if !n.askElsewhere {
-		return nil
-	}
-	return map[string]string{forwardScriptName(): forwardScript}
 }

@@ -16,13 +16,13 @@ import (
 // backendSection is the section of a backend without servers. The order of its
 // rules is part of what labels mean: redirects come before refusals, those
 // before what changes the request.
-func (r *Renderer) backendSection(b route.Backend) (*file.Section, error) {
+func (l *library) backendSection(s Settings, b route.Backend) (*file.Section, error) {
 	from := file.Defaults
 	if b.Stream != nil {
 		from = file.StreamDefaults
 	}
 	section := func(lines ...file.Line) *file.Section {
-		return file.NewSection(r.settings.Dir, file.KindBackend, b.Name, from, lines...)
+		return file.NewSection(s.Dir, file.KindBackend, b.Name, from, lines...)
 	}
 	h := b.Handling
 	if h.Plain() && b.Stream == nil {
@@ -32,17 +32,17 @@ func (r *Renderer) backendSection(b route.Backend) (*file.Section, error) {
 	if b.Stream != nil {
 		base, h.Extra = streamBackend(b.Stream), b.Stream.Extra
 	}
-	out := &rules{library: r.library}
+	out := &rules{library: l}
 	if more := tables(h.Access.Limit); len(more) > 0 || !reflect.ValueOf(*base).IsZero() {
-		out.add(r.library.section(parser.Backends, base, more...)...)
+		out.add(l.section(parser.Backends, base, more...)...)
 	}
-	out.handle(r.settings, b.Name, h)
+	out.handle(s, b.Name, h)
 	out.checkBy(h.Spread.Check)
 	out.answers(h.Access)
 	if h.Extra != "" {
 		out.add(file.Raw(h.Extra))
 	}
-	return section(out.ordered(backendOrder())...), r.library.failed()
+	return section(out.ordered(backendOrder())...), l.failed()
 }
 
 // handlingModel is the model of a backend for HTTP.

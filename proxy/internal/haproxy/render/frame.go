@@ -2,11 +2,8 @@ package render
 
 import (
 	"cmp"
-	"path"
 	"reflect"
 	"slices"
-	"strings"
-	"time"
 
 	parser "github.com/haproxytech/client-native/v6/config-parser"
 	"github.com/haproxytech/client-native/v6/config-parser/types"
@@ -28,14 +25,13 @@ type frame struct {
 	sections []*file.Section
 }
 
-// renderFrame makes the frame anew if the tables show something else in it.
-func (r *Renderer) renderFrame(t route.Tables) error {
+// of is the frame with tables: itself if they show nothing else in it.
+func (f frame) of(s Settings, l *library, t route.Tables) (frame, error) {
 	shown := route.Tables{Chains: t.Chains, Listeners: t.Listeners, Redirects: t.Redirects}
-	if r.frame.tables != nil && reflect.DeepEqual(shown, *r.frame.tables) {
-		return nil
+	if f.tables != nil && reflect.DeepEqual(shown, *f.tables) {
+		return f, nil
 	}
-	s, l := r.settings, r.library
-	out := r.frame
+	out := f
 	if out.tables == nil {
 		out.global = l.globalLines(s)
 		out.defaults = file.NewSection(s.Dir, file.KindDefaults, file.Defaults, "", l.defaultLines(s)...)
@@ -54,14 +50,8 @@ func (r *Renderer) renderFrame(t route.Tables) error {
 		out.sections = append(out.sections, out.statistics)
 	}
 	out.sections = append(out.sections, l.listeners(s, t.Listeners)...)
-	if err := l.failed(); err != nil {
-		return err
-	}
-	r.frame = out
-	return nil
+	return out, l.failed()
 }
-
-const kindFrontend = "frontend"
 
 // with adds what the services need.
 func (f frame) with(s Settings, n needs, userLists []*file.Section) []*file.Section {
@@ -101,31 +91,6 @@ func (l *library) globalLines(s Settings) []file.Line {
 	}
 	return append(out, rawLines(s.ExtraGlobal)...)
 }
-
-func rawLines(texts []string) []file.Line {
-	out := make([]file.Line, len(texts))
-	for i, text := range texts {
-		out[i] = file.Raw(text)
-	}
-	return out
-}
-
-// clientSilence is how long a client may leave unacknowledged what it was sent: as long as
-// Linux waits by default. It is said because the container's own limit is for tasks, which
-// are near (net.ipv4.tcp_retries2 in the stack file), and clients are not.
-const clientSilence = 15 * time.Minute
-
-// How TCP asks tasks that have taken a request and say nothing: after aliveIdle without a
-// packet every aliveInterval, and aliveCount questions without an answer end the
-// connection. The kernel of a node answers however long the task itself takes, and a node
-// that has died is found out in five seconds, about when DNS drops its tasks. A request
-// that may be sent again is then sent to another task, while one whose connection we
-// ended ourselves would fail.
-const (
-	aliveIdle     = 3 * time.Second
-	aliveInterval = time.Second
-	aliveCount    = int64(2)
-)
 
 func (l *library) defaultLines(s Settings) []file.Line {
 	out := []file.Line{
@@ -186,60 +151,4 @@ func (l *library) statisticsLines(s Statistics) []file.Line {
 	r.onRequest(models.HTTPRequestRule{Type: "use-service", ServiceName: "prometheus-exporter"},
 		file.If(file.Is(file.OfRequest("path"), file.W("/metrics"))))
 	return r.ordered(frontendOrder())
-}
-
-// peersName is the section that hands the counts of clients on from a worker to the next:
-// HAProxy teaches them at a reload through a peer that is itself.
-const peersName = "waggle"
-
-// Peers are the lines of that, for the global section and after it. HAProxy teaches
-// nothing if they were not there when its master started, so that they are part of
-// every configuration, whether anything is counted or not.
-func Peers(statsSocket string) (global, section string) {
-	l, s := peersOf(statsSocket)
-	return l.String(), s.Text()
-}
-
-func peersOf(statsSocket string) (global file.Line, section *file.Section) {
-	socket := file.Q("unix@" + path.Join(path.Dir(statsSocket), "peers.sock"))
-	return lineOf("localpeer", peersName),
-		file.NewSection("", "peers", peersName, "", file.New(append(bare("peer", peersName), socket)...))
-}
-
-// The fields of the log, as JSON. The path comes without the query, which may hold
-// secrets, and the time in UTC.
-const (
-	logTime = `%{+json}o %(time)[date(0,ms),ms_utime("%Y-%m-%dT%H:%M:%S.%3NZ")]`
-	logJSON = logTime + ` %(client)ci %(client_port:sint)cp %(frontend)f %(backend)b %(server)s %(method)HM %(host)[var(txn.host)]` +
-		` %(path)[var(txn.path)] %(version)HV %(tls)sslv %(status:sint)ST %(bytes:sint)B %(bytes_received:sint)U %(queue_ms:sint)Tw` +
-		` %(connect_ms:sint)Tc %(response_ms:sint)Tr %(total_ms:sint)Ta %(retries:sint)rc %(termination)ts`
-	logJSONError = logTime + ` %(client)ci %(client_port:sint)cp %(frontend)f %(error)[fc_err_str] %(tls_error)[ssl_fc_err_str]`
-	// logTCP is logJSON for what is not HTTP.
-	logTCP = logTime + ` %(client)ci %(client_port:sint)cp %(frontend)f %(backend)b %(server)s %(bytes:sint)B %(bytes_received:sint)U` +
-		` %(queue_ms:sint)Tw %(connect_ms:sint)Tc %(total_ms:sint)Tt %(retries:sint)rc %(termination)ts`
-)
-
-// logFormat is the line of a request; a captured User-Agent is the field
-// "header_user_agent".
-func (s Settings) logFormat() string {
-	if s.LogFormat != "" {
-		return file.Q(s.LogFormat).String()
-	}
-	text := logJSON
-	for i, c := range s.Captures {
-		text += " %(header_" + strings.ToLower(strings.ReplaceAll(c.Header, "-", "_")) + ")[" + captured(i) + "]"
-	}
-	return file.Q(text).String()
-}
-
-// streamLogFormat is the line of a connection that is not HTTP.
-func (s Settings) streamLogFormat() string { return file.Q(cmp.Or(s.TCPLogFormat, logTCP)).String() }
-
-// errorLogFormat is the line of a connection that failed before there was a request,
-// such as a handshake.
-func (s Settings) errorLogFormat() string {
-	if s.LogFormat != "" {
-		return ""
-	}
-	return file.Q(logJSONError).String()
 }

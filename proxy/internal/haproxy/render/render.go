@@ -8,6 +8,10 @@
 // they write with is the same: a section that is being made (rules.go) and the library. Were
 // the frame and the backends two packages, that would have to be a third, public one, and
 // who adds a label would look into three places.
+//
+// Files from top to bottom: render.go, frame.go, backend.go, access.go, streams.go,
+// services.go, tls.go, needs.go, forwardauth.go, spread.go, peers.go, cors.go, rules.go,
+// logs.go, users.go, settings.go, library.go, tcp.go, lists.go, weight.go.
 package render
 
 import (
@@ -62,7 +66,7 @@ func NewRenderer(s Settings) (*Renderer, error) {
 		return nil, fmt.Errorf("config: %q: want a folder whose name means nothing to HAProxy", s.Dir)
 	}
 	r := &Renderer{settings: s, library: l, backends: map[string]*backend{}}
-	if err := r.renderFrame(route.Tables{}); err != nil {
+	if r.frame, err = r.frame.of(s, l, route.Tables{}); err != nil {
 		return nil, err
 	}
 	return r, file.File{Frame: r.frame.with(s, needs{}, nil)}.Check()
@@ -71,14 +75,16 @@ func NewRenderer(s Settings) (*Renderer, error) {
 // Render returns the configuration of services. addresses returns the present ones
 // of a backend of a service.
 func (r *Renderer) Render(services []route.Service, tables route.Tables, addresses func(route.Service, route.Backend) []netip.Addr) (file.File, error) {
-	if err := r.renderFrame(tables); err != nil {
+	frame, err := r.frame.of(r.settings, r.library, tables)
+	if err != nil {
 		return file.File{}, err
 	}
+	r.frame = frame
 	f := file.File{Certificates: r.certificates, Maps: map[string][]route.Entry{
 		file.HostsMap: tables.Hosts, file.WildcardsMap: tables.Wildcards, file.PathsMap: tables.Paths, file.RedirectsMap: tables.Redirects,
 	}, Lists: map[string][]string{}}
 	n := needsOf(services)
-	userLists, faults := r.userLists(n.users)
+	userLists, faults := userLists(r.settings, r.secrets, n.users)
 	f.Frame, f.Faults, f.Scripts = r.frame.with(r.settings, n, userLists), faults, n.scripts()
 	backends := make(map[string]*backend, len(r.backends))
 	members := map[string][]member{}
@@ -93,7 +99,6 @@ func (r *Renderer) Render(services []route.Service, tables route.Tables, address
 				ok = ok && (one.from == &svc.Backends[i] || reflect.DeepEqual(one.of, b))
 			}
 			if !ok {
-				var err error
 				if one, err = r.renderBackend(b); err != nil {
 					return file.File{}, err
 				}
@@ -178,7 +183,7 @@ func profiles(backends map[string]*backend) []*file.Section {
 
 // renderBackend returns what is rendered of a backend but for its servers.
 func (r *Renderer) renderBackend(b route.Backend) (*backend, error) {
-	section, err := r.backendSection(b)
+	section, err := r.library.backendSection(r.settings, b)
 	if err != nil {
 		return nil, err
 	}

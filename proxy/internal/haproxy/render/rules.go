@@ -1,7 +1,10 @@
 package render
 
 import (
+	"net/netip"
 	"slices"
+	"strconv"
+	"time"
 
 	"github.com/haproxytech/client-native/v6/models"
 
@@ -94,3 +97,23 @@ func (r *rules) ordered(order []string) []file.Line {
 	slices.SortStableFunc(r.lines, func(a, b file.Line) int { return place(a) - place(b) })
 	return r.lines
 }
+
+const kindFrontend = "frontend"
+
+func rawLines(texts []string) []file.Line {
+	out := make([]file.Line, len(texts))
+	for i, text := range texts {
+		out[i] = file.Raw(text)
+	}
+	return out
+}
+
+func prefixes(list []netip.Prefix) []file.Word {
+	out := make([]file.Word, len(list))
+	for i, p := range list {
+		out[i] = file.W(p.String())
+	}
+	return out
+}
+
+func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }

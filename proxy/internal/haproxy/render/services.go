@@ -3,7 +3,6 @@ package render
 import (
 	"net/netip"
 	"slices"
-	"strconv"
 
 	parser "github.com/haproxytech/client-native/v6/config-parser"
 	"github.com/haproxytech/client-native/v6/models"
@@ -12,9 +11,6 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
-
-// captured is the fetch of a captured header.
-func captured(i int) string { return "capture.req.hdr(" + strconv.Itoa(i) + ")" }
 
 // serviceLines are the frontend in which requests find their backend; see route.Tables.
 func (l *library) serviceLines(s Settings, t route.Tables) []file.Line {
@@ -96,14 +92,6 @@ func (r *rules) forwarded(s Settings) {
 
 // trusted holds for clients that are among the trusted proxies.
 func trusted(list []netip.Prefix) file.Test { return file.Is(file.Always("src"), prefixes(list)...) }
-
-func prefixes(list []netip.Prefix) []file.Word {
-	out := make([]file.Word, len(list))
-	for i, p := range list {
-		out[i] = file.W(p.String())
-	}
-	return out
-}
 
 // chains tells what of a look-up is a chain, and what the backend behind it.
 func (r *rules) chains(chains []route.Chain) {

@@ -6,18 +6,18 @@ import (
 )
 
 // userLists are the lists of users; the faults say what is wrong with them.
-func (r *Renderer) userLists(users []route.Users) (sections []*file.Section, faults []string) {
+func userLists(s Settings, secrets map[string]string, users []route.Users) (sections []*file.Section, faults []string) {
 	for _, u := range users {
-		section, wrong := r.userList(u)
+		section, wrong := userList(s, secrets, u)
 		sections, faults = append(sections, section), append(faults, wrong...)
 	}
 	return sections, faults
 }
 
 // userList is a list of users, which may be empty: then nobody gets in.
-func (r *Renderer) userList(u route.Users) (section *file.Section, faults []string) {
-	secret, there := r.secrets[u.Secret]
-	list, faults := u.Resolve(secret, there, r.settings.Separator, r.settings.Users)
+func userList(s Settings, secrets map[string]string, u route.Users) (section *file.Section, faults []string) {
+	secret, there := secrets[u.Secret]
+	list, faults := u.Resolve(secret, there, s.Separator, s.Users)
 	var lines []file.Line
 	for _, user := range list {
 		kind := "insecure-password"
@@ -29,5 +29,5 @@ func (r *Renderer) userList(u route.Users) (section *file.Section, faults []stri
 	for i := range faults {
 		faults[i] = u.List + ": " + faults[i]
 	}
-	return file.NewSection(r.settings.Dir, "userlist", u.List, "", lines...), faults
+	return file.NewSection(s.Dir, "userlist", u.List, "", lines...), faults
 }

@@ -11,6 +11,10 @@ import (
 	"time"
 )
 
+// chunk bounds, in bytes, what is sent before its answers are read. HAProxy's buffer is
+// 16 kB.
+const chunk = 12 << 10
+
 // Command is one runtime command with checked arguments. Its constructors never
 // fail; a bad argument is reported when the command is sent.
 type Command struct {

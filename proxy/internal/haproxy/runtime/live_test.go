@@ -55,6 +55,32 @@ func upstream(t *testing.T, name string) (addr netip.AddrPort, release func()) {
 	return netip.MustParseAddrPort(s.Listener.Addr().String()), func() { close(held) }
 }
 
+// held adds a server, and makes a request that it answers when release is called. It
+// returns when the request is there; answered gets its status.
+func held(t *testing.T, h *haproxytest.Instance, c *runtime.Client) (answered <-chan int, release func()) {
+	t.Helper()
+	addr, release := upstream(t, "slow")
+	err := c.Do(t.Context(),
+		runtime.AddServer("one", "s", addr), runtime.EnableServer("one", "s"),
+		runtime.AddMapEntries("virt@paths", runtime.Entry{Key: "/", Value: "one"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	status := make(chan int, 1)
+	go func() {
+		got, _ := tooltest.Status(t.Context(), h.URL("/slow"))
+		status <- got
+	}()
+	tooltest.Within(t, 5*time.Second, "the request is at the server", func() error {
+		stats, err := c.ShowStat(t.Context())
+		if i := slices.IndexFunc(stats, func(s runtime.Stat) bool { return s.Server == "s" && s.Sessions == 1 }); err == nil && i < 0 {
+			return errors.New("no session yet")
+		}
+		return err
+	})
+	return status, release
+}
+
 func wantStatus(t *testing.T, url string, want int) {
 	t.Helper()
 	got, err := tooltest.Status(t.Context(), url)
@@ -128,25 +154,7 @@ func TestOneBatchGivesAServiceItsRoute(t *testing.T) {
 func TestAServerIsDeletedWhenItsRequestsAreDone(t *testing.T) {
 	h := haproxytest.Start(t, routed)
 	c := runtime.New(h.Stats)
-	addr, release := upstream(t, "slow")
-	err := c.Do(t.Context(),
-		runtime.AddServer("one", "s", addr), runtime.EnableServer("one", "s"),
-		runtime.AddMapEntries("virt@paths", runtime.Entry{Key: "/", Value: "one"}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	answered := make(chan int, 1)
-	go func() {
-		status, _ := tooltest.Status(t.Context(), h.URL("/slow"))
-		answered <- status
-	}()
-	tooltest.Within(t, 5*time.Second, "the request is at the server", func() error {
-		stats, err := c.ShowStat(t.Context())
-		if i := slices.IndexFunc(stats, func(s runtime.Stat) bool { return s.Server == "s" && s.Sessions == 1 }); err == nil && i < 0 {
-			return errors.New("no session yet")
-		}
-		return err
-	})
+	answered, release := held(t, h, c)
 	if err := c.DelServer(t.Context(), "one", "s", 50*time.Millisecond); !errors.Is(err, runtime.ErrBusy) {
 		t.Fatalf("got %v, want ErrBusy", err)
 	}
@@ -433,25 +441,7 @@ func TestAReloadKeepsTheMasterAndAnswersErrors(t *testing.T) {
 func TestAnOldWorkerFinishesItsRequest(t *testing.T) {
 	h := haproxytest.Start(t, routed)
 	c, m := runtime.New(h.Stats), runtime.NewMaster(h.Master)
-	addr, release := upstream(t, "slow")
-	err := c.Do(t.Context(),
-		runtime.AddServer("one", "s", addr), runtime.EnableServer("one", "s"),
-		runtime.AddMapEntries("virt@paths", runtime.Entry{Key: "/", Value: "one"}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	answered := make(chan int, 1)
-	go func() {
-		status, _ := tooltest.Status(t.Context(), h.URL("/slow"))
-		answered <- status
-	}()
-	tooltest.Within(t, 5*time.Second, "the request is at the server", func() error {
-		stats, err := c.ShowStat(t.Context())
-		if i := slices.IndexFunc(stats, func(s runtime.Stat) bool { return s.Server == "s" && s.Sessions == 1 }); err == nil && i < 0 {
-			return errors.New("no session yet")
-		}
-		return err
-	})
+	answered, release := held(t, h, c)
 	if _, err := m.Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -72,10 +72,13 @@ func (rd *Reader) Service(svc catalog.Service) (route.Service, error) {
 	o := rd.o
 	r := label.NewReader(catalog.Prefix, withReqMode(svc.Labels, o), rd.all, o.Separator)
 	all := r.Service()
-	groups := r.Groups("servicePath", "serviceDomain", "port", "httpsPort")
-	if !slices.ContainsFunc(groups, func(g label.Group) bool { return g.Has("servicePath") || g.Has("serviceDomain") || streaming(g) }) {
+	groups := r.Groups(destinationLabels()...)
+	asks := func(g label.Group) bool { return g.Has("servicePath") || g.Has("serviceDomain") || streaming(g) }
+	lost := lostIndexes(r, rd.table, groups)
+	if !slices.ContainsFunc(groups, asks) && !slices.ContainsFunc(lost, asks) {
 		return route.Service{}, route.ErrNoRoute
 	}
+	rd.refuseLost(lost)
 	for _, spec := range rd.unsupported {
 		for _, g := range append([]label.Group{all}, groups...) {
 			if g.Has(spec.Name) {
@@ -129,6 +132,41 @@ func (rd *Reader) Service(svc catalog.Service) (route.Service, error) {
 	}
 	out.Claim()
 	return out, nil
+}
+
+// destinationLabels are those whose indexes are destinations.
+func destinationLabels() []string { return []string{"servicePath", "serviceDomain", "port", "httpsPort"} }
+
+// lostIndexes are the indexes that are no destinations, although labels at them say which
+// requests come in there, or guard them.
+func lostIndexes(r *label.Reader, table []label.Spec, destinations []label.Group) []label.Group {
+	var names []string
+	for _, spec := range table {
+		if leads(spec) {
+			names = append(names, spec.Name)
+		}
+	}
+	return slices.DeleteFunc(r.Groups(names...), func(g label.Group) bool {
+		return g.Index == 0 || slices.ContainsFunc(destinations, func(d label.Group) bool { return d.Index == g.Index })
+	})
+}
+
+// leads reports whether a label would be passed over at an index that is no destination,
+// to the harm of its service.
+func leads(spec label.Spec) bool {
+	return spec.Indexed && (spec.Guarding || spec.Own && spec.PerDestination)
+}
+
+// refuseLost names the labels of indexes that are no destinations.
+func (rd *Reader) refuseLost(lost []label.Group) {
+	for _, g := range lost {
+		for _, spec := range rd.table {
+			if leads(spec) && g.Own(spec.Name) {
+				g.Reject(spec.Name, fmt.Sprintf("beside it one of %[2]s at the same index, such as %[3]sport.%[1]d: without it %[1]d is no destination, and this label has no effect",
+					g.Index, strings.Join(destinationLabels(), ", "), catalog.Prefix))
+			}
+		}
+	}
 }
 
 // lookup reads where the addresses of a destination come from, and whether that is

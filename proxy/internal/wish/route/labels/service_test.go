@@ -51,6 +51,13 @@ func TestFromService(t *testing.T) {
 			`com.df.templateBePath="/x": want no such label: this version of Waggle does not support it yet`},
 		{"a brace, which would end a condition of HAProxy's", []string{"servicePath", "}", "pathType", "path_reg", "port", "80", "userAgent", "}", "serviceHeader", "X:}"},
 			`com.df.servicePath="}": want regular expressions of visible ASCII characters, such as ^/v[0-9]+/; com.df.serviceHeader="(hidden)": want headers such as X-Version:3; com.df.userAgent="}": want visible ASCII characters`},
+		{"an index that is no destination, beside one that is", []string{"servicePath", "/a", "port", "80", "reqMode.2", "tcp", "srcPort.2", "6379"},
+			`com.df.srcPort.2="6379": want beside it one of servicePath, serviceDomain, port, httpsPort at the same index, such as com.df.port.2: without it 2 is no destination, and this label has no effect; com.df.reqMode.2="tcp": want beside it one of servicePath, serviceDomain, port, httpsPort at the same index, such as com.df.port.2: without it 2 is no destination, and this label has no effect`},
+		{"an index that is no destination, and none that is", []string{"port", "5432", "reqMode.1", "tcp", "srcPort.1", "5432"},
+			`com.df.srcPort.1="5432": want beside it one of servicePath, serviceDomain, port, httpsPort at the same index, such as com.df.port.1: without it 1 is no destination, and this label has no effect; com.df.reqMode.1="tcp": want beside it one of servicePath, serviceDomain, port, httpsPort at the same index, such as com.df.port.1: without it 1 is no destination, and this label has no effect`},
+		{"a guard at an index that is no destination", []string{"servicePath.1", "/a", "port.1", "80", "users.2", "ann:x"},
+			`com.df.users.2="(hidden)": want beside it one of servicePath, serviceDomain, port, httpsPort at the same index, such as com.df.port.2: without it 2 is no destination, and this label has no effect`},
+		{"a label of others at an index", []string{"servicePath", "/a", "port", "80", "alertName.2", "x"}, "any /a -> web-be80_0 tasks.web.:80"},
 		{"nothing about routes", []string{"scrapePort", "80"}, route.ErrNoRoute.Error()},
 		{"a port alone", []string{"port", "80"}, route.ErrNoRoute.Error()},
 	} {

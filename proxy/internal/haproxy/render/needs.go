@@ -1,0 +1,36 @@
+package render
+
+import (
+	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+)
+
+// needs is what services need of the sections that all share.
+type needs struct {
+	users        []route.Users
+	askElsewhere bool
+}
+
+// needsOf collects them, user lists in the order of the services, each once.
+func needsOf(services []route.Service) needs {
+	var n needs
+	seen := map[string]bool{}
+	for _, svc := range services {
+		for i := range svc.Backends {
+			a := &svc.Backends[i].Handling.Access
+			n.askElsewhere = n.askElsewhere || a.Forward != nil
+			if a.Users != nil && !seen[a.Users.List] {
+				seen[a.Users.List] = true
+				n.users = append(n.users, *a.Users)
+			}
+		}
+	}
+	return n
+}
+
+// scripts are those that the services need, by file name.
+func (n needs) scripts() map[string]string {
+	if !n.askElsewhere {
+		return nil
+	}
+	return map[string]string{forwardScriptName(): forwardScript}
+}
