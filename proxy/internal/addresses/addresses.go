@@ -2,7 +2,8 @@
 // the DNS of the overlay network.
 //
 // The catalog says which names to ask, when to ask often and whether an answer is
-// due; DNS decides. Look-ups go on when the bus is away.
+// due. DNS decides when an address serves, and the catalog whose it is. Look-ups go on
+// when the bus is away.
 package addresses
 
 import (
@@ -29,20 +30,40 @@ type Target struct {
 	Expected bool
 	// Moving says that replicas, update state or tasks are changing.
 	Moving bool
-	// Tasks are the addresses that the catalog knows. They say when to look,
-	// never what the answer is.
+	// Tasks are the addresses of running tasks that the catalog knows. They say when to
+	// look, never what the answer is.
 	Tasks []netip.Addr
 	// Count is of how many tasks these are; 0 says that each has one. A task on two
 	// networks has two, of which DNS answers one.
 	Count int
 	// Nodes are those that run its tasks, in any order.
 	Nodes []string
+
+	// Whose is what the catalog knows of the service, by which it is decided whose an
+	// address is; its zero value takes answers as they come.
+	Whose Whose
+	// Outbound is the host that the name stands for if it is no service's own; empty
+	// otherwise.
+	Outbound string
+}
+
+// Whose is what the catalog knows of a service.
+type Whose struct {
+	// Service is its name, by which Owners tells its tasks from others'.
+	Service string
+	// Wanted is how many tasks it should have, Coming how many the catalog knows that do
+	// not run yet, and Listed says that it knows its tasks at all.
+	Wanted, Coming int
+	Listed         bool
+	// Open says that the catalog does not know all of its tasks, so that an address that
+	// it gives to nobody may be one's.
+	Open bool
 }
 
 // equal compares two targets whose tasks and nodes are sorted.
 func (t Target) equal(u Target) bool {
-	return t.Name == u.Name && t.Expected == u.Expected && t.Moving == u.Moving && t.Count == u.Count &&
-		slices.Equal(t.Tasks, u.Tasks) && slices.Equal(t.Nodes, u.Nodes)
+	return t.Name == u.Name && t.Expected == u.Expected && t.Moving == u.Moving && t.Count == u.Count && t.Whose == u.Whose &&
+		t.Outbound == u.Outbound && slices.Equal(t.Tasks, u.Tasks) && slices.Equal(t.Nodes, u.Nodes)
 }
 
 // Resolver is what is asked: *net.Resolver, or a test's.
@@ -81,11 +102,18 @@ type Follower struct {
 	changed  func()
 	log      *slog.Logger
 	metrics  metrics
-	sets     chan map[string]Target
+	sets     chan wanted
 
-	// mu guards published alone: Run writes it while the caller's pass reads it.
+	// mu guards what follows alone: Run writes it while the caller's pass reads it.
 	mu        sync.RWMutex
 	published map[string][]netip.Addr
+	refused   map[string][]Refused
+}
+
+// wanted is what was last asked for.
+type wanted struct {
+	targets map[string]Target
+	known   Known
 }
 
 // New returns a Follower that has no targets yet.
@@ -98,14 +126,15 @@ func New(o Options) *Follower {
 		changed:   o.Changed,
 		log:       o.Log,
 		metrics:   newMetrics(o.Registry),
-		sets:      make(chan map[string]Target, 1),
+		sets:      make(chan wanted, 1),
 		published: map[string][]netip.Addr{},
+		refused:   map[string][]Refused{},
 	}
 }
 
-// Set replaces the targets, by keys of the caller. Those that are new or
-// differ from before are looked up at once. It does not wait for Run.
-func (f *Follower) Set(targets map[string]Target) {
+// Set replaces the targets, by keys of the caller, and what is known of all. Targets that
+// are new or differ from before are looked up at once. It does not wait for Run.
+func (f *Follower) Set(targets map[string]Target, known Known) {
 	own := make(map[string]Target, len(targets))
 	for key, t := range targets {
 		t.Tasks = slices.Clone(t.Tasks)
@@ -117,7 +146,7 @@ func (f *Follower) Set(targets map[string]Target) {
 	}
 	for {
 		select {
-		case f.sets <- own:
+		case f.sets <- wanted{own, known}:
 			return
 		default:
 		}
@@ -139,6 +168,14 @@ func (f *Follower) Addresses(key string) (addrs []netip.Addr, known bool) {
 	return addrs, known
 }
 
+// Refused returns which addresses DNS gives for a target and are not used, sorted. The
+// slice is shared and must not be changed.
+func (f *Follower) Refused(key string) []Refused {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.refused[key]
+}
+
 // Run looks names up until the context ends, and returns its error.
 func (f *Follower) Run(ctx context.Context) error {
 	var (
@@ -153,8 +190,8 @@ func (f *Follower) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case targets := <-f.sets:
-			all.replace(targets, time.Now())
+		case w := <-f.sets:
+			all.replace(w, time.Now())
 		case r := <-results:
 			all.take(r, time.Now())
 		case <-timer.C:
@@ -182,7 +219,7 @@ func (f *Follower) look(ctx context.Context, l lookup) result {
 	switch {
 	case errors.As(err, &dns) && dns.IsNotFound:
 	case err != nil:
-		r.err = err
+		r.addrs, r.err = nil, err
 	}
 	f.metrics.count(r, errors.Is(ctx.Err(), context.DeadlineExceeded))
 	// Some resolvers write IPv4 as IPv6, and a name may be answered twice over.
@@ -207,9 +244,12 @@ func (f *Follower) publish(all *state) {
 	for key := range touched {
 		e, ok := all.entries[key]
 		if !ok || !e.known {
+			f.metrics.foreign.Sub(float64(len(f.refused[key])))
 			delete(f.published, key)
+			delete(f.refused, key)
 			continue
 		}
+		poke = f.refuse(e) || poke
 		old, was := f.published[key]
 		if was && slices.Equal(old, e.addrs) {
 			continue
@@ -222,6 +262,25 @@ func (f *Follower) publish(all *state) {
 	if poke && f.changed != nil {
 		f.changed()
 	}
+}
+
+// refuse shows what of an answer is not used, and reports whether that is news. The
+// mutex is held.
+func (f *Follower) refuse(e *entry) bool {
+	old := f.refused[e.key]
+	if slices.Equal(old, e.refused) {
+		return false
+	}
+	f.metrics.foreign.Add(float64(len(e.refused) - len(old)))
+	if f.refused[e.key] = e.refused; len(e.refused) == 0 {
+		delete(f.refused, e.key)
+	}
+	for _, r := range e.refused {
+		if !slices.Contains(old, r) {
+			f.log.Warn("an address is not used", "name", e.target.Name, "address", r.Addr, "because", r.Why(e.target.Whose.Service))
+		}
+	}
+	return true
 }
 
 // byLateness orders what is due: first what was never asked since it changed, then

@@ -122,7 +122,9 @@ type world struct {
 	*Follower
 	zone  *zone
 	pokes int
-	reg   *prometheus.Registry
+	// version is that of what the catalog last said.
+	version uint64
+	reg     *prometheus.Registry
 }
 
 // inWorld runs a story in fake time.
@@ -145,6 +147,9 @@ func inWorld(t *testing.T, story func(w *world)) {
 		}
 	})
 }
+
+// Set has targets followed of which the catalog says nothing.
+func (w *world) Set(targets map[string]Target) { w.Follower.Set(targets, Known{}) }
 
 // pass lets time go by.
 func (w *world) pass(d time.Duration) {
@@ -564,9 +569,9 @@ func TestTheSetIsReplaced(t *testing.T) {
 func TestSetDoesNotWaitForRun(t *testing.T) {
 	f := New(Options{Resolver: newZone(), Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
 	for i := range 3 {
-		f.Set(map[string]Target{"w": {Name: fmt.Sprintf("n%d.", i)}})
+		f.Set(map[string]Target{"w": {Name: fmt.Sprintf("n%d.", i)}}, Known{})
 	}
-	if got := (<-f.sets)["w"].Name; got != "n2." {
+	if got := (<-f.sets).targets["w"].Name; got != "n2." {
 		t.Errorf("the set that waits is %s, want the last", got)
 	}
 }

@@ -5,6 +5,7 @@ import "github.com/prometheus/client_golang/prometheus"
 type metrics struct {
 	lookups  *prometheus.CounterVec
 	duration prometheus.Histogram
+	foreign  prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer) metrics {
@@ -18,12 +19,16 @@ func newMetrics(reg prometheus.Registerer) metrics {
 			Help:    "How long look-ups of task addresses took.",
 			Buckets: []float64{.0002, .0005, .001, .002, .005, .01, .02, .04, .06, .12, .25, .5},
 		}),
+		foreign: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: "waggle", Subsystem: "proxy", Name: "foreign_addresses",
+			Help: "Addresses that DNS gives for followed names and that are not used: those of other services' tasks and of strangers that have the name as an alias, and where no host outside may be.",
+		}),
 	}
 	for _, result := range []string{"answer", "empty", "timeout", "error"} {
 		m.lookups.WithLabelValues(result)
 	}
 	if reg != nil {
-		reg.MustRegister(m.lookups, m.duration)
+		reg.MustRegister(m.lookups, m.duration, m.foreign)
 	}
 	return m
 }

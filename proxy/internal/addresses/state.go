@@ -79,7 +79,13 @@ type entry struct {
 	target Target
 	addrs  []netip.Addr
 	known  bool
-	// answered says that the last look-up brought addresses.
+	// answer is what DNS last said, refused what of it is not used. named are those
+	// of it that the catalog gives to the service or gave to it since DNS has them, and
+	// sights is what is remembered of those that it gives to nobody.
+	answer, named []netip.Addr
+	refused       []Refused
+	sights        map[netip.Addr]sight
+	// answered says that the last look-up brought addresses that may be used.
 	answered bool
 	// changed is when the target last changed, failing when look-ups began to
 	// stay without an answer (zero when the last brought one).
@@ -145,6 +151,7 @@ func (e *entry) moves() bool { return e.target.Moving || len(e.target.Tasks) > 0
 // state is all targets; it belongs to the goroutine of Run.
 type state struct {
 	entries map[string]*entry
+	known   Known
 	touched map[string]struct{}
 	tokens  bucket
 	number  uint64
@@ -162,8 +169,17 @@ func newState(now time.Time) *state {
 	return &state{begin: now, entries: map[string]*entry{}, touched: map[string]struct{}{}, tokens: bucket{level: burst}}
 }
 
-// replace takes a new set of targets in.
-func (s *state) replace(targets map[string]Target, now time.Time) {
+// replace takes a new set of targets in, and judges anew what is known of them.
+func (s *state) replace(w wanted, now time.Time) {
+	targets, news := w.targets, w.known.Version != s.known.Version || w.known.Current != s.known.Current
+	s.known = w.known
+	defer func() {
+		for _, e := range s.entries {
+			if news || e.changed.Equal(now) {
+				s.judgeAgain(e, now)
+			}
+		}
+	}()
 	moved := false // whether other nodes are to be watched, or by others
 	for key, e := range s.entries {
 		if _, ok := targets[key]; !ok {
@@ -195,7 +211,7 @@ func (s *state) replace(targets map[string]Target, now time.Time) {
 // take applies the end of a look-up.
 func (s *state) take(r result, now time.Time) {
 	s.flying--
-	answered := r.err == nil && len(r.addrs) > 0
+	answered := r.err == nil && len(r.addrs) > 0 // by DNS, which is what Docker minds
 	e := r.entry
 	switch {
 	case r.paid && answered:
@@ -208,12 +224,18 @@ func (s *state) take(r result, now time.Time) {
 		return // the target has gone, or a younger look-up has overtaken this one
 	}
 	e.applied = r.number
-	e.answered = answered
+	e.answer = r.addrs
+	own := s.judge(e, now)
+	if r.err == nil && !answered {
+		s.refuse(e, nil)
+	}
+	s.letGo(e, now)
+	e.answered = len(own) > 0
 	switch {
-	case answered:
+	case e.answered:
 		e.failing = time.Time{}
-		s.surprise(e, r.addrs, now)
-		s.assign(e, r.addrs, now)
+		s.surprise(e, own, now)
+		s.assign(e, own, now)
 	case r.err == nil && !e.target.Expected:
 		e.failing = time.Time{}
 		s.assign(e, nil, now)
@@ -231,6 +253,59 @@ func (s *state) take(r result, now time.Time) {
 	if next := e.began.Add(e.every); next.Before(e.next) {
 		e.next = next
 	}
+}
+
+// judge returns what of a target's answer it may use. Without an answer all that is known
+// of the last one stays, for it may come back.
+func (s *state) judge(e *entry, now time.Time) []netip.Addr {
+	if len(e.answer) == 0 {
+		return nil
+	}
+	own, refused := e.whose(e.answer, s.known, now)
+	s.refuse(e, refused)
+	return own
+}
+
+func (s *state) refuse(e *entry, refused []Refused) {
+	if !slices.Equal(e.refused, refused) {
+		e.refused = refused
+		s.touched[e.key] = struct{}{}
+	}
+}
+
+// judgeAgain judges what a target has after the catalog has changed: the last answer
+// anew, and of what is held on to, it loses what has become another's.
+func (s *state) judgeAgain(e *entry, now time.Time) {
+	if !e.known {
+		return
+	}
+	own := s.judge(e, now)
+	if len(own) > 0 {
+		e.answered, e.failing = true, time.Time{}
+		s.assign(e, own, now)
+		return
+	}
+	s.letGo(e, now)
+}
+
+// letGo takes from a target what it may not even hold on to.
+func (s *state) letGo(e *entry, now time.Time) {
+	isOthers := func(a netip.Addr) bool { return s.isOthers(e, a) }
+	if slices.ContainsFunc(e.addrs, isOthers) {
+		s.assign(e, slices.DeleteFunc(slices.Clone(e.addrs), isOthers), now)
+	}
+}
+
+// isOthers reports whether a target may not use an address that it has.
+func (s *state) isOthers(e *entry, a netip.Addr) bool {
+	if slices.ContainsFunc(e.refused, func(r Refused) bool { return r.Addr == a }) {
+		return true
+	}
+	if e.target.Outbound != "" {
+		return s.known.Outside != nil && s.known.Outside(e.target.Outbound, a) != ""
+	}
+	owner := s.known.Owners[a]
+	return e.target.Whose.Service != "" && owner != "" && owner != e.target.Whose.Service
 }
 
 // assign gives a target its answer. An address that another target held until

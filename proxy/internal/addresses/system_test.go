@@ -141,7 +141,7 @@ func TestAllOfAHundredTasksArriveThroughTheRealResolver(t *testing.T) {
 		"many": {Name: "tasks.many.", Expected: true},
 		"one":  {Name: "tasks.one.", Expected: true},
 		"none": {Name: "tasks.none."},
-	})
+	}, Known{})
 	for {
 		many, _ := f.Addresses("many")
 		one, _ := f.Addresses("one")
