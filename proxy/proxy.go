@@ -54,6 +54,10 @@ const (
 // Run keeps HAProxy equal to the catalog until the context ends. HAProxy itself is
 // not its child: see Supervise.
 func Run(ctx context.Context, c Config, sh app.Shell) error {
+	around, err := surroundings(&c, sh)
+	if err != nil {
+		return err
+	}
 	options, err := haproxySettings(ctx, c, sh)
 	if err != nil {
 		return err
@@ -87,6 +91,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		Left: quiet.Left, Log: sh.Log, Registry: sh.Registry,
 	})
 	catalog, accepted := b.CatalogWithSecrets(routes.Now), b.Accepted(routes.Now)
+	heard := hearing{connected: b.Connected, list: catalog.List, now: time.Now}
 	statuses := b.Statuses(c.InstanceName(), report.Now)
 	extra, err := manualServices(c, b, sh, routes.Now)
 	if err != nil {
@@ -100,10 +105,10 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	peers := replicas.NewPeers(b, "proxy", func() { agree.Now(); routes.Now() })
 	control, err := controller.New(controller.Options{
 		Source: controller.Source{
-			Catalog: catalog.Snapshot, Accepted: accepted.Services, Manual: extra.services(), Static: c.Static(),
+			Catalog: catalog.Snapshot, Current: heard.current, Accepted: accepted.Services, Manual: extra.services(), Static: c.Static(),
 			Certificates: published(peers, c.InstanceName(), store.uploads),
 		},
-		Follower: follower, Settings: options, Rules: rules, Certificates: store.source(c),
+		Follower: follower, Settings: options, Rules: rules, Surroundings: around, Certificates: store.source(c),
 		Users: c.Edge.SecretUsers, StateFile: filepath.Join(c.DataDir, "services.json"),
 		Events: controller.Events{
 			Again: routes.After, Wrote: verify.Now, Record: accepted.Record, Applied: func() { report.Now(); agree.Now() },

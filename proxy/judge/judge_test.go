@@ -69,6 +69,12 @@ func TestSettings(t *testing.T) {
 		{"a port with TLS, and a service has a certificate", stream, nil,
 			map[string]string{"servicePath": "/", "serviceDomain": "a.com", "port": "80", "serviceCert": certtest.Self(t, "a.com").PEM()}, "rejected com.df.srcPort"},
 		{"a port without TLS by the operator's word", stream, map[string]string{"default-ports": "80", judge.Certificates: "true"}, nil, "accepted"},
+		{"a host outside", map[string]string{"servicePath": "/", "port": "80", "outboundHostname": "legacy.example.com"}, nil, nil, "accepted"},
+		{"a host outside that the operator does not list", map[string]string{"servicePath": "/", "port": "80", "outboundHostname": "legacy.example.com"},
+			map[string]string{"outbound": "other.example.com"}, nil, "rejected com.df.outboundHostname"},
+		{"a host outside that asks for a service's word", map[string]string{"servicePath": "/", "port": "80", "forwardAuth": "http://auth:4181/"}, map[string]string{"outbound": "none"}, nil, "accepted"},
+		{"and one that asks for another's", map[string]string{"servicePath": "/", "port": "80", "forwardAuth": "http://auth.example.com/"}, map[string]string{"outbound": "none"}, nil, "rejected com.df.forwardAuth"},
+		{"a host within that the operator lists", map[string]string{"servicePath": "/", "port": "80", "outboundHostname": "127.1.0.3"}, map[string]string{"outbound": "127.1.0.0/16"}, nil, "accepted"},
 		{"raw text", map[string]string{"servicePath": "/", "port": "80", "backendExtra": "x"}, nil, nil, "rejected com.df.backendExtra"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -99,8 +105,8 @@ func TestSettings(t *testing.T) {
 			}
 		})
 	}
-	for _, name := range []string{"allow-raw", "stats-port", "default-ports"} {
-		if _, err := judge.Services(judge.Question{Settings: map[string]string{name: "x"}}); err == nil || !strings.Contains(err.Error(), name) {
+	for _, name := range []string{"allow-raw", "stats-port", "default-ports", "outbound"} {
+		if _, err := judge.Services(judge.Question{Settings: map[string]string{name: "*"}}); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

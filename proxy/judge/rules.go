@@ -8,7 +8,9 @@ import (
 	"strings"
 
 	"github.com/wagglehq/waggle/proxy/internal/settings/edge"
+	"github.com/wagglehq/waggle/proxy/internal/wish/outbound"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
+	"github.com/wagglehq/waggle/proxy/internal/wish/static"
 )
 
 // The settings by which labels are judged have the names of their flags, but for two that
@@ -55,9 +57,14 @@ func ParseRules(settings map[string]string) (Rules, error) {
 		Separator: p.text("separator", DefaultSeparator), Networks: strings.FieldsFunc(p.text("networks", DefaultNetworks), commaOrSpace),
 		DomainAlgo: p.text("service-domain-algo", labels.DefaultDomainAlgo), HTTPSOnly: p.is("https-only"), AllowRaw: p.is("allow-raw"),
 		ReqMode: p.text("default-req-mode", DefaultReqMode), OperatorUsers: p.is(OperatorUsers), Ports: []int{p.number("stats-port", strconv.Itoa(DefaultStatsPort))},
+		Operators: static.IDPrefix,
 	}
 	if p.is("filter-proxy-instance-name") {
 		o.Instance = p.text("proxy-instance-name", labels.DefaultInstance)
+	}
+	var err error
+	if o.Outbound, err = outbound.Parse(p.text("outbound", "")); err != nil {
+		return Rules{}, fmt.Errorf("outbound: %w", err)
 	}
 	binds, err := edge.ParseBinds(p.text("default-ports", DefaultPorts) + "," + p.text("bind-ports", ""))
 	if err != nil {

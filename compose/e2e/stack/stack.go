@@ -370,6 +370,19 @@ func (s *Stack) Create(ctx context.Context, d Demo) error {
 	}, nil)
 }
 
+// Stranger runs the demo application on a node in a container that belongs to no service and
+// has a name on the network waggle, and returns what removes it.
+func (s *Stack) Stranger(ctx context.Context, node, alias string) (remove func(context.Context) error, err error) {
+	const name = "stranger"
+	engine := s.lab.Node(node)
+	_, err = engine.Docker(ctx, "run", "--detach", "--name", name, "--hostname", name, "--no-healthcheck",
+		"--network", "waggle", "--network-alias", alias, s.demo)
+	return func(ctx context.Context) error {
+		_, err := engine.Docker(ctx, "rm", "--force", name)
+		return err
+	}, err
+}
+
 // Relabel replaces the labels of a service, and Scale its number of replicas.
 func (s *Stack) Relabel(ctx context.Context, name string, labels map[string]string) error {
 	return s.Update(ctx, name, func(spec map[string]any) { spec["Labels"] = labels })

@@ -37,6 +37,7 @@ func TestSwarm(t *testing.T) {
 		{"whatever is killed comes back", (*world).kills},
 		{"a bus that lost its store costs nothing", (*world).lostStore},
 		{"names that others take change nothing", (*world).takenNames},
+		{"aliases lead nobody to another service", (*world).aliases},
 		{"updates of Waggle itself", (*world).own},
 	} {
 		t.Run(story.name, func(t *testing.T) { story.tell(w, t) })

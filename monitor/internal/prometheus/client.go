@@ -100,7 +100,8 @@ type ShownTarget struct {
 	ScrapeInterval string            `json:"scrapeInterval"`
 	ScrapeTimeout  string            `json:"scrapeTimeout"`
 	// Health is "up", "down", or "unknown" before the first scrape.
-	Health    string `json:"health"`
+	Health string `json:"health"`
+	// LastError says nothing of what the target answered.
 	LastError string `json:"lastError"`
 }
 
@@ -110,5 +111,8 @@ func (c *client) targets(ctx context.Context) ([]ShownTarget, error) {
 	}
 	query := url.Values{"state": {"active"}, "scrapePool": {Pool}}
 	err := c.do(ctx, http.MethodGet, "/api/v1/targets?"+query.Encode(), &data)
+	for i, target := range data.Active {
+		data.Active[i].LastError = withoutAnswer(target.LastError)
+	}
 	return data.Active, err
 }

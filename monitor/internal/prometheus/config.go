@@ -70,7 +70,9 @@ type alertmanagerYAML struct {
 type scrapeYAML struct {
 	JobName     string `yaml:"job_name"`
 	MetricsPath string `yaml:"metrics_path,omitempty"`
-	discovery   `yaml:",inline"`
+	// FollowRedirects is true by Prometheus' default.
+	FollowRedirects *bool `yaml:"follow_redirects,omitempty"`
+	discovery       `yaml:",inline"`
 }
 
 type discovery struct {
@@ -106,8 +108,10 @@ func Render(s Settings) ([]byte, error) {
 		Global:    globalYAML{model.Duration(s.ScrapeInterval), model.Duration(s.ScrapeTimeout), model.Duration(s.EvaluationInterval)},
 		RuleFiles: []string{RulesFile},
 		ScrapeConfigs: []scrapeYAML{{
-			JobName:   Pool,
-			discovery: discovery{File: []fileYAML{{Files: []string{TargetsFile}, RefreshInterval: refresh}}},
+			JobName: Pool,
+			// A target leads Prometheus to itself and nowhere else.
+			FollowRedirects: new(bool),
+			discovery:       discovery{File: []fileYAML{{Files: []string{TargetsFile}, RefreshInterval: refresh}}},
 		}},
 	}
 	if s.Self != "" {

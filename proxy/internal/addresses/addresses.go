@@ -51,8 +51,8 @@ type Target struct {
 type Whose struct {
 	// Service is its name, by which Owners tells its tasks from others'.
 	Service string
-	// Wanted is how many tasks it should have, Coming how many the catalog knows that do
-	// not run yet, and Listed says that it knows its tasks at all.
+	// Wanted is how many tasks it should have, Coming how many with addresses the catalog
+	// knows that do not run yet, and Listed says that it knows its tasks at all.
 	Wanted, Coming int
 	Listed         bool
 	// Open says that the catalog does not know all of its tasks, so that an address that

@@ -304,8 +304,8 @@ func (s *state) isOthers(e *entry, a netip.Addr) bool {
 	if e.target.Outbound != "" {
 		return s.known.Outside != nil && s.known.Outside(e.target.Outbound, a) != ""
 	}
-	owner := s.known.Owners[a]
-	return e.target.Whose.Service != "" && owner != "" && owner != e.target.Whose.Service
+	owners := s.known.Owners[a]
+	return e.target.Whose.Service != "" && len(owners) > 0 && !slices.Contains(owners, e.target.Whose.Service)
 }
 
 // assign gives a target its answer. An address that another target held until

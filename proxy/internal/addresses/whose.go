@@ -11,10 +11,10 @@ import (
 // a service also with the tasks of every other service, and with every container, that has
 // that name as an alias. Whose an address is says the catalog.
 
-// Owners tells whose tasks have an address, by the names of services. It is shared and must
-// not be changed. The catalog knows the tasks of services that opted in; those of all
-// others it gives to nobody.
-type Owners map[netip.Addr]string
+// Owners tells whose tasks have an address, by the names of services, sorted: of one, unless
+// the catalog is older than the last of them. It is shared and must not be changed. The
+// catalog knows the tasks of services that opted in; those of all others it gives to nobody.
+type Owners map[netip.Addr][]string
 
 // Known is what is known of all targets.
 type Known struct {
@@ -97,11 +97,11 @@ func (e *entry) whose(answer []netip.Addr, known Known, now time.Time) (own []ne
 	before := e.sights
 	e.sights = nil
 	for _, a := range answer {
-		switch owner := known.Owners[a]; {
-		case owner == t.Service || owner == "" && slices.Contains(e.named, a):
+		switch owners := known.Owners[a]; {
+		case slices.Contains(owners, t.Service) || len(owners) == 0 && slices.Contains(e.named, a):
 			own = append(own, a)
-		case owner != "":
-			refused = append(refused, Refused{Addr: a, Owner: owner})
+		case len(owners) > 0:
+			refused = append(refused, Refused{Addr: a, Owner: owners[0]})
 		default:
 			nobodys = append(nobodys, a)
 		}
@@ -160,15 +160,30 @@ func (e *entry) fit(nobodys, own []netip.Addr, known Known, now time.Time) []net
 		}
 		e.sights[a] = s
 	}
-	if len(may) <= places-len(free) {
+	places -= len(free)
+	if len(may) > places {
+		// They are not told apart, but whoever comes to those in use does not drive them out.
+		may = slices.DeleteFunc(may, func(a netip.Addr) bool {
+			late := !slices.Contains(e.addrs, a)
+			if late {
+				e.turnAway(a, now)
+			}
+			return late
+		})
+	}
+	if len(may) <= places {
 		return append(free, may...)
 	}
 	for _, a := range may {
-		s := e.sights[a]
-		s.tooMany = now
-		e.sights[a] = s
+		e.turnAway(a, now)
 	}
 	return free
+}
+
+func (e *entry) turnAway(a netip.Addr, now time.Time) {
+	s := e.sights[a]
+	s.tooMany = now
+	e.sights[a] = s
 }
 
 func countIn(list, of []netip.Addr) int {

@@ -24,7 +24,7 @@ func (w *world) says(s shop) {
 	owners := Owners{}
 	for owner, addrs := range map[string]string{"shop_web": s.running + " " + s.coming, "evil": s.others} {
 		for _, a := range list(addrs) {
-			owners[a] = owner
+			owners[a] = append(owners[a], owner)
 		}
 	}
 	w.version++
@@ -135,6 +135,11 @@ func TestWhoseAddressItIs(t *testing.T) {
 			{a, &one, look, a, ""},
 			{a + " " + b, nil, look, a, b},
 			{b, nil, look + 2*time.Second, b, ""},
+		}},
+		{"a stranger who comes to a task of which the catalog has not heard yet", []step{
+			{a, &one, look, a, ""},
+			{c, nil, look, c, ""},
+			{c + " " + x, nil, look, c, x},
 		}},
 		{"two strangers in the place of one", []step{
 			{a, &one, look, a, ""},

@@ -25,7 +25,9 @@ import (
 // known is a Follower that knows the same task of each service.
 type known struct{}
 
-func (known) Set(map[string]addresses.Target) {}
+func (known) Set(map[string]addresses.Target, addresses.Known) {}
+
+func (known) Refused(string) []addresses.Refused { return nil }
 
 func (known) Addresses(string) ([]netip.Addr, bool) {
 	return []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, 2})}, true

@@ -47,6 +47,8 @@ type Options struct {
 	HAProxy  HAProxy
 	Settings render.Settings
 	Rules    judge.Rules
+	// Surroundings is where the proxy runs.
+	Surroundings Surroundings
 	// Certificates are those that do not come by labels.
 	Certificates CertificateSource
 	// Users returns the content of a secret with users, and whether it is there.
@@ -120,10 +122,13 @@ func New(o Options) (*Controller, error) {
 		engine: o.HAProxy.Engine, checker: o.HAProxy.Checker, events: o.Events, renderer: r, log: o.Log,
 		settling:     settling,
 		certificates: newCertificates(o),
-		targets:      &targets{follower: o.Follower, servers: o.HAProxy.Servers, networks: o.Rules.Options.Networks, wants: settling.settler.Wants},
-		secrets:      &secrets{read: o.Users, log: o.Log},
-		reporting:    &reporting{started: time.Now(), log: o.Log},
-		drift:        newDrift(o),
+		targets: &targets{
+			follower: o.Follower, servers: o.HAProxy.Servers, networks: o.Rules.Options.Networks, wants: settling.settler.Wants,
+			neighbours: neighbours{surroundings: o.Surroundings, networks: o.Rules.Options.Networks, outbound: o.Rules.Options.Outbound},
+		},
+		secrets:   &secrets{read: o.Users, log: o.Log},
+		reporting: &reporting{started: time.Now(), log: o.Log},
+		drift:     newDrift(o),
 	}, nil
 }
 
@@ -150,7 +155,7 @@ func (c *Controller) Pass(ctx context.Context) error {
 		return err
 	}
 	c.reporting.logStatic(c.settling.desired)
-	c.targets.follow(c.settling.desired, c.settling.snapshot)
+	c.targets.follow(c.settling.desired, c.settling.snapshot, c.settling.current())
 	if c.reporting.first(c.settling.origin) && !c.targets.await(ctx, c.settling.desired.Services) {
 		return ctx.Err()
 	}
@@ -164,7 +169,7 @@ func (c *Controller) Pass(ctx context.Context) error {
 		if err := c.certify(ctx); err != nil {
 			return err
 		}
-		c.targets.follow(c.settling.desired, c.settling.snapshot)
+		c.targets.follow(c.settling.desired, c.settling.snapshot, c.settling.current())
 		err = c.apply(ctx)
 	}
 	c.certificates.show(c.settling.desired, err == nil)
@@ -203,13 +208,14 @@ func (c *Controller) apply(ctx context.Context) error {
 	view := c.settling.view()
 	file, err := c.render(func(s route.Service, b route.Backend) []netip.Addr {
 		// What is told is what is applied; the follower may learn more meanwhile.
-		list := c.targets.addresses(b)
+		list := c.targets.addresses(s, b)
 		if view.Addresses[s.ID] == nil {
 			view.Addresses[s.ID] = make([][]netip.Addr, len(s.Backends))
 		}
 		for i := range s.Backends {
 			if s.Backends[i].Name == b.Name {
 				view.Addresses[s.ID][i] = list
+				view.refuse(s, b, c.targets.refused(s, b))
 			}
 		}
 		return list

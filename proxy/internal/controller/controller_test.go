@@ -78,7 +78,9 @@ func (trusting) CheckCertificates(context.Context, ...string) error { return nil
 // resolved is a Follower that knows some names.
 type resolved map[string]netip.Addr
 
-func (resolved) Set(map[string]addresses.Target) {}
+func (resolved) Set(map[string]addresses.Target, addresses.Known) {}
+
+func (resolved) Refused(string) []addresses.Refused { return nil }
 
 func (r resolved) Addresses(name string) ([]netip.Addr, bool) {
 	if a, ok := r[name]; ok {

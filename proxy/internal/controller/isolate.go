@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"net/netip"
 	"strings"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/apply"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
-	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
 
 // Checker is HAProxy as it judges what does not run.
@@ -23,7 +21,7 @@ type Checker interface {
 type refuses func(ctx context.Context) (*apply.CheckError, error)
 
 func (c *Controller) refuses(ctx context.Context) (*apply.CheckError, error) {
-	file, err := c.render(func(_ route.Service, b route.Backend) []netip.Addr { return c.targets.addresses(b) })
+	file, err := c.render(c.targets.addresses)
 	if err != nil {
 		return nil, err
 	}

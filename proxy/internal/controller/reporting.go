@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/proxy/internal/addresses"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
@@ -35,6 +36,9 @@ type View struct {
 	HasCertificates bool
 	// Addresses are those of each backend, in their order, of the services in force by ID.
 	Addresses map[string][][]netip.Addr
+	// Refused are the addresses that DNS gives for services in force and that are not used,
+	// each with the reason, by ID.
+	Refused map[string][]string
 	// Err is why the last pass failed, nil if it did not.
 	Err error
 	// Pass is the number of that pass.
@@ -70,8 +74,22 @@ func (v *View) status(d claims.Verdict, reached map[string]bool) catalog.Status 
 	default:
 		s.State, s.Reason, s.Hint = catalog.StateApplied, "", ""
 		v.missing(&s, d.Service, reached)
+		s.Warnings = v.Refused[d.Service.ID]
 	}
 	return s
+}
+
+// refuse notes which addresses of a backend are not used.
+func (v *View) refuse(s route.Service, b route.Backend, refused []addresses.Refused) {
+	for _, r := range refused {
+		what := b.Host() + " means in DNS"
+		if _, ok := b.Literal(); ok {
+			what = catalog.Prefix + "outboundHostname names"
+		}
+		if text := fmt.Sprintf("%s %s, which is not used: %s", what, r.Addr, r.Why(s.Name)); !slices.Contains(v.Refused[s.ID], text) {
+			v.Refused[s.ID] = append(v.Refused[s.ID], text)
+		}
+	}
 }
 
 // missing says of a service in force which of its backends have no address.
@@ -98,6 +116,9 @@ func (v *View) missing(s *catalog.Status, svc catalog.Service, reached map[strin
 		s.Reason = fmt.Sprintf("index %d: %s", wants.IndexOf(empty[0]), s.Reason)
 	}
 	switch {
+	case len(v.Refused[svc.ID]) > 0:
+		s.Reason += "; " + v.Refused[svc.ID][0]
+		s.Hint = "the setting outbound allows a host; an alias is taken from whoever has it, or the service gets another name"
 	case empty[0].Outbound:
 		s.Hint = fmt.Sprintf("no name server knows an address of %s", strings.TrimSuffix(empty[0].Lookup, "."))
 	case svc.Mode == catalog.Replicated && svc.Replicas == 0:

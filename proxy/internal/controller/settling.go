@@ -18,7 +18,10 @@ import (
 // Source is where services come from. The functions answer false while what they know is
 // not complete.
 type Source struct {
-	Catalog  func() (catalog.Snapshot, bool)
+	Catalog func() (catalog.Snapshot, bool)
+	// Current says that the listener is heard of, so that the catalog is that of now; nil
+	// if nobody can tell.
+	Current  func() bool
 	Accepted func() (map[string]catalog.Service, bool)
 	// Manual are the services that came over HTTP, by ID, as far as they are known;
 	// nil if none are taken.
@@ -122,6 +125,11 @@ func (s *settling) settleFromDisk(extra map[string]catalog.Service) {
 	s.log.Info("without a bus: the services of the last run", "services", len(services))
 }
 
+// current says that what was settled is of now.
+func (s *settling) current() bool {
+	return s.origin == fromBus && s.source.Current != nil && s.source.Current()
+}
+
 // resettle settles the same wishes, after something was refused or admitted.
 func (s *settling) resettle() { s.desired, s.snapshot = judge.Settle(s.settler, s.wishes) }
 
@@ -213,7 +221,7 @@ func (s *settling) store() error {
 func (s *settling) view() *View {
 	return &View{
 		Desired: s.desired, Snapshot: s.snapshot, FromBus: s.origin == fromBus, Partial: s.origin == fromVariables,
-		HasCertificates: s.hasCertificates, Addresses: map[string][][]netip.Addr{},
+		HasCertificates: s.hasCertificates, Addresses: map[string][][]netip.Addr{}, Refused: map[string][]string{},
 	}
 }
 

@@ -5,19 +5,22 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/proxy/internal/addresses"
+	"github.com/wagglehq/waggle/proxy/internal/wish/manual"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
+	"github.com/wagglehq/waggle/proxy/internal/wish/static"
 )
 
 // Follower knows the addresses of tasks.
 type Follower interface {
-	Set(map[string]addresses.Target)
+	Set(map[string]addresses.Target, addresses.Known)
 	Addresses(key string) (addrs []netip.Addr, known bool)
+	// Refused are those that DNS gives and that are not used.
+	Refused(key string) []addresses.Refused
 }
 
 // Servers are those of a running HAProxy.
@@ -32,6 +35,8 @@ type targets struct {
 	servers  Servers
 	networks []string
 	moved    map[string]motion
+	// neighbours tells whose addresses are.
+	neighbours neighbours
 	// wants reads the labels of a service.
 	wants func(catalog.Service) (route.Service, error)
 }
@@ -47,7 +52,8 @@ type motion struct {
 const movesFor = 10 * time.Second
 
 // follow tells the follower which names to ask, and how often they may change.
-func (t *targets) follow(desired claims.Desired, snapshot catalog.Snapshot) {
+// current says that the listener is heard of.
+func (t *targets) follow(desired claims.Desired, snapshot catalog.Snapshot, current bool) {
 	all := make(map[string]addresses.Target, len(desired.Services))
 	moved := make(map[string]motion, len(desired.Services))
 	now := time.Now()
@@ -72,18 +78,25 @@ func (t *targets) follow(desired claims.Desired, snapshot catalog.Snapshot) {
 			if _, ok := b.Literal(); ok {
 				continue // it is the answer itself
 			}
-			target := addresses.Target{Name: b.Lookup, Expected: expected, Tasks: addrs, Count: count, Moving: moving, Nodes: nodes}
-			if !strings.HasPrefix(b.Lookup, "tasks.") {
-				target.Nodes = nil // a virtual IP outlives every node
+			target := addresses.Target{
+				Name: b.Lookup, Expected: expected, Tasks: addrs, Count: count, Moving: moving, Nodes: nodes,
+				Whose: t.whose(svc, snapshot, tasks, false),
+			}
+			if b.Lookup == svc.Name+"." {
+				// The virtual IP is no task's, and outlives every node.
+				target.Tasks, target.Count, target.Nodes, target.Whose = nil, 0, nil, t.whose(svc, snapshot, tasks, true)
 			}
 			if b.Outbound {
 				target = addresses.Target{Name: b.Lookup, Expected: true}
+				if !isOperators(s.ID) {
+					target.Outbound = b.Host()
+				}
 			}
-			all[key(b)] = target
+			all[key(s, b)] = target
 		}
 	}
 	t.moved = moved
-	t.follower.Set(all)
+	t.follower.Set(all, t.neighbours.of(snapshot, current))
 }
 
 // await gives the first addresses a moment to arrive, so that the first
@@ -96,7 +109,7 @@ func (t *targets) await(ctx context.Context, services []route.Service) bool {
 	for {
 		missing := slices.ContainsFunc(services, func(s route.Service) bool {
 			return slices.ContainsFunc(s.Backends, func(b route.Backend) bool {
-				_, known := t.lookup(b)
+				_, known := t.lookup(s, b)
 				return !known
 			})
 		})
@@ -113,30 +126,58 @@ func (t *targets) await(ctx context.Context, services []route.Service) bool {
 	}
 }
 
-// lookup returns what the follower knows of a backend; an address stands for itself.
-func (t *targets) lookup(b route.Backend) ([]netip.Addr, bool) {
-	if a, ok := b.Literal(); ok {
-		return []netip.Addr{a}, true
+// lookup returns what the follower knows of a backend; an address stands for itself, if a
+// host outside may have it.
+func (t *targets) lookup(s route.Service, b route.Backend) ([]netip.Addr, bool) {
+	a, ok := b.Literal()
+	switch {
+	case !ok:
+		return t.follower.Addresses(key(s, b))
+	case len(t.refused(s, b)) > 0:
+		return nil, true
 	}
-	return t.follower.Addresses(key(b))
+	return []netip.Addr{a}, true
+}
+
+// refused are the addresses of a backend that are not used.
+func (t *targets) refused(s route.Service, b route.Backend) []addresses.Refused {
+	a, ok := b.Literal()
+	if !ok {
+		return t.follower.Refused(key(s, b))
+	}
+	if outside := t.neighbours.known.Outside; outside != nil && !isOperators(s.ID) {
+		if why := outside("", a); why != "" {
+			return []addresses.Refused{{Addr: a, Forbidden: why}}
+		}
+	}
+	return nil
 }
 
 // addresses of a backend; while the follower knows nothing yet, those that it has.
-func (t *targets) addresses(b route.Backend) []netip.Addr {
-	if list, known := t.lookup(b); known {
+func (t *targets) addresses(s route.Service, b route.Backend) []netip.Addr {
+	if list, known := t.lookup(s, b); known {
 		return list
 	}
 	return t.servers.Addresses(b)
 }
 
 // key tells a service's own tasks apart from a host of the same name, which others may
-// name: what is known of the one says nothing of the other.
-func key(b route.Backend) string {
-	if b.Outbound {
+// name: what is known of the one says nothing of the other. The operator may name hosts
+// that others may not.
+func key(s route.Service, b route.Backend) string {
+	switch {
+	case b.Outbound && isOperators(s.ID):
+		return "operator's " + b.Lookup
+	case b.Outbound:
 		return "outbound " + b.Lookup
 	}
 	return b.Lookup
 }
+
+// isOperators reports whether a service is the operator's own word; fromSwarm, whether it
+// is one of Swarm's.
+func isOperators(id string) bool { return static.Is(id) }
+func fromSwarm(id string) bool   { return !static.Is(id) && !manual.Is(id) }
 
 // waiting are the services that wait for a route of another. They are followed already, so
 // that requests have somewhere to go at the moment when the route becomes theirs.
@@ -177,20 +218,21 @@ func nodesOf(tasks []catalog.Task) []string {
 	return out
 }
 
-// taskAddresses returns the addresses of running tasks on some networks, and of how many
-// tasks these are.
+// taskAddresses returns the addresses of running tasks on some networks, on all if none is
+// named, and of how many tasks these are.
 func taskAddresses(tasks []catalog.Task, networks []string) (out []netip.Addr, count int) {
 	for _, t := range tasks {
 		if !t.Running() {
 			continue
 		}
 		before := len(out)
-		for _, n := range networks {
-			for _, text := range t.Addresses[n] {
-				if a, err := netip.ParseAddr(text); err == nil {
-					out = append(out, a)
-				}
+		if len(networks) == 0 {
+			for _, texts := range t.Addresses {
+				out = appendAddresses(out, texts)
 			}
+		}
+		for _, n := range networks {
+			out = appendAddresses(out, t.Addresses[n])
 		}
 		if len(out) > before {
 			count++
@@ -198,4 +240,13 @@ func taskAddresses(tasks []catalog.Task, networks []string) (out []netip.Addr, c
 	}
 	slices.SortFunc(out, netip.Addr.Compare)
 	return out, count
+}
+
+func appendAddresses(out []netip.Addr, texts []string) []netip.Addr {
+	for _, text := range texts {
+		if a, err := netip.ParseAddr(text); err == nil {
+			out = append(out, a)
+		}
+	}
+	return out
 }

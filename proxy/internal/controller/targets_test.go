@@ -16,7 +16,9 @@ import (
 // asked is a Follower that knows what it was last told to follow.
 type asked map[string]addresses.Target
 
-func (a asked) Set(all map[string]addresses.Target) {
+func (asked) Refused(string) []addresses.Refused { return nil }
+
+func (a asked) Set(all map[string]addresses.Target, _ addresses.Known) {
 	clear(a)
 	for name, target := range all {
 		a[name] = target
@@ -46,7 +48,7 @@ func TestACutListOfTasksDoesNotSayWhatToExpect(t *testing.T) {
 			all := &targets{follower: follower, networks: svc.Networks, moved: map[string]motion{"1": {replicas: 4000}}}
 			all.follow(claims.Settle([]catalog.Service{svc}, nil, labels.Options{Networks: svc.Networks}), catalog.Snapshot{
 				Services: map[string]catalog.Service{"1": svc}, Tasks: map[string][]catalog.Task{"1": tasks}, Cut: c.cut,
-			})
+			}, true)
 			got := follower["tasks.web."]
 			if !got.Expected || len(got.Tasks) != c.tasks || got.Moving != c.moves {
 				t.Errorf("%+v", got)
@@ -78,7 +80,7 @@ func TestWhatIsAskedInDNS(t *testing.T) {
 	settler := claims.NewSettler(labels.Options{})
 	follower := asked{}
 	names := &targets{follower: follower, wants: settler.Wants}
-	names.follow(settler.Settle(snapshot.Sorted(), nil), snapshot)
+	names.follow(settler.Settle(snapshot.Sorted(), nil), snapshot, true)
 	var got []string
 	for _, target := range follower {
 		got = append(got, fmt.Sprintf("%s expected=%v", target.Name, target.Expected))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,10 +36,12 @@ type Config struct {
 	Networks        string
 	Separator       string
 	TrustedProxies  string
-	HardStopAfter   time.Duration
-	MaxReloads      int
-	Drain           time.Duration
-	Timeouts        render.Timeouts
+	// Outbound lists the hosts and networks outside of the swarm that labels may name.
+	Outbound      string
+	HardStopAfter time.Duration
+	MaxReloads    int
+	Drain         time.Duration
+	Timeouts      render.Timeouts
 	// Edge are the settings of ports, TLS, logs and the like.
 	Edge Edge
 	// Certs are the settings of certificates.
@@ -52,6 +55,8 @@ type Config struct {
 	Environ []string `json:"-"`
 	// Resolver replaces the system's DNS in tests.
 	Resolver addresses.Resolver `json:"-"`
+	// Place is where the proxy runs, see LookAround.
+	Place Place `json:"-"`
 }
 
 // Flags declares the flags with their defaults.
@@ -72,7 +77,8 @@ func (c *Config) Flags(fs *flag.FlagSet) {
 	fs.IntVar(&c.MaxConn, "maxconn", 0, "connections at a time; 0, and what is more than the limit of open files allows, follows that limit, up to about 100,000")
 	fs.StringVar(&c.Networks, "networks", judge.DefaultNetworks, "networks shared with services, separated by commas; empty: not checked")
 	fs.StringVar(&c.Separator, "separator", judge.DefaultSeparator, "separates the elements of lists in labels")
-	fs.StringVar(&c.TrustedProxies, "trusted-proxies", "", "addresses or networks whose X-Forwarded-* headers are kept, separated by commas")
+	fs.StringVar(&c.TrustedProxies, "trusted-proxies", "", "addresses or networks whose X-Forwarded-* headers are kept, separated by commas; networks that the proxy shares with services are left out unless they, or addresses in them, are named")
+	fs.StringVar(&c.Outbound, "outbound", "", "hosts (legacy.example.com, *.example.com), addresses and networks that com.df.outboundHostname and com.df.forwardAuth may name, separated by commas; empty: all outside of Waggle and the nodes; none: no host")
 	fs.DurationVar(&c.HardStopAfter, "hard-stop-after", 0, "how long an old worker may finish its connections after a reload; 0: as long as it takes")
 	fs.IntVar(&c.MaxReloads, "max-reloads", 0, "how many reloads an old worker may live through; 0: any number")
 	fs.DurationVar(&c.Drain, "drain", 10*time.Second, "how long open connections may finish when the proxy stops")
@@ -134,20 +140,39 @@ func (c *Config) HAProxySettings() (render.Settings, error) {
 	return s, nil
 }
 
-// trusted adds the proxies in front of this one.
-func (c *Config) trusted(s *render.Settings) error {
+// trusted adds the proxies in front of this one. Whoever is on a network of the proxy's own
+// is none of them, unless it is named: every task there could say who its client is.
+func (c *Config) trusted(s *render.Settings) (err error) {
+	s.TrustedProxies, err = c.trustedProxies()
+	s.Untrusted = unnamed(c.Place.Shared(), s.TrustedProxies)
+	return err
+}
+
+// Untrusted are the proxy's own networks that trusted proxies would cover.
+func (c *Config) Untrusted() []netip.Prefix {
+	all, err := c.trustedProxies()
+	if err != nil {
+		return nil // which is told where it is used
+	}
+	return slices.DeleteFunc(c.Place.Shared(), func(s netip.Prefix) bool {
+		return !slices.ContainsFunc(all, func(p netip.Prefix) bool { return p.Overlaps(s) && p.Bits() < s.Bits() })
+	})
+}
+
+func (c *Config) trustedProxies() ([]netip.Prefix, error) {
+	var all []netip.Prefix
 	for word := range strings.FieldsFuncSeq(c.TrustedProxies, commaOrSpace) {
 		p, err := netip.ParsePrefix(word)
 		if err != nil {
 			a, errAddr := netip.ParseAddr(word)
 			if errAddr != nil {
-				return fmt.Errorf("trusted-proxies: %q: want an address or a network such as 10.0.0.0/8", word)
+				return nil, fmt.Errorf("trusted-proxies: %q: want an address or a network such as 10.0.0.0/8", word)
 			}
 			p = netip.PrefixFrom(a, a.BitLen())
 		}
-		s.TrustedProxies = append(s.TrustedProxies, p)
+		all = append(all, p.Masked())
 	}
-	return nil
+	return all, nil
 }
 
 // Published are the settings by which labels are judged, as others may read them. The
@@ -157,7 +182,7 @@ func (c *Config) Published(admin string) map[string]string {
 	return map[string]string{
 		"admin": admin, "allow-raw": strconv.FormatBool(e.AllowRaw), "bind-ports": e.BindPorts, "crt-list-path": c.Certs.ListPath,
 		"default-ports": e.DefaultPorts, "default-req-mode": e.DefaultReqMode, "filter-proxy-instance-name": strconv.FormatBool(e.FilterInstance),
-		"https-only": strconv.FormatBool(e.HTTPSOnly), "networks": c.Networks, "proxy-instance-name": e.Instance, "separator": c.Separator,
+		"https-only": strconv.FormatBool(e.HTTPSOnly), "networks": c.Networks, "outbound": c.Outbound, "proxy-instance-name": e.Instance, "separator": c.Separator,
 		"service-domain-algo": e.ServiceDomainAlgo, "stats-port": strconv.Itoa(e.StatsPort), judge.OperatorUsers: strconv.FormatBool(e.Users.Users != ""),
 	}
 }

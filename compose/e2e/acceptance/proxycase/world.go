@@ -27,6 +27,10 @@ const (
 	apiToken  = "acceptance"
 )
 
+// outbound allows hosts to have the addresses of the upstreams, which are of the loopback,
+// and otherwise those that they may have anyway. A case may say something else.
+const outbound = "127.1.0.0/16,0.0.0.0/0,::/0"
+
 const (
 	// startLimit bounds the proxy's start.
 	startLimit = 20 * time.Second
@@ -161,7 +165,7 @@ func (w *world) place(folder string, contents map[string]string, files bool) err
 // startProxy starts process 1 of the proxy's container: supervisor, HAProxy and
 // controller.
 func (w *world) startProxy(j acceptance.Job) error {
-	env := []string{"PATH=" + j.Path}
+	env := []string{"PATH=" + j.Path, "OUTBOUND=" + outbound}
 	for name, value := range w.settings.Env {
 		env = append(env, name+"="+value)
 	}

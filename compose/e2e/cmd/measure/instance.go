@@ -169,7 +169,8 @@ func (m *bench) startWaggle(ctx context.Context, name string, n, port int, setti
 	env := append(os.Environ(),
 		fmt.Sprintf("DEFAULT_PORTS=%d", ports[1]), fmt.Sprintf("STATS_PORT=%d", ports[2]), fmt.Sprintf("ADMIN=127.0.0.1:%d", ports[3]),
 		"NATS_URL="+w.server.URL(), "DATA_DIR="+filepath.Join(dir, "data"), "RUN_DIR="+filepath.Join(dir, "run"),
-		"SECRETS_DIR="+filepath.Join(dir, "secrets"), "HAPROXY="+m.haproxy, "TOKEN="+token, "LOG_FORMAT=text")
+		"SECRETS_DIR="+filepath.Join(dir, "secrets"), "HAPROXY="+m.haproxy, "TOKEN="+token, "LOG_FORMAT=text",
+		"OUTBOUND=127.0.0.1")
 	began := time.Now()
 	if w.program, err = start(dir+".log", append(env, settings...), m.waggle); err != nil {
 		w.program = &program{}

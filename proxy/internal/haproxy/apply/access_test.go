@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -54,6 +55,75 @@ func trusting(s *render.Settings) {
 	s.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/24")}
 }
 
+// untrusting takes the test's own address out of what is trusted.
+func untrusting(s *render.Settings) {
+	trusting(s)
+	s.Untrusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+}
+
+// TestDeniedClients: what cannot be read is refused too, not passed.
+func TestDeniedClients(t *testing.T) {
+	w := newWorld(t, trusting)
+	w.deploy("web", []string{"127.0.0.2"}, "servicePath", "/", "deniedAddresses", "203.0.113.0/24,2001:db8::/32")
+	w.apply()
+	for said, status := range map[string]int{
+		"203.0.113.9": 403, "203.0.113.9:41234": 403, "[2001:db8::5]:443": 403, "[2001:db8::5]": 403, "2001:db8::5": 403,
+		"198.51.100.9": 200, "198.51.100.9:41234": 200, "2001:db9::5": 200, "[2001:db9::5]:443": 200,
+		"unknown": 403, "[2001:db9::5": 403, "1.2.3": 403, "203.0.113.9:x:y": 403,
+	} {
+		if got := request(t, http.MethodGet, w.hap.URL("/"), "X-Forwarded-For", said).StatusCode; got != status {
+			t.Errorf("%s: %d, want %d", said, got, status)
+		}
+	}
+}
+
+// TestWhatStrangersSayOfThemselves does not get to a task: nothing of the whole family, in
+// either spelling, and everything else does.
+func TestWhatStrangersSayOfThemselves(t *testing.T) {
+	family := []string{
+		"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Server", "X-Forwarded-Uri", "X-Forwarded-Method",
+		"X-Forwarded-Proto", "X-Forwarded-Ssl", "X-Forwarded", "Forwarded", "Forwarded-For", "X-Real-Ip", "X-Original-Url", "X-Original-Uri", "X-Original-Host",
+		"X-Original-Forwarded-For", "X-Rewrite-Url", "X-Client-Ip", "True-Client-Ip", "Client-Ip", "X-Cluster-Client-Ip", "Cf-Connecting-Ip", "Fastly-Client-Ip",
+		"X-Remote-Addr", "X-Remote-Ip", "X-Originating-Ip", "Wl-Proxy-Client-Ip", "Proxy-Client-Ip", "X-Host",
+		"X_forwarded_for", "X-Forwarded_for", "X_forwarded-Host", "X_real_ip", "X_original_url", "True_client_ip", "Client_ip",
+	}
+	others := []string{"X-Forward", "X-Original-Name", "X-Realm", "Forward", "X-Client", "X-Request-Id", "Traceparent", "Client-Ipx", "Xx-Real-Ip"}
+	for _, c := range []struct {
+		name   string
+		change func(*render.Settings)
+		kept   bool
+	}{
+		{"nobody is trusted", func(*render.Settings) {}, false},
+		{"others are trusted", func(s *render.Settings) { s.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} }, false},
+		{"it is trusted but for its network", untrusting, false},
+		{"it is trusted", trusting, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, c.change)
+			w.deploy("web", []string{"127.0.0.5"}, "servicePath", "/", "port", echo(t))
+			w.apply()
+			var header []string
+			for _, name := range slices.Concat(family, others) {
+				header = append(header, name, "192.0.2.99")
+			}
+			_, body := ask(t, http.DefaultClient, w.hap.URL("/"), header...)
+			for _, name := range family {
+				if got := strings.Contains(body, name+": 192.0.2.99"); got != c.kept {
+					t.Errorf("%s gets there: %t", name, got)
+				}
+			}
+			for _, name := range others {
+				if !strings.Contains(body, name+": 192.0.2.99") {
+					t.Errorf("%s does not get there", name)
+				}
+			}
+			if want := "X-Forwarded-For: 127.0.0.1"; !c.kept && (!strings.Contains(body, want) || !strings.Contains(body, "X-Forwarded-Proto: http\r\n")) {
+				t.Errorf("%q is missing in %s", want, body)
+			}
+		})
+	}
+}
+
 // TestClientAddress: behind trusted proxies it is the last address that none of them has.
 func TestClientAddress(t *testing.T) {
 	const hop = "X-Forwarded-For"
@@ -70,7 +140,17 @@ func TestClientAddress(t *testing.T) {
 		{"and not whom its client made up", trusting, "192.0.2.1", []string{hop, "192.0.2.1, 198.51.100.7"}, 403},
 		{"through several of them, in several headers", trusting, "192.0.2.1", []string{hop, "6.6.6.6, 192.0.2.1", hop, "10.0.0.7, 10.0.0.8"}, 200},
 		{"IPv6", trusting, "2001:db8::/32", []string{hop, "2001:db8::7"}, 200},
+		{"a port behind it", trusting, "192.0.2.1", []string{hop, "192.0.2.1:41234"}, 200},
+		{"a port behind another's", trusting, "192.0.2.1", []string{hop, "192.0.2.2:41234"}, 403},
+		{"brackets", trusting, "2001:db8::/32", []string{hop, "[2001:db8::7]"}, 200},
+		{"brackets and a port", trusting, "2001:db8::/32", []string{hop, "[2001:db8::7]:443"}, 200},
+		{"brackets around another's", trusting, "2001:db8::/32", []string{hop, "[2001:db9::7]:443"}, 403},
+		{"a port behind each", trusting, "192.0.2.1", []string{hop, "192.0.2.1:1, 10.0.0.7:2, 10.0.0.8"}, 200},
 		{"what is no address ends the way", trusting, "192.0.2.1", []string{hop, "192.0.2.1, 10.0.0.7, unknown"}, 403},
+		{"and admits nobody in the name of the proxy before it", trusting, "127.0.0.0/8", []string{hop, "unknown"}, 403},
+		{"nor of one further away", trusting, "10.0.0.0/8", []string{hop, "_hidden, 10.0.0.7"}, 403},
+		{"words around an address", trusting, "0.0.0.0/0", []string{hop, "for=192.0.2.1"}, 403},
+		{"a client among the trusted who is none of the proxies", untrusting, "192.0.2.1", []string{hop, "192.0.2.1"}, 403},
 		{"without the header the proxy itself", trusting, "127.0.0.1", nil, 200},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -390,7 +470,7 @@ func TestForwardAuth(t *testing.T) {
 		{"/noname", "200", 503},
 		{"/open", "200", 200},
 	} {
-		res := request(t, http.MethodPost, w.hap.URL(c.path+"?q=1"), "X-Want", c.want, "X-User", "forged", "X-Forwarded-For", "192.0.2.1", "X-Forwarded-Uri", "/forged", "Cookie", "c=1")
+		res := request(t, http.MethodPost, w.hap.URL(c.path+"?q=1"), "X-Want", c.want, "X-User", "forged", "X-Forwarded-For", "192.0.2.1", "X-Forwarded-Uri", "/forged", "Cookie", "c=1", "X_user", "forged")
 		if res.StatusCode != c.status {
 			t.Errorf("%s, answered %s: %d, want %d", c.path, c.want, res.StatusCode, c.status)
 		}
@@ -401,7 +481,7 @@ func TestForwardAuth(t *testing.T) {
 			seen.Add(name, value)
 		}
 		if c.path == "/web" && c.status == 200 {
-			if got := fmt.Sprint(seen["X-User"], seen["X-Group"], seen["X-Other"]); got != "[ann] [a b] []" {
+			if got := fmt.Sprint(seen["X-User"], seen["X-Group"], seen["X-Other"], seen["X_user"]); got != "[ann] [a b] [] []" {
 				t.Errorf("the task sees %s", got)
 			}
 		}

@@ -24,6 +24,7 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
+	"github.com/wagglehq/waggle/proxy/internal/wish/outbound"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
@@ -98,9 +99,19 @@ func (w *world) deploy(name string, tasks []string, pairs ...string) {
 	}
 }
 
+// loopback lets services name hosts where those of tests are.
+func loopback(t *testing.T) outbound.Rules {
+	t.Helper()
+	r, err := outbound.Parse("127.0.0.0/8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
 func (w *world) apply() apply.Result {
 	w.t.Helper()
-	d := claims.Settle(mapValues(w.services), w.accepted, labels.Options{})
+	d := claims.Settle(mapValues(w.services), w.accepted, labels.Options{Outbound: loopback(w.t)})
 	w.accepted = d.Accepted
 	f, err := w.renderer.Render(d.Services, d.Tables, func(s route.Service, _ route.Backend) []netip.Addr { return w.tasks[s.ID] })
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -133,23 +134,42 @@ func TestPorts(t *testing.T) {
 	}
 }
 
-// TestProxyProtocol: the client's address of the header reaches the service.
+// TestProxyProtocol: the client's address of the header reaches the service, if whoever
+// sends it may.
 func TestProxyProtocol(t *testing.T) {
-	w := newWorld(t, func(s *render.Settings) { s.Binds[0].AcceptProxy = true })
-	w.deploy("web", []string{"127.0.0.5"}, "servicePath", "/a", "port", echo(t))
-	w.apply()
-	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", w.hap.Port))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	_, err = io.WriteString(conn, "PROXY TCP4 203.0.113.9 127.0.0.1 5000 80\r\nGET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, err := io.ReadAll(conn)
-	if err != nil || !strings.Contains(string(answer), "X-Forwarded-For: 203.0.113.9\r\n") {
-		t.Errorf("answer (%v):\n%s", err, answer)
+	const header = "PROXY TCP4 203.0.113.9 127.0.0.1 5000 80\r\n"
+	own := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	for _, c := range []struct {
+		name, header       string
+		trusted, untrusted []netip.Prefix
+		want               string
+	}{
+		{"nobody says who may", header, nil, nil, "X-Forwarded-For: 203.0.113.9\r\n"},
+		{"one who is trusted", header, own, nil, "X-Forwarded-For: 203.0.113.9\r\n"},
+		{"a stranger", header, []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, nil, "HTTP/1.1 400"},
+		{"a stranger without a header", "", []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, nil, "X-Forwarded-For: 127.0.0.1\r\n"},
+		{"a task on a network of the proxy's", header, nil, own, "HTTP/1.1 400"},
+		{"the same, where all are trusted", header, []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}, own, "HTTP/1.1 400"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, func(s *render.Settings) {
+				s.Binds[0].AcceptProxy, s.TrustedProxies, s.Untrusted = true, c.trusted, c.untrusted
+			})
+			w.deploy("web", []string{"127.0.0.5"}, "servicePath", "/a", "port", echo(t))
+			w.apply()
+			conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", w.hap.Port))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = conn.Close() }()
+			if _, err := io.WriteString(conn, c.header+"GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			answer, err := io.ReadAll(conn)
+			if err != nil || !strings.Contains(string(answer), c.want) {
+				t.Errorf("answer (%v):\n%s", err, answer)
+			}
+		})
 	}
 }
 

@@ -2,7 +2,6 @@ package render
 
 import (
 	"fmt"
-	"net/netip"
 	"strconv"
 	"strings"
 
@@ -20,23 +19,46 @@ const mostHops = 4
 // added the address that it saw at the end of X-Forwarded-For, so that the list is
 // read from its end, and no further than it was written by somebody trusted: a hop
 // counts only if the one before it is known, and trusted.
-func (r *rules) client(trusted []netip.Prefix) {
+//
+// Some write a port behind the address, and brackets around one of IPv6.
+func (r *rules) client(s Settings) {
 	r.set("client", "src", always)
-	if len(trusted) == 0 {
+	if len(s.TrustedProxies) == 0 {
 		return
 	}
 	before := file.Always("src")
 	for i := 1; i <= mostHops; i++ {
-		hop := fmt.Sprintf("hop%d", i)
-		r.set(hop, fmt.Sprintf("req.hdr_ip(x-forwarded-for,-%d)", i), file.If(file.Is(before, append(bare("-m", "ip"), prefixes(trusted)...)...)))
+		hop, at := hop(i), fmt.Sprintf("(x-forwarded-for,-%d)", i)
+		r.set(hop, "req.hdr_ip"+at, file.If(s.trusted(before)...))
+		r.set(hop, "req.hdr"+at+",host_only,ltrim([),rtrim(]),ipmask(32,128)", file.If(append(s.trusted(before), file.Not(found(hop)))...))
 		before = file.Variable(hop)
 		r.set("client", "var(txn."+hop+")", file.If(file.Found(before)))
 	}
 }
 
+func hop(i int) string { return fmt.Sprintf("hop%d", i) }
+
+// legible refuses requests of which a trusted proxy says something that is no address: who
+// the client is decides about them, and nobody knows.
+func (r *rules) legible(s Settings) {
+	if len(s.TrustedProxies) == 0 {
+		return
+	}
+	before := file.Always("src")
+	for i := 1; i <= mostHops; i++ {
+		said := file.Found(file.OfRequest(fmt.Sprintf("req.hdr(x-forwarded-for,-%d)", i)))
+		r.deny(403, file.If(append(s.trusted(before), said, file.Not(found(hop(i))))...))
+		before = file.Variable(hop(i))
+	}
+}
+
 // addresses refuses clients by their addresses.
 func (r *rules) addresses(s Settings, backend string, a route.Access) {
-	for _, l := range lists(backend, a) {
+	all := lists(backend, a)
+	if len(all) > 0 {
+		r.legible(s)
+	}
+	for _, l := range all {
 		listed := file.Is(file.Variable("client"), bare("-m", "ip", "-f", s.MapPath(l.name))...)
 		if l.allowed {
 			listed = file.Not(listed)

@@ -69,7 +69,7 @@ func handlingModel(b route.Backend) *models.BackendBase {
 func (r *rules) handle(s Settings, backend string, h route.Handling) {
 	r.redirects(h)
 	if h.Access.AsksForClient() {
-		r.client(s.TrustedProxies)
+		r.client(s)
 	}
 	r.addresses(s, backend, h.Access)
 	if h.VerifyClient {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
+	"regexp"
 	"strings"
 
 	"github.com/haproxytech/client-native/v6/models"
@@ -56,6 +57,10 @@ func forwardSection(s Settings) *file.Section {
 func (r *rules) askElsewhere(f *route.ForwardAuth) {
 	names := strings.Fields(f.Headers)
 	for _, name := range names {
+		if both := strings.NewReplacer("-", "[-_]", "_", "[-_]").Replace(regexp.QuoteMeta(name)); both != name {
+			r.delLike("^"+both+"$", always)
+			continue
+		}
 		r.del(name, always)
 	}
 	list := "-"

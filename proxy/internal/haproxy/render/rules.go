@@ -39,6 +39,11 @@ func (r *rules) del(header string, when file.When) {
 	r.onRequest(models.HTTPRequestRule{Type: "del-header", HdrName: header}, when)
 }
 
+// delLike removes the headers from requests whose names fit a regular expression.
+func (r *rules) delLike(expression string, when file.When) {
+	r.onRequest(models.HTTPRequestRule{Type: "del-header", HdrName: file.Q(expression).String(), HdrMethod: "reg"}, when)
+}
+
 // answerHeader changes a header of all answers; verb is set, add or del.
 func (r *rules) answerHeader(verb, name string, value file.Word, when file.When) {
 	r.add(r.answer(models.HTTPAfterResponseRule{Type: verb + "-header", HdrName: name, HdrFormat: value.String()}, when))

@@ -24,6 +24,7 @@ func (l *library) serviceLines(s Settings, t route.Tables) []file.Line {
 	base.Disabled = len(binds) == 0
 	r := &rules{library: l}
 	r.add(l.section(parser.Frontends, base, binds...)...)
+	r.headersOfProxies(s)
 	r.offerHTTP3(s, secureBinds(s, t.Listeners))
 	for _, c := range s.Captures {
 		r.onRequest(models.HTTPRequestRule{Type: "capture", CaptureSample: "req.hdr(" + c.Header + ")", CaptureLen: int64(c.Len)}, always)
@@ -53,7 +54,7 @@ func (r *rules) otherHosts(s Settings) {
 	for _, proto := range []string{"http", "https"} {
 		if len(s.TrustedProxies) > 0 {
 			said := file.Is(file.OfRequest("req.hdr(x-forwarded-proto)"), bare("-m", "str", "-i", proto)...)
-			r.set("proto", "str("+proto+")", file.If(trusted(s.TrustedProxies), said))
+			r.set("proto", "str("+proto+")", file.If(append(s.trusted(file.Always("src")), said)...))
 		}
 	}
 	named := file.Is(file.Variable("port"), bare("-m", "int", "gt", "0")...)
@@ -77,21 +78,61 @@ func (r *rules) lookUp(s Settings) {
 	r.set("backend", "var(txn.path),map_beg("+s.MapPath(file.PathsMap)+")", file.Unless(found("backend")))
 }
 
-// forwarded tells tasks who asked, and how.
+// forwardingHeaders fits the names, which HAProxy keeps in small letters, by which proxies
+// and what stands behind them tell each other who the client is, and what it asked for:
+// X-Forwarded-*, Forwarded (RFC 7239), and what products have besides. Languages that make
+// variables of headers read a dash and an underscore alike.
+const forwardingHeaders = "^(x[-_](forwarded.*|real[-_]ip|rewrite[-_]url|host|originating[-_]ip|(cluster[-_])?client[-_]ip|proxyuser[-_]ip|remote[-_](ip|addr)" +
+	"|original[-_](ur[il]|host|method|proto|scheme|port|for|forwarded.*|remote.*))" +
+	"|forwarded([-_].*)?|((true|fastly|(wl[-_])?proxy)[-_])?client[-_]ip|cf[-_]connecting[-_]ip(v6)?)$"
+
+// forwarded tells tasks who asked, and how. Of what strangers say about that nothing is left.
 func (r *rules) forwarded(s Settings) {
 	strangers := always
+	if len(s.TrustedProxies) > 0 {
+		strangers = file.Unless(s.trusted(file.Always("src"))...)
+	}
+	r.delLike(forwardingHeaders, strangers)
 	if len(s.TrustedProxies) == 0 {
 		r.onRequest(models.HTTPRequestRule{Type: "set-header", HdrName: "x-forwarded-for", HdrFormat: "%[src]"}, always)
-	} else {
-		strangers = file.Unless(trusted(s.TrustedProxies))
-		// What HAProxy adds comes behind what they say.
-		r.del("x-forwarded-for", strangers)
-	}
+	} // else HAProxy adds it, behind what the trusted say
 	r.onRequest(models.HTTPRequestRule{Type: "set-header", HdrName: "x-forwarded-proto", HdrFormat: "%[ssl_fc,iif(https,http)]"}, strangers)
 }
 
-// trusted holds for clients that are among the trusted proxies.
-func trusted(list []netip.Prefix) file.Test { return file.Is(file.Always("src"), prefixes(list)...) }
+// trusted are the tests that hold together for addresses of trusted proxies.
+func (s Settings) trusted(address file.Fetch) []file.Test {
+	var out []file.Test
+	if len(s.TrustedProxies) > 0 {
+		out = append(out, file.Is(address, append(bare("-m", "ip"), prefixes(s.TrustedProxies)...)...))
+	}
+	if len(s.Untrusted) > 0 {
+		out = append(out, file.Not(file.Is(address, append(bare("-m", "ip"), prefixes(s.Untrusted)...)...)))
+	}
+	return out
+}
+
+// headersOfProxies takes headers of the PROXY protocol at the ports for them. Where only
+// some may send them, who they are is known by the address of the connection.
+func (r *rules) headersOfProxies(s Settings) {
+	if !s.choosesProxies() {
+		return // the port itself expects them
+	}
+	var ports []string
+	for _, b := range s.Binds {
+		if b.AcceptProxy {
+			ports = append(ports, strconv.Itoa(b.Port))
+		}
+	}
+	if len(ports) == 0 {
+		return
+	}
+	when := append([]file.Test{file.Is(file.Always("dst_port"), bare(ports...)...)}, s.trusted(file.Always("src"))...)
+	r.add(file.New(append(bare("tcp-request", "connection", "expect-proxy", "layer4"), file.If(when...).Words()...)...))
+}
+
+// choosesProxies says that not everybody may send a header of the PROXY protocol to a port
+// for them.
+func (s Settings) choosesProxies() bool { return len(s.TrustedProxies)+len(s.Untrusted) > 0 }
 
 // chains tells what of a look-up is a chain, and what the backend behind it.
 func (r *rules) chains(chains []route.Chain) {

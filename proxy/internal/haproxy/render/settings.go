@@ -27,8 +27,9 @@ type Settings struct {
 	MaxConn int
 	// HTTPReuse says which connections to tasks may be used again; "safe" if empty.
 	HTTPReuse string
-	// TrustedProxies are addresses whose X-Forwarded-For is kept and added to.
-	TrustedProxies []netip.Prefix
+	// TrustedProxies are addresses whose X-Forwarded-For is kept and added to, Untrusted
+	// those among them, and others, that are never trusted.
+	TrustedProxies, Untrusted []netip.Prefix
 	// HardStopAfter ends old workers after a reload; 0 lets them finish.
 	HardStopAfter time.Duration
 	// MaxReloads is how many reloads an old worker may live through; 0 is no limit.

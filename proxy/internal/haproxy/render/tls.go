@@ -17,7 +17,7 @@ import (
 // certificate answer 403, and the others do not care.
 func (s Settings) bind(b edge.Bind) models.Bind {
 	out := models.Bind{Port: pointer(int64(b.Port)), BindParams: models.BindParams{
-		Name: fmt.Sprintf("http-%d", b.Port), AcceptProxy: b.AcceptProxy, TCPUserTimeout: millis(clientSilence),
+		Name: fmt.Sprintf("http-%d", b.Port), AcceptProxy: b.AcceptProxy && !s.choosesProxies(), TCPUserTimeout: millis(clientSilence),
 	}}
 	if !b.TLS {
 		return out

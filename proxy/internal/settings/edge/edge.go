@@ -17,7 +17,8 @@ type Bind struct {
 	Port int
 	// TLS: the port speaks TLS, and is open only while there are certificates.
 	TLS bool
-	// AcceptProxy: every connection begins with a header of the PROXY protocol.
+	// AcceptProxy: connections begin with a header of the PROXY protocol, if there are
+	// trusted proxies those of them.
 	AcceptProxy bool
 }
 

@@ -56,6 +56,9 @@ func (b Backend) Literal() (netip.Addr, bool) {
 	return addr, err == nil
 }
 
+// Host is Lookup as a label has it: without the final dot.
+func (b Backend) Host() string { return strings.TrimSuffix(b.Lookup, ".") }
+
 // Redirect sends the requests of one host to another, with path and query.
 type Redirect struct {
 	From, To string

@@ -18,11 +18,11 @@ import (
 // prefix starts every variable.
 const prefix = "DFP_SERVICE_"
 
-// idPrefix starts the ID of every service made here; Swarm's hold no dash.
-const idPrefix = "static-"
+// IDPrefix starts the ID of every service made here; Swarm's hold no dash.
+const IDPrefix = "static-"
 
 // Is reports whether a service's ID is one of this package.
-func Is(id string) bool { return strings.HasPrefix(id, idPrefix) }
+func Is(id string) bool { return strings.HasPrefix(id, IDPrefix) }
 
 // Options are the operator's settings that variables are read with.
 type Options struct {
@@ -65,13 +65,13 @@ func Services(environ []string, o Options) []Service {
 		s := found[group]
 		if s == nil {
 			s = &Service{Service: catalog.Service{
-				ID: strings.TrimSuffix(idPrefix+group, "-"), Name: strings.TrimSuffix(prefix+group, "_"),
+				ID: strings.TrimSuffix(IDPrefix+group, "-"), Name: strings.TrimSuffix(prefix+group, "_"),
 				Labels: map[string]string{catalog.Notify: "true"}, Networks: o.Networks,
 				// Nobody scales it, so its name should always have an answer.
 				Mode: catalog.Global,
 			}}
 			if group == "" {
-				s.ID = idPrefix + "0"
+				s.ID = IDPrefix + "0"
 			}
 			found[group] = s
 		}

@@ -59,6 +59,15 @@ func TestTheLabelAtFaultIsNamed(t *testing.T) {
 		{"none for TLS", []string{"httpsPort", "81", "srcHttpsPort", "8443"}, "srcHttpsPort", "one of the proxy's ports for requests: 80, 443"},
 
 		{"an address without a zone", []string{"outboundHostname", "fe80::1%eth0"}, "outboundHostname", "a host name or an address"},
+		{"the proxy itself", []string{"outboundHostname", "127.0.0.1"}, "outboundHostname", "127.0.0.1 is the proxy itself"},
+		{"the proxy itself as IPv6", []string{"outboundHostname", "::1"}, "outboundHostname", "the proxy itself"},
+		{"the proxy itself as mapped IPv4", []string{"outboundHostname", "[::ffff:127.0.0.1]"}, "outboundHostname", "the proxy itself"},
+		{"the proxy itself by its usual name", []string{"outboundHostname", "localhost"}, "outboundHostname", "the proxy itself"},
+		{"what clouds keep", []string{"outboundHostname", "169.254.169.254"}, "outboundHostname", "link-local"},
+		{"the same, below HTTP", []string{"reqMode", "tcp", "srcPort", "2222", "outboundHostname", "127.0.0.1"}, "outboundHostname", "the proxy itself"},
+		{"a question to the proxy itself", []string{"forwardAuth", "http://127.0.0.1:8080/"}, "forwardAuth", "the proxy itself"},
+		{"a question to the proxy itself by name", []string{"forwardAuth", "http://LOCALHOST/"}, "forwardAuth", "the proxy itself"},
+		{"a question to what clouds keep", []string{"forwardAuth", "http://[::ffff:169.254.169.254]/latest"}, "forwardAuth", "link-local"},
 		{"an address that is none's", []string{"outboundHostname", "0.0.0.0"}, "outboundHostname", "a host name or an address"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -6,12 +6,13 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/label"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
 
 // forwardAuth reads whom to ask, nil if nobody.
-func forwardAuth(g label.Group) *route.ForwardAuth {
+func forwardAuth(svc catalog.Service, g label.Group, o Options) *route.ForwardAuth {
 	if !g.Has("forwardAuth") {
 		if g.Has("forwardAuthHeaders") {
 			g.Reject("forwardAuthHeaders", "a com.df.forwardAuth beside it, without which it means nothing")
@@ -26,9 +27,14 @@ func forwardAuth(g label.Group) *route.ForwardAuth {
 		g.RejectText("forwardAuth", u.Redacted(), "a URL without a user, whom the service would not be told")
 	case err != nil, !route.Visible(f.URL), u.Scheme != "http", u.Fragment != "", !authHost(u):
 		g.Reject("forwardAuth", "a URL such as http://auth:4181/verify, whose host is a service or an address")
-	case u.Path == "":
-		u.Path = "/"
-		f.URL = u.String()
+	default:
+		if why := o.mayAsk(svc, u.Hostname()); why != "" {
+			g.Reject("forwardAuth", outsideOnly+why)
+		}
+		if u.Path == "" {
+			u.Path = "/"
+			f.URL = u.String()
+		}
 	}
 	var list []string
 	for _, name := range g.List("forwardAuthHeaders") {
@@ -45,6 +51,16 @@ func forwardAuth(g label.Group) *route.ForwardAuth {
 		return nil
 	}
 	return f
+}
+
+// mayAsk returns why a service may not ask a host, empty if it may. A name without a dot is
+// that of a service, which the operator's list does not concern.
+func (o Options) mayAsk(svc catalog.Service, host string) string {
+	addr, err := netip.ParseAddr(host)
+	if err != nil && !strings.Contains(host, ".") && !strings.EqualFold(host, "localhost") {
+		return ""
+	}
+	return o.mayName(svc, host, addr)
 }
 
 // authHost checks host and port of a URL.

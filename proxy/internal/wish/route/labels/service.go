@@ -15,6 +15,7 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/label"
+	"github.com/wagglehq/waggle/proxy/internal/wish/outbound"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
 
@@ -43,6 +44,23 @@ type Options struct {
 	Ports []int
 	// EntryPorts are those of them by which requests come in; empty: not checked.
 	EntryPorts []int
+	// Outbound says which hosts beside its own tasks a service may name.
+	Outbound outbound.Rules
+	// Operators is how the IDs of the operator's own services begin, which may name any;
+	// empty if there are none.
+	Operators string
+}
+
+// mayName returns why a service may not name a host, which is addr if that is valid; empty
+// if it may, as far as it can be told before its name is looked up.
+func (o Options) mayName(svc catalog.Service, host string, addr netip.Addr) string {
+	switch {
+	case o.Operators != "" && strings.HasPrefix(svc.ID, o.Operators):
+		return ""
+	case addr.IsValid():
+		return o.Outbound.Address("", addr, nil)
+	}
+	return o.Outbound.Host(host)
 }
 
 // FromService is Reader.Service for one service alone.
@@ -171,9 +189,12 @@ func (rd *Reader) refuseLost(lost []label.Group) {
 	}
 }
 
+// outsideOnly begins what would be right instead of a host that may not be named.
+const outsideOnly = "a host outside of Waggle and the nodes that the operator allows: "
+
 // lookup reads where the addresses of a destination come from, and whether that is
 // not the service itself.
-func lookup(svc catalog.Service, g label.Group) (lookup string, outbound bool) {
+func (o Options) lookup(svc catalog.Service, g label.Group) (lookup string, outbound bool) {
 	lookup = "tasks." + svc.Name + "."
 	if g.OneOf("discoveryType", "tasks", "tasks", "vip", "dns", "overlay") == "vip" {
 		lookup = svc.Name + "."
@@ -185,11 +206,15 @@ func lookup(svc catalog.Service, g label.Group) (lookup string, outbound bool) {
 	if a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")); err == nil {
 		if a.Zone() != "" || a.IsUnspecified() {
 			g.Reject("outboundHostname", "a host name or an address, without a zone")
+		} else if why := o.mayName(svc, "", a); why != "" {
+			g.Reject("outboundHostname", outsideOnly+why)
 		}
 		return a.Unmap().String(), true
 	}
 	if !route.ValidHost(strings.ToLower(host)) {
 		g.Reject("outboundHostname", "a host name or an address")
+	} else if why := o.mayName(svc, host, netip.Addr{}); why != "" {
+		g.Reject("outboundHostname", outsideOnly+why)
 	}
 	return host + ".", true
 }
@@ -201,7 +226,7 @@ func (rd *Reader) destination(svc catalog.Service, g label.Group, besideHTTP boo
 	}
 	o := rd.o
 	var out route.Service
-	lookup, outbound := lookup(svc, g)
+	lookup, outbound := o.lookup(svc, g)
 	does := handling(g, o)
 	does.Access = access(svc, g, o)
 	fallback := g.Bool("isDefaultBackend", false)

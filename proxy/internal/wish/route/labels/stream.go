@@ -48,7 +48,7 @@ func (rd *Reader) stream(svc catalog.Service, g label.Group, mode string, beside
 		Spread:        streamSpread(g),
 		TimeoutServer: timeout(g, "timeoutServer"), TimeoutTunnel: timeout(g, "timeoutTunnel"), Extra: extra(g, o),
 	}
-	lookup, outbound := lookup(svc, g)
+	lookup, outbound := rd.o.lookup(svc, g)
 	b := route.Backend{Service: svc.Name, Lookup: lookup, Outbound: outbound, Port: g.Int("port", 0, 1, 65535), Stream: does}
 	b.Handling.Access.SendProxy = sendProxy(g)
 	rd.refuseHTTP(g, besideHTTP)
