@@ -1,8 +1,8 @@
 package render
 
 import (
-	"net/netip"
 	"slices"
+	"strconv"
 
 	parser "github.com/haproxytech/client-native/v6/config-parser"
 	"github.com/haproxytech/client-native/v6/models"
