@@ -17,7 +17,12 @@ end
 function Body:http_payload(txn, message)
   local arrived = message:input()
   self.seen = self.seen + arrived
-  if self.seen > txn:get_var("txn.max_body") then
+  local most = txn:get_var("txn.max_body")
+  if self.seen > most then
+    -- What has arrived is more than data: the end of the message counts too.
+    self.seen = self.seen - arrived + #(message:body() or "")
+  end
+  if self.seen > most then
     txn:set_var("txn.long_body", true)
     error("the body of a request is longer than com.df.maxBody allows", 0)
   end

@@ -86,7 +86,7 @@ func (l *userLists) add(s Settings, secrets map[string]string, u route.Users) {
 
 // hashes reports whether passwords of a list may be hashes.
 func (s Settings) hashes(u route.Users) bool {
-	return u.Encrypted || slices.ContainsFunc(s.Users, func(o route.User) bool { return o.Encrypted })
+	return u.Encrypted || u.TakesOperators() && slices.ContainsFunc(s.Users, func(o route.User) bool { return o.Encrypted })
 }
 
 // versionOf is the variable that holds the version of a list.

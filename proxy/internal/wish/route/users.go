@@ -112,6 +112,11 @@ func ParseUsers(text, separator string, encrypted bool) (list []User, faults []s
 	return list, faults
 }
 
+// TakesOperators reports whether passwords may be those of the operator's users.
+func (u Users) TakesOperators() bool {
+	return u.List == OperatorUsers || slices.ContainsFunc(strings.Split(u.Entries, "\n"), func(e string) bool { return e != "" && !strings.Contains(e, ":") })
+}
+
 // Resolve returns those who get in, sorted by name, and what is wrong, without any
 // password. secret is the content of the secret, and there whether it is;
 // operator are the operator's users. Nobody gets in whose password is not found.
