@@ -79,15 +79,8 @@ func bounded(text string) bool {
 
 // repeats reports whether a part of an expression may fit a number of times.
 func repeats(re *syntax.Regexp) bool {
-	switch re.Op {
-	case syntax.OpStar, syntax.OpPlus, syntax.OpQuest:
-		return true
-	case syntax.OpRepeat:
-		if re.Min != re.Max {
-			return true
-		}
-	}
-	return slices.ContainsFunc(re.Sub, repeats)
+	times := re.Op == syntax.OpStar || re.Op == syntax.OpPlus || re.Op == syntax.OpQuest || re.Op == syntax.OpRepeat && re.Min != re.Max
+	return times || slices.ContainsFunc(re.Sub, repeats)
 }
 
 // compiles reports whether a text is a regular expression.
