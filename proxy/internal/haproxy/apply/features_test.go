@@ -18,6 +18,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/tooltest"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
+	"github.com/wagglehq/waggle/proxy/internal/settings/edge"
 )
 
 // task starts a server at 127.0.0.2 that tells the version of HTTP, the header X-User, the
@@ -238,8 +239,8 @@ func TestLongHeaders(t *testing.T) {
 func TestSharedPort(t *testing.T) {
 	port := tooltest.FreePort(t)
 	w := newWorld(t, func(s *render.Settings) {
-		s.Binds = append(s.Binds, render.Bind{Port: port, TLS: true})
-		s.TLS = render.TLS{H2: true, MinVer: render.DefaultMinVer, Ciphers: render.DefaultCiphers, Ciphersuites: render.DefaultCiphersuites}
+		s.Binds = append(s.Binds, edge.Bind{Port: port, TLS: true})
+		s.TLS = edge.TLS{H2: true, MinVer: edge.DefaultMinVer, Ciphers: edge.DefaultCiphers, Ciphersuites: edge.DefaultCiphersuites}
 	})
 	if err := os.MkdirAll(filepath.Join(w.hap.Dir, file.CertDir), 0o700); err != nil {
 		t.Fatal(err)
