@@ -39,6 +39,7 @@ type Edge struct {
 	AllowRaw                          bool
 	ExtraFrontend, ExtraGlobal        string
 	HTTPSOnly, FilterInstance         bool
+	HTTPSPort                         int
 	ServiceDomainAlgo, Instance       string
 	DefaultProtocol                   string
 	DefaultReqMode, DebugTCPFormat    string
@@ -79,6 +80,7 @@ func (e *Edge) flags(fs *flag.FlagSet) {
 	fs.StringVar(&e.ExtraFrontend, "extra-frontend", "", "raw lines, separated by commas, for requests to all services; needs allow-raw")
 	fs.StringVar(&e.ExtraGlobal, "extra-global", "", "raw lines, separated by commas, for HAProxy's global section; needs allow-raw")
 	fs.BoolVar(&e.HTTPSOnly, "https-only", false, "redirect requests without TLS to https, for all services")
+	fs.IntVar(&e.HTTPSPort, "https-port", 0, "the port that redirects to https name, if 443 is published by another number; 0: none is named")
 	fs.StringVar(&e.ServiceDomainAlgo, "service-domain-algo", labels.DefaultDomainAlgo, "com.df.serviceDomainAlgo of services that do not choose")
 	fs.BoolVar(&e.FilterInstance, "filter-proxy-instance-name", false, "serve only services whose com.df.proxyInstanceName is proxy-instance-name")
 	fs.StringVar(&e.Instance, "proxy-instance-name", labels.DefaultInstance, "name of this proxy, if services choose one")
@@ -140,6 +142,9 @@ func (e *Edge) paths(s *render.Settings) (err error) {
 }
 
 func (e *Edge) ports(s *render.Settings) (err error) {
+	if s.HTTPSPort = e.HTTPSPort; e.HTTPSPort < 0 || e.HTTPSPort > 65535 {
+		return fmt.Errorf("https-port: %d: want a port number", e.HTTPSPort)
+	}
 	if s.Binds, err = edge.ParseBinds(e.DefaultPorts + "," + e.BindPorts); err != nil {
 		return named("default-ports and bind-ports", err)
 	}

@@ -48,6 +48,12 @@ func OfResponse(expression string) Fetch { return Fetch{expression, Response | A
 // and its answer.
 func Variable(name string) Fetch { return Always("var(txn." + name + ")") }
 
+// Through is a fetch whose result a converter changes.
+func (f Fetch) Through(converter string) Fetch {
+	f.expression += "," + converter
+	return f
+}
+
 // Labelled is a fetch that the labels of services may name.
 func Labelled(expression string) Fetch {
 	if strings.HasPrefix(expression, "req.") {
@@ -146,6 +152,9 @@ func IfAny(tests ...Test) When { return When{word: "if", tests: tests, any: true
 
 // Unless is the condition that not all tests hold.
 func Unless(tests ...Test) When { return When{word: "unless", tests: tests} }
+
+// UnlessAny is the condition that none of the tests holds.
+func UnlessAny(tests ...Test) When { return When{word: "unless", tests: tests, any: true} }
 
 // Words are those of a condition, as they stand at the end of a line.
 func (w When) Words() []Word {

@@ -110,7 +110,7 @@ func (l Line) word(i int) string {
 // classify is the one place that knows what HAProxy's lines mean for others.
 func (l *Line) classify() {
 	switch first, second := l.word(0), l.word(1); first {
-	case "bind", "peer":
+	case "bind", "peer", serverWord:
 		l.Flags = Local
 	case "stats":
 		switch second {

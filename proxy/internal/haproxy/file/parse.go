@@ -13,7 +13,7 @@ func Parse(text, dir string) (File, error) {
 	framed := false
 	for _, s := range sections(text) {
 		var servers []Server
-		for i := len(s.Lines) - 1; i >= 0 && s.Kind == KindBackend && s.Lines[i].word(0) == serverWord; i-- {
+		for i := len(s.Lines) - 1; i >= 0 && framed && s.Kind == KindBackend && s.Lines[i].word(0) == serverWord; i-- {
 			server, err := readServer(s.Lines[i])
 			if err != nil {
 				return File{}, fmt.Errorf("config: %s: %w", s.Name, err)
@@ -85,11 +85,12 @@ func ReadLines(text string) []Line {
 }
 
 // WithoutServers drops the servers from a configuration's text. A container that
-// starts anew must not use yesterday's addresses: they may be another tenant's.
+// starts anew must not use yesterday's addresses: they may be another tenant's. A socket of
+// HAProxy's own stays.
 func WithoutServers(text string) string {
 	var b strings.Builder
 	for l := range strings.Lines(text) {
-		if !strings.HasPrefix(l, indent) || Read(l).word(0) != serverWord {
+		if read := Read(l); !strings.HasPrefix(l, indent) || read.word(0) != serverWord || strings.HasPrefix(read.word(2), Socket) {
 			b.WriteString(l)
 		}
 	}

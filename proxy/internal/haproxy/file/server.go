@@ -72,6 +72,9 @@ func (s Server) line() Line {
 
 const serverWord = "server"
 
+// Socket begins the address of a socket in the file system.
+const Socket = "unix@"
+
 // Checked reports whether HAProxy checks a server's health.
 func (s Server) Checked() bool {
 	return slices.ContainsFunc(s.Options, func(w Word) bool { return w.text == checkWord })

@@ -85,7 +85,7 @@ func tables(l *route.Limit) []data {
 
 // admission writes the rules of a backend that decide about a request whose address
 // and method are admitted: how often, from which pages, by whom.
-func (r *rules) admission(a route.Access) {
+func (r *rules) admission(s Settings, a route.Access) {
 	if l := a.Limit; l != nil {
 		// One client has a whole network of 64 bits with IPv6.
 		r.onRequest(models.HTTPRequestRule{Type: "track-sc", TrackScStickCounter: pointer(int64(0)), TrackScKey: "var(txn.client),ipmask(32,64)"}, always)
@@ -94,10 +94,7 @@ func (r *rules) admission(a route.Access) {
 	if a.CORS != nil {
 		r.cors(a.CORS)
 	}
-	if u := a.Users; u != nil {
-		r.onRequest(models.HTTPRequestRule{Type: "auth", AuthRealm: file.Q(u.Realm).String()}, file.Unless(file.Is(file.OfRequest("http_auth("+u.List+")"))))
-		r.del("authorization", always)
-	}
+	r.signIn(s, a)
 	if a.Forward != nil {
 		r.askElsewhere(a.Forward)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"reflect"
 	"slices"
+	"strconv"
 
 	parser "github.com/haproxytech/client-native/v6/config-parser"
 	"github.com/haproxytech/client-native/v6/models"
@@ -59,7 +60,13 @@ func handlingModel(b route.Backend) *models.BackendBase {
 		base.Compression = &models.Compression{Algorithms: []string{h.CompressionAlgo}, Types: h.CompressionTypes}
 	}
 	if h.Sticky {
-		base.Cookie = &models.Cookie{Name: pointer(cmp.Or(b.Share.Group, b.Service)), Type: "insert", Indirect: true, Nocache: true, Httponly: true}
+		base.Cookie = &models.Cookie{
+			Name: pointer(cmp.Or(b.Share.Group, b.Service)), Type: "insert", Indirect: true, Nocache: true,
+			Httponly: !h.Cookie.Scripts, Secure: h.Cookie.Secure,
+		}
+		if h.Cookie.SameSite != "" {
+			base.Cookie.Attrs = []*models.Attr{{Value: "SameSite=" + h.Cookie.SameSite}}
+		}
 	}
 	spread(base, h.Spread)
 	return base
@@ -67,7 +74,7 @@ func handlingModel(b route.Backend) *models.BackendBase {
 
 // handle writes the rules of a backend.
 func (r *rules) handle(s Settings, backend string, h route.Handling) {
-	r.redirects(h)
+	r.redirects(s, h)
 	if h.Access.AsksForClient() {
 		r.client(s)
 	}
@@ -84,7 +91,8 @@ func (r *rules) handle(s Settings, backend string, h route.Handling) {
 	if h.DenyHTTP {
 		r.deny(403, file.If(withoutTLS()))
 	}
-	r.admission(h.Access)
+	r.maxBody(h.MaxBody)
+	r.admission(s, h.Access)
 	for _, a := range h.Headers {
 		r.header(a)
 	}
@@ -98,7 +106,11 @@ func methods(list []string) file.Test {
 }
 
 // redirects sends requests on to the same place by TLS.
-func (r *rules) redirects(h route.Handling) {
+func (r *rules) redirects(s Settings, h route.Handling) {
+	to := "https://%[var(txn.host)]"
+	if s.HTTPSPort != 0 && s.HTTPSPort != 443 {
+		to += ":" + strconv.Itoa(s.HTTPSPort)
+	}
 	proto := file.OfRequest("req.hdr(x-forwarded-proto)")
 	for _, c := range []struct {
 		on   bool
@@ -112,7 +124,7 @@ func (r *rules) redirects(h route.Handling) {
 			// Without a host there is no place to send it to.
 			r.deny(400, file.If(c.test, file.Not(file.Is(file.Variable("host"), bare("-m", "len", "gt", "0")...))))
 			r.onRequest(models.HTTPRequestRule{
-				Type: "redirect", RedirType: "prefix", RedirValue: "https://%[var(txn.host)]", RedirCode: pointer(int64(h.RedirectCode)),
+				Type: "redirect", RedirType: "prefix", RedirValue: to, RedirCode: pointer(int64(h.RedirectCode)),
 			}, file.If(c.test))
 		}
 	}
@@ -188,8 +200,20 @@ func serverOptions(b route.Backend, caDir string) []file.Word {
 	case 2:
 		out = append(out, file.W("send-proxy-v2"))
 	}
+	if h.HTTP2 {
+		out = append(out, bare("proto", "h2")...)
+		if h.Spread.Check != nil {
+			out = append(out, bare("check-proto", "h2")...)
+		}
+	}
 	if h.TLS {
 		out = append(out, file.W("ssl"))
+		if h.HTTP2 {
+			out = append(out, bare("alpn", "h2")...)
+			if h.Spread.Check != nil {
+				out = append(out, bare("check-alpn", "h2")...)
+			}
+		}
 		if !h.Verify {
 			out = append(out, bare("verify", "none")...)
 		} else {

@@ -1,9 +1,7 @@
 package render
 
 import (
-	"crypto/sha256"
 	_ "embed"
-	"encoding/hex"
 	"regexp"
 	"strings"
 
@@ -19,22 +17,14 @@ var forwardScript string
 // forwardResolvers asks the system's DNS, Docker's within a swarm, while HAProxy runs.
 const forwardResolvers = "waggle"
 
-// forwardScriptName tells versions of the script apart, so that another one is
-// another frame.
-func forwardScriptName() string {
-	sum := sha256.Sum256([]byte(forwardScript))
-	return "forwardauth-" + hex.EncodeToString(sum[:4]) + file.ScriptEnd
-}
+// forwardScriptName is the name of its file.
+func forwardScriptName() string { return scriptName("forwardauth", forwardScript) }
 
 // forwardLines are what asking elsewhere needs of the global section, forwardSection is the
 // section that it needs. Names are looked up for each request that needs one, so that none
 // is missing at a check.
-func forwardLines(s Settings) []file.Line {
+func forwardLines() []file.Line {
 	return []file.Line{
-		// What the script reads is the same either way, but HAProxy 3.1 warns of a choice
-		// that is not made.
-		lineOf(".if", "version_atleast(3.1)"), lineOf("tune.lua.bool-sample-conversion", "normal"), lineOf(".endif"),
-		lineOf("lua-load-per-thread", s.MapPath(forwardScriptName())),
 		lineOf("httpclient.resolvers.id", forwardResolvers),
 		lineOf("httpclient.resolvers.prefer", "ipv4"),
 		lineOf("httpclient.timeout.connect", "1000"),

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"reflect"
 	"slices"
+	"strconv"
 
 	parser "github.com/haproxytech/client-native/v6/config-parser"
 	"github.com/haproxytech/client-native/v6/config-parser/types"
@@ -50,18 +51,21 @@ func (f frame) of(s Settings, l *library, t route.Tables) (frame, error) {
 		out.sections = append(out.sections, out.statistics)
 	}
 	out.sections = append(out.sections, l.listeners(s, t.Listeners)...)
+	out.sections = append(out.sections, l.terminated(s, t.Listeners)...)
 	return out, l.failed()
 }
 
 // with adds what the services need.
-func (f frame) with(s Settings, n needs, userLists []*file.Section) []*file.Section {
+func (f frame) with(s Settings, n needs, lists userLists) []*file.Section {
 	global, peers := peersOf(s.StatsSocket)
 	lines, sections := append(slices.Clone(f.global), global), []*file.Section{peers}
+	lines = append(lines, scriptLines(s, n.scripts(lists))...)
 	if n.askElsewhere {
-		lines, sections = append(lines, forwardLines(s)...), append(sections, forwardSection(s))
+		lines, sections = append(lines, forwardLines()...), append(sections, forwardSection(s))
 	}
+	lines, sections = append(lines, lists.versions()...), append(sections, lists.tables(s)...)
 	out := append([]*file.Section{file.NewSection(s.Dir, "global", "", "", lines...)}, f.sections...)
-	out = append(append(out, sections...), userLists...)
+	out = append(append(out, sections...), lists.sections...)
 	return append(out, file.NewSection(s.Dir, file.KindBackend, file.NoBackend, file.Defaults))
 }
 
@@ -69,6 +73,12 @@ func (f frame) with(s Settings, n needs, userLists []*file.Section) []*file.Sect
 // where there is none: it keeps a table of as many, and makes half of them the number
 // of connections. Who wants more says a number of connections.
 const mostFiles = "200000"
+
+// bufferSize is that of HAProxy's buffers, in bytes. The headers of a request must fit into
+// one, less a kilobyte for what rules add: twice of what HAProxy has by default, since
+// cookies of 20 kB are met in practice. A buffer is held while a request or an answer is on
+// its way, and by no idle connection.
+const bufferSize = 32 << 10
 
 func (l *library) globalLines(s Settings) []file.Line {
 	global := &models.Global{GlobalBase: models.GlobalBase{
@@ -86,6 +96,7 @@ func (l *library) globalLines(s Settings) []file.Line {
 		global.MworkerMaxReloads = pointer(int64(s.MaxReloads))
 	}
 	out := l.global(global, data{"log", types.Log{Address: "stdout", Format: "raw", Facility: "local0", Level: "info"}})
+	out = append(out, lineOf("tune.bufsize", strconv.Itoa(bufferSize)))
 	if s.MaxConn == 0 {
 		out = append(out, lineOf("fd-hard-limit", mostFiles))
 	}

@@ -6,8 +6,8 @@ import (
 
 // needs is what services need of the sections that all share.
 type needs struct {
-	users        []route.Users
-	askElsewhere bool
+	users                       []route.Users
+	askElsewhere, measureBodies bool
 }
 
 // needsOf collects them, user lists in the order of the services, each once.
@@ -18,6 +18,7 @@ func needsOf(services []route.Service) needs {
 		for i := range svc.Backends {
 			a := &svc.Backends[i].Handling.Access
 			n.askElsewhere = n.askElsewhere || a.Forward != nil
+			n.measureBodies = n.measureBodies || svc.Backends[i].Handling.MaxBody > 0
 			if a.Users != nil && !seen[a.Users.List] {
 				seen[a.Users.List] = true
 				n.users = append(n.users, *a.Users)
@@ -25,12 +26,4 @@ func needsOf(services []route.Service) needs {
 		}
 	}
 	return n
-}
-
-// scripts are those that the services need, by file name.
-func (n needs) scripts() map[string]string {
-	if !n.askElsewhere {
-		return nil
-	}
-	return map[string]string{forwardScriptName(): forwardScript}
 }

@@ -69,7 +69,7 @@ func NewRenderer(s Settings) (*Renderer, error) {
 	if r.frame, err = r.frame.of(s, l, route.Tables{}); err != nil {
 		return nil, err
 	}
-	return r, file.File{Frame: r.frame.with(s, needs{}, nil)}.Check()
+	return r, file.File{Frame: r.frame.with(s, needs{}, userLists{})}.Check()
 }
 
 // Render returns the configuration of services. addresses returns the present ones
@@ -84,8 +84,9 @@ func (r *Renderer) Render(services []route.Service, tables route.Tables, address
 		file.HostsMap: tables.Hosts, file.WildcardsMap: tables.Wildcards, file.PathsMap: tables.Paths, file.RedirectsMap: tables.Redirects,
 	}, Lists: map[string][]string{}}
 	n := needsOf(services)
-	userLists, faults := userLists(r.settings, r.secrets, n.users)
-	f.Frame, f.Faults, f.Scripts = r.frame.with(r.settings, n, userLists), faults, n.scripts()
+	lists := userListsOf(r.settings, r.secrets, n.users)
+	f.Scripts = n.scripts(lists)
+	f.Frame, f.Faults = r.frame.with(r.settings, n, lists), lists.faults
 	backends := make(map[string]*backend, len(r.backends))
 	members := map[string][]member{}
 	for _, svc := range services {

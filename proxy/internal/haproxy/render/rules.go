@@ -50,7 +50,7 @@ func (r *rules) answerHeader(verb, name string, value file.Word, when file.When)
 }
 
 // use leads requests to a backend.
-func (r *rules) use(backend string, when file.When) file.Line {
+func use(backend string, when file.When) file.Line {
 	return file.New(append([]file.Word{file.W("use_backend"), file.W(backend)}, when.Words()...)...)
 }
 
@@ -83,7 +83,7 @@ func frontendOrder() []string {
 }
 
 func backendOrder() []string {
-	return []string{"hash-type", "balance", "option", "http-check", "timeout", "compression", "http-reuse", "http-request", "cookie", "stick-table", "retries", "http-response", "retry-on", "http-after-response", raw}
+	return []string{"hash-type", "balance", "option", "filter", "http-check", "timeout", "compression", "http-reuse", "http-request", "cookie", "stick-table", "retries", "http-response", "retry-on", "http-after-response", raw}
 }
 
 // ordered are the lines in an order; those of one kind stay as they came.

@@ -31,6 +31,7 @@ func (l *library) serviceLines(s Settings, t route.Tables) []file.Line {
 	}
 	r.set("path", "path", always)
 	r.set("host", "req.fhdr(host),host_only,rtrim(.),lower", always)
+	r.misdirected(s, t.Listeners)
 	if len(t.Redirects) > 0 {
 		r.otherHosts(s)
 	}
@@ -149,7 +150,7 @@ func (r *rules) chains(chains []route.Chain) {
 // none of which is compared with its request.
 func (r *rules) lead(chains []route.Chain) {
 	if len(chains) > 0 {
-		r.add(r.use("%[var(txn.backend)]", file.If(found("backend"), file.Not(found("chain")))))
+		r.add(use("%[var(txn.backend)]", file.If(found("backend"), file.Not(found("chain")))))
 	}
 	for _, c := range chains {
 		for _, step := range c.Steps {
@@ -157,10 +158,10 @@ func (r *rules) lead(chains []route.Chain) {
 			for _, cond := range step.If {
 				tests = append(tests, test(cond))
 			}
-			r.add(r.use(step.Backend, file.If(tests...)).Brought(longest(step.If)))
+			r.add(use(step.Backend, file.If(tests...)).Brought(longest(step.If)))
 		}
 	}
-	r.add(r.use("%[var(txn.backend)]", file.If(found("backend"))))
+	r.add(use("%[var(txn.backend)]", file.If(found("backend"))))
 }
 
 // test is a condition of a route.
@@ -220,9 +221,11 @@ func longest(conditions []route.Condition) string {
 // binds are the ports on which requests come in.
 func (l *library) binds(s Settings, listeners []route.Listener) []data {
 	var out []data
-	secure := secureBinds(s, listeners)
+	secure, shared := secureBinds(s, listeners), sharedBinds(s, listeners)
 	for _, b := range s.Binds {
-		if !b.TLS || slices.Contains(secure, b) {
+		if slices.Contains(shared, b) {
+			out = append(out, l.bind(s.behind(b)))
+		} else if !b.TLS || slices.Contains(secure, b) {
 			out = append(out, l.bind(s.bind(b)))
 		}
 		if slices.Contains(secure, b) && s.offersHTTP3(b) {

@@ -34,6 +34,8 @@ type Settings struct {
 	HardStopAfter time.Duration
 	// MaxReloads is how many reloads an old worker may live through; 0 is no limit.
 	MaxReloads int
+	// HTTPSPort is the port that redirects to https name; 0 and 443 are not named.
+	HTTPSPort int
 	// AccessLog logs every request, not only failed ones. LogFormat is HAProxy's
 	// log-format of requests, TCPLogFormat that of connections that are not HTTP; JSON
 	// if empty. Captures are headers that JSON shows.

@@ -11,6 +11,7 @@ import (
 	"github.com/haproxytech/client-native/v6/models"
 
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
+	"github.com/wagglehq/waggle/proxy/internal/settings/edge"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
 
@@ -42,14 +43,40 @@ func (l *library) streamDefaultLines(s Settings) []file.Line {
 func (l *library) listeners(s Settings, listeners []route.Listener) []*file.Section {
 	var out []*file.Section
 	for _, one := range listeners {
-		out = append(out, file.NewSection(s.Dir, kindFrontend, "tcp_"+strconv.Itoa(one.Port), file.StreamDefaults, l.listenerLines(one)...))
+		out = append(out, file.NewSection(s.Dir, kindFrontend, "tcp_"+strconv.Itoa(one.Port), file.StreamDefaults, l.listenerLines(s, one, listeners)...))
 	}
 	slices.SortFunc(out, func(a, b *file.Section) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }
 
-func (l *library) listenerLines(one route.Listener) []file.Line {
+func (l *library) listenerLines(s Settings, one route.Listener, listeners []route.Listener) []file.Line {
 	base := &models.FrontendBase{DefaultBackend: one.Default}
+	acceptProxy := false
+	byName := make([]file.Line, 0, len(one.Rules)+1)
+	for _, rule := range one.Rules {
+		byName = append(byName, useByName(rule))
+	}
+	if at := slices.IndexFunc(sharedBinds(s, listeners), func(b edge.Bind) bool { return b.Port == one.Port }); at >= 0 {
+		b := sharedBinds(s, listeners)[at]
+		acceptProxy, base.DefaultBackend = b.AcceptProxy, terminatedBackend(b.Port)
+		// Whole names first, then the hosts that the proxy has, then all below a name.
+		own := use(base.DefaultBackend, file.If(hosted(s, file.OfRequest("req.ssl_sni").Through("lower"))))
+		whole := func(r route.StreamRule) bool { return r.Name.Match == route.MatchExact }
+		byName = byName[:0]
+		for _, rule := range one.Rules {
+			if whole(rule) {
+				byName = append(byName, useByName(rule))
+			}
+		}
+		if len(byName) < len(one.Rules) {
+			byName = append(byName, own)
+		}
+		for _, rule := range one.Rules {
+			if !whole(rule) {
+				byName = append(byName, useByName(rule))
+			}
+		}
+	}
 	if one.TimeoutClient > 0 {
 		base.ClientTimeout = millis(one.TimeoutClient)
 	}
@@ -57,7 +84,7 @@ func (l *library) listenerLines(one route.Listener) []file.Line {
 		base.Clitcpka = enabled
 	}
 	more := []data{l.bind(models.Bind{
-		Port: pointer(int64(one.Port)), BindParams: models.BindParams{Name: "tcp", TCPUserTimeout: millis(clientSilence)},
+		Port: pointer(int64(one.Port)), BindParams: models.BindParams{Name: "tcp", AcceptProxy: acceptProxy, TCPUserTimeout: millis(clientSilence)},
 	})}
 	if len(one.Rules) > 0 {
 		hello := file.If(file.Is(file.OfRequest("req.ssl_hello_type"), file.W("1")))
@@ -66,11 +93,13 @@ func (l *library) listenerLines(one route.Listener) []file.Line {
 	}
 	r := &rules{library: l}
 	r.add(l.section(parser.Frontends, base, more...)...)
-	for _, rule := range one.Rules {
-		name := file.OneOf(file.OfRequest("req.ssl_sni"), bare("-i", "-m", string(rule.Name.Match)), rule.Name.Value)
-		r.add(r.use(rule.Backend, file.If(name)))
-	}
+	r.add(byName...)
 	return r.ordered(frontendOrder())
+}
+
+// useByName leads the connections to a backend that ask for a server name.
+func useByName(rule route.StreamRule) file.Line {
+	return use(rule.Backend, file.If(file.OneOf(file.OfRequest("req.ssl_sni"), bare("-i", "-m", string(rule.Name.Match)), rule.Name.Value)))
 }
 
 // streamBackend is the model of a backend that is not HTTP.

@@ -38,6 +38,10 @@ func TestCertificatesOpenPorts(t *testing.T) {
 	if got, want := rendered(route.Tables{}), ":80 :443 quic4@:443 :8443"; got != want {
 		t.Errorf("with one %q are open, want %q", got, want)
 	}
+	names := []route.StreamRule{{Name: route.ServerName{Match: route.MatchExact, Value: "b.test"}, Backend: "b"}}
+	if got, want := rendered(route.Tables{Listeners: []route.Listener{{Port: 443, Rules: names}}}), ":80 unix@/x/tls-443.sock quic4@:443 :8443 :443"; got != want {
+		t.Errorf("beside a service that wants one name %q are open, want %q", got, want)
+	}
 	if got, want := rendered(route.Tables{Listeners: []route.Listener{{Port: 443}}}), ":80 :8443 :443"; got != want {
 		t.Errorf("beside a service on 443 %q are open, want %q", got, want)
 	}

@@ -16,8 +16,11 @@ type Access struct {
 	Limit           *Limit
 	CORS            *CORS
 	// Users is nil if no name and password are asked for.
-	Users   *Users
-	Forward *ForwardAuth
+	Users *Users
+	// UserHeader is the name of a header that tells who has signed in, empty for none.
+	// Clients cannot send it, whether anybody has to sign in or not.
+	UserHeader string
+	Forward    *ForwardAuth
 	// SecurityHeaders adds what makes browsers careful to answers that lack it.
 	SecurityHeaders bool
 	// SendProxy is the version of the PROXY protocol that tasks are spoken to with,

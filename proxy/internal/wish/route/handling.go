@@ -31,6 +31,12 @@ type Handling struct {
 	CompressionTypes []string
 	// Sticky pins a client to a task by a cookie of the service's name.
 	Sticky bool
+	// Cookie says what that cookie is like.
+	Cookie Cookie
+	// HTTP2 speaks HTTP/2 to the tasks, from the first byte or, with TLS, by ALPN.
+	HTTP2 bool
+	// MaxBody is how many bytes the body of a request may have; 0 is any number.
+	MaxBody int64
 	// TLS speaks TLS to the tasks; Verify and CA say whether and how they prove themselves.
 	TLS, Verify bool
 	CA          string
@@ -41,6 +47,14 @@ type Handling struct {
 	Extra string
 	// Spread is how requests are spread over the tasks.
 	Spread Spread
+}
+
+// Cookie are the attributes of the cookie that pins a client to a task.
+type Cookie struct {
+	// Secure keeps it from being sent without TLS; Scripts lets them read it.
+	Secure, Scripts bool
+	// SameSite is Strict, Lax or None, empty if nothing is said.
+	SameSite string
 }
 
 // HeaderAction changes one header.

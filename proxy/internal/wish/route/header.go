@@ -74,15 +74,17 @@ func fetchable(text string, response bool) bool {
 	return slices.ContainsFunc(fetches(), func(f fetch) bool { return f.name == name && (f.response || !response) })
 }
 
-// unquote takes off the quotes that a value of several words needed in HAProxy's own language.
+// unquote takes off the quotes, or the backslashes before spaces, that a value of several
+// words needed in HAProxy's own language.
 func unquote(text string) string {
+	text = strings.ReplaceAll(text, `\ `, " ")
 	if len(text) >= 2 && text[0] == '"' && text[len(text)-1] == '"' {
 		return text[1 : len(text)-1]
 	}
 	return text
 }
 
-var conditionRE = regexp.MustCompile(`^(.*?)\s+((if|unless)\s+\{\s*(ssl_fc|method\s+[A-Z]{1,32}|path_beg\s+/[!-|~]*)\s*\})$`)
+var conditionRE = regexp.MustCompile(`^(.*?)\s+((if|unless)\s+\{\s*(ssl_fc|method\s+[A-Z][A-Z0-9_-]{0,31}|path_beg\s+/[!-|~]*)\s*\})$`)
 
 // cutCondition takes the condition off a header action. It is not ok if there is
 // one that is not understood, which is then the second result.

@@ -130,6 +130,8 @@ type Ledger struct {
 	// routed are the hosts that somebody routes, with one who does, and redirected those
 	// that are sent on.
 	routed, redirected map[string]string
+	// Secure are the ports on which the proxy speaks TLS for the hosts that are routed.
+	Secure []int
 }
 
 type termKey struct{ scope, about string }
@@ -167,6 +169,9 @@ func (l *Ledger) Conflict(name string, s *Service) *ConflictError {
 		case ClaimRedirect:
 			others = l.routed
 		case ClaimConnections:
+			if owner, ok := l.terminated(name, c); ok {
+				return &ConflictError{Service: name, Claim: c.String(), Winner: owner, Label: c.label()}
+			}
 			continue
 		case ClaimRequests, ClaimRest:
 		}
@@ -181,6 +186,27 @@ func (l *Ledger) Conflict(name string, s *Service) *ConflictError {
 		}
 	}
 	return nil
+}
+
+// terminated returns another service whose requests a claim of connections would take: those
+// of the same host, or below the same name, on a port where the proxy ends TLS.
+func (l *Ledger) terminated(name string, c Claim) (owner string, ok bool) {
+	port, err := strconv.Atoi(c.Path)
+	if err != nil || !slices.Contains(l.Secure, port) {
+		return "", false
+	}
+	if owner, ok = l.routed[c.Host]; ok {
+		return owner, owner != name
+	}
+	if !strings.HasPrefix(c.Host, ".") {
+		return "", false
+	}
+	for host, by := range l.routed {
+		if rest, wildcard := strings.CutPrefix(host, "*"); wildcard && strings.HasSuffix(rest, c.Host) && by != name && (owner == "" || by < owner) {
+			owner = by
+		}
+	}
+	return owner, owner != ""
 }
 
 // conflict names the first label that says something else than the first member's.
@@ -276,6 +302,9 @@ func (r Route) Claim() []Claim {
 	}
 	for _, c := range r.Conditions {
 		also = append(also, c.String())
+	}
+	if r.Redirected {
+		also = append(also, "to be redirected")
 	}
 	out := make([]Claim, 0, len(hosts)*len(r.Paths)+1)
 	for _, h := range hosts {

@@ -1,7 +1,6 @@
 package route
 
 import (
-	"regexp"
 	"strings"
 )
 
@@ -88,13 +87,10 @@ func ValidPath(p string) bool {
 // mostText is how long a text may be that requests are compared with.
 const mostText = 1024
 
-// ValidRegexp admits a regular expression.
+// ValidRegexp admits a regular expression: what Go and PCRE2 have in common, and
+// look-around, which PCRE2 alone has.
 func ValidRegexp(text string) bool {
-	if !Operand(text) || len(text) > mostText {
-		return false
-	}
-	_, err := regexp.Compile(text)
-	return err == nil
+	return Operand(text) && len(text) <= mostText && compiles(text)
 }
 
 // Visible reports whether a text is of printable ASCII, spaces included.

@@ -79,6 +79,9 @@ type Route struct {
 	PathType PathType
 	// Conditions must all hold besides.
 	Conditions []Condition
+	// Redirected is for requests that are sent on to a port with TLS; all others that fit
+	// come before it.
+	Redirected bool
 	// Default takes what no route fits.
 	Default bool
 	// Order is the service's aclName, empty if it has none.

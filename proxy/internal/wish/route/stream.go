@@ -28,6 +28,18 @@ type Stream struct {
 	KeepAlive bool
 }
 
+// Shares reports whether the stream can have a port together with the proxy, which speaks
+// TLS there for its own hosts: it must say which server names it wants, whole ones or all
+// below a name.
+func (s Stream) Shares() bool {
+	for _, n := range s.Names {
+		if n.Match != MatchExact && n.Match != MatchSuffix {
+			return false
+		}
+	}
+	return s.Names != nil
+}
+
 // ServerName is what the name that a client asks for by TLS (SNI) is compared
 // with, in any case of letters.
 type ServerName struct {

@@ -10,7 +10,8 @@ import (
 )
 
 // Reserve keeps ports from services that do not have them yet: those on which the proxy
-// itself speaks TLS, while it does. A port that a service had first stays with it.
+// itself speaks TLS, while it does. A port that a service had first stays with it. Services
+// that say which server names they want share such a port with the proxy.
 func (m *Settler) Reserve(ports []int) { m.reserved = ports }
 
 // free returns the fault of a service whose labels are new and ask for a port that the
@@ -28,7 +29,10 @@ func (s *settler) free(svc, last catalog.Service) error {
 		before = route.Service{}
 	}
 	for _, stream := range wants.Streams {
-		same := func(other route.Stream) bool { return other.Port == stream.Port }
+		if stream.Shares() {
+			continue
+		}
+		same := func(other route.Stream) bool { return other.Port == stream.Port && !other.Shares() }
 		if slices.Contains(s.reserved, stream.Port) && !slices.ContainsFunc(before.Streams, same) && !s.streamed(stream.Port) {
 			return reservedFault(svc, stream)
 		}
@@ -42,12 +46,12 @@ func reservedFault(svc catalog.Service, s route.Stream) error {
 	if indexed := name + "." + strconv.Itoa(s.Index); svc.Labels[indexed] != "" {
 		name = indexed
 	}
-	return label.Faults{{Label: name, Text: strconv.Itoa(s.Port), Want: "a port that the proxy does not use itself: it speaks TLS there, by its certificates"}}
+	return label.Faults{{Label: name, Text: strconv.Itoa(s.Port), Want: "a port that the proxy does not use itself: it speaks TLS there, by its certificates, and shares the port only for server names, whole or as *.acme.com"}}
 }
 
 // streamed reports whether a service has the port already.
 func (s *settler) streamed(port int) bool {
 	return slices.ContainsFunc(s.d.Services, func(svc route.Service) bool {
-		return slices.ContainsFunc(svc.Streams, func(st route.Stream) bool { return st.Port == port })
+		return slices.ContainsFunc(svc.Streams, func(st route.Stream) bool { return st.Port == port && !st.Shares() })
 	})
 }

@@ -112,6 +112,7 @@ func (m *Settler) settle(ordered []catalog.Service, accepted map[string]catalog.
 		read: m.fromService, ledger: route.NewLedger(n), now: m.now, reserved: m.reserved,
 		d: Desired{Services: make([]route.Service, 0, n), Verdicts: make([]Verdict, 0, n), Accepted: make(map[string]catalog.Service, n)},
 	}
+	s.ledger.Secure = m.reserved
 	var changed []catalog.Service
 	for _, svc := range ordered {
 		if !svc.OptedIn() {

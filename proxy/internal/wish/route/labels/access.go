@@ -12,7 +12,7 @@ import (
 func access(svc catalog.Service, g label.Group, o Options) route.Access {
 	return route.Access{
 		Allowed: addresses(g, "allowedAddresses"), Denied: addresses(g, "deniedAddresses"),
-		Limit: limit(g), CORS: cors(g), Users: users(svc, g, o), Forward: forwardAuth(svc, g, o),
+		Limit: limit(g), CORS: cors(g), Users: users(svc, g, o), UserHeader: userHeader(g, o), Forward: forwardAuth(svc, g, o),
 		SecurityHeaders: g.Bool("securityHeaders", false), SendProxy: sendProxy(g),
 	}
 }

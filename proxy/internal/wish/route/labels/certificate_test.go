@@ -82,11 +82,11 @@ func TestAnExpiredCertificateRejectsANewServiceAlone(t *testing.T) {
 }
 
 func TestThePortForTLSIsTheProxysOwnWhileItIsOpen(t *testing.T) {
-	old := certified("old", "reqMode", "sni", "srcPort", "443", "servicePath", "old.com")
+	old := certified("old", "reqMode", "tcp", "srcPort", "443")
 	young := certified("young", "reqMode", "sni", "srcPort", "443", "servicePath", "young.com")
 	s := claims.NewSettler(labels.Options{})
 	s.Reserve([]int{443})
-	d := s.Settle([]catalog.Service{young}, nil)
+	d := s.Settle([]catalog.Service{old}, nil)
 	if f := label.First(d.Verdicts[0].Err); f == nil || f.Label != "com.df.srcPort" || f.Text != "443" {
 		t.Errorf("a port that the proxy has: %v", d.Verdicts[0].Err)
 	}
@@ -95,12 +95,12 @@ func TestThePortForTLSIsTheProxysOwnWhileItIsOpen(t *testing.T) {
 	s.Reserve(nil)
 	accepted := s.Settle([]catalog.Service{old}, nil).Accepted
 	s.Reserve([]int{443})
-	old.Labels = certified("old", "reqMode", "sni", "srcPort", "443", "servicePath", "older.com").Labels
+	old.Labels = certified("old", "reqMode", "tcp", "srcPort", "443", "timeoutServer", "5").Labels
 	d = s.Settle([]catalog.Service{old}, accepted)
 	if d.Verdicts[0].Err != nil || len(d.Tables.Listeners) != 1 {
 		t.Errorf("a port that the service had first: %v", d.Verdicts[0].Err)
 	}
-	// The port is the services' then, so another may share it.
+	// One that says which server names it wants may share it, with this service or the proxy.
 	d = s.Settle([]catalog.Service{old, young}, d.Accepted)
 	for _, v := range d.Verdicts {
 		if v.Err != nil {

@@ -27,6 +27,9 @@ func handling(g label.Group, o Options) route.Handling {
 		DeniedMethods:       methods(g, "deniedMethods"),
 		Rewrites:            rewrites(g),
 		Sticky:              g.OneOf("sessionType", "", "sticky-server") != "",
+		Cookie:              cookie(g),
+		HTTP2:               g.OneOf("proto", "h1", "h1", "h2") == "h2",
+		MaxBody:             maxBody(g),
 		ServerName:          g.Word("sslServerName", ""),
 		CA:                  g.Word("sslCa", ""),
 	}
@@ -89,8 +92,50 @@ func extra(g label.Group, o Options) string {
 var (
 	mediaType = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.+_-]*/[A-Za-z0-9*][A-Za-z0-9.+*_-]*$`)
 	fileName  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
-	methodRE  = regexp.MustCompile(`^[A-Z]{1,32}$`)
+	methodRE  = regexp.MustCompile(`^[A-Z][A-Z0-9_-]{0,31}$`)
+	bodySize  = regexp.MustCompile(`^([1-9][0-9]{0,11})([kmg]?)$`)
 )
+
+// cookie reads the attributes of the cookie of sessionType.
+func cookie(g label.Group) route.Cookie {
+	c := route.Cookie{Secure: g.Bool("sessionSecure", false), Scripts: !g.Bool("sessionHttpOnly", true)}
+	switch g.OneOf("sessionSameSite", "", "strict", "lax", "none") {
+	case "strict":
+		c.SameSite = "Strict"
+	case "lax":
+		c.SameSite = "Lax"
+	case "none":
+		c.SameSite = "None"
+		if !c.Secure {
+			g.Reject("sessionSameSite", "com.df.sessionSecure=true beside none, without which browsers drop the cookie")
+		}
+	}
+	for _, name := range []string{"sessionSecure", "sessionSameSite", "sessionHttpOnly"} {
+		if g.Has(name) && !g.Has("sessionType") {
+			g.Reject(name, "a com.df.sessionType beside it, without which there is no cookie")
+		}
+	}
+	return c
+}
+
+// mostBody is the longest body that can be asked for: more than a terabyte is no limit.
+const mostBody = 1 << 40
+
+// maxBody reads how many bytes the body of a request may have.
+func maxBody(g label.Group) int64 {
+	if !g.Has("maxBody") {
+		return 0
+	}
+	m := bodySize.FindStringSubmatch(strings.ToLower(strings.TrimSpace(g.Text("maxBody", ""))))
+	if m != nil {
+		n, err := strconv.ParseInt(m[1], 10, 64)
+		if n <<= map[string]int{"": 0, "k": 10, "m": 20, "g": 30}[m[2]]; err == nil && n > 0 && n <= mostBody {
+			return n
+		}
+	}
+	g.Reject("maxBody", "bytes such as 65536, 512k, 10m or 1g, up to 1024g")
+	return 0
+}
 
 func timeout(g label.Group, name string) time.Duration {
 	return g.Seconds(name, 0, time.Millisecond, 24*24*time.Hour)

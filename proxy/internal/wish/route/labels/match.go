@@ -72,7 +72,7 @@ func match(g label.Group, o Options) []route.Route {
 		r.PathType = kind.Type
 	}
 	r.Paths = paths(g, "servicePath", kind)
-	r.Conditions = conditions(g, o, kind)
+	r.Conditions = conditions(g, kind)
 	if !kind.Type.Prefix() {
 		atMost(g, "servicePath", len(r.Paths), "paths with this pathType")
 	}
@@ -91,7 +91,7 @@ func match(g label.Group, o Options) []route.Route {
 }
 
 // conditions reads what must hold besides host and path.
-func conditions(g label.Group, o Options, kind route.PathKind) []route.Condition {
+func conditions(g label.Group, kind route.PathKind) []route.Condition {
 	var out []route.Condition
 	if g.Has("servicePathExclude") {
 		c := kind.Condition(true, paths(g, "servicePathExclude", kind)...)
@@ -117,9 +117,59 @@ func conditions(g label.Group, o Options, kind route.PathKind) []route.Condition
 		atMost(g, "userAgent", len(agents), "texts")
 		out = append(out, route.Condition{Fetch: route.FetchHeader, Header: "User-Agent", Match: route.MatchPart, IgnoreCase: true, Values: agents})
 	}
-	if g.Has("srcPort") {
-		entryPort(g, "srcPort", g.Int("srcPort", 0, 1, 65535), o)
-		out = append(out, route.Condition{Fetch: route.FetchPort, Match: route.MatchNumber, Values: []string{strings.TrimSpace(g.Text("srcPort", ""))}})
+	return out
+}
+
+// ports reads a list of port numbers, each once.
+func ports(g label.Group, name string) []int {
+	var out []int
+	for _, text := range g.List(name) {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > 65535 {
+			g.RejectText(name, text, "port numbers from 1 to 65535")
+			continue
+		}
+		out = append(out, n)
+	}
+	if g.Blank(name) {
+		g.Reject(name, "at least one port number")
+	}
+	atMost(g, name, len(out), "ports")
+	return unique(out)
+}
+
+// onPort is the condition that a request came in by one of the ports.
+func onPort(ports ...int) route.Condition {
+	texts := make([]string, len(ports))
+	for i, p := range ports {
+		texts[i] = strconv.Itoa(p)
+	}
+	return route.Condition{Fetch: route.FetchPort, Match: route.MatchNumber, Values: texts}
+}
+
+// entries makes of a route one for each of its entry ports, so that each is claimed by itself.
+// Requests that are redirected to TLS come in by another port than they go on by, so that
+// one which only has ports with TLS leads from the others too, behind all that claim them.
+func entries(rt route.Route, g label.Group, does route.Handling, o Options) []route.Route {
+	if !g.Has("srcPort") {
+		return []route.Route{rt}
+	}
+	list := ports(g, "srcPort")
+	var out []route.Route
+	for _, p := range list {
+		entryPort(g, "srcPort", p, o)
+		one := rt
+		one.Conditions = append(slices.Clone(rt.Conditions), onPort(p))
+		out = append(out, one)
+	}
+	plain := o.PlainPorts
+	if len(o.EntryPorts) == 0 {
+		plain = []int{80}
+	}
+	if does.HTTPSOnly && len(list) > 0 && len(plain) > 0 && !slices.ContainsFunc(list, func(p int) bool { return slices.Contains(plain, p) }) {
+		rt.Conditions = append(slices.Clone(rt.Conditions), onPort(plain...))
+		rt.Redirected = true
+		out = append(out, rt)
 	}
 	return out
 }

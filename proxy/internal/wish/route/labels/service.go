@@ -7,6 +7,7 @@
 package labels
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -42,8 +43,9 @@ type Options struct {
 	OperatorUsers bool
 	// Ports are those on which the proxy itself listens; no stream can have them.
 	Ports []int
-	// EntryPorts are those of them by which requests come in; empty: not checked.
-	EntryPorts []int
+	// EntryPorts are those of them by which requests come in; empty: not checked. PlainPorts
+	// are those of them without TLS.
+	EntryPorts, PlainPorts []int
 	// Outbound says which hosts beside its own tasks a service may name.
 	Outbound outbound.Rules
 	// Operators is how the IDs of the operator's own services begin, which may name any;
@@ -231,7 +233,7 @@ func (rd *Reader) destination(svc catalog.Service, g label.Group, besideHTTP boo
 	does.Access = access(svc, g, o)
 	fallback := g.Bool("isDefaultBackend", false)
 	matches := match(g, o)
-	backend := func(label, suffix string, conditions ...route.Condition) {
+	backend := func(label, suffix string, matches []route.Route, conditions ...route.Condition) {
 		port := g.Int(label, 0, 1, 65535)
 		b := route.Backend{
 			Name: svc.Name + "-be" + strconv.Itoa(port) + "_" + strconv.Itoa(g.Index) + suffix, Service: svc.Name, Lookup: lookup, Port: port, Outbound: outbound, Handling: does,
@@ -252,24 +254,28 @@ func (rd *Reader) destination(svc catalog.Service, g label.Group, besideHTTP boo
 	entry := func(label string, def int) route.Condition {
 		port := g.Int(label, def, 1, 65535)
 		entryPort(g, label, port, o)
-		return route.Condition{Fetch: route.FetchPort, Match: route.MatchNumber, Values: []string{strconv.Itoa(port)}}
+		return onPort(port)
+	}
+	var byPort []route.Route
+	for _, rt := range matches {
+		byPort = append(byPort, entries(rt, g, does, o)...)
 	}
 	switch {
 	case g.Has("httpsPort") && g.Has("port"):
 		// What comes in by the port for TLS goes to another port of the service.
-		backend("httpsPort", "s", entry("srcHttpsPort", 443))
+		backend("httpsPort", "s", matches, entry("srcHttpsPort", 443))
 		if g.Has("srcPort") {
-			backend("port", "")
+			backend("port", "", byPort)
 		} else {
-			backend("port", "", entry("srcPort", 80))
+			backend("port", "", matches, entry("srcPort", 80))
 		}
 	case g.Has("httpsPort"):
-		backend("httpsPort", "s", entry("srcHttpsPort", 443))
+		backend("httpsPort", "s", matches, entry("srcHttpsPort", 443))
 	default:
 		if !g.Has("port") {
 			g.Reject("port", "the number of the port on which the service listens")
 		}
-		backend("port", "")
+		backend("port", "", byPort)
 	}
 	out.Redirects = redirects(g)
 	return out
@@ -325,7 +331,7 @@ func refuseCircles(groups []label.Group, redirects []route.Redirect) {
 }
 
 // unique sorts and drops repetitions.
-func unique(list []string) []string {
+func unique[T cmp.Ordered](list []T) []T {
 	slices.Sort(list)
 	return slices.Compact(list)
 }

@@ -38,11 +38,14 @@ func (rd *Reader) stream(svc catalog.Service, g label.Group, mode string, beside
 		}
 	}
 	s := route.Stream{
-		Service: svc, Index: g.Index, Port: g.Int("srcPort", 0, 1, 65535), Names: serverNames(g, mode), Order: g.Text("aclName", ""),
+		Service: svc, Index: g.Index, Names: serverNames(g, mode), Order: g.Text("aclName", ""),
 		Group: group(g), TimeoutClient: timeout(g, "timeoutClient"), KeepAlive: g.Bool("clitcpka", false),
 	}
-	if slices.Contains(o.Ports, s.Port) {
-		g.Reject("srcPort", "a port that the proxy does not use itself")
+	entries := ports(g, "srcPort")
+	for _, p := range entries {
+		if slices.Contains(o.Ports, p) && !(s.Shares() && slices.Contains(o.EntryPorts, p) && !slices.Contains(o.PlainPorts, p)) {
+			g.RejectText("srcPort", strconv.Itoa(p), "a port that the proxy does not use itself")
+		}
 	}
 	does := &route.StreamBackend{
 		Spread:        streamSpread(g),
@@ -53,8 +56,11 @@ func (rd *Reader) stream(svc catalog.Service, g label.Group, mode string, beside
 	b.Handling.Access.SendProxy = sendProxy(g)
 	rd.refuseHTTP(g, besideHTTP)
 	b.Name = svc.Name + "-tcp" + strconv.Itoa(b.Port) + "_" + strconv.Itoa(g.Index)
-	terms := route.Terms{Scope: route.PortScope(strconv.Itoa(s.Port))}
-	terms.Duration("timeoutClient", s.TimeoutClient)
+	var terms route.Terms
+	for _, p := range entries {
+		terms.Scope = route.PortScope(strconv.Itoa(p))
+		terms.Duration("timeoutClient", s.TimeoutClient)
+	}
 	if s.Group != "" {
 		// No service can have a colon in its name.
 		b.Name = "group:" + s.Group
@@ -68,7 +74,12 @@ func (rd *Reader) stream(svc catalog.Service, g label.Group, mode string, beside
 		}
 	}
 	s.Backend = b.Name
-	return route.Service{Backends: []route.Backend{b}, Streams: []route.Stream{s}, Terms: terms.List}
+	var streams []route.Stream
+	for _, p := range entries {
+		s.Port = p
+		streams = append(streams, s)
+	}
+	return route.Service{Backends: []route.Backend{b}, Streams: streams, Terms: terms.List}
 }
 
 // serverNames reads what the server name of a connection is compared with: for

@@ -10,6 +10,21 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
 
+// userHeader reads the name of the header that tells a task who has signed in.
+func userHeader(g label.Group, o Options) string {
+	name := strings.ToLower(g.Word("userHeader", ""))
+	if !g.Has("userHeader") {
+		return ""
+	}
+	if !route.Token(name) || reserved(name) || name == "authorization" {
+		g.Reject("userHeader", "the name of a header such as X-Username, which does not belong to the connection")
+	}
+	if !g.Has("users") && !g.Has("usersSecret") && !o.OperatorUsers {
+		g.Reject("userHeader", "a com.df.users or com.df.usersSecret beside it, without which nobody signs in")
+	}
+	return name
+}
+
 // users reads who gets into a destination; nil means everybody.
 func users(svc catalog.Service, g label.Group, o Options) *route.Users {
 	ignore := g.Bool("ignoreAuthorization", false)

@@ -1,0 +1,47 @@
+package render
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"maps"
+	"slices"
+
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
+)
+
+// scriptName tells versions of a script apart, so that another one is another frame.
+func scriptName(name, text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return name + "-" + hex.EncodeToString(sum[:4]) + file.ScriptEnd
+}
+
+// scripts are those that the services need, by file name.
+func (n needs) scripts(lists userLists) map[string]string {
+	out := map[string]string{}
+	if n.askElsewhere {
+		out[forwardScriptName()] = forwardScript
+	}
+	if n.measureBodies {
+		out[scriptName("maxbody", bodyScript)] = bodyScript
+	}
+	if text := lists.script(); text != "" {
+		out[scriptName("apr1", text)] = text
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	return out
+}
+
+// scriptLines load scripts. What they read is the same either way, but HAProxy 3.1 warns of
+// a choice that is not made.
+func scriptLines(s Settings, scripts map[string]string) []file.Line {
+	if len(scripts) == 0 {
+		return nil
+	}
+	out := []file.Line{lineOf(".if", "version_atleast(3.1)"), lineOf("tune.lua.bool-sample-conversion", "normal"), lineOf(".endif")}
+	for _, name := range slices.Sorted(maps.Keys(scripts)) {
+		out = append(out, lineOf("lua-load-per-thread", s.MapPath(name)))
+	}
+	return out
+}
