@@ -27,6 +27,8 @@ const (
 	DefaultNetworks  = "waggle"
 	DefaultSeparator = ","
 	DefaultReqMode   = "http"
+	// DefaultLabelBudget is what all services together may ask for, once.
+	DefaultLabelBudget = 1
 )
 
 // Rules are what labels are judged by.
@@ -56,6 +58,7 @@ func ParseRules(settings map[string]string) (Rules, error) {
 		DomainAlgo: p.text("service-domain-algo", labels.DefaultDomainAlgo), HTTPSOnly: p.is("https-only"), AllowRaw: p.is("allow-raw"),
 		ReqMode: p.text("default-req-mode", DefaultReqMode), OperatorUsers: p.is(OperatorUsers), Ports: []int{p.number("stats-port", strconv.Itoa(DefaultStatsPort))},
 	}
+	o.Budget = p.number("label-budget", strconv.Itoa(DefaultLabelBudget))
 	if p.is("filter-proxy-instance-name") {
 		o.Instance = p.text("proxy-instance-name", labels.DefaultInstance)
 	}

@@ -59,6 +59,8 @@ type settling struct {
 	snapshot catalog.Snapshot
 	// hasCertificates says that this replica has some, beside those of labels.
 	hasCertificates bool
+	// unbound are the services that are refused because of their port, by ID.
+	unbound map[string]unbound
 	// proven are the labels, by service, that are part of a configuration that HAProxy
 	// took.
 	proven map[string]map[string]string

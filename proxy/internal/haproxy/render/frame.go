@@ -60,6 +60,9 @@ func (f frame) with(s Settings, n needs, userLists []*file.Section) []*file.Sect
 	if n.askElsewhere {
 		lines, sections = append(lines, forwardLines(s)...), append(sections, forwardSection(s))
 	}
+	if table := clientsSection(s); table != nil {
+		sections = append(sections, table)
+	}
 	out := append([]*file.Section{file.NewSection(s.Dir, "global", "", "", lines...)}, f.sections...)
 	out = append(append(out, sections...), userLists...)
 	return append(out, file.NewSection(s.Dir, file.KindBackend, file.NoBackend, file.Defaults))

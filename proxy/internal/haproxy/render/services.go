@@ -24,6 +24,7 @@ func (l *library) serviceLines(s Settings, t route.Tables) []file.Line {
 	base.Disabled = len(binds) == 0
 	r := &rules{library: l}
 	r.add(l.section(parser.Frontends, base, binds...)...)
+	r.clients(s)
 	r.offerHTTP3(s, secureBinds(s, t.Listeners))
 	for _, c := range s.Captures {
 		r.onRequest(models.HTTPRequestRule{Type: "capture", CaptureSample: "req.hdr(" + c.Header + ")", CaptureLen: int64(c.Len)}, always)

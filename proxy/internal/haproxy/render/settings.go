@@ -25,6 +25,8 @@ type Settings struct {
 	// MaxConn is the number of connections at a time; 0 lets HAProxy follow the
 	// limit of open files.
 	MaxConn int
+	// Clients is how much one client may have.
+	Clients Clients
 	// HTTPReuse says which connections to tasks may be used again; "safe" if empty.
 	HTTPReuse string
 	// TrustedProxies are addresses whose X-Forwarded-For is kept and added to.

@@ -42,13 +42,13 @@ func (l *library) streamDefaultLines(s Settings) []file.Line {
 func (l *library) listeners(s Settings, listeners []route.Listener) []*file.Section {
 	var out []*file.Section
 	for _, one := range listeners {
-		out = append(out, file.NewSection(s.Dir, kindFrontend, "tcp_"+strconv.Itoa(one.Port), file.StreamDefaults, l.listenerLines(one)...))
+		out = append(out, file.NewSection(s.Dir, kindFrontend, file.StreamFrontend+strconv.Itoa(one.Port), file.StreamDefaults, l.listenerLines(s, one)...))
 	}
 	slices.SortFunc(out, func(a, b *file.Section) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }
 
-func (l *library) listenerLines(one route.Listener) []file.Line {
+func (l *library) listenerLines(s Settings, one route.Listener) []file.Line {
 	base := &models.FrontendBase{DefaultBackend: one.Default}
 	if one.TimeoutClient > 0 {
 		base.ClientTimeout = millis(one.TimeoutClient)
@@ -66,6 +66,7 @@ func (l *library) listenerLines(one route.Listener) []file.Line {
 	}
 	r := &rules{library: l}
 	r.add(l.section(parser.Frontends, base, more...)...)
+	r.clients(s)
 	for _, rule := range one.Rules {
 		name := file.OneOf(file.OfRequest("req.ssl_sni"), bare("-i", "-m", string(rule.Name.Match)), rule.Name.Value)
 		r.add(r.use(rule.Backend, file.If(name)))

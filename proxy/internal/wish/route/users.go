@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/wagglehq/waggle/proxy/internal/wish/budget"
 )
 
 // User is somebody with a password.
@@ -56,6 +58,8 @@ func ParseUser(text string, encrypted bool) (User, string) {
 		return u, "a password behind the colon"
 	case has && encrypted && !hash.MatchString(password):
 		return u, "a hash of crypt(3) such as $6$salt$hash behind the colon, because usersPassEncrypted is true"
+	case has && encrypted && budget.DearHash(password):
+		return u, budget.WantHash
 	}
 	return u, ""
 }

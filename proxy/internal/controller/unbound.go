@@ -1,0 +1,151 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/apply"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+)
+
+// A reload fails although the check was passed where HAProxy cannot have a port: another
+// process of the container listens there, or the kernel gives it to nobody without a
+// privilege. That is the fault of the services that ask for the port.
+
+// portAgain is how soon it is looked whether a port that HAProxy could not have is free.
+const portAgain = time.Minute
+
+// mostUnbound is how often in one pass services are left out because of their ports. HAProxy
+// names all at once, and then those that the labels last accepted ask for as well.
+const mostUnbound = 4
+
+// withoutUnbound applies again, without the services whose ports HAProxy could not have, until
+// it takes the rest. cause is why it did not take all.
+func (c *Controller) withoutUnbound(ctx context.Context, cause error) error {
+	err := cause
+	for range mostUnbound {
+		var failed *apply.ReloadError
+		if !errors.As(err, &failed) {
+			return err
+		}
+		found := c.settling.refusePorts(failed)
+		if !found {
+			var errSearch error
+			words := &apply.CheckError{Output: failed.Output, Err: failed.Err}
+			if found, errSearch = c.settling.isolateAmong(ctx, c.settling.unproven(c.settling.streams), words, c.doesNotStart); errSearch != nil {
+				return errors.Join(err, errSearch)
+			}
+		}
+		if !found {
+			return err
+		}
+		c.events.Again(portAgain)
+		if err = c.again(ctx); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// again applies what is settled now.
+func (c *Controller) again(ctx context.Context) error {
+	if err := c.certify(ctx); err != nil {
+		return err
+	}
+	c.targets.follow(c.settling.desired, c.settling.snapshot)
+	return c.apply(ctx)
+}
+
+// doesNotStart returns why HAProxy does not start with what would be in force now, nil if it
+// does; then it runs that.
+func (c *Controller) doesNotStart(ctx context.Context) (*apply.CheckError, error) {
+	f, err := c.render(c.addresses)
+	if err != nil {
+		return nil, err
+	}
+	_, err = c.haproxy.Apply(ctx, f)
+	var failed *apply.ReloadError
+	if errors.As(err, &failed) {
+		return &apply.CheckError{Output: failed.Output, Err: failed.Err}, nil
+	}
+	return nil, err
+}
+
+// streams reports whether a service in force has ports of its own.
+func (s *settling) streams(svc catalog.Service) bool {
+	return slices.ContainsFunc(s.desired.Services, func(d route.Service) bool { return d.ID == svc.ID && len(d.Streams) > 0 })
+}
+
+// refusePorts refuses the services in force that ask for a port that HAProxy names, whatever
+// it took before, and reports whether there was one.
+func (s *settling) refusePorts(failed *apply.ReloadError) bool {
+	ports, found := failed.Unbound(), false
+	for _, d := range s.desired.Services {
+		i := slices.IndexFunc(d.Streams, func(st route.Stream) bool { return slices.Contains(ports, st.Port) })
+		svc, ok := s.desired.Accepted[d.ID]
+		if i < 0 || !ok {
+			continue
+		}
+		stream := d.Streams[i]
+		name := catalog.Prefix + "srcPort"
+		if indexed := name + "." + strconv.Itoa(stream.Index); svc.Labels[indexed] != "" {
+			name = indexed
+		}
+		words := name + "=" + strconv.Itoa(stream.Port) + ": the proxy cannot have this port, because it is in use in its container, or for privileged processes alone: " + shorten(failed.Output)
+		s.settler.Refuse(svc, words)
+		if s.unbound == nil {
+			s.unbound = map[string]unbound{}
+		}
+		s.unbound[d.ID] = unbound{port: stream.Port, since: time.Now()}
+		s.log.Warn("a service is left out, because HAProxy cannot have its port", "swarm_service", d.Name, "port", stream.Port, "error", shorten(failed.Output))
+		found = true
+	}
+	if found {
+		s.resettle()
+	}
+	return found
+}
+
+// unbound is a port that HAProxy could not have, and when that was last found out.
+type unbound struct {
+	port  int
+	since time.Time
+}
+
+// admitFreed takes back the refusal of services whose port is free by now, and reports whether
+// some are still refused.
+func (s *settling) admitFreed(now time.Time) (waiting bool) {
+	for _, id := range slices.Sorted(maps.Keys(s.unbound)) {
+		u := s.unbound[id]
+		if _, there := s.snapshot.Services[id]; !there {
+			delete(s.unbound, id)
+			continue
+		}
+		if now.Sub(u.since) < portAgain {
+			continue
+		}
+		if !free(u.port) {
+			u.since = now
+			s.unbound[id] = u
+			continue
+		}
+		delete(s.unbound, id)
+		s.settler.Admit(id)
+	}
+	return len(s.unbound) > 0
+}
+
+// free reports whether a port can be listened on.
+func free(port int) bool {
+	l, err := net.Listen("tcp", ":"+strconv.Itoa(port)) //nolint:noctx // it is closed at once
+	if err != nil {
+		return false
+	}
+	return l.Close() == nil
+}
