@@ -167,6 +167,9 @@ func (t *tally) users(g label.Group, u *route.Users) {
 	for entry := range strings.SplitSeq(u.Entries, "\n") {
 		if _, hash, has := strings.Cut(entry, ":"); has {
 			micros, _ := budget.HashCost(hash)
+			if micros > budget.MostHash {
+				continue // that is a fault by itself
+			}
 			t.bill.Add(budget.Hashing, micros, g.Label("users"))
 		}
 	}
