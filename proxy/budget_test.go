@@ -128,7 +128,13 @@ func TestAPortThatIsTakenAtTheStart(t *testing.T) {
 	t.Cleanup(func() { _ = l.Close() })
 	h.supervised()
 	h.run()
-	h.answers("/web", "127.0.0.2")
+	// HAProxy tries several times before it is believed that it does not start.
+	tooltest.Within(t, time.Minute, "/web is answered", func() error {
+		if got, err := h.get("/web"); err != nil || got != "127.0.0.2" {
+			return errors.Join(err, errors.New(got))
+		}
+		return nil
+	})
 	h.says("database", "rejected", "com.df.srcPort="+strconv.Itoa(port), "in use")
 	h.says("web", `"state": "applied"`)
 }

@@ -47,7 +47,7 @@ func occupied(t *testing.T) (port string, release func()) {
 // names the port or not, and the others go live in the same pass.
 func TestAPortThatCannotBeHad(t *testing.T) {
 	port, _ := occupied(t)
-	named := fmt.Sprintf("[ALERT] (1) : Binding [/x/haproxy.cfg:9] for proxy tcp_%[1]s: cannot bind socket (Address already in use) for [:::%[1]s]", port)
+	named := fmt.Sprintf("[ALERT] (1) : Binding [/x/haproxy.cfg:9] for frontend tcp_%[1]s: protocol tcpv4: cannot bind socket (Address already in use) for [0.0.0.0:%[1]s].", port)
 	for _, c := range []struct {
 		name, word, says string
 		want             string
