@@ -3,6 +3,7 @@ package labels_test
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -110,10 +111,17 @@ func TestOneServiceHasABudget(t *testing.T) {
 		{"a certificate", map[string]string{"servicePath": "/", "port": "80", "serviceCert": strings.Repeat("x", 40000)}, "serviceCert", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			svc := wanting(c.labels)
+			runtime.ReadMemStats(&before)
 			begin := time.Now()
-			_, err := labels.FromService(wanting(c.labels), labels.Options{})
-			if took := time.Since(begin); took > 5*time.Second {
-				t.Errorf("the fault takes %s", took)
+			_, err := labels.FromService(svc, labels.Options{})
+			took := time.Since(begin)
+			runtime.ReadMemStats(&after)
+			used := (after.TotalAlloc - before.TotalAlloc) >> 10
+			t.Logf("refused after %s and %d kB", took, used)
+			if took > 5*time.Second || used > 64<<10 {
+				t.Errorf("the fault takes %s and %d kB", took, used)
 			}
 			var faults label.Faults
 			if !errors.As(err, &faults) {
