@@ -149,6 +149,9 @@ func (c *Controller) Pass(ctx context.Context) error {
 		c.events.Again(busPatience)
 		return nil
 	}
+	if c.settling.refuseTaken() {
+		c.events.Again(portAgain)
+	}
 	if err := c.certify(ctx); err != nil {
 		return err
 	}

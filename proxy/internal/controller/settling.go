@@ -61,6 +61,8 @@ type settling struct {
 	hasCertificates bool
 	// unbound are the services that are refused because of their port, by ID.
 	unbound map[string]unbound
+	// held are the ports below HTTP that HAProxy has.
+	held map[int]bool
 	// proven are the labels, by service, that are part of a configuration that HAProxy
 	// took.
 	proven map[string]map[string]string
@@ -196,6 +198,7 @@ func (s *settling) prove() {
 		proven[id] = svc.Labels
 	}
 	s.proven = proven
+	s.hold()
 }
 
 // store keeps the services in force for a start without a bus.

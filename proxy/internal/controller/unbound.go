@@ -5,8 +5,11 @@ import (
 	"errors"
 	"maps"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
@@ -34,7 +37,7 @@ func (c *Controller) withoutUnbound(ctx context.Context, cause error) error {
 		if !errors.As(err, &failed) {
 			return err
 		}
-		found := c.settling.refusePorts(failed)
+		found := c.settling.refusePorts(failed.Unbound(), ": "+boundWords(failed))
 		if !found {
 			var errSearch error
 			words := &apply.CheckError{Output: failed.Output, Err: failed.Err}
@@ -65,11 +68,11 @@ func (c *Controller) again(ctx context.Context) error {
 // doesNotStart returns why HAProxy does not start with what would be in force now, nil if it
 // does; then it runs that.
 func (c *Controller) doesNotStart(ctx context.Context) (*apply.CheckError, error) {
-	f, err := c.render(c.addresses)
+	f, err := c.render(func(_ route.Service, b route.Backend) []netip.Addr { return c.targets.addresses(b) })
 	if err != nil {
 		return nil, err
 	}
-	_, err = c.haproxy.Apply(ctx, f)
+	_, err = c.engine.Apply(ctx, f)
 	var failed *apply.ReloadError
 	if errors.As(err, &failed) {
 		return &apply.CheckError{Output: failed.Output, Err: failed.Err}, nil
@@ -84,8 +87,8 @@ func (s *settling) streams(svc catalog.Service) bool {
 
 // refusePorts refuses the services in force that ask for a port that HAProxy names, whatever
 // it took before, and reports whether there was one.
-func (s *settling) refusePorts(failed *apply.ReloadError) bool {
-	ports, found := failed.Unbound(), false
+func (s *settling) refusePorts(ports []int, said string) bool {
+	found := false
 	for _, d := range s.desired.Services {
 		i := slices.IndexFunc(d.Streams, func(st route.Stream) bool { return slices.Contains(ports, st.Port) })
 		svc, ok := s.desired.Accepted[d.ID]
@@ -97,19 +100,63 @@ func (s *settling) refusePorts(failed *apply.ReloadError) bool {
 		if indexed := name + "." + strconv.Itoa(stream.Index); svc.Labels[indexed] != "" {
 			name = indexed
 		}
-		words := name + "=" + strconv.Itoa(stream.Port) + ": the proxy cannot have this port, because it is in use in its container, or for privileged processes alone: " + shorten(failed.Output)
+		words := name + "=" + strconv.Itoa(stream.Port) + ": the proxy cannot have this port, because it is in use in its container, or for privileged processes alone" + said
 		s.settler.Refuse(svc, words)
 		if s.unbound == nil {
 			s.unbound = map[string]unbound{}
 		}
 		s.unbound[d.ID] = unbound{port: stream.Port, since: time.Now()}
-		s.log.Warn("a service is left out, because HAProxy cannot have its port", "swarm_service", d.Name, "port", stream.Port, "error", shorten(failed.Output))
+		s.log.Warn("a service is left out, because HAProxy cannot have its port", "swarm_service", d.Name, "port", stream.Port, "error", said)
 		found = true
 	}
 	if found {
 		s.resettle()
 	}
 	return found
+}
+
+// boundWords are HAProxy's lines about ports.
+func boundWords(e *apply.ReloadError) string {
+	var out []string
+	for line := range strings.Lines(e.Output) {
+		if _, words, ok := strings.Cut(line, "for frontend "); ok && strings.Contains(line, "Binding") {
+			out = append(out, strings.TrimSpace(words))
+		}
+	}
+	if len(out) == 0 {
+		return shorten(strings.TrimSpace(e.Output))
+	}
+	return shorten(strings.Join(out, "; "))
+}
+
+// refuseTaken refuses services with ports on which somebody else listens, before HAProxy is
+// asked to: while it tries, it takes no connections of others. At a start it is not known
+// which ports are HAProxy's own by now, so that its reload tells.
+func (s *settling) refuseTaken() (found bool) {
+	if s.proven == nil {
+		return false
+	}
+	for range mostUnbound {
+		var taken []int
+		for _, l := range s.desired.Tables.Listeners {
+			if !s.held[l.Port] && !free(l.Port) {
+				taken = append(taken, l.Port)
+			}
+		}
+		if len(taken) == 0 || !s.refusePorts(taken, "") {
+			break
+		}
+		found = true
+	}
+	return found
+}
+
+// hold remembers the ports that HAProxy has.
+func (s *settling) hold() {
+	s.held = map[int]bool{}
+	for _, l := range s.desired.Tables.Listeners {
+		s.held[l.Port] = true
+	}
 }
 
 // unbound is a port that HAProxy could not have, and when that was last found out.
@@ -141,11 +188,12 @@ func (s *settling) admitFreed(now time.Time) (waiting bool) {
 	return len(s.unbound) > 0
 }
 
-// free reports whether a port can be listened on.
+// free reports whether nobody listens on a port. Whether HAProxy may, which can have other
+// rights, it finds out itself.
 func free(port int) bool {
 	l, err := net.Listen("tcp", ":"+strconv.Itoa(port)) //nolint:noctx // it is closed at once
 	if err != nil {
-		return false
+		return !errors.Is(err, syscall.EADDRINUSE)
 	}
 	return l.Close() == nil
 }

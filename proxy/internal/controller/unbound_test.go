@@ -58,7 +58,7 @@ func TestAPortThatCannotBeHad(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e := &stubborn{word: c.word, says: c.says}
-			s := newStage(t, func(_ *stage, o *Options) { o.HAProxy = e })
+			s := newStage(t, func(_ *stage, o *Options) { o.HAProxy.Engine, o.HAProxy.Checker = e, e })
 			s.deploy("web", "servicePath", "/", "port", "80")
 			s.deploy("first", "reqMode", "tcp", "srcPort", "20001", "port", "80")
 			s.deploy("crook", "reqMode", "tcp", "srcPort", port, "port", "80")
@@ -91,7 +91,7 @@ func TestAPortThatCannotBeHad(t *testing.T) {
 func TestWhatWasAcceptedCanLoseItsPort(t *testing.T) {
 	port, _ := occupied(t)
 	e := &stubborn{}
-	s := newStage(t, func(_ *stage, o *Options) { o.HAProxy = e })
+	s := newStage(t, func(_ *stage, o *Options) { o.HAProxy.Engine, o.HAProxy.Checker = e, e })
 	s.deploy("web", "servicePath", "/", "port", "80")
 	s.deploy("crook", "reqMode", "tcp", "srcPort", port, "port", "80")
 	if err := s.Pass(t.Context()); err != nil {
@@ -112,7 +112,7 @@ func TestAPortThatIsFreeAgain(t *testing.T) {
 	port, release := occupied(t)
 	synctest.Test(t, func(t *testing.T) {
 		e := &stubborn{word: "bind :" + port, says: "for proxy tcp_" + port + ": cannot bind socket"}
-		s := newStage(t, func(_ *stage, o *Options) { o.HAProxy = e })
+		s := newStage(t, func(_ *stage, o *Options) { o.HAProxy.Engine, o.HAProxy.Checker = e, e })
 		s.deploy("crook", "reqMode", "tcp", "srcPort", port, "port", "80")
 		pass := func(want string) {
 			t.Helper()

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
+	"github.com/wagglehq/waggle/proxy/internal/settings/edge"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
 
@@ -49,7 +50,7 @@ func (r *rules) clients(s Settings) {
 		return
 	}
 	layer := "connection"
-	if slices.ContainsFunc(s.Binds, func(b Bind) bool { return b.AcceptProxy }) {
+	if slices.ContainsFunc(s.Binds, func(b edge.Bind) bool { return b.AcceptProxy }) {
 		layer = "session" // before that, the client is whoever sends the header
 	}
 	rule := func(when file.When, words ...string) {

@@ -96,7 +96,7 @@ func TestHAProxyAcceptsSettings(t *testing.T) {
 			s.Clients = Clients{Connections: 100, Rate: &route.Limit{Requests: 50, Per: 10 * time.Second}}
 		},
 		"limits of clients alone": func(s *Settings) {
-			s.Clients, s.Binds, s.TrustedProxies = Clients{Rate: &route.Limit{Requests: 50, Per: time.Minute}}, []Bind{{Port: 8085}}, nil
+			s.Clients, s.Binds, s.TrustedProxies = Clients{Rate: &route.Limit{Requests: 50, Per: time.Minute}}, []edge.Bind{{Port: 8085}}, nil
 		},
 		"no statistics":      func(s *Settings) { s.Statistics.Port = 0 },
 		"httpclose":          func(s *Settings) { s.ConnectionMode = "httpclose" },
@@ -124,7 +124,7 @@ func TestHAProxyAcceptsSettings(t *testing.T) {
 // left out, and where a header of the PROXY protocol tells the client, behind that.
 func TestClientsAreCountedBeforeAnythingElse(t *testing.T) {
 	s := Settings{
-		Dir: "/x", StatsSocket: "/run/s", Binds: []Bind{{Port: 80}}, Timeouts: DefaultTimeouts(), TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32")},
+		Dir: "/x", StatsSocket: "/run/s", Binds: []edge.Bind{{Port: 80}}, Timeouts: DefaultTimeouts(), TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32")},
 		Clients: Clients{Connections: 100, Rate: &route.Limit{Requests: 50, Per: 10 * time.Second}},
 	}
 	text := func() string {

@@ -48,7 +48,7 @@ func (t *tally) texts(svc catalog.Service, groups []label.Group) {
 
 // indexedBy is the label that makes an index.
 func indexedBy(g label.Group) string {
-	for _, name := range []string{"servicePath", "serviceDomain", "port", "httpsPort"} {
+	for _, name := range destinationLabels() {
 		if g.Own(name) {
 			return name
 		}

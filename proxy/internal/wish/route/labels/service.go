@@ -153,7 +153,9 @@ func (rd *Reader) Service(svc catalog.Service) (route.Service, error) {
 }
 
 // destinationLabels are those whose indexes are destinations.
-func destinationLabels() []string { return []string{"servicePath", "serviceDomain", "port", "httpsPort"} }
+func destinationLabels() []string {
+	return []string{"servicePath", "serviceDomain", "port", "httpsPort"}
+}
 
 // lostIndexes are the indexes that are no destinations, although labels at them say which
 // requests come in there, or guard them.
