@@ -6,7 +6,7 @@
 // last good file stays.
 //
 // Files from top to bottom: apply.go, change.go, adopt.go, certificates.go, files.go,
-// check.go, lists.go, workers.go, haproxy.go, metrics.go.
+// check.go, reload.go, lists.go, workers.go, haproxy.go, metrics.go.
 package apply
 
 import (

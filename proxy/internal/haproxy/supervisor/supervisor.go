@@ -1,7 +1,7 @@
 // Package supervisor is process 1 of the proxy's container. It keeps HAProxy and
 // the controller running without letting one share the other's fate.
 //
-// Files from top to bottom: supervisor.go, connections.go, minimal.go.
+// Files from top to bottom: supervisor.go, connections.go, memory.go, minimal.go.
 package supervisor
 
 import (
