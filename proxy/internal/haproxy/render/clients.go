@@ -1,23 +1,13 @@
 package render
 
 import (
+	"net/netip"
 	"slices"
 	"strconv"
 
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/settings/edge"
-	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
-
-// Clients is how much one client may have, over all ports and services. A client is an
-// address, with IPv6 the network of 64 bits. The zero value is no limit.
-type Clients struct {
-	// Connections is how many it may have at a time, Rate how many new ones in a time.
-	Connections int
-	Rate        *route.Limit
-}
-
-func (c Clients) limited() bool { return c.Connections > 0 || c.Rate != nil }
 
 // clientsTable is the backend that holds the one table of all ports. It is not taught to the
 // next worker at a reload, which does not have the connections that the last one has.
@@ -68,3 +58,6 @@ func (r *rules) clients(s Settings) {
 		rule(file.If(file.Is(file.Always("sc_conn_rate(1)"), bare("gt", strconv.Itoa(c.Rate.Requests))...)), "reject")
 	}
 }
+
+// trusted holds for clients that are among the trusted proxies.
+func trusted(list []netip.Prefix) file.Test { return file.Is(file.Always("src"), prefixes(list)...) }

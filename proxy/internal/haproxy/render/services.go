@@ -1,7 +1,6 @@
 package render
 
 import (
-	"net/netip"
 	"slices"
 
 	parser "github.com/haproxytech/client-native/v6/config-parser"
@@ -90,9 +89,6 @@ func (r *rules) forwarded(s Settings) {
 	}
 	r.onRequest(models.HTTPRequestRule{Type: "set-header", HdrName: "x-forwarded-proto", HdrFormat: "%[ssl_fc,iif(https,http)]"}, strangers)
 }
-
-// trusted holds for clients that are among the trusted proxies.
-func trusted(list []netip.Prefix) file.Test { return file.Is(file.Always("src"), prefixes(list)...) }
 
 // chains tells what of a look-up is a chain, and what the backend behind it.
 func (r *rules) chains(chains []route.Chain) {

@@ -98,3 +98,13 @@ type ErrorFile struct {
 	Status int
 	Path   string
 }
+
+// Clients is how much one client may have, over all ports and services. A client is an
+// address, with IPv6 the network of 64 bits. The zero value is no limit.
+type Clients struct {
+	// Connections is how many it may have at a time, Rate how many new ones in a time.
+	Connections int
+	Rate        *route.Limit
+}
+
+func (c Clients) limited() bool { return c.Connections > 0 || c.Rate != nil }
