@@ -124,7 +124,10 @@ func (h *house) upstreams(addrs ...string) {
 
 // supervised starts process 1 as the container does, with a controller that does
 // nothing: the tests run their own.
-func (h *house) supervised() {
+func (h *house) supervised() { h.supervisedUntil() }
+
+// supervisedUntil is supervised; what it returns stops it before the end of the test.
+func (h *house) supervisedUntil() (stop func()) {
 	h.t.Helper()
 	settings, err := json.Marshal(h.config)
 	if err != nil {
@@ -141,7 +144,7 @@ func (h *house) supervised() {
 	if err := cmd.Start(); err != nil {
 		h.t.Fatal(err)
 	}
-	h.t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		if err := cmd.Wait(); err != nil {
 			h.t.Errorf("the supervisor ended with %v", err)
@@ -150,6 +153,8 @@ func (h *house) supervised() {
 			h.t.Logf("supervisor and HAProxy:\n%s", log.String())
 		}
 	})
+	h.t.Cleanup(stop)
+	return stop
 }
 
 // supervisorOf is the variable that makes this test binary a supervisor.

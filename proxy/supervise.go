@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/atomicfile"
@@ -29,8 +31,17 @@ func Supervise(ctx context.Context, c Config, controller []string, sh app.Shell)
 	return supervisor.Run(ctx, supervisor.Options{
 		Haproxy: c.HAProxy, Config: file, Minimal: supervisor.Minimal(settings.StatsSocket, plainPorts(settings.Binds)),
 		MasterSocket: c.MasterSocket(), StatsSocket: settings.StatsSocket,
-		Controller: controller, Drain: c.Drain, Log: sh.Log,
+		Controller: controller, ControllerEnv: memoryOf(os.Environ()), Drain: c.Drain, Log: sh.Log,
 	})
+}
+
+// memoryOf are the variables that bound the controller's memory, unless the operator has said
+// something else.
+func memoryOf(environ []string) []string {
+	if slices.ContainsFunc(environ, func(v string) bool { return strings.HasPrefix(v, "GOMEMLIMIT=") }) {
+		return nil
+	}
+	return supervisor.ControllerMemory("/")
 }
 
 // plainPorts are those without TLS.

@@ -62,11 +62,18 @@ func (f *Fault) Error() string {
 // Faults are all faults of one service, as one error.
 type Faults []*Fault
 
-// Error joins the faults with "; ".
+// mostTold is how many faults are told at once: labels have room for thousands, and who mends
+// the first ones mends them all.
+const mostTold = 20
+
+// Error joins the first faults with "; ".
 func (f Faults) Error() string {
-	texts := make([]string, len(f))
-	for i, fault := range f {
-		texts[i] = fault.Error()
+	texts := make([]string, 0, mostTold+1)
+	for _, fault := range f[:min(len(f), mostTold)] {
+		texts = append(texts, fault.Error())
+	}
+	if more := len(f) - len(texts); more > 0 {
+		texts = append(texts, fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(texts, "; ")
 }

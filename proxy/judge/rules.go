@@ -29,6 +29,8 @@ const (
 	DefaultNetworks  = "waggle"
 	DefaultSeparator = ","
 	DefaultReqMode   = "http"
+	// DefaultLabelBudget is what all services together may ask for, once.
+	DefaultLabelBudget = 1
 )
 
 // Rules are what labels are judged by.
@@ -59,6 +61,7 @@ func ParseRules(settings map[string]string) (Rules, error) {
 		ReqMode: p.text("default-req-mode", DefaultReqMode), OperatorUsers: p.is(OperatorUsers), Ports: []int{p.number("stats-port", strconv.Itoa(DefaultStatsPort))},
 		Operators: static.IDPrefix,
 	}
+	o.Budget = p.number("label-budget", strconv.Itoa(DefaultLabelBudget))
 	if p.is("filter-proxy-instance-name") {
 		o.Instance = p.text("proxy-instance-name", labels.DefaultInstance)
 	}

@@ -145,11 +145,17 @@ func (c *Controller) Pass(ctx context.Context) error {
 		c.engine.Forget()
 	}
 	now := time.Now()
+	if c.settling.admitFreed(now) {
+		c.events.Again(portAgain)
+	}
 	if !c.settling.settle(now, c.certificates.there(now)) {
 		// The bus will poke, or has been waited for long enough then; until that HAProxy
 		// goes on with what it has.
 		c.events.Again(busPatience)
 		return nil
+	}
+	if c.settling.refuseTaken() {
+		c.events.Again(portAgain)
 	}
 	if err := c.certify(ctx); err != nil {
 		return err
@@ -166,12 +172,9 @@ func (c *Controller) Pass(ctx context.Context) error {
 		if errSearch != nil || !found {
 			return errors.Join(err, errSearch)
 		}
-		if err := c.certify(ctx); err != nil {
-			return err
-		}
-		c.targets.follow(c.settling.desired, c.settling.snapshot, c.settling.current())
-		err = c.apply(ctx)
+		err = c.again(ctx)
 	}
+	err = c.withoutUnbound(ctx, err)
 	c.certificates.show(c.settling.desired, err == nil)
 	if err == nil {
 		err = c.compare(ctx)

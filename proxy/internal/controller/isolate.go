@@ -38,12 +38,22 @@ func (c *Controller) refuses(ctx context.Context) (*apply.CheckError, error) {
 // them by name, so that the rest can go live. It reports whether it found any; if it did
 // not, all is settled as it was before.
 func (s *settling) isolate(ctx context.Context, cause *apply.CheckError, refused refuses) (found bool, err error) {
-	var suspects []catalog.Service
+	return s.isolateAmong(ctx, s.unproven(func(catalog.Service) bool { return true }), cause, refused)
+}
+
+// unproven are the services in force by their present labels that were not yet part of a
+// configuration that HAProxy took, as far as they may be suspected.
+func (s *settling) unproven(may func(catalog.Service) bool) []catalog.Service {
+	var out []catalog.Service
 	for _, v := range s.desired.Verdicts {
-		if v.Err == nil && !maps.Equal(s.proven[v.Service.ID], v.Service.Labels) {
-			suspects = append(suspects, v.Service)
+		if v.Err == nil && !maps.Equal(s.proven[v.Service.ID], v.Service.Labels) && may(v.Service) {
+			out = append(out, v.Service)
 		}
 	}
+	return out
+}
+
+func (s *settling) isolateAmong(ctx context.Context, suspects []catalog.Service, cause *apply.CheckError, refused refuses) (found bool, err error) {
 	if len(suspects) == 0 {
 		return false, nil
 	}

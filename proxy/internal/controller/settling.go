@@ -62,6 +62,10 @@ type settling struct {
 	snapshot catalog.Snapshot
 	// hasCertificates says that this replica has some, beside those of labels.
 	hasCertificates bool
+	// unbound are the services that are refused because of their port, by ID.
+	unbound map[string]unbound
+	// held are the ports below HTTP that HAProxy has.
+	held map[int]bool
 	// proven are the labels, by service, that are part of a configuration that HAProxy
 	// took.
 	proven map[string]map[string]string
@@ -202,6 +206,7 @@ func (s *settling) prove() {
 		proven[id] = svc.Labels
 	}
 	s.proven = proven
+	s.hold()
 }
 
 // store keeps the services in force for a start without a bus.

@@ -40,8 +40,12 @@ type Config struct {
 	Outbound      string
 	HardStopAfter time.Duration
 	MaxReloads    int
-	Drain         time.Duration
-	Timeouts      render.Timeouts
+	// Clients are the limits of one client, LabelBudget multiplies what all services
+	// together may ask for.
+	Clients     clients
+	LabelBudget int
+	Drain       time.Duration
+	Timeouts    render.Timeouts
 	// Edge are the settings of ports, TLS, logs and the like.
 	Edge Edge
 	// Certs are the settings of certificates.
@@ -72,6 +76,8 @@ func (c *Config) Flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.HAProxy, "haproxy", "haproxy", "HAProxy's program, 3.0 or later")
 	c.Edge.flags(fs)
 	c.Certs.flags(fs)
+	c.Clients.flags(fs)
+	fs.IntVar(&c.LabelBudget, "label-budget", judge.DefaultLabelBudget, "how many times the usual amounts the labels of all services together may ask for: 100,000 hosts with paths, 2,000 conditions, 1,000 TCP ports and so on; more needs more memory")
 	fs.Var(&c.Token, "token", "bearer token that whoever changes something over HTTP, or reads the configuration, must send; without one both are closed")
 	fs.BoolVar(&c.DockerFlowAPI, "docker-flow-api", false, "offer Docker Flow Proxy's HTTP interface (/v1/docker-flow-proxy) on the admin port, and its metrics haproxy_*")
 	fs.IntVar(&c.MaxConn, "maxconn", 0, "connections at a time; 0, and what is more than the limit of open files allows, follows that limit, up to about 100,000")
@@ -132,6 +138,13 @@ func (c *Config) HAProxySettings() (render.Settings, error) {
 		c.Certs.settings,
 		func(s *render.Settings) error { return c.Edge.Users.settings(s, c.Separator) },
 		c.trusted,
+		c.Clients.settings,
+		func(*render.Settings) error {
+			if c.LabelBudget < 1 || c.LabelBudget > 1000 {
+				return fmt.Errorf("label-budget: %d: want a number from 1 to 1000", c.LabelBudget)
+			}
+			return nil
+		},
 	} {
 		if err := add(&s); err != nil {
 			return s, err
@@ -182,7 +195,7 @@ func (c *Config) Published(admin string) map[string]string {
 	return map[string]string{
 		"admin": admin, "allow-raw": strconv.FormatBool(e.AllowRaw), "bind-ports": e.BindPorts, "crt-list-path": c.Certs.ListPath,
 		"default-ports": e.DefaultPorts, "default-req-mode": e.DefaultReqMode, "filter-proxy-instance-name": strconv.FormatBool(e.FilterInstance),
-		"https-only": strconv.FormatBool(e.HTTPSOnly), "networks": c.Networks, "outbound": c.Outbound, "proxy-instance-name": e.Instance, "separator": c.Separator,
+		"https-only": strconv.FormatBool(e.HTTPSOnly), "label-budget": strconv.Itoa(c.LabelBudget), "networks": c.Networks, "outbound": c.Outbound, "proxy-instance-name": e.Instance, "separator": c.Separator,
 		"service-domain-algo": e.ServiceDomainAlgo, "stats-port": strconv.Itoa(e.StatsPort), judge.OperatorUsers: strconv.FormatBool(e.Users.Users != ""),
 	}
 }

@@ -149,7 +149,7 @@ func TestSettingsOfDockerFlowProxy(t *testing.T) {
 			}, want: `["a b" "c"] ["d"] true`},
 		{name: "raw text without the switch", env: map[string]string{"EXTRA_GLOBAL": "d"}, complaint: "allow-raw"},
 		{name: "options of labels", env: map[string]string{"HTTPS_ONLY": "true", "SERVICE_DOMAIN_ALGO": "hdr_dom(host)", "PROXY_INSTANCE_NAME": "pub", "FILTER_PROXY_INSTANCE_NAME": "true", "SEPARATOR": "|"},
-			told: func(c Config, _ render.Settings) any { return rules(c) }, want: "{| [waggle] hdr_dom(host) pub true http false false [8404 80 8080] [80 443] {false [] []} static-}"},
+			told: func(c Config, _ render.Settings) any { return rules(c) }, want: "{| [waggle] hdr_dom(host) pub true http false false [8404 80 8080] 1 [80 443] {false [] []} static-}"},
 		{name: "users", env: map[string]string{"USERS": "ann:a:b ,bob:c d\neve:e"},
 			told: func(c Config, s render.Settings) any {
 				return []any{s.Users, rules(c).OperatorUsers, c.Edge.Users.Users}

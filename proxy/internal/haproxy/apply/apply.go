@@ -6,7 +6,7 @@
 // last good file stays.
 //
 // Files from top to bottom: apply.go, change.go, adopt.go, certificates.go, files.go,
-// check.go, lists.go, workers.go, haproxy.go, metrics.go.
+// check.go, reload.go, lists.go, workers.go, haproxy.go, metrics.go.
 package apply
 
 import (
@@ -112,7 +112,7 @@ func (h *HAProxy) reload(ctx context.Context, want file.File, reason string) (Re
 	if err != nil {
 		h.metrics.reloads.WithLabelValues("failed").Inc()
 		h.known = false
-		return Result{}, errors.Join(fmt.Errorf("reload: %w: %s", err, file.Redact(logs, want.Lines())), h.write(before))
+		return Result{}, errors.Join(notReloaded(err, file.Redact(logs, want.Lines())), h.write(before))
 	}
 	h.metrics.reloads.WithLabelValues(reason).Inc()
 	info, err := h.o.Worker.ShowInfo(ctx)

@@ -18,6 +18,10 @@ const (
 	StreamDefaults = "waggle_tcp"
 )
 
+// StreamFrontend is how the names of frontends for connections that are not HTTP begin; the
+// number of the port follows.
+const StreamFrontend = "tcp_"
+
 // NoBackend answers requests that fit no route. It ends the frame.
 const NoBackend = "waggle_none"
 

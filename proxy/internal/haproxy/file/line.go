@@ -206,3 +206,6 @@ const (
 	ListEnd   = ".acl"
 	ScriptEnd = ".lua"
 )
+
+// serverWord begins the lines of servers.
+const serverWord = "server"

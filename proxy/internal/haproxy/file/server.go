@@ -70,8 +70,6 @@ func (s Server) line() Line {
 	return Line{Words: append([]Word{W(serverWord), W(s.Name), W(s.Addr.String())}, s.Words()...), Flags: Local}
 }
 
-const serverWord = "server"
-
 // Socket begins the address of a socket in the file system.
 const Socket = "unix@"
 

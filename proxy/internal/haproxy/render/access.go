@@ -67,10 +67,12 @@ func (r *rules) addresses(s Settings, backend string, a route.Access) {
 	}
 }
 
-// tableSize is how many clients of one backend are counted at a time; it must not
-// be a multiple of 1024, which the library would shorten to a word that HAProxy 3.0
-// misreads.
-const tableSize = 100_000
+// tableSize is how many clients of one backend are counted at a time. Where there are more,
+// those are forgotten that have asked for nothing for the longest time, so that whoever asks
+// too often stays. What all tables together take is bounded by how many there may be
+// (budget.Tables). It must not be a multiple of 1024, which the library would shorten to a
+// word that HAProxy 3.0 misreads.
+const tableSize = 20_000
 
 // tables is the data of a backend that counts.
 func tables(l *route.Limit) []data {

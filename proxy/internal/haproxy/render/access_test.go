@@ -139,7 +139,7 @@ var accessLines = regexp.MustCompile(`^(|  localpeer waggle|peers waggle|  peer 
 	`  http-request deny deny_status 403 if !?\{ var\(txn.client\) -m ip -f /x/web-be80_0[.](allowed|denied)[.]acl \}|` +
 	`  http-request set-var\(txn.client\) src|` +
 	`  http-request track-sc0 var\(txn.client\),ipmask\(32,64\)|  http-request deny deny_status 429 if \{ sc_http_req_rate\(0\) gt [0-9]+ \}|` +
-	`  stick-table type ipv6 size 100000 expire [0-9]+s peers waggle store http_req_rate\([0-9]+s\)|` +
+	`  stick-table type ipv6 size 20000 expire [0-9]+s peers waggle store http_req_rate\([0-9]+s\)|` +
 	`  http-request set-var\(txn.origin\) req.fhdr\(origin\) if \{ req.fhdr\(origin\) -m str --( [a-z0-9+.-]+://[a-z0-9._-]+(:[0-9]+)?){1,40} \}|` +
 	`  http-request set-var\(txn.(origin\) str\(\*\)|preflight\) bool\(true\)) if .*|  http-request return status 204 if \{ var\(txn.preflight\) -m found \}|` +
 	`  http-request auth realm webRealm unless \{ http_auth\(users:web_0\) \}|  http-request del-header [a-z0-9_-]+|` +

@@ -64,6 +64,9 @@ func (f frame) with(s Settings, n needs, lists userLists) []*file.Section {
 		lines, sections = append(lines, forwardLines()...), append(sections, forwardSection(s))
 	}
 	lines, sections = append(lines, lists.versions()...), append(sections, lists.tables(s)...)
+	if table := clientsSection(s); table != nil {
+		sections = append(sections, table)
+	}
 	out := append([]*file.Section{file.NewSection(s.Dir, "global", "", "", lines...)}, f.sections...)
 	out = append(append(out, sections...), lists.sections...)
 	return append(out, file.NewSection(s.Dir, file.KindBackend, file.NoBackend, file.Defaults))

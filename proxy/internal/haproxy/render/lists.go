@@ -1,6 +1,9 @@
 package render
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
@@ -22,4 +25,10 @@ func lists(backend string, a route.Access) []addressList {
 		out = append(out, addressList{backend + ".denied" + file.ListEnd, false, a.Denied.List})
 	}
 	return out
+}
+
+// scriptName tells versions of a script apart, so that another one is another frame.
+func scriptName(name, text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return name + "-" + hex.EncodeToString(sum[:4]) + file.ScriptEnd
 }

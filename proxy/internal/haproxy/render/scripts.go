@@ -1,19 +1,11 @@
 package render
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"maps"
 	"slices"
 
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 )
-
-// scriptName tells versions of a script apart, so that another one is another frame.
-func scriptName(name, text string) string {
-	sum := sha256.Sum256([]byte(text))
-	return name + "-" + hex.EncodeToString(sum[:4]) + file.ScriptEnd
-}
 
 // scripts are those that the services need, by file name.
 func (n needs) scripts(lists userLists) map[string]string {

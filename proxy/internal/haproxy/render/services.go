@@ -25,6 +25,7 @@ func (l *library) serviceLines(s Settings, t route.Tables) []file.Line {
 	r := &rules{library: l}
 	r.add(l.section(parser.Frontends, base, binds...)...)
 	r.headersOfProxies(s)
+	r.clients(s)
 	r.offerHTTP3(s, secureBinds(s, t.Listeners))
 	for _, c := range s.Captures {
 		r.onRequest(models.HTTPRequestRule{Type: "capture", CaptureSample: "req.hdr(" + c.Header + ")", CaptureLen: int64(c.Len)}, always)
@@ -130,10 +131,6 @@ func (r *rules) headersOfProxies(s Settings) {
 	when := append([]file.Test{file.Is(file.Always("dst_port"), bare(ports...)...)}, s.trusted(file.Always("src"))...)
 	r.add(file.New(append(bare("tcp-request", "connection", "expect-proxy", "layer4"), file.If(when...).Words()...)...))
 }
-
-// choosesProxies says that not everybody may send a header of the PROXY protocol to a port
-// for them.
-func (s Settings) choosesProxies() bool { return len(s.TrustedProxies)+len(s.Untrusted) > 0 }
 
 // chains tells what of a look-up is a chain, and what the backend behind it.
 func (r *rules) chains(chains []route.Chain) {

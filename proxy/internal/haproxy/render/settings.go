@@ -25,6 +25,8 @@ type Settings struct {
 	// MaxConn is the number of connections at a time; 0 lets HAProxy follow the
 	// limit of open files.
 	MaxConn int
+	// Clients is how much one client may have.
+	Clients Clients
 	// HTTPReuse says which connections to tasks may be used again; "safe" if empty.
 	HTTPReuse string
 	// TrustedProxies are addresses whose X-Forwarded-For is kept and added to, Untrusted
@@ -99,3 +101,17 @@ type ErrorFile struct {
 	Status int
 	Path   string
 }
+
+// Clients is how much one client may have, over all ports and services. A client is an
+// address, with IPv6 the network of 64 bits. The zero value is no limit.
+type Clients struct {
+	// Connections is how many it may have at a time, Rate how many new ones in a time.
+	Connections int
+	Rate        *route.Limit
+}
+
+func (c Clients) limited() bool { return c.Connections > 0 || c.Rate != nil }
+
+// choosesProxies says that not everybody may send a header of the PROXY protocol to a port
+// for them.
+func (s Settings) choosesProxies() bool { return len(s.TrustedProxies)+len(s.Untrusted) > 0 }

@@ -2,6 +2,7 @@ package render
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/settings/edge"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
 
 // everything has all settings at once, some with texts that must be quoted.
@@ -90,9 +92,15 @@ func TestHAProxyAcceptsSettings(t *testing.T) {
 		"no HTTP/2":             func(s *Settings) { s.TLS.H2 = false },
 		"a format of one's own": func(s *Settings) { s.LogFormat = `{"a": "%ci", 'b' # %[var(txn.host)]}` },
 		"no password":           func(s *Settings) { s.Statistics.User = "" },
-		"no statistics":         func(s *Settings) { s.Statistics.Port = 0 },
-		"httpclose":             func(s *Settings) { s.ConnectionMode = "httpclose" },
-		"compression of all":    func(s *Settings) { s.Compression = Compression{Algo: "deflate"} },
+		"limits of clients": func(s *Settings) {
+			s.Clients = Clients{Connections: 100, Rate: &route.Limit{Requests: 50, Per: 10 * time.Second}}
+		},
+		"limits of clients alone": func(s *Settings) {
+			s.Clients, s.Binds, s.TrustedProxies = Clients{Rate: &route.Limit{Requests: 50, Per: time.Minute}}, []edge.Bind{{Port: 8085}}, nil
+		},
+		"no statistics":      func(s *Settings) { s.Statistics.Port = 0 },
+		"httpclose":          func(s *Settings) { s.ConnectionMode = "httpclose" },
+		"compression of all": func(s *Settings) { s.Compression = Compression{Algo: "deflate"} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := everything(t.TempDir())
@@ -109,6 +117,42 @@ func TestHAProxyAcceptsSettings(t *testing.T) {
 				t.Errorf("what is written is not read again: %v", err)
 			}
 		})
+	}
+}
+
+// TestClientsAreCountedBeforeAnythingElse is done for them: at every port, trusted proxies
+// left out, and where a header of the PROXY protocol tells the client, behind that.
+func TestClientsAreCountedBeforeAnythingElse(t *testing.T) {
+	s := Settings{
+		Dir: "/x", StatsSocket: "/run/s", Binds: []edge.Bind{{Port: 80}}, Timeouts: DefaultTimeouts(), TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32")},
+		Clients: Clients{Connections: 100, Rate: &route.Limit{Requests: 50, Per: 10 * time.Second}},
+	}
+	text := func() string {
+		f, _ := render(t, s, "web reqMode=tcp\nweb port=80\nweb srcPort=5432\n")
+		return f.Text()
+	}
+	got := text()
+	for _, line := range []string{
+		"backend waggle_clients from waggle\n  stick-table type ipv6 size 100000 expire 10s store conn_cur,conn_rate(10s)\n",
+		"  tcp-request connection track-sc1 src,ipmask(32,64) table waggle_clients unless { src 10.0.0.1/32 }\n",
+		"  tcp-request connection reject if { sc_conn_cur(1) gt 100 }\n",
+		"  tcp-request connection reject if { sc_conn_rate(1) gt 50 }\n",
+	} {
+		want := 2 // ports of HTTP and of the stream
+		if strings.HasPrefix(line, "backend") {
+			want = 1
+		}
+		if n := strings.Count(got, line); n != want {
+			t.Errorf("%d times %q in\n%s", n, line, got)
+		}
+	}
+	s.Binds[0].AcceptProxy = true
+	if got := text(); strings.Contains(got, "tcp-request connection") || !strings.Contains(got, "tcp-request session track-sc1") {
+		t.Errorf("behind the PROXY protocol:\n%s", got)
+	}
+	s.Clients = Clients{}
+	if got := text(); strings.Contains(got, "sc1") || strings.Contains(got, clientsTable) {
+		t.Errorf("without a limit:\n%s", got)
 	}
 }
 

@@ -43,7 +43,7 @@ func (l *library) streamDefaultLines(s Settings) []file.Line {
 func (l *library) listeners(s Settings, listeners []route.Listener) []*file.Section {
 	var out []*file.Section
 	for _, one := range listeners {
-		out = append(out, file.NewSection(s.Dir, kindFrontend, "tcp_"+strconv.Itoa(one.Port), file.StreamDefaults, l.listenerLines(s, one, listeners)...))
+		out = append(out, file.NewSection(s.Dir, kindFrontend, file.StreamFrontend+strconv.Itoa(one.Port), file.StreamDefaults, l.listenerLines(s, one, listeners)...))
 	}
 	slices.SortFunc(out, func(a, b *file.Section) int { return strings.Compare(a.Name, b.Name) })
 	return out
@@ -93,6 +93,7 @@ func (l *library) listenerLines(s Settings, one route.Listener, listeners []rout
 	}
 	r := &rules{library: l}
 	r.add(l.section(parser.Frontends, base, more...)...)
+	r.clients(s)
 	r.add(byName...)
 	return r.ordered(frontendOrder())
 }

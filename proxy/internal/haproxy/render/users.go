@@ -104,6 +104,10 @@ func (l userLists) versions() []file.Line {
 	return out
 }
 
+// rememberedSize is how many right passwords of one list are remembered at a time. It must
+// not be a multiple of 1024, like the sizes of other tables.
+const rememberedSize = 2_000
+
 // tables are those that all slow lists share. What is known goes on to a new worker, as its
 // users do.
 func (l userLists) tables(s Settings) []*file.Section {
@@ -112,7 +116,7 @@ func (l userLists) tables(s Settings) []*file.Section {
 	}
 	return []*file.Section{
 		file.NewSection(s.Dir, file.KindBackend, knownTable, file.Defaults,
-			lineOf("stick-table", "type", "binary", "len", "32", "size", strconv.Itoa(tableSize), "expire", "5m", "peers", peersName)),
+			lineOf("stick-table", "type", "binary", "len", "32", "size", strconv.Itoa(rememberedSize), "expire", "5m", "peers", peersName)),
 		file.NewSection(s.Dir, file.KindBackend, triesTable, file.Defaults,
 			lineOf("stick-table", "type", "string", "len", "256", "size", "10000", "expire", "10s", "store", "http_req_rate(1s)")),
 	}

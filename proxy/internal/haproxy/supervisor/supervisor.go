@@ -1,7 +1,7 @@
 // Package supervisor is process 1 of the proxy's container. It keeps HAProxy and
 // the controller running without letting one share the other's fate.
 //
-// Files from top to bottom: supervisor.go, connections.go, minimal.go.
+// Files from top to bottom: supervisor.go, connections.go, memory.go, minimal.go.
 package supervisor
 
 import (
@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -35,6 +36,8 @@ type Options struct {
 	MasterSocket, StatsSocket string
 	// Controller is the command line of the controller, its program first.
 	Controller []string
+	// ControllerEnv are variables that the controller gets beside those of this process.
+	ControllerEnv []string
 	// Drain is how long open connections may go on after the end of the context.
 	Drain time.Duration
 	Log   *slog.Logger
@@ -98,7 +101,7 @@ func Run(ctx context.Context, o Options) error {
 		// HAProxy is to listen again within 500 ms, however often it dies.
 		haproxy:    &child{name: "haproxy", argv: []string{program, "-W", "-S", o.MasterSocket + ",mode,600", "-f", o.Config}, free: 3, most: 200 * time.Millisecond},
 		check:      &child{name: "check", argv: []string{program, "-c", "-f", o.Config}},
-		controller: &child{name: "controller", argv: o.Controller, most: 5 * time.Second},
+		controller: &child{name: "controller", argv: o.Controller, most: 5 * time.Second, env: o.ControllerEnv, expendable: true},
 	}
 	s.haproxy.before, s.haproxy.ended = s.tidy, s.haproxyEnded
 	s.check.ended = s.checkEnded
@@ -121,6 +124,9 @@ type child struct {
 	// free is how many short lives in a row cost no pause, most the longest pause.
 	free int
 	most time.Duration
+	// env are further variables; expendable says that it is to end first where memory does.
+	env        []string
+	expendable bool
 
 	pid     int // 0 when it does not run
 	group   int // of the present or the last process
@@ -238,6 +244,7 @@ func (s *supervisor) startDue() time.Duration {
 func (s *supervisor) start(c *child) error {
 	p, err := os.StartProcess(c.argv[0], c.argv, &os.ProcAttr{
 		Files: []*os.File{s.null, os.Stdout, os.Stderr},
+		Env:   slices.Concat(os.Environ(), c.env),
 		// A group of its own: signals to ours go through Run, and what HAProxy
 		// leaves behind can be reached together.
 		Sys: &syscall.SysProcAttr{Setpgid: true},
@@ -247,6 +254,11 @@ func (s *supervisor) start(c *child) error {
 	}
 	c.pid, c.group, c.started = p.Pid, p.Pid, time.Now()
 	s.running[c.pid] = c
+	if c.expendable {
+		if err := dieFirst(c.pid); err != nil {
+			s.o.Log.Warn("the kernel is not told whom to end first where memory ends", "process", c.name, "error", err)
+		}
+	}
 	if c != s.check {
 		s.o.Log.Info("a process started", "process", c.name, "pid", c.pid)
 	}

@@ -1,6 +1,8 @@
 package route
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"reflect"
 	"slices"
@@ -287,29 +289,43 @@ func (e *ConflictError) Hint() string {
 	return "choose another path or domain, or remove " + e.Winner
 }
 
+// mostAlso is how much of the conditions of a claim is shown, in bytes. Each claim of a route
+// is compared with others' by them.
+const mostAlso = 256
+
+// also are the conditions of a claim, in words; of long ones a sum stands for the rest.
+func also(text string) string {
+	if len(text) <= mostAlso {
+		return text
+	}
+	sum := sha256.Sum256([]byte(text))
+	return strings.ToValidUTF8(text[:mostAlso], "") + "... #" + hex.EncodeToString(sum[:8])
+}
+
 // Claim makes the claims of a route.
 func (r Route) Claim() []Claim {
 	hosts := r.Hosts
 	if hosts == nil {
 		hosts = []string{""}
 	}
-	var also []string
+	var list []string
 	if !r.PathType.Prefix() {
-		also = append(also, "pathType "+string(r.PathType))
+		list = append(list, "pathType "+string(r.PathType))
 	}
 	if r.HostMatch != "" {
-		also = append(also, "host "+string(r.HostMatch))
+		list = append(list, "host "+string(r.HostMatch))
 	}
 	for _, c := range r.Conditions {
-		also = append(also, c.String())
+		list = append(list, c.String())
 	}
 	if r.Redirected {
-		also = append(also, "to be redirected")
+		list = append(list, "to be redirected")
 	}
+	also := also(strings.Join(list, ", "))
 	out := make([]Claim, 0, len(hosts)*len(r.Paths)+1)
 	for _, h := range hosts {
 		for _, p := range r.Paths {
-			out = append(out, Claim{Host: h, Path: p, Also: strings.Join(also, ", ")})
+			out = append(out, Claim{Host: h, Path: p, Also: also})
 		}
 	}
 	if r.Default {

@@ -84,6 +84,12 @@ func ValidPath(p string) bool {
 	})
 }
 
+// WellKnown reports whether a path is one of those that come first, whatever the host.
+func WellKnown(path string) bool {
+	const prefix = "/.well-known"
+	return len(path) >= len(prefix) && strings.EqualFold(path[:len(prefix)], prefix)
+}
+
 // mostText is how long a text may be that requests are compared with.
 const mostText = 1024
 

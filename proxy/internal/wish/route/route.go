@@ -11,6 +11,7 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/proxy/internal/certs"
+	"github.com/wagglehq/waggle/proxy/internal/wish/budget"
 )
 
 // Service is what one service wants of the proxy.
@@ -29,6 +30,8 @@ type Service struct {
 	Shared map[Claim]Owner
 	// Terms are what it says of what it shares with others.
 	Terms []Term
+	// Bill is how much of what is limited it asks for.
+	Bill *budget.Bill
 }
 
 // Backend is where a route leads: the tasks of one service, at one port.

@@ -12,7 +12,7 @@ import (
 type settled struct {
 	services []catalog.Service
 	accepted map[string]catalog.Service
-	refused  map[string]refusal
+	refused  refusals
 	reserved []int
 	at       time.Time
 	desired  Desired
@@ -27,7 +27,7 @@ const judgedFor = 10 * time.Second
 func (m *Settler) again(services []catalog.Service, accepted map[string]catalog.Service) (Desired, bool) {
 	l := m.last
 	same := l != nil && m.now.Sub(l.at).Abs() < judgedFor && slices.Equal(l.reserved, m.reserved) &&
-		maps.EqualFunc(l.refused, m.refused, func(a, b refusal) bool { return a.err == b.err }) && //nolint:errorlint // the same refusal, not one of a kind
+		l.refused.equal(m.refused) &&
 		slices.EqualFunc(l.services, services, catalog.Service.Equal) && maps.EqualFunc(l.accepted, accepted, catalog.Service.Equal)
 	if !same {
 		return Desired{}, false

@@ -3,6 +3,7 @@ package claims
 import (
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
 )
@@ -21,22 +22,45 @@ func (e *RefusedError) Error() string {
 }
 
 // Refuse makes the present labels of a service count as at fault until they are others.
+// Others of the same service may be refused besides, such as those last accepted.
 func (m *Settler) Refuse(svc catalog.Service, words string) {
-	m.refused[svc.ID] = refusal{labels: svc.Labels, err: &RefusedError{Service: svc.Name, Words: words}}
+	m.refused.add(svc, &RefusedError{Service: svc.Name, Words: words})
 }
 
-// Admit takes a refusal back.
+// Admit takes all refusals of a service back.
 func (m *Settler) Admit(id string) { delete(m.refused, id) }
+
+// refusals are label sets that are refused, by the ID of their service.
+type refusals map[string][]refusal
 
 type refusal struct {
 	labels map[string]string
 	err    error
 }
 
-// refusedNow returns why a service's labels are refused, nil if they are not.
-func (m *Settler) refusedNow(svc catalog.Service) error {
-	if r, ok := m.refused[svc.ID]; ok && maps.Equal(r.labels, svc.Labels) {
-		return r.err
+// mostRefused is how many label sets of one service are remembered: the present ones, those
+// last accepted, and some of a moment ago.
+const mostRefused = 4
+
+func (r refusals) add(svc catalog.Service, err error) {
+	list := slices.DeleteFunc(slices.Clone(r[svc.ID]), func(old refusal) bool { return maps.Equal(old.labels, svc.Labels) })
+	list = append(list, refusal{svc.Labels, err})
+	r[svc.ID] = list[max(0, len(list)-mostRefused):]
+}
+
+// of returns why a service's labels are refused, nil if they are not.
+func (r refusals) of(svc catalog.Service) error {
+	for _, one := range r[svc.ID] {
+		if maps.Equal(one.labels, svc.Labels) {
+			return one.err
+		}
 	}
 	return nil
+}
+
+// equal reports whether the very same is refused.
+func (r refusals) equal(o refusals) bool {
+	return maps.EqualFunc(r, o, func(a, b []refusal) bool {
+		return slices.EqualFunc(a, b, func(a, b refusal) bool { return a.err == b.err }) //nolint:errorlint // the same refusal, not one of a kind
+	})
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/proxy/internal/wish/budget"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/table"
@@ -55,10 +56,12 @@ func Settle(services []catalog.Service, accepted map[string]catalog.Service, o l
 type Settler struct {
 	reader  *labels.Reader
 	read    map[string]reading
-	refused map[string]refusal
+	refused refusals
 	now     time.Time
 	// reserved are ports that no service gets anew.
 	reserved []int
+	// factor multiplies what all services together may ask for.
+	factor int
 	// last is nil before the first time.
 	last *settled
 }
@@ -72,12 +75,12 @@ type reading struct {
 
 // NewSettler returns a Settler that has read nothing yet.
 func NewSettler(o labels.Options) *Settler {
-	return &Settler{reader: labels.NewReader(o), read: map[string]reading{}, refused: map[string]refusal{}}
+	return &Settler{reader: labels.NewReader(o), read: map[string]reading{}, refused: refusals{}, factor: o.Budget}
 }
 
 // fromService is FromService, remembered by ID.
 func (m *Settler) fromService(svc catalog.Service) (route.Service, error) {
-	if err := cmp.Or(svc.Whole(), m.refusedNow(svc)); err != nil {
+	if err := cmp.Or(svc.Whole(), m.refused.of(svc)); err != nil {
 		return route.Service{}, err
 	}
 	if r, ok := m.read[svc.ID]; ok && r.of.Name == svc.Name && r.of.CreatedAt.Equal(svc.CreatedAt) &&
@@ -100,16 +103,27 @@ func (m *Settler) Settle(services []catalog.Service, accepted map[string]catalog
 	}
 	ordered := slices.Clone(services)
 	slices.SortFunc(ordered, catalog.Older)
-	d := m.settle(ordered, accepted)
+	d := m.settleWithin(ordered, accepted)
 	m.keep(ordered, accepted, d)
 	return d
 }
 
-// settle is Settle for services in the order of their age.
-func (m *Settler) settle(ordered []catalog.Service, accepted map[string]catalog.Service) Desired {
+// settle is Settle for services in the order of their age, but for those that are refused
+// because the tables have no room for them. If they have none for all the others, crowd is
+// the service to be refused as well, and the rest of no use.
+func (m *Settler) settle(ordered []catalog.Service, accepted map[string]catalog.Service, crowded refusals) (d Desired, crowd *crowd) {
 	n := len(ordered)
+	read := m.fromService
+	if len(crowded) > 0 {
+		read = func(svc catalog.Service) (route.Service, error) {
+			if err := crowded.of(svc); err != nil {
+				return route.Service{}, err
+			}
+			return m.fromService(svc)
+		}
+	}
 	s := settler{
-		read: m.fromService, ledger: route.NewLedger(n), now: m.now, reserved: m.reserved,
+		read: read, account: budget.NewAccount(m.factor), ledger: route.NewLedger(n), now: m.now, reserved: m.reserved,
 		d: Desired{Services: make([]route.Service, 0, n), Verdicts: make([]Verdict, 0, n), Accepted: make(map[string]catalog.Service, n)},
 	}
 	s.ledger.Secure = m.reserved
@@ -151,7 +165,11 @@ func (m *Settler) settle(ordered []catalog.Service, accepted map[string]catalog.
 		}
 	}
 	var shadowed map[string][]string
-	s.d.Tables, shadowed = table.Compile(routes)
+	room := budget.Times(mostEntries, max(1, m.factor))
+	var work map[string]int
+	if s.d.Tables, shadowed, work = table.CompileWithin(routes, room); work != nil {
+		return Desired{}, s.crowd(work, accepted, room)
+	}
 	s.d.Tables.Redirects = table.RedirectTable(s.d.Services)
 	s.d.Tables.Listeners = table.Listeners(s.d.Services)
 	mergeGroups(s.d.Services)
@@ -159,7 +177,7 @@ func (m *Settler) settle(ordered []catalog.Service, accepted map[string]catalog.
 		s.d.Verdicts[i].Shadowed = shadowed[v.Service.ID]
 	}
 	byName(s.d.Verdicts, func(v *Verdict) string { return v.Service.Name })
-	return s.d
+	return s.d, nil
 }
 
 // labelled is a service with other labels, which are whole. What else it is, such as its
@@ -188,7 +206,7 @@ func (m *Settler) forget(services []catalog.Service) {
 		present[svc.ID] = true
 	}
 	maps.DeleteFunc(m.read, func(id string, _ reading) bool { return !present[id] })
-	maps.DeleteFunc(m.refused, func(id string, _ refusal) bool { return !present[id] })
+	maps.DeleteFunc(m.refused, func(id string, _ []refusal) bool { return !present[id] })
 }
 
 // byName brings the list into the order of names. The elements are large, so it is not
@@ -228,6 +246,7 @@ type settler struct {
 	now    time.Time
 	// reserved are ports that no service gets that has not had them.
 	reserved []int
+	account  budget.Account
 	d        Desired
 }
 
@@ -249,6 +268,10 @@ func (s *settler) claimAll(svc catalog.Service) error {
 	if c := s.ledger.Conflict(svc.Name, &wants); c != nil {
 		return c
 	}
+	if err := s.account.Refuses(wants.Bill); err != nil {
+		return err
+	}
+	s.account.Take(wants.Bill)
 	s.ledger.Take(svc.Name, &wants)
 	s.d.Services = append(s.d.Services, wants)
 	s.d.Accepted[svc.ID] = accepted(svc)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/label"
+	"github.com/wagglehq/waggle/proxy/internal/wish/budget"
 	"github.com/wagglehq/waggle/proxy/internal/wish/outbound"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
@@ -43,6 +44,8 @@ type Options struct {
 	OperatorUsers bool
 	// Ports are those on which the proxy itself listens; no stream can have them.
 	Ports []int
+	// Budget multiplies what all services together may ask for; 0 counts as 1.
+	Budget int
 	// EntryPorts are those of them by which requests come in; empty: not checked. PlainPorts
 	// are those of them without TLS.
 	EntryPorts, PlainPorts []int
@@ -98,6 +101,11 @@ func (rd *Reader) Service(svc catalog.Service) (route.Service, error) {
 	if !slices.ContainsFunc(groups, asks) && !slices.ContainsFunc(lost, asks) {
 		return route.Service{}, route.ErrNoRoute
 	}
+	t := newTally()
+	t.texts(svc, groups)
+	if err := rd.exceeded(svc, &t.bill); err != nil {
+		return route.Service{}, err
+	}
 	rd.refuseLost(lost)
 	for _, spec := range rd.unsupported {
 		for _, g := range append([]label.Group{all}, groups...) {
@@ -115,6 +123,10 @@ func (rd *Reader) Service(svc catalog.Service) (route.Service, error) {
 	besideHTTP := slices.ContainsFunc(groups, func(g label.Group) bool { return !streaming(g) })
 	for _, g := range groups {
 		d := rd.destination(svc, g, besideHTTP)
+		t.destination(g, &d)
+		if err := rd.exceeded(svc, &t.bill); err != nil {
+			return route.Service{}, err
+		}
 		for i, rt := range d.Routes {
 			d.Routes[i].Claims = rt.Claim()
 			for _, c := range d.Routes[i].Claims {
@@ -143,7 +155,13 @@ func (rd *Reader) Service(svc catalog.Service) (route.Service, error) {
 		out.Terms = append(out.Terms, d.Terms...)
 	}
 	refuseCircles(groups, out.Redirects)
+	t.crossings(groups[0])
 	out.Certificate = certificate(svc, all, out.Routes)
+	t.bill.Add(budget.PEM, len(svc.Labels[catalog.Prefix+CertificateLabel]), catalog.Prefix+CertificateLabel)
+	if err := rd.exceeded(svc, &t.bill); err != nil {
+		return route.Service{}, err
+	}
+	out.Bill = &t.bill
 	if err := r.Err(); err != nil {
 		return route.Service{}, err
 	}
@@ -316,16 +334,21 @@ func refuseCircles(groups []label.Group, redirects []route.Redirect) {
 	for _, g := range groups {
 		for _, from := range g.List("redirectFromDomain") {
 			from = strings.ToLower(from)
-			way, at := from, from
+			at := to[from]
 			for range redirects {
-				if at = to[at]; at == "" {
+				if at == "" || at == from {
 					break
 				}
-				if way += " to " + at; at == from {
-					g.RejectText("redirectFromDomain", from, "a host that does not lead back to itself, as from "+way)
-					break
-				}
+				at = to[at]
 			}
+			if at != from {
+				continue
+			}
+			way := from + " to " + to[from]
+			for at := to[from]; at != from; at = to[at] {
+				way += " to " + to[at]
+			}
+			g.RejectText("redirectFromDomain", from, "a host that does not lead back to itself, as from "+way)
 		}
 	}
 }

@@ -30,7 +30,7 @@ func compare(a, b *leaf) int {
 	// What decides nearly always comes by itself, because all arguments are evaluated.
 	if n := cmp.Or(
 		firstIf(!a.rest(), !b.rest()),
-		firstIf(wellKnown(a.Path), wellKnown(b.Path)),
+		firstIf(route.WellKnown(a.Path), route.WellKnown(b.Path)),
 		firstIf(a.explicit() != "", b.explicit() != ""),
 		cmp.Compare(a.explicit(), b.explicit()),
 		cmp.Compare(hostRank(b), hostRank(a)),
@@ -116,11 +116,6 @@ func (l *leaf) node() string {
 	return "/"
 }
 
-func wellKnown(path string) bool {
-	const prefix = "/.well-known"
-	return len(path) >= len(prefix) && strings.EqualFold(path[:len(prefix)], prefix)
-}
-
 // hostRank is greater for the more specific host.
 func hostRank(l *leaf) int {
 	switch {
@@ -148,7 +143,29 @@ func class(host string) string { return strings.TrimPrefix(host, "*") }
 // The second result names, by service ID, the claims that no request reaches, with the
 // reason.
 func Compile(routes []*route.Route) (route.Tables, map[string][]string) {
-	c := compiler{byHost: make(map[string][]*leaf, len(routes)), wildcards: map[string][]*leaf{}, chains: map[string]route.Chain{}}
+	t, shadowed, _ := CompileWithin(routes, 0)
+	return t, shadowed
+}
+
+// CompileWithin is Compile that gives up when it has done more work than most, in claims
+// looked at and steps written; 0 is any. Then work says, by service ID, whose claims that
+// were, as far as it came; else it is nil.
+func CompileWithin(routes []*route.Route, most int) (t route.Tables, shadowed map[string][]string, work map[string]int) {
+	c := newCompiler(routes, most)
+	if c.compile(routes); !c.full() {
+		return c.t, shadows(c.byHost), nil
+	}
+	c = newCompiler(routes, most)
+	c.work = map[string]int{}
+	c.compile(routes)
+	return route.Tables{}, nil, c.work
+}
+
+func newCompiler(routes []*route.Route, most int) *compiler {
+	return &compiler{byHost: make(map[string][]*leaf, len(routes)), wildcards: map[string][]*leaf{}, chains: map[string]route.Chain{}, most: most}
+}
+
+func (c *compiler) compile(routes []*route.Route) {
 	common := firstMembers(routes)
 	total := 0
 	for _, r := range routes {
@@ -195,7 +212,9 @@ func Compile(routes []*route.Route) (route.Tables, map[string][]string) {
 		default:
 			c.t.Hosts = append(c.t.Hosts, route.Entry{Key: host, Value: host})
 		}
-		c.class(host, none)
+		if c.class(host, none); c.full() {
+			return
+		}
 	}
 	c.t.Chains = slices.SortedFunc(maps.Values(c.chains), func(a, b route.Chain) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(c.t.Hosts, byKey)
@@ -203,7 +222,6 @@ func Compile(routes []*route.Route) (route.Tables, map[string][]string) {
 	slices.SortFunc(c.t.Wildcards, func(a, b route.Entry) int {
 		return cmp.Or(cmp.Compare(len(b.Key), len(a.Key)), byKey(a, b))
 	})
-	return c.t, shadows(c.byHost)
 }
 
 type compiler struct {
@@ -217,6 +235,23 @@ type compiler struct {
 	compared []*leaf
 	t        route.Tables
 	chains   map[string]route.Chain
+	// done is the work so far, of most, and work whose it was; nil if nobody wants to know.
+	done, most int
+	work       map[string]int
+}
+
+// full reports whether more has been done than may be.
+func (c *compiler) full() bool { return c.most > 0 && c.done > c.most }
+
+// charge counts n units of work for each of some leaves.
+func (c *compiler) charge(n int, leaves ...*leaf) {
+	c.done += n * len(leaves)
+	if c.work == nil {
+		return
+	}
+	for _, l := range leaves {
+		c.work[l.route.Service.ID] += n
+	}
 }
 
 // level is what requests of one class find.
@@ -260,6 +295,7 @@ func (c *compiler) class(host string, none *level) *level {
 	if host != "" {
 		candidates = append(candidates, c.before(candidates)...)
 	}
+	c.charge(1, candidates...)
 	slices.SortFunc(candidates, compare)
 	lv.candidates = candidates
 	for _, l := range candidates {
@@ -279,6 +315,9 @@ func (c *compiler) class(host string, none *level) *level {
 	if none != nil && len(lv.conditional) > 0 {
 		// A chain that fails here leads on to what the path alone would have found.
 		for node := range none.nodes {
+			if c.charge(1, lv.conditional...); c.full() {
+				return lv
+			}
 			if leaves := lv.at(node); len(leaves) > 0 && !leaves[len(leaves)-1].simple() {
 				lv.nodes[node] = true
 			}
@@ -290,6 +329,9 @@ func (c *compiler) class(host string, none *level) *level {
 			l.reached = true
 			c.t.Paths = append(c.t.Paths, route.Entry{Key: name + node, Value: l.route.Backend})
 			continue
+		}
+		if c.charge(1, lv.conditional...); c.full() {
+			return lv
 		}
 		if value := c.value(lv.at(node), none, node); value != "" {
 			c.t.Paths = append(c.t.Paths, route.Entry{Key: name + node, Value: value})
@@ -340,12 +382,11 @@ func (lv *level) at(node string) []*leaf {
 // value is the entry of a node: a backend, or the chain of what is tried.
 func (c *compiler) value(leaves []*leaf, none *level, node string) string {
 	if none != nil && len(leaves) > 0 && !leaves[len(leaves)-1].simple() {
-		for _, l := range none.at(node) {
-			if !slices.Contains(leaves, l) {
-				leaves = append(leaves, l)
-			}
-		}
+		// What is tried for every class comes once.
+		leaves = append(leaves, none.at(node)...)
 		slices.SortFunc(leaves, compare)
+		leaves = slices.Compact(leaves)
+		c.charge(1, leaves...)
 	}
 	if len(leaves) == 0 {
 		return ""
@@ -365,6 +406,7 @@ func (c *compiler) value(leaves []*leaf, none *level, node string) string {
 			break
 		}
 		step := route.Step{If: l.steps(), Backend: l.route.Backend}
+		c.charge(weight(step), l)
 		chain.Steps = append(chain.Steps, step)
 		for _, cond := range step.If {
 			_, _ = h.Write([]byte(cond.String() + "\x00"))
@@ -374,6 +416,17 @@ func (c *compiler) value(leaves []*leaf, none *level, node string) string {
 	chain.Name = route.ChainMark + hex.EncodeToString(h.Sum(nil)[:6])
 	c.chains[chain.Name] = chain
 	return chain.Name + route.ChainEnd + last
+}
+
+// weight is what a step costs, by its texts.
+func weight(s route.Step) int {
+	n := 1
+	for _, cond := range s.If {
+		for _, v := range cond.Values {
+			n += 1 + len(v)/64
+		}
+	}
+	return n
 }
 
 func byKey(a, b route.Entry) int { return strings.Compare(a.Key, b.Key) }
