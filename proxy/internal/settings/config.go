@@ -15,6 +15,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/proxy/internal/addresses"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/owners"
 	"github.com/wagglehq/waggle/proxy/internal/wish/static"
 	"github.com/wagglehq/waggle/proxy/judge"
 )
@@ -37,7 +38,9 @@ type Config struct {
 	Separator       string
 	TrustedProxies  string
 	// Outbound lists the hosts and networks outside of the swarm that labels may name.
-	Outbound      string
+	Outbound string
+	// Owners is the text of the file that says whose hosts are whose.
+	Owners        string
 	HardStopAfter time.Duration
 	MaxReloads    int
 	Drain         time.Duration
@@ -79,6 +82,7 @@ func (c *Config) Flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.Separator, "separator", judge.DefaultSeparator, "separates the elements of lists in labels")
 	fs.StringVar(&c.TrustedProxies, "trusted-proxies", "", "addresses or networks whose X-Forwarded-* headers are kept, separated by commas; networks that the proxy shares with services are left out unless they, or addresses in them, are named")
 	fs.StringVar(&c.Outbound, "outbound", "", "hosts (legacy.example.com, *.example.com), addresses and networks that com.df.outboundHostname and com.df.forwardAuth may name, separated by commas; empty: all outside of Waggle and the nodes; none: no host")
+	fs.StringVar(&c.Owners, "owners", "", "whose hosts, paths and ports are whose, as YAML; OWNERS_FILE names a file with it; empty: whoever comes first has what he claims")
 	fs.DurationVar(&c.HardStopAfter, "hard-stop-after", 0, "how long an old worker may finish its connections after a reload; 0: as long as it takes")
 	fs.IntVar(&c.MaxReloads, "max-reloads", 0, "how many reloads an old worker may live through; 0: any number")
 	fs.DurationVar(&c.Drain, "drain", 10*time.Second, "how long open connections may finish when the proxy stops")
@@ -132,6 +136,7 @@ func (c *Config) HAProxySettings() (render.Settings, error) {
 		c.Certs.settings,
 		func(s *render.Settings) error { return c.Edge.Users.settings(s, c.Separator) },
 		c.trusted,
+		func(*render.Settings) error { _, err := owners.Parse(c.Owners); return named("owners", err) },
 	} {
 		if err := add(&s); err != nil {
 			return s, err
@@ -182,7 +187,7 @@ func (c *Config) Published(admin string) map[string]string {
 	return map[string]string{
 		"admin": admin, "allow-raw": strconv.FormatBool(e.AllowRaw), "bind-ports": e.BindPorts, "crt-list-path": c.Certs.ListPath,
 		"default-ports": e.DefaultPorts, "default-req-mode": e.DefaultReqMode, "filter-proxy-instance-name": strconv.FormatBool(e.FilterInstance),
-		"https-only": strconv.FormatBool(e.HTTPSOnly), "networks": c.Networks, "outbound": c.Outbound, "proxy-instance-name": e.Instance, "separator": c.Separator,
+		"https-only": strconv.FormatBool(e.HTTPSOnly), "networks": c.Networks, "outbound": c.Outbound, "owners": c.Owners, "proxy-instance-name": e.Instance, "separator": c.Separator,
 		"service-domain-algo": e.ServiceDomainAlgo, "stats-port": strconv.Itoa(e.StatsPort), judge.OperatorUsers: strconv.FormatBool(e.Users.Users != ""),
 	}
 }

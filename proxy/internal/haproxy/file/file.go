@@ -19,7 +19,7 @@ const (
 )
 
 // NoBackend answers requests that fit no route. It ends the frame.
-const NoBackend = "waggle_none"
+const NoBackend = route.Nobody
 
 // The kinds of sections that others than HAProxy tell apart.
 const (

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -32,7 +33,9 @@ const (
 type Claim struct {
 	// Host is empty for any. Also is what must hold besides, in words.
 	Host, Path, Also string
-	Kind             ClaimKind
+	// Shown is Also as others may see it, if that is something else. It follows from Also.
+	Shown string
+	Kind  ClaimKind
 }
 
 // String is how a claim is named to a user.
@@ -49,7 +52,7 @@ func (c Claim) String() string {
 		return fmt.Sprintf("%s for the server name %s (%s)", PortScope(c.Path), c.Host, c.Also)
 	case ClaimRequests:
 		if c.Also != "" {
-			return c.Host + c.Path + " (" + c.Also + ")"
+			return c.Host + c.Path + " (" + cmp.Or(c.Shown, c.Also) + ")"
 		}
 	}
 	return c.Host + c.Path
@@ -274,13 +277,17 @@ func (r Route) Claim() []Claim {
 	if r.HostMatch != "" {
 		also = append(also, "host "+string(r.HostMatch))
 	}
+	shown, differs := slices.Clone(also), false
 	for _, c := range r.Conditions {
-		also = append(also, c.String())
+		also, shown, differs = append(also, c.String()), append(shown, c.Shown()), differs || c.Secret
+	}
+	if !differs {
+		shown = nil
 	}
 	out := make([]Claim, 0, len(hosts)*len(r.Paths)+1)
 	for _, h := range hosts {
 		for _, p := range r.Paths {
-			out = append(out, Claim{Host: h, Path: p, Also: strings.Join(also, ", ")})
+			out = append(out, Claim{Host: h, Path: p, Also: strings.Join(also, ", "), Shown: strings.Join(shown, ", ")})
 		}
 	}
 	if r.Default {

@@ -30,7 +30,7 @@ func compare(a, b *leaf) int {
 	// What decides nearly always comes by itself, because all arguments are evaluated.
 	if n := cmp.Or(
 		firstIf(!a.rest(), !b.rest()),
-		firstIf(wellKnown(a.Path), wellKnown(b.Path)),
+		firstIf(WellKnown(a.Path), WellKnown(b.Path)),
 		firstIf(a.explicit() != "", b.explicit() != ""),
 		cmp.Compare(a.explicit(), b.explicit()),
 		cmp.Compare(hostRank(b), hostRank(a)),
@@ -40,6 +40,7 @@ func compare(a, b *leaf) int {
 		return n
 	}
 	return cmp.Or(
+		firstIf(!a.last, !b.last),
 		catalog.Older(a.route.Service, b.route.Service),
 		cmp.Compare(a.route.Index, b.route.Index),
 		cmp.Compare(a.Host, b.Host),
@@ -65,10 +66,15 @@ type leaf struct {
 	route   *route.Route
 	reached bool
 	blocked string
+	// common says that it is among those of several owners, who do not order theirs before
+	// those of others.
+	common bool
+	// last says that it comes behind all others.
+	last bool
 }
 
 func (l *leaf) explicit() string {
-	if l.Path == "/" {
+	if l.Path == "/" || l.common {
 		return ""
 	}
 	return l.route.Order
@@ -113,7 +119,8 @@ func (l *leaf) node() string {
 	return "/"
 }
 
-func wellKnown(path string) bool {
+// WellKnown reports whether a path is one that the order of routes puts before all others.
+func WellKnown(path string) bool {
 	const prefix = "/.well-known"
 	return len(path) >= len(prefix) && strings.EqualFold(path[:len(prefix)], prefix)
 }
@@ -142,10 +149,43 @@ func (l *leaf) pattern() string {
 func class(host string) string { return strings.TrimPrefix(host, "*") }
 
 // Compile makes the tables of routes, whose claims are all different but within a group.
-// The second result names, by service ID, the claims that no request reaches, with the
-// reason.
-func Compile(routes []*route.Route) (route.Tables, map[string][]string) {
-	c := compiler{byHost: make(map[string][]*leaf, len(routes)), wildcards: map[string][]*leaf{}, chains: map[string]route.Chain{}}
+// With walls, requests for a host are looked for among the routes of its owner alone. The
+// second result tells whose requests go to whom.
+func Compile(routes []*route.Route, walls *Walls) (route.Tables, *Passed) {
+	t, passed := &tables{chains: map[string]route.Chain{}}, newPassed()
+	if walls == nil {
+		c := newCompiler(routes, t, passed)
+		c.all()
+	} else {
+		walls.compile(routes, t, passed)
+	}
+	t.Chains = slices.SortedFunc(maps.Values(t.chains), func(a, b route.Chain) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(t.Hosts, byKey)
+	slices.SortFunc(t.Paths, byKey)
+	slices.SortFunc(t.Wildcards, func(a, b route.Entry) int {
+		return cmp.Or(cmp.Compare(len(b.Key), len(a.Key)), byKey(a, b))
+	})
+	return t.Tables, passed
+}
+
+// tables are those that come about.
+type tables struct {
+	route.Tables
+	chains map[string]route.Chain
+}
+
+// host adds the entry of a host pattern.
+func (t *tables) host(pattern string) {
+	if strings.HasPrefix(pattern, "*") {
+		t.Wildcards = append(t.Wildcards, route.Entry{Key: class(pattern), Value: class(pattern)})
+	} else {
+		t.Hosts = append(t.Hosts, route.Entry{Key: pattern, Value: pattern})
+	}
+}
+
+// newCompiler files the leaves of routes.
+func newCompiler(routes []*route.Route, t *tables, passed *Passed) *compiler {
+	c := &compiler{byHost: make(map[string][]*leaf, len(routes)), wildcards: map[string][]*leaf{}, t: t, passed: passed}
 	common := firstMembers(routes)
 	total := 0
 	for _, r := range routes {
@@ -169,7 +209,7 @@ func Compile(routes []*route.Route) (route.Tables, map[string][]string) {
 			c.byHost[pattern] = append(of, l)
 		}
 	}
-	c.t.Paths = make([]route.Entry, 0, total)
+	t.Paths = slices.Grow(t.Paths, total)
 	for host, leaves := range c.byHost {
 		slices.SortFunc(leaves, compare)
 		if strings.HasPrefix(host, "*") {
@@ -181,26 +221,19 @@ func Compile(routes []*route.Route) (route.Tables, map[string][]string) {
 			c.compared = append(c.compared, l)
 		}
 	}
-	// The class of no host comes first: others lead on to it.
+	return c
+}
+
+// all adds the entries of all classes. That of no host comes first: others lead on to it.
+func (c *compiler) all() {
 	none := c.class("", nil)
 	for _, host := range slices.Sorted(maps.Keys(c.byHost)) {
-		switch {
-		case host == "":
-			continue
-		case strings.HasPrefix(host, "*"):
-			c.t.Wildcards = append(c.t.Wildcards, route.Entry{Key: class(host), Value: class(host)})
-		default:
-			c.t.Hosts = append(c.t.Hosts, route.Entry{Key: host, Value: host})
+		if host != "" {
+			c.t.host(host)
+			c.class(host, none)
 		}
-		c.class(host, none)
 	}
-	c.t.Chains = slices.SortedFunc(maps.Values(c.chains), func(a, b route.Chain) int { return strings.Compare(a.Name, b.Name) })
-	slices.SortFunc(c.t.Hosts, byKey)
-	slices.SortFunc(c.t.Paths, byKey)
-	slices.SortFunc(c.t.Wildcards, func(a, b route.Entry) int {
-		return cmp.Or(cmp.Compare(len(b.Key), len(a.Key)), byKey(a, b))
-	})
-	return c.t, shadows(c.byHost)
+	c.passed.shadows(c.byHost)
 }
 
 type compiler struct {
@@ -212,8 +245,8 @@ type compiler struct {
 	one level
 	// compared are those of no host whose host is a condition.
 	compared []*leaf
-	t        route.Tables
-	chains   map[string]route.Chain
+	t        *tables
+	passed   *Passed
 }
 
 // level is what requests of one class find.
@@ -257,8 +290,15 @@ func (c *compiler) class(host string, none *level) *level {
 	if host != "" {
 		candidates = append(candidates, c.before(candidates)...)
 	}
+	return c.fill(host, lv, none, candidates)
+}
+
+// fill adds the entries of a host pattern, of which requests may find the candidates.
+func (c *compiler) fill(host string, lv, none *level, candidates []*leaf) *level {
+	name := class(host)
 	slices.SortFunc(candidates, compare)
 	lv.candidates = candidates
+	c.passed.overtaken(candidates)
 	for _, l := range candidates {
 		if winner, ok := taker(lv.taken, l.node()); ok {
 			if l.pattern() == host && (l.route.Group == "" || l.route.Backend != winner.route.Backend) {
@@ -369,7 +409,7 @@ func (c *compiler) value(leaves []*leaf, none *level, node string) string {
 		_, _ = h.Write([]byte(step.Backend + "\x01"))
 	}
 	chain.Name = route.ChainMark + hex.EncodeToString(h.Sum(nil)[:6])
-	c.chains[chain.Name] = chain
+	c.t.chains[chain.Name] = chain
 	return chain.Name + route.ChainEnd + last
 }
 
@@ -386,23 +426,7 @@ func taker(taken map[string]*leaf, path string) (*leaf, bool) {
 	return nil, false
 }
 
-func shadows(byHost map[string][]*leaf) map[string][]string {
-	out := map[string][]string{}
-	for _, leaves := range byHost {
-		for _, l := range leaves {
-			if l.blocked != "" && !l.reached && !l.rest() {
-				id := l.route.Service.ID
-				out[id] = append(out[id], l.String()+" (all its requests go to "+l.blocked+")")
-			}
-		}
-	}
-	for _, list := range out {
-		slices.Sort(list)
-	}
-	return out
-}
-
-// redirectTable is the look-up of hosts that are redirected.
+// RedirectTable is the look-up of hosts that are redirected.
 func RedirectTable(services []route.Service) []route.Entry {
 	var out []route.Entry
 	for _, s := range services {
