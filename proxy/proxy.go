@@ -132,10 +132,10 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 
 	router := app.Router(sh, control.Healthy)
 	api.Mount(router, control.View)
-	api.MountConfig(router, c.Token, control.View)
+	api.MountConfig(router, c.Tokens(), control.View)
 	api.MountInstances(router, group.Replicas)
 	certs := api.Certs{
-		Token: c.Token, View: control.Certificates, Put: store.Put, Delete: store.Delete, Check: haproxy.CheckCertificates, OwnList: options.CertList != "",
+		Token: c.Tokens(), View: control.Certificates, Put: store.Put, Delete: store.Delete, Check: haproxy.CheckCertificates, OwnList: options.CertList != "",
 	}
 	certs.Mount(router)
 	if c.DockerFlowAPI {

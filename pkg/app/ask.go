@@ -90,11 +90,14 @@ func (q *question) ask(ctx context.Context, addr, token string, in io.Reader, ou
 	return err
 }
 
-// tokenOf is the text of the setting "token", empty if the service has none.
+// tokenOf is the first one of the setting "token", empty if the service has none.
 func tokenOf(fs *flag.FlagSet) string {
 	if f := fs.Lookup("token"); f != nil {
-		if token, ok := f.Value.(*Secret); ok {
-			return string(*token)
+		switch token := f.Value.(type) {
+		case *Token:
+			return Secret(*token).First()
+		case *Secret:
+			return token.First()
 		}
 	}
 	return ""

@@ -13,6 +13,12 @@ func TestRequireToken(t *testing.T) {
 	basic := func(user, password string) func(*http.Request) {
 		return func(r *http.Request) { r.SetBasicAuth(user, password) }
 	}
+	led := func(header, text string) func(*http.Request) {
+		return func(r *http.Request) {
+			r.SetBasicAuth("any", "geheim")
+			r.Header.Set(header, text)
+		}
+	}
 	for _, c := range []struct {
 		name  string
 		token Secret
@@ -25,6 +31,14 @@ func TestRequireToken(t *testing.T) {
 		{"as the user", "geheim", basic("geheim", ""), http.StatusUnauthorized},
 		{"nothing", "geheim", func(*http.Request) {}, http.StatusUnauthorized},
 		{"no scheme", "geheim", bearer("geheim"), http.StatusUnauthorized},
+		{"the second of two", "geheim other", bearer("Bearer other"), http.StatusNoContent},
+		{"both of two at once", "geheim other", bearer("Bearer geheim other"), http.StatusUnauthorized},
+		{"a browser of another site", "geheim", led("Sec-Fetch-Site", "cross-site"), http.StatusForbidden},
+		{"a browser of a sibling site", "geheim", led("Sec-Fetch-Site", "same-site"), http.StatusForbidden},
+		{"an older browser of another site", "geheim", led("Origin", "https://evil.example"), http.StatusForbidden},
+		{"a browser of nowhere", "geheim", led("Origin", "null"), http.StatusForbidden},
+		{"a browser of its own pages", "geheim", led("Origin", "http://example.com"), http.StatusNoContent},
+		{"a person who typed the address", "geheim", led("Sec-Fetch-Site", "none"), http.StatusNoContent},
 		{"nothing where none is configured", "", bearer("Bearer "), http.StatusForbidden},
 		{"an empty password where none is configured", "", basic("any", ""), http.StatusForbidden},
 	} {

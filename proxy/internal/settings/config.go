@@ -51,7 +51,9 @@ type Config struct {
 	Certs Certificates
 	// Token must be sent by whoever changes something over HTTP, or reads the
 	// configuration. DockerFlowAPI offers the interface of Docker Flow Proxy.
-	Token         app.Secret
+	Token app.Secret
+	// TokenOther is accepted as well.
+	TokenOther    app.Secret
 	DockerFlowAPI bool
 	// Environ are the variables of the process ("NAME=text"), for static services
 	// and for settings that name another variable.
@@ -75,7 +77,8 @@ func (c *Config) Flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.HAProxy, "haproxy", "haproxy", "HAProxy's program, 3.0 or later")
 	c.Edge.flags(fs)
 	c.Certs.flags(fs)
-	fs.Var(&c.Token, "token", "bearer token that whoever changes something over HTTP, or reads the configuration, must send; without one both are closed")
+	app.TokenVar(fs, &c.Token, "token", "bearer token that whoever changes something over HTTP, or reads the configuration, must send, of 16 bytes or more; without one both are closed; of several, separated by white space, each counts")
+	app.TokenVar(fs, &c.TokenOther, "token-other", "a further token that is accepted as well, while one is replaced")
 	fs.BoolVar(&c.DockerFlowAPI, "docker-flow-api", false, "offer Docker Flow Proxy's HTTP interface (/v1/docker-flow-proxy) on the admin port, and its metrics haproxy_*")
 	fs.IntVar(&c.MaxConn, "maxconn", 0, "connections at a time; 0, and what is more than the limit of open files allows, follows that limit, up to about 100,000")
 	fs.StringVar(&c.Networks, "networks", judge.DefaultNetworks, "networks shared with services, separated by commas; empty: not checked")
@@ -116,6 +119,9 @@ func (s *seconds) Set(text string) error {
 	*s = seconds(d)
 	return nil
 }
+
+// Tokens are all that are accepted.
+func (c *Config) Tokens() app.Secret { return c.Token.And(c.TokenOther) }
 
 // NetworkNames are the networks shared with services.
 func (c *Config) NetworkNames() []string { return strings.FieldsFunc(c.Networks, commaOrSpace) }

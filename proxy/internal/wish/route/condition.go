@@ -62,7 +62,7 @@ type Condition struct {
 	Match      Match
 	IgnoreCase bool
 	Not        bool
-	// Secret says that nobody but the service itself may see the values.
+	// Secret says that nobody but the service itself may see what is compared.
 	Secret bool
 	Values []string
 }
@@ -89,6 +89,9 @@ func (c Condition) text(hidden bool) string {
 		b.WriteString("not ")
 	}
 	b.WriteString(string(c.Fetch))
+	if hidden {
+		return b.String() + " " + label.Show("", true)
+	}
 	if c.Header != "" {
 		b.WriteString(" " + strings.ToLower(c.Header))
 	}
@@ -97,11 +100,7 @@ func (c Condition) text(hidden bool) string {
 		b.WriteString(" (any case)")
 	}
 	for _, v := range c.Values {
-		if hidden {
-			b.WriteString(" " + label.Show(v, true))
-		} else {
-			b.WriteString(" " + strconv.Quote(v))
-		}
+		b.WriteString(" " + strconv.Quote(v))
 	}
 	return b.String()
 }

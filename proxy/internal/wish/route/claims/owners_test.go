@@ -160,7 +160,7 @@ func TestOvertaken(t *testing.T) {
 	}{
 		{"a condition", plain, []string{"serviceDomain", "shop.acme.com", "servicePath", "/", "servicePathExclude", "/zzz"}, `shop.acme.com/ (not path beg "/zzz")`},
 		{"a client", plain, []string{"serviceDomain", "shop.acme.com", "userAgent", "curl"}, `shop.acme.com/ (header user-agent sub (any case) "curl")`},
-		{"a header, whose value is not told", plain, []string{"serviceDomain", "shop.acme.com", "serviceHeader", "X-A:geheim"}, `shop.acme.com/ (header x-a str (hidden))`},
+		{"a header, whose value is not told", plain, []string{"serviceDomain", "shop.acme.com", "serviceHeader", "X-A:geheim"}, `shop.acme.com/ (header (hidden))`},
 		{"a port", plain, []string{"serviceDomain", "shop.acme.com", "srcPort", "443"}, `shop.acme.com/ (port int "443")`},
 		{"an explicit order", plain, []string{"aclName", "0", "servicePath", "/a"}, "/a"},
 		{"well-known paths", plain, []string{"servicePath", "/.well-known/acme-challenge"}, "/.well-known/acme-challenge"},
