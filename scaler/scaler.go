@@ -196,7 +196,7 @@ func run(ctx context.Context, c Config, sh app.Shell, sw engine.Swarm) error {
 	g.Go(func() error { return notifier.Run(ctx) })
 	g.Go(func() error { return loop.Run(ctx) })
 	g.Go(func() error { return says.Run(ctx) })
-	g.Go(func() error { return app.Serve(ctx, sh.Admin, router, sh.Log) })
+	g.Go(func() error { return sh.ServeAdmin(ctx, router) })
 	return g.Wait()
 }
 

@@ -104,9 +104,9 @@ func tokenOf(fs *flag.FlagSet) string {
 }
 
 // local is where this machine reaches an address that a server listens at: one
-// without a host means all of the machine's.
+// without a host means all of the machine's, and Control has its loopback.
 func local(addr string) string {
-	if strings.HasPrefix(addr, ":") || strings.HasPrefix(addr, "0.0.0.0:") || strings.HasPrefix(addr, "[::]:") {
+	if strings.HasPrefix(addr, Control+":") || strings.HasPrefix(addr, ":") || strings.HasPrefix(addr, "0.0.0.0:") || strings.HasPrefix(addr, "[::]:") {
 		return "127.0.0.1" + addr[strings.LastIndexByte(addr, ':'):]
 	}
 	return addr

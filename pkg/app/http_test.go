@@ -3,6 +3,7 @@ package app
 import (
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"testing"
 )
 
@@ -51,5 +52,30 @@ func TestRequireToken(t *testing.T) {
 				t.Errorf("answered %d, want %d: %s", w.Code, c.want, w.Body)
 			}
 		})
+	}
+}
+
+// TestAddressesWithoutToken: those that are listed need none, but no browser of another site.
+func TestAddressesWithoutToken(t *testing.T) {
+	from := []netip.Prefix{netip.MustParsePrefix("10.90.0.0/24")}
+	for _, c := range []struct {
+		remote, origin string
+		want           int
+	}{
+		{"10.90.0.7:40000", "", http.StatusNoContent},
+		{"[::ffff:10.90.0.7]:40000", "", http.StatusNoContent},
+		{"10.90.1.7:40000", "", http.StatusUnauthorized},
+		{"10.90.0.7:40000", "http://evil.example", http.StatusForbidden},
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+		r.RemoteAddr = c.remote
+		if c.origin != "" {
+			r.Header.Set("Origin", c.origin)
+		}
+		w := httptest.NewRecorder()
+		RequireTokenUnless("geheim", from)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })).ServeHTTP(w, r)
+		if w.Code != c.want {
+			t.Errorf("%s %s: answered %d, want %d", c.remote, c.origin, w.Code, c.want)
+		}
 	}
 }

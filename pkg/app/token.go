@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -94,6 +96,11 @@ func (s Secret) admits(given string) bool {
 // Without a token configured, every request is refused. A browser that another site has
 // led here is refused too, since it sends a password that it knows without being asked.
 func RequireToken(token Secret) func(http.Handler) http.Handler {
+	return RequireTokenUnless(token, nil)
+}
+
+// RequireTokenUnless is RequireToken for requests that do not come from these networks.
+func RequireTokenUnless(token Secret, from []netip.Prefix) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
@@ -103,6 +110,8 @@ func RequireToken(token Secret) func(http.Handler) http.Handler {
 			switch {
 			case crossSite(r):
 				WriteError(w, http.StatusForbidden, errors.New("another site has led the browser here"))
+			case among(from, r.RemoteAddr):
+				next.ServeHTTP(w, r)
 			case token.First() == "":
 				WriteError(w, http.StatusForbidden, errors.New("no token is configured, so this is closed"))
 			case !ok || !token.admits(given):
@@ -114,6 +123,12 @@ func RequireToken(token Secret) func(http.Handler) http.Handler {
 			}
 		})
 	}
+}
+
+// among reports whether a request's address is in one of the networks.
+func among(from []netip.Prefix, remote string) bool {
+	a, err := netip.ParseAddrPort(remote)
+	return err == nil && slices.ContainsFunc(from, func(p netip.Prefix) bool { return p.Contains(a.Addr().Unmap()) })
 }
 
 // crossSite reports whether a browser says that a page of another site asks. Newer ones say

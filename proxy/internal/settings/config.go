@@ -3,8 +3,10 @@
 package settings
 
 import (
+	"errors"
 	"flag"
 	"fmt"
+	"net"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -55,6 +57,9 @@ type Config struct {
 	// TokenOther is accepted as well.
 	TokenOther    app.Secret
 	DockerFlowAPI bool
+	// DockerFlowAddress is where that interface is offered instead of on the admin port, and
+	// DockerFlowFrom lists who needs no token there.
+	DockerFlowAddress, DockerFlowFrom string
 	// Environ are the variables of the process ("NAME=text"), for static services
 	// and for settings that name another variable.
 	Environ []string `json:"-"`
@@ -80,6 +85,8 @@ func (c *Config) Flags(fs *flag.FlagSet) {
 	app.TokenVar(fs, &c.Token, "token", "bearer token that whoever changes something over HTTP, or reads the configuration, must send, of 16 bytes or more; without one both are closed; of several, separated by white space, each counts")
 	app.TokenVar(fs, &c.TokenOther, "token-other", "a further token that is accepted as well, while one is replaced")
 	fs.BoolVar(&c.DockerFlowAPI, "docker-flow-api", false, "offer Docker Flow Proxy's HTTP interface (/v1/docker-flow-proxy) on the admin port, and its metrics haproxy_*")
+	fs.StringVar(&c.DockerFlowAddress, "docker-flow-address", "", "where Docker Flow Proxy's HTTP interface is offered, and nothing else, instead of on the admin port: a port (:8081), an address with one, or a network of Docker with one (waggle:8081)")
+	fs.StringVar(&c.DockerFlowFrom, "docker-flow-from", "", "addresses and networks, separated by commas, that need no token at docker-flow-address")
 	fs.IntVar(&c.MaxConn, "maxconn", 0, "connections at a time; 0, and what is more than the limit of open files allows, follows that limit, up to about 100,000")
 	fs.StringVar(&c.Networks, "networks", judge.DefaultNetworks, "networks shared with services, separated by commas; empty: not checked")
 	fs.StringVar(&c.Separator, "separator", judge.DefaultSeparator, "separates the elements of lists in labels")
@@ -142,6 +149,7 @@ func (c *Config) HAProxySettings() (render.Settings, error) {
 		c.Certs.settings,
 		func(s *render.Settings) error { return c.Edge.Users.settings(s, c.Separator) },
 		c.trusted,
+		func(*render.Settings) error { _, err := c.DockerFlowTrusted(); return err },
 		func(*render.Settings) error { _, err := owners.Parse(c.Owners); return named("owners", err) },
 	} {
 		if err := add(&s); err != nil {
@@ -170,20 +178,40 @@ func (c *Config) Untrusted() []netip.Prefix {
 	})
 }
 
-func (c *Config) trustedProxies() ([]netip.Prefix, error) {
-	var all []netip.Prefix
-	for word := range strings.FieldsFuncSeq(c.TrustedProxies, commaOrSpace) {
+func (c *Config) trustedProxies() ([]netip.Prefix, error) { return prefixes("trusted-proxies", c.TrustedProxies) }
+
+// DockerFlowTrusted are those who need no token at docker-flow-address.
+func (c *Config) DockerFlowTrusted() ([]netip.Prefix, error) {
+	list, err := prefixes("docker-flow-from", c.DockerFlowFrom)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(list) > 0 && c.DockerFlowAddress == "":
+		return nil, errors.New("docker-flow-from: want a docker-flow-address beside it: the admin port asks everybody for the token")
+	case c.DockerFlowAddress == "":
+		return nil, nil
+	}
+	if _, _, err := net.SplitHostPort(c.DockerFlowAddress); err != nil {
+		return nil, fmt.Errorf("docker-flow-address: %q: want :PORT, ADDRESS:PORT or NETWORK:PORT", c.DockerFlowAddress)
+	}
+	return list, nil
+}
+
+// prefixes reads a list of addresses and networks.
+func prefixes(name, list string) ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for word := range strings.FieldsFuncSeq(list, commaOrSpace) {
 		p, err := netip.ParsePrefix(word)
 		if err != nil {
 			a, errAddr := netip.ParseAddr(word)
 			if errAddr != nil {
-				return nil, fmt.Errorf("trusted-proxies: %q: want an address or a network such as 10.0.0.0/8", word)
+				return nil, fmt.Errorf("%s: %q: want an address or a network such as 10.0.0.0/8", name, word)
 			}
 			p = netip.PrefixFrom(a, a.BitLen())
 		}
-		all = append(all, p.Masked())
+		out = append(out, p.Masked())
 	}
-	return all, nil
+	return out, nil
 }
 
 // Published are the settings by which labels are judged, as others may read them. The
