@@ -14,7 +14,6 @@ require (
 )
 
 require (
-	go.yaml.in/yaml/v3 v3.0.6
 	github.com/antithesishq/antithesis-sdk-go v0.8.0-default-no-op // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect

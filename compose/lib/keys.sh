@@ -32,6 +32,7 @@ key_next() {
 
 # The tokens of those who take some over HTTP: TOKEN_X_SECRET is the one that a component
 # has, and TOKEN_X_OTHER one that it accepts as well, the same unless one is replaced.
+# shellcheck disable=SC2034 # compose/init reads it.
 token_variables=(WAGGLE_TOKEN_PROXY_SECRET WAGGLE_TOKEN_PROXY_OTHER WAGGLE_TOKEN_SCALER_SECRET WAGGLE_TOKEN_SCALER_OTHER)
 
 # token_names sets them, unless they are set. The token that both had in former versions is
