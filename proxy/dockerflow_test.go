@@ -107,7 +107,6 @@ func TestADoorForCompanions(t *testing.T) {
 	door := "127.0.0.1:" + strconv.Itoa(tooltest.FreePort(t))
 	h.config.DockerFlowAddress, h.config.DockerFlowFrom = door, "127.0.0.0/8"
 	h.run()
-	h.ready()
 	get := func(addr, path string) int {
 		t.Helper()
 		res, err := http.Get("http://" + addr + path) //nolint:noctx // answered at once.
@@ -119,12 +118,19 @@ func TestADoorForCompanions(t *testing.T) {
 		}
 		return res.StatusCode
 	}
+	tooltest.Eventually(t, "the door is open", func() error {
+		res, err := http.Get("http://" + door + dockerflow.Prefix + "/ping") //nolint:noctx // answered at once.
+		if err != nil {
+			return err
+		}
+		return res.Body.Close()
+	})
 	for _, c := range []struct {
 		addr, path string
 		want       int
 	}{
 		{door, dockerflow.Prefix + "/ping", 200},
-		{door, dockerflow.Prefix + "/config", 200},
+		{door, dockerflow.Prefix + "/reconfigure", 400}, // it has no name, and needs no token
 		{door, "/v1/services", 404},
 		{door, "/v1/certs", 404},
 		{door, "/metrics", 404},
