@@ -178,7 +178,9 @@ func (c *Config) Untrusted() []netip.Prefix {
 	})
 }
 
-func (c *Config) trustedProxies() ([]netip.Prefix, error) { return prefixes("trusted-proxies", c.TrustedProxies) }
+func (c *Config) trustedProxies() ([]netip.Prefix, error) {
+	return prefixes("trusted-proxies", c.TrustedProxies)
+}
 
 // DockerFlowTrusted are those who need no token at docker-flow-address.
 func (c *Config) DockerFlowTrusted() ([]netip.Prefix, error) {
