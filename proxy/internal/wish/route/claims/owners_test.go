@@ -235,7 +235,7 @@ default: {hosts: [], paths: ["/$stack"]}
 		{"what fits no route", stacked("edge_a", 1, "servicePath", "/", "isDefaultBackend", "true"), ""},
 		{"raw text", stacked("edge_a", 1, "servicePath", "/", "backendExtra", "x"), "want"},
 		{"an address in a listed network", stacked("edge_a", 1, "servicePath", "/", "outboundHostname", "10.20.1.2"), ""},
-		{"an address in no listed network", stacked("edge_a", 1, "servicePath", "/", "outboundHostname", "127.0.0.1"), "127.0.0.1 as a destination is not given"},
+		{"an address in no listed network", stacked("edge_a", 1, "servicePath", "/", "outboundHostname", "10.21.1.2"), "10.21.1.2 as a destination is not given"},
 		{"a listed name", stacked("edge_a", 1, "servicePath", "/", "outboundHostname", "legacy.acme.com"), ""},
 		{"another name", stacked("edge_a", 1, "servicePath", "/", "outboundHostname", "waggle_alertmanager"), "waggle_alertmanager as a destination is not given"},
 		{"its own path of any host", stacked("other_a", 1, "servicePath", "/other,/other/x"), ""},
