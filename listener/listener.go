@@ -190,7 +190,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 
 	listing, movements := p.ListLoop(options("lists", lists, c.Resync, 0)), p.TaskLoop(options("tasks", tasks, 0, 0))
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return app.Serve(ctx, sh.Admin, router, sh.Log) })
+	g.Go(func() error { return sh.ServeAdmin(ctx, router) })
 	g.Go(func() error { return prepare.Run(ctx) })
 	g.Go(func() error { b.OnConnect(ctx, buckets.Now); return nil })
 	g.Go(func() error { b.OnMissing(ctx, buckets.Now); return nil })

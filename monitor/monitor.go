@@ -175,7 +175,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	g.Go(func() error { return statuses.Run(ctx) })
 	g.Go(func() error { return passes.Run(ctx) })
 	g.Go(func() error { return says.Run(ctx) })
-	g.Go(func() error { return app.Serve(ctx, sh.Admin, router, sh.Log) })
+	g.Go(func() error { return sh.ServeAdmin(ctx, router) })
 	if c.PrometheusBin != "" {
 		g.Go(func() error { return child.Run(ctx) })
 		g.Go(func() error {

@@ -77,7 +77,7 @@ func newStore(
 	ctx context.Context, c Config, b *bus.Bus, catalog *bus.Catalog, changed func(), sh app.Shell,
 ) (certificateStore, error) {
 	var key *sealed.Key
-	if secret := cmp.Or(string(c.Certs.SealKey), string(c.Token)); secret != "" {
+	if secret := cmp.Or(string(c.Certs.SealKey), c.Token.First()); secret != "" {
 		var err error
 		if key, err = sealed.New(secret, sealPurpose); err != nil {
 			return certificateStore{}, err

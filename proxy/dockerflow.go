@@ -57,8 +57,9 @@ func (e extra) keep(ctx context.Context) error {
 
 // dockerFlow is the interface of Docker Flow Proxy.
 func dockerFlow(c Config, e extra, controller *controller.Controller, poke func(), worker *runtime.Client, certs api.Certs, sh app.Shell) *dockerflow.API {
+	from, _ := c.DockerFlowTrusted() // checked with the other settings
 	return &dockerflow.API{
-		Token: c.Token, Store: pokingStore{e.store, poke}, View: controller.View, Await: controller.Await,
+		Token: c.Tokens(), From: from, Store: pokingStore{e.store, poke}, View: controller.View, Await: controller.Await,
 		Reload: func(forget bool) uint64 {
 			defer poke()
 			return controller.Order(forget)

@@ -98,6 +98,52 @@ func (h *house) twin() *house {
 	return &other
 }
 
+// TestADoorForCompanions: at an address of its own there is Docker Flow's interface and
+// nothing else, and on the admin port it is gone.
+func TestADoorForCompanions(t *testing.T) {
+	h := newHouse(t)
+	h.withInterface()
+	h.supervised()
+	door := "127.0.0.1:" + strconv.Itoa(tooltest.FreePort(t))
+	h.config.DockerFlowAddress, h.config.DockerFlowFrom = door, "127.0.0.0/8"
+	h.run()
+	get := func(addr, path string) int {
+		t.Helper()
+		res, err := http.Get("http://" + addr + path) //nolint:noctx // answered at once.
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := res.Body.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return res.StatusCode
+	}
+	tooltest.Eventually(t, "the door is open", func() error {
+		res, err := http.Get("http://" + door + dockerflow.Prefix + "/ping") //nolint:noctx // answered at once.
+		if err != nil {
+			return err
+		}
+		return res.Body.Close()
+	})
+	for _, c := range []struct {
+		addr, path string
+		want       int
+	}{
+		{door, dockerflow.Prefix + "/ping", 200},
+		{door, dockerflow.Prefix + "/reconfigure", 400}, // it has no name, and needs no token
+		{door, "/v1/services", 404},
+		{door, "/v1/certs", 404},
+		{door, "/metrics", 404},
+		{door, "/healthz", 404},
+		{h.admin, dockerflow.Prefix + "/ping", 404},
+		{h.admin, "/v1/config", 401},
+	} {
+		if got := get(c.addr, c.path); got != c.want {
+			t.Errorf("%s%s: %d, want %d", c.addr, c.path, got, c.want)
+		}
+	}
+}
+
 func TestDockerFlowInterface(t *testing.T) {
 	h := newHouse(t)
 	h.withInterface()

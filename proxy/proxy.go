@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/go-chi/chi/v5"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/wagglehq/waggle/pkg/announce"
@@ -132,15 +133,20 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 
 	router := app.Router(sh, control.Healthy)
 	api.Mount(router, control.View)
-	api.MountConfig(router, c.Token, control.View)
+	api.MountConfig(router, c.Tokens(), control.View)
 	api.MountInstances(router, group.Replicas)
 	certs := api.Certs{
-		Token: c.Token, View: control.Certificates, Put: store.Put, Delete: store.Delete, Check: haproxy.CheckCertificates, OwnList: options.CertList != "",
+		Token: c.Tokens(), View: control.Certificates, Put: store.Put, Delete: store.Delete, Check: haproxy.CheckCertificates, OwnList: options.CertList != "", Log: sh.Log,
 	}
 	certs.Mount(router)
+	// Where companions stand on another network, they find nothing else there.
+	companions, open := chi.Router(router), c.DockerFlowAPI && c.DockerFlowAddress != ""
+	if open {
+		companions = chi.NewRouter()
+	}
 	if c.DockerFlowAPI {
 		sh.Registry.MustRegister(exporter.New(sh.Version, worker.ShowStatCSV))
-		dockerFlow(c, extra, control, routes.Now, worker, certs, sh).Mount(router)
+		dockerFlow(c, extra, control, routes.Now, worker, certs, sh).Mount(companions)
 	}
 
 	// What others are told of the end comes before those who follow the bus stop, and
@@ -161,7 +167,14 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		func(ctx context.Context) error {
 			return worker.Watch(ctx, watchEvery, func(runtime.Info) { routes.Now() })
 		},
-		func(ctx context.Context) error { return app.Serve(ctx, sh.Admin, router, sh.Log) },
+		func(ctx context.Context) error { return sh.ServeAdmin(ctx, router) },
+		func(ctx context.Context) error {
+			if !open {
+				<-ctx.Done()
+				return nil
+			}
+			return app.ServeOnNetwork(ctx, c.DockerFlowAddress, companions, sh.Log)
+		},
 		func(ctx context.Context) error {
 			select {
 			case <-ctx.Done():

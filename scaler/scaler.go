@@ -43,6 +43,8 @@ type Config struct {
 	DockerTLS     docker.TLS
 	// Token must be sent by whoever asks for a scaling.
 	Token app.Secret
+	// TokenOther is accepted as well.
+	TokenOther app.Secret
 	// SignalTTL is how long an alert stands that is not heard of again: two
 	// repeat intervals of Alertmanager.
 	SignalTTL time.Duration
@@ -80,7 +82,8 @@ func declare(fs *flag.FlagSet, c *Config) {
 	fs.StringVar(&c.DockerHost, "docker-host", docker.DefaultHost, "Docker API of a manager: unix:///path/of/socket or tcp://address:port")
 	fs.DurationVar(&c.DockerTimeout, "docker-timeout", docker.DefaultTimeout, "how long one call of the Docker API may take; after one that took longer up to four times as long")
 	c.DockerTLS.Flags(fs)
-	fs.Var(&c.Token, "token", "bearer token that whoever asks for a scaling must send; without one nothing can be asked")
+	app.TokenVar(fs, &c.Token, "token", "bearer token that whoever asks for a scaling must send, of 16 bytes or more; without one nothing can be asked; of several, separated by white space, each counts")
+	app.TokenVar(fs, &c.TokenOther, "token-other", "a further token that is accepted as well, while one is replaced")
 	fs.DurationVar(&c.SignalTTL, "signal-ttl", 2*time.Minute, "how long an alert stands that is not heard of again: two repeat intervals of Alertmanager")
 	fs.IntVar(&c.DefaultMin, "default-min", d.Min, "least number of replicas of a service without com.df.scaleMin")
 	fs.IntVar(&c.DefaultMax, "default-max", d.Max, "greatest number of replicas of a service without com.df.scaleMax")
@@ -181,7 +184,7 @@ func run(ctx context.Context, c Config, sh app.Shell, sw engine.Swarm) error {
 		return nil
 	})
 	(&api.API{
-		Token: c.Token, Snapshot: services.Snapshot, Store: signals, Engine: e, Defaults: c.defaults(), Now: time.Now, Log: sh.Log,
+		Token: c.Token.And(c.TokenOther), Snapshot: services.Snapshot, Store: signals, Engine: e, Defaults: c.defaults(), Now: time.Now, Log: sh.Log,
 		Patience: cmp.Or(c.RequestPatience, signal.Patience),
 	}).Routes(router)
 
@@ -193,7 +196,7 @@ func run(ctx context.Context, c Config, sh app.Shell, sw engine.Swarm) error {
 	g.Go(func() error { return notifier.Run(ctx) })
 	g.Go(func() error { return loop.Run(ctx) })
 	g.Go(func() error { return says.Run(ctx) })
-	g.Go(func() error { return app.Serve(ctx, sh.Admin, router, sh.Log) })
+	g.Go(func() error { return sh.ServeAdmin(ctx, router) })
 	return g.Wait()
 }
 

@@ -63,7 +63,7 @@ up() {
   local start=$EPOCHREALTIME had_swarm
   had_swarm=$(docker info -f '{{.Swarm.LocalNodeState}}')
   # A token of ours, so that requests by hand can be shown; one that is there stays.
-  if ! docker secret inspect waggle_token >/dev/null 2>&1; then
+  if ! docker secret inspect waggle_token_scaler >/dev/null 2>&1; then
     (umask 077 && head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n' >"$own/token")
   fi
   [ ! -e "$own/token" ] || WAGGLE_TOKEN=$(cat "$own/token")

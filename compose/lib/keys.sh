@@ -30,6 +30,25 @@ key_next() {
   key_made "$1" | LC_ALL=C awk -v own="${!own}" '$0 "" > own "" { newest = $0 } END { print newest }'
 }
 
+# The tokens of those who take some over HTTP: TOKEN_X_SECRET is the one that a component
+# has, and TOKEN_X_OTHER one that it accepts as well, the same unless one is replaced.
+# shellcheck disable=SC2034 # compose/init reads it.
+token_variables=(WAGGLE_TOKEN_PROXY_SECRET WAGGLE_TOKEN_PROXY_OTHER WAGGLE_TOKEN_SCALER_SECRET WAGGLE_TOKEN_SCALER_OTHER)
+
+# token_names sets them, unless they are set. The token that both had in former versions is
+# accepted as long as it is there.
+token_names() {
+  local component own other
+  for component in proxy scaler; do
+    own=WAGGLE_TOKEN_${component^^}_SECRET other=WAGGLE_TOKEN_${component^^}_OTHER
+    [ -n "${!own:-}" ] || export "$own=$(key_mounted "$component" token)"
+    [ -n "${!own}" ] || export "$own=waggle_token_$component"
+    [ -n "${!other:-}" ] || export "$other=$(key_mounted "$component" token_other)"
+    [ -n "${!other}" ] || ! docker secret inspect waggle_token >/dev/null 2>&1 || export "$other=waggle_token"
+    [ -n "${!other}" ] || export "$other=${!own}"
+  done
+}
+
 # key_names sets the three variables of each component, unless they are set.
 key_names() {
   local component prefix own accepted other

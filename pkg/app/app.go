@@ -23,8 +23,10 @@ type Shell struct {
 	Name, Version string
 	Log           *slog.Logger
 	Registry      Registry
-	// Admin is the address of the admin HTTP server (":8080").
+	// Admin is the address of the admin HTTP server (":8080"), whose host may be Control.
 	Admin string
+	// Control is the network that Control means.
+	Control Network
 	// Settings are those in force, as Settings returns them.
 	Settings map[string]string
 }
@@ -78,7 +80,7 @@ type Common struct {
 
 // Flags declares the flags with their defaults.
 func (c *Common) Flags(fs *flag.FlagSet) {
-	fs.StringVar(&c.Admin, "admin", ":8080", "address of the admin HTTP server: /healthz, /metrics, /v1")
+	fs.StringVar(&c.Admin, "admin", ":8080", "address of the admin HTTP server: /healthz, /metrics, /v1; control:8080 answers on loopback and on the control network alone")
 	fs.TextVar(&c.level, "log-level", slog.LevelInfo, "least level logged: debug, info, warn, error")
 	fs.StringVar(&c.format, "log-format", "json", "json or text")
 	fs.BoolVar(&c.healthcheck, "healthcheck", false, "ask the running service at -admin whether it is healthy, and exit")
@@ -121,7 +123,7 @@ func run(ctx context.Context, name, version string, service Service, args []stri
 		}
 		return 0
 	}
-	sh := Shell{Name: name, Version: version, Admin: common.Admin, Settings: Settings(fs)}
+	sh := Shell{Name: name, Version: version, Admin: common.Admin, Control: DockerNetwork(controlOf(fs)), Settings: Settings(fs)}
 	var handler slog.Handler = slog.NewJSONHandler(std.err, &slog.HandlerOptions{Level: common.level})
 	if common.format == "text" {
 		handler = slog.NewTextHandler(std.err, &slog.HandlerOptions{Level: common.level})
@@ -136,4 +138,12 @@ func run(ctx context.Context, name, version string, service Service, args []stri
 	}
 	sh.Log.Info("stopped")
 	return 0
+}
+
+// controlOf is the name of the control network, by the service's setting if it has one.
+func controlOf(fs *flag.FlagSet) string {
+	if f := fs.Lookup("control-network"); f != nil {
+		return f.Value.String()
+	}
+	return "waggle_control"
 }

@@ -20,6 +20,9 @@ func start(t *testing.T, env map[string]string, args ...string) (code int, told,
 		text := fs.String("text", "none", "a text")
 		var secret Secret
 		fs.Var(&secret, "key", "a secret")
+		var token Secret
+		TokenVar(fs, &token, "token", "a token")
+		fs.String("nats-url", "", "a URL")
 		return func(_ context.Context, sh Shell) error {
 			told = strings.Join([]string{sh.Name, sh.Version, sh.Admin, *text, string(secret)}, " ")
 			return nil
@@ -51,6 +54,10 @@ func TestSettings(t *testing.T) {
 		{name: "a secret comes from a file", env: map[string]string{"KEY_FILE": file}, told: "bee v1 :8080 none buzz"},
 		{name: "variable and file at once", env: map[string]string{"KEY": "a", "KEY_FILE": file}, code: 2, complaint: "KEY and KEY_FILE are both set"},
 		{name: "a file that is missing", env: map[string]string{"KEY_FILE": file + "x"}, code: 2, complaint: "KEY_FILE"},
+		{name: "a token that is too short", env: map[string]string{"TOKEN": "buzz"}, code: 2, complaint: "token (TOKEN): want at least 16 bytes, and this has 4"},
+		{name: "one of two that is too short, on the command line", args: []string{"-token", "0123456789abcdef buzz"}, code: 2, complaint: "token (TOKEN): want at least 16 bytes"},
+		{name: "two tokens that are long enough", env: map[string]string{"TOKEN": "0123456789abcdef buzz456789abcdef"}, told: "bee v1 :8080 none "},
+		{name: "passwords in URLs", env: map[string]string{"NATS_URL": "nats://a:buzz@one:4222,tls://b:bu/z@buzz@two:4222"}, told: "bee v1 :8080 none ", complaint: `nats://(hidden)@one:4222,tls://(hidden)@two:4222`},
 		{name: "a wrong text", env: map[string]string{"LOG_LEVEL": "loud"}, code: 2, complaint: `LOG_LEVEL="loud"`},
 		{name: "an argument too many", args: []string{"more"}, code: 2, complaint: `unexpected argument "more"`},
 		{name: "variables of others that are called as our commands", env: map[string]string{"VERSION": "3.4.7", "HEALTHCHECK": "curl"}, told: "bee v1 :8080 none "},

@@ -90,20 +90,23 @@ func (q *question) ask(ctx context.Context, addr, token string, in io.Reader, ou
 	return err
 }
 
-// tokenOf is the text of the setting "token", empty if the service has none.
+// tokenOf is the first one of the setting "token", empty if the service has none.
 func tokenOf(fs *flag.FlagSet) string {
 	if f := fs.Lookup("token"); f != nil {
-		if token, ok := f.Value.(*Secret); ok {
-			return string(*token)
+		switch token := f.Value.(type) {
+		case *Token:
+			return Secret(*token).First()
+		case *Secret:
+			return token.First()
 		}
 	}
 	return ""
 }
 
 // local is where this machine reaches an address that a server listens at: one
-// without a host means all of the machine's.
+// without a host means all of the machine's, and Control has its loopback.
 func local(addr string) string {
-	if strings.HasPrefix(addr, ":") || strings.HasPrefix(addr, "0.0.0.0:") || strings.HasPrefix(addr, "[::]:") {
+	if strings.HasPrefix(addr, Control+":") || strings.HasPrefix(addr, ":") || strings.HasPrefix(addr, "0.0.0.0:") || strings.HasPrefix(addr, "[::]:") {
 		return "127.0.0.1" + addr[strings.LastIndexByte(addr, ':'):]
 	}
 	return addr

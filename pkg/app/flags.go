@@ -78,13 +78,13 @@ func Parse(fs *flag.FlagSet, args []string, env lookup, options ...Option) error
 		}
 		if err := fs.Set(f.Name, text); err != nil {
 			shown := text
-			if _, secret := f.Value.(*Secret); secret || strings.HasPrefix(from, secretFrom) {
+			if IsSecret(f) || strings.HasPrefix(from, secretFrom) {
 				shown = "(hidden)"
 			}
 			errs = append(errs, fmt.Errorf("%s=%q: %w", from, shown, err))
 		}
 	})
-	return errors.Join(errs...)
+	return errors.Join(append(errs, checkTokens(fs))...)
 }
 
 // IsCommand tells whether a flag asks for something else than a running service. A
@@ -118,15 +118,15 @@ func fromEnvironment(flagName string, env lookup) (text, from string, err error)
 func Settings(fs *flag.FlagSet) map[string]string {
 	out := effective(fs)
 	fs.VisitAll(func(f *flag.Flag) {
-		if _, secret := f.Value.(*Secret); secret {
+		if IsSecret(f) {
 			delete(out, f.Name)
 		}
 	})
 	return out
 }
 
-// credentials are those within a URL.
-var credentials = regexp.MustCompile(`//[^/@\s,]*@`)
+// credentials are those within a URL, a password with / and @ in it too.
+var credentials = regexp.MustCompile(`//[^\s,]*@`)
 
 // effective returns the flags as they are in force, for the log. Secrets hide themselves.
 func effective(fs *flag.FlagSet) map[string]string {

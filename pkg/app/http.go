@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -97,28 +95,4 @@ func ReadJSON(w http.ResponseWriter, r *http.Request, v any) error {
 		return errors.New("body: more than one JSON value")
 	}
 	return nil
-}
-
-// RequireToken lets a request through only with "Authorization: Bearer <token>", or
-// with the token as the password of basic authentication, whoever the user is.
-// Without a token configured, every request is refused.
-func RequireToken(token Secret) func(http.Handler) http.Handler {
-	return func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-			if !ok {
-				_, given, ok = r.BasicAuth()
-			}
-			switch {
-			case token == "":
-				WriteError(w, http.StatusForbidden, errors.New("no token is configured, so this is closed"))
-			case !ok || subtle.ConstantTimeCompare([]byte(given), []byte(token)) != 1:
-				w.Header().Add("WWW-Authenticate", "Bearer")
-				w.Header().Add("WWW-Authenticate", `Basic realm="waggle"`)
-				WriteError(w, http.StatusUnauthorized, errors.New("wrong or missing token: send Authorization: Bearer TOKEN, or TOKEN as a password"))
-			default:
-				next.ServeHTTP(w, r)
-			}
-		})
-	}
 }

@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -76,6 +77,9 @@ type Bus struct {
 	missing bell
 }
 
+// credentials are those within a URL.
+var credentials = regexp.MustCompile(`//[^\s,"]*@`)
+
 // ErrNotFound says that a key or bucket is not there.
 var ErrNotFound = errors.New("bus: not found")
 
@@ -131,7 +135,8 @@ func Connect(o Options) (*Bus, error) {
 	}
 	nc, err := nats.Connect(o.URL, opts...)
 	if err != nil {
-		return nil, fmt.Errorf("bus: %w", err)
+		// What cannot be read is repeated in the error, with the password that is in it.
+		return nil, errors.New("bus: " + credentials.ReplaceAllString(err.Error(), "//(hidden)@"))
 	}
 	limits := []jetstream.JetStreamOpt{jetstream.WithDefaultTimeout(answerTimeout), jetstream.WithPublishAsyncTimeout(stepTimeout)}
 	js, err := jetstream.New(nc, limits...)

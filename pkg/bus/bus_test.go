@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -396,6 +397,20 @@ func TestReaderEndsWhileTheServerComesBack(t *testing.T) {
 		case <-ended:
 		case <-time.After(15 * time.Second):
 			t.Fatal("a reader does not end")
+		}
+	}
+}
+
+// TestNoPasswordInErrors: a URL that cannot be read holds one too.
+func TestNoPasswordInErrors(t *testing.T) {
+	for _, url := range []string{"nats://me:geheim@ho st:4222", "nats://me:geheim@host:port", "nats://me:ge%zzheim@host", "://me:geheim@host"} {
+		b, err := bus.Connect(bus.Options{URL: url, Component: "proxy"})
+		if err == nil {
+			b.Close()
+			continue
+		}
+		if strings.Contains(err.Error(), "heim") {
+			t.Errorf("%s: %v", url, err)
 		}
 	}
 }

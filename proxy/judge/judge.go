@@ -43,7 +43,7 @@ func Services(q Question) ([]Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	settler := claims.NewSettler(rules.Options)
+	settler := rules.Settler()
 	settler.At(q.Now)
 	settler.Reserve(rules.Reserved(InUse(q.Settings) || HasCertificate(q.Snapshot.Services, q.Accepted)))
 	desired := settler.Settle(q.Snapshot.Sorted(), q.Accepted)

@@ -75,6 +75,7 @@ func TestSettings(t *testing.T) {
 		{"a host outside that asks for a service's word", map[string]string{"servicePath": "/", "port": "80", "forwardAuth": "http://auth:4181/"}, map[string]string{"outbound": "none"}, nil, "accepted"},
 		{"and one that asks for another's", map[string]string{"servicePath": "/", "port": "80", "forwardAuth": "http://auth.example.com/"}, map[string]string{"outbound": "none"}, nil, "rejected com.df.forwardAuth"},
 		{"a host within that the operator lists", map[string]string{"servicePath": "/", "port": "80", "outboundHostname": "127.1.0.3"}, map[string]string{"outbound": "127.1.0.0/16"}, nil, "accepted"},
+		{"a host that the file of owners gives to nobody like it", map[string]string{"serviceDomain": "a.com", "port": "80"}, map[string]string{"owners": "mode: enforce"}, nil, "rejected com.df.serviceDomain"},
 		{"raw text", map[string]string{"servicePath": "/", "port": "80", "backendExtra": "x"}, nil, nil, "rejected com.df.backendExtra"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

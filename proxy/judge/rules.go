@@ -9,7 +9,9 @@ import (
 
 	"github.com/wagglehq/waggle/proxy/internal/settings/edge"
 	"github.com/wagglehq/waggle/proxy/internal/wish/outbound"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/owners"
 	"github.com/wagglehq/waggle/proxy/internal/wish/static"
 )
 
@@ -38,6 +40,15 @@ type Rules struct {
 	Options labels.Options
 	// SecurePorts are those on which the proxy speaks TLS while there are certificates.
 	SecurePorts []int
+	// Owners are nil if hosts belong to nobody.
+	Owners *owners.Owners
+}
+
+// Settler returns one that judges by the rules.
+func (r Rules) Settler() *claims.Settler {
+	s := claims.NewSettler(r.Options)
+	s.Own(r.Owners, r.SecurePorts)
+	return s
 }
 
 // Reserved are the ports that no service gets anew: those with TLS, while there are
@@ -74,6 +85,9 @@ func ParseRules(settings map[string]string) (Rules, error) {
 		return Rules{}, fmt.Errorf("default-ports and bind-ports: %w", err)
 	}
 	rules := Rules{Options: o}
+	if rules.Owners, err = owners.Parse(p.text("owners", "")); err != nil {
+		return Rules{}, fmt.Errorf("owners: %w", err)
+	}
 	for _, b := range binds {
 		rules.Options.EntryPorts = append(rules.Options.EntryPorts, b.Port)
 		if b.TLS {

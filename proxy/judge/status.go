@@ -15,6 +15,7 @@ import (
 func Status(d claims.Verdict, revision catalog.Revision) catalog.Status {
 	s := catalog.Status{
 		Component: "proxy", ServiceID: d.Service.ID, Service: d.Service.Name, State: catalog.StateAccepted, Revision: revision,
+		Warnings: d.Overtaken,
 	}
 	if d.Err == nil {
 		return s
@@ -31,6 +32,7 @@ func Status(d claims.Verdict, revision catalog.Revision) catalog.Status {
 		hinted   interface{ Hint() string }
 		withheld *catalog.WithheldError
 		conflict *route.ConflictError
+		owned    *route.OwnerError
 	)
 	if errors.As(d.Err, &hinted) {
 		s.Hint = hinted.Hint()
@@ -40,6 +42,9 @@ func Status(d claims.Verdict, revision catalog.Revision) catalog.Status {
 	}
 	if errors.As(d.Err, &conflict) {
 		s.Label = catalog.Prefix + cmp.Or(conflict.Label, "servicePath")
+	}
+	if errors.As(d.Err, &owned) {
+		s.Label = catalog.Prefix + owned.Label
 	}
 	if d.KeepsLast {
 		s.Reason += " (the labels last accepted stay in force)"

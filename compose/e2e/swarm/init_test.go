@@ -54,7 +54,7 @@ func TestInitMakesWhatIsMissingAndNothingTwice(t *testing.T) {
 	if code != 0 {
 		t.Fatalf("ended with %d: %s", code, said)
 	}
-	for _, want := range []string{"the network waggle, 10.90.0.0/16", "secret waggle_token", "secret waggle_seal_key", "secret waggle_nats_listener", "secret waggle_nats_proxy", "secret waggle_nats_monitor", "secret waggle_nats_scaler"} {
+	for _, want := range []string{"the network waggle, 10.90.0.0/16", "secret waggle_token_proxy", "secret waggle_token_scaler", "secret waggle_seal_key", "secret waggle_nats_listener", "secret waggle_nats_proxy", "secret waggle_nats_monitor", "secret waggle_nats_scaler"} {
 		if !strings.Contains(said, "made the "+want) && !strings.Contains(said, "made "+want) {
 			t.Errorf("it does not say that it made %s:\n%s", want, said)
 		}

@@ -177,7 +177,7 @@ func SettingsPage(components []Component) []byte {
 				def = code(short(f.DefValue))
 			}
 			usage := f.Usage
-			if _, secret := f.Value.(*app.Secret); secret {
+			if app.IsSecret(f) {
 				usage += " (secret: give it as a file)"
 			}
 			variable := code(app.Variable(f.Name))

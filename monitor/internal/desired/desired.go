@@ -80,7 +80,7 @@ type Fault struct {
 // From computes the desired state.
 func From(in Input) (State, error) {
 	s := State{Accepted: map[string]catalog.Service{}}
-	claims := claims{called: map[string]catalog.Service{}, rules: map[string]alert.Rule{}, refused: in.Refused}
+	claims := claims{called: map[string]catalog.Service{}, rules: map[string]alert.Rule{}, refused: in.Refused, snapshot: in.Snapshot}
 	for _, svc := range in.Snapshot.Sorted() {
 		if !svc.OptedIn() || svc.Fits() == nil && !Asks(svc.Labels) {
 			continue
@@ -154,6 +154,25 @@ type claims struct {
 	called  map[string]catalog.Service
 	rules   map[string]alert.Rule
 	refused map[string]string
+	// snapshot says whose the service is that an alert names.
+	snapshot catalog.Snapshot
+}
+
+// scales reports whether an alert of a service may name another in its label service, by
+// which the scaler finds what it scales: one of the same stack, or none that there is. What
+// a template makes of it is not known before the alert fires.
+func (c claims) scales(r alert.Rule) bool {
+	named := r.Labels["service"]
+	if named == r.Service {
+		return true
+	}
+	own := c.snapshot.Services[r.ServiceID].Stack
+	for id, svc := range c.snapshot.Services {
+		if (svc.Name == named || id == named || svc.CalledName() == named) && id != r.ServiceID && (own == "" || svc.Stack != own) {
+			return false
+		}
+	}
+	return !strings.Contains(named, "{{")
 }
 
 // call claims the name that a service is called.
@@ -191,6 +210,9 @@ func (c claims) rule(r alert.Rule) error {
 			owner = "another alert of this service makes"
 		}
 		return fault("alertName", r.Name, "another name: "+owner+" the rule "+other.Name)
+	}
+	if !c.scales(r) {
+		return fault("alertLabels", "service="+r.Labels["service"], "no service but this one, or one of its stack: the scaler scales what an alert names")
 	}
 	c.rules[r.Name] = r
 	return nil

@@ -261,6 +261,34 @@ func TestTheServiceLabelIsTheFullName(t *testing.T) {
 	}
 }
 
+// TestAnAlertScalesItsOwnStack: the scaler scales the service that an alert names, so nobody
+// names one of another stack, neither in the label nor by what a template makes of it.
+func TestAnAlertScalesItsOwnStack(t *testing.T) {
+	for _, c := range []struct{ name, named, want string }{
+		{"another service of the stack", "evil_api", ""},
+		{"itself", "evil_web", ""},
+		{"no service at all", "payments", ""},
+		{"a service of another stack", "shop_web", "com.df.alertLabels"},
+		{"its ID", "id-shop_web", "com.df.alertLabels"},
+		{"what it is called", "web", "com.df.alertLabels"},
+		{"a service of a stack whose name begins alike", "evil_a_web", "com.df.alertLabels"},
+		{"what a template makes", "{{$labels.x}}", "com.df.alertLabels"},
+	} {
+		for _, scale := range []string{",scale=down,type=service", ""} {
+			s, _ := from(t, Input{Snapshot: swarm("shop/web shortName=true", "evil_a/web", "evil/api", "evil/web alertName=x alertIf=vector(1) alertLabels=service="+c.named+scale)})
+			got := ""
+			for _, one := range s.Services {
+				for _, f := range one.Faults {
+					got += label.First(f.Err).Label
+				}
+			}
+			if got != c.want || (len(s.Rules) == 0) != (c.want != "") {
+				t.Errorf("%s%s: faults %q and %d rules, want %q", c.name, scale, got, len(s.Rules), c.want)
+			}
+		}
+	}
+}
+
 // TestLabelsThatGrewTooLargeLeaveAllAsItWas: what was left out was perhaps monitor's.
 func TestLabelsThatGrewTooLargeLeaveAllAsItWas(t *testing.T) {
 	for _, c := range []struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -44,6 +45,7 @@ func (p *proxy) router() http.Handler {
 		return []replicas.Replica{{Instance: catalog.Instance{Instance: "one", Hash: "x"}, Self: true}}
 	})
 	api.Certs{
+		Log:   slog.New(slog.DiscardHandler),
 		Token: "token", OwnList: p.list, View: func() *controller.Certificates { return p.entries },
 		Check: func(context.Context, ...string) error { return p.refused },
 		Put: func(_ context.Context, name, pem string) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -33,6 +34,8 @@ type Certs struct {
 	// OwnList says that the operator has a list of certificates, beside which nothing
 	// counts.
 	OwnList bool
+	// Log is told who changed what.
+	Log *slog.Logger
 }
 
 // Certificate is what is told of a certificate. Its key never is.
@@ -127,6 +130,7 @@ func (c Certs) Upload(w http.ResponseWriter, req *http.Request, name string) {
 		app.WriteError(w, http.StatusServiceUnavailable, err)
 		return
 	}
+	c.Log.Info("a certificate is uploaded", "name", name, "fingerprint", parsed.Fingerprint, "remote", req.RemoteAddr)
 	entry, applied := c.await(req.Context(), func(v *controller.Certificates) (certs.Entry, bool) {
 		i := slices.IndexFunc(v.Entries, func(e certs.Entry) bool {
 			return e.Source == certs.Upload && e.Name == name && e.PEM == parsed.PEM
@@ -172,6 +176,7 @@ func (c Certs) remove(w http.ResponseWriter, req *http.Request) {
 		app.WriteError(w, http.StatusServiceUnavailable, err)
 		return
 	}
+	c.Log.Info("an uploaded certificate is deleted", "name", name, "remote", req.RemoteAddr)
 	_, applied := c.await(req.Context(), func(v *controller.Certificates) (certs.Entry, bool) {
 		there := slices.ContainsFunc(v.Entries, func(e certs.Entry) bool { return e.Source == certs.Upload && e.Name == name })
 		return certs.Entry{}, !there && v.Applied

@@ -73,7 +73,7 @@ type settling struct {
 
 func newSettling(o Options) *settling {
 	return &settling{
-		source: o.Source, rules: o.Rules, settler: claims.NewSettler(o.Rules.Options), memory: &memory{file: o.StateFile}, started: time.Now(), log: o.Log,
+		source: o.Source, rules: o.Rules, settler: o.Rules.Settler(), memory: &memory{file: o.StateFile}, started: time.Now(), log: o.Log,
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -46,6 +47,8 @@ type Store interface {
 // API holds what the handlers need.
 type API struct {
 	Token app.Secret
+	// From are networks whose requests need no token.
+	From  []netip.Prefix
 	Store Store
 	// View returns what became of the last pass, nil before the first; Await returns
 	// when a view is as it should be.
@@ -81,7 +84,7 @@ func (a *API) Mount(r chi.Router) {
 		app.WriteJSON(w, http.StatusOK, Response{Status: "OK"})
 	})
 	r.Group(func(r chi.Router) {
-		r.Use(app.RequireToken(a.Token))
+		r.Use(app.RequireTokenUnless(a.Token, a.From))
 		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut} {
 			r.Method(method, Prefix+"/reconfigure", a.form(a.reconfigure))
 			r.Method(method, Prefix+"/remove", a.form(a.remove))

@@ -3,8 +3,10 @@
 package settings
 
 import (
+	"errors"
 	"flag"
 	"fmt"
+	"net"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -15,6 +17,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/proxy/internal/addresses"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/owners"
 	"github.com/wagglehq/waggle/proxy/internal/wish/static"
 	"github.com/wagglehq/waggle/proxy/judge"
 )
@@ -37,7 +40,9 @@ type Config struct {
 	Separator       string
 	TrustedProxies  string
 	// Outbound lists the hosts and networks outside of the swarm that labels may name.
-	Outbound      string
+	Outbound string
+	// Owners is the text of the file that says whose hosts are whose.
+	Owners        string
 	HardStopAfter time.Duration
 	MaxReloads    int
 	// Clients are the limits of one client, LabelBudget multiplies what all services
@@ -52,8 +57,13 @@ type Config struct {
 	Certs Certificates
 	// Token must be sent by whoever changes something over HTTP, or reads the
 	// configuration. DockerFlowAPI offers the interface of Docker Flow Proxy.
-	Token         app.Secret
+	Token app.Secret
+	// TokenOther is accepted as well.
+	TokenOther    app.Secret
 	DockerFlowAPI bool
+	// DockerFlowAddress is where that interface is offered instead of on the admin port, and
+	// DockerFlowFrom lists who needs no token there.
+	DockerFlowAddress, DockerFlowFrom string
 	// Environ are the variables of the process ("NAME=text"), for static services
 	// and for settings that name another variable.
 	Environ []string `json:"-"`
@@ -78,13 +88,17 @@ func (c *Config) Flags(fs *flag.FlagSet) {
 	c.Certs.flags(fs)
 	c.Clients.flags(fs)
 	fs.IntVar(&c.LabelBudget, "label-budget", judge.DefaultLabelBudget, "how many times the usual amounts the labels of all services together may ask for: 100,000 hosts with paths, 2,000 conditions, 1,000 TCP ports and so on; more needs more memory")
-	fs.Var(&c.Token, "token", "bearer token that whoever changes something over HTTP, or reads the configuration, must send; without one both are closed")
+	app.TokenVar(fs, &c.Token, "token", "bearer token that whoever changes something over HTTP, or reads the configuration, must send, of 16 bytes or more; without one both are closed; of several, separated by white space, each counts")
+	app.TokenVar(fs, &c.TokenOther, "token-other", "a further token that is accepted as well, while one is replaced")
 	fs.BoolVar(&c.DockerFlowAPI, "docker-flow-api", false, "offer Docker Flow Proxy's HTTP interface (/v1/docker-flow-proxy) on the admin port, and its metrics haproxy_*")
+	fs.StringVar(&c.DockerFlowAddress, "docker-flow-address", "", "where Docker Flow Proxy's HTTP interface is offered, and nothing else, instead of on the admin port: a port (:8081), an address with one, or a network of Docker with one (waggle:8081)")
+	fs.StringVar(&c.DockerFlowFrom, "docker-flow-from", "", "addresses and networks, separated by commas, that need no token at docker-flow-address")
 	fs.IntVar(&c.MaxConn, "maxconn", 0, "connections at a time; 0, and what is more than the limit of open files allows, follows that limit, up to about 100,000")
 	fs.StringVar(&c.Networks, "networks", judge.DefaultNetworks, "networks shared with services, separated by commas; empty: not checked")
 	fs.StringVar(&c.Separator, "separator", judge.DefaultSeparator, "separates the elements of lists in labels")
 	fs.StringVar(&c.TrustedProxies, "trusted-proxies", "", "addresses or networks whose X-Forwarded-* headers are kept, separated by commas; networks that the proxy shares with services are left out unless they, or addresses in them, are named")
 	fs.StringVar(&c.Outbound, "outbound", "", "hosts (legacy.example.com, *.example.com), addresses and networks that com.df.outboundHostname and com.df.forwardAuth may name, separated by commas; empty: all outside of Waggle and the nodes; none: no host")
+	fs.StringVar(&c.Owners, "owners", "", "whose hosts, paths and ports are whose, as YAML; OWNERS_FILE names a file with it; empty: whoever comes first has what he claims")
 	fs.DurationVar(&c.HardStopAfter, "hard-stop-after", 0, "how long an old worker may finish its connections after a reload; 0: as long as it takes")
 	fs.IntVar(&c.MaxReloads, "max-reloads", 0, "how many reloads an old worker may live through; 0: any number")
 	fs.DurationVar(&c.Drain, "drain", 10*time.Second, "how long open connections may finish when the proxy stops")
@@ -119,6 +133,9 @@ func (s *seconds) Set(text string) error {
 	return nil
 }
 
+// Tokens are all that are accepted.
+func (c *Config) Tokens() app.Secret { return c.Token.And(c.TokenOther) }
+
 // NetworkNames are the networks shared with services.
 func (c *Config) NetworkNames() []string { return strings.FieldsFunc(c.Networks, commaOrSpace) }
 
@@ -145,6 +162,8 @@ func (c *Config) HAProxySettings() (render.Settings, error) {
 			}
 			return nil
 		},
+		func(*render.Settings) error { _, err := c.DockerFlowTrusted(); return err },
+		func(*render.Settings) error { _, err := owners.Parse(c.Owners); return named("owners", err) },
 	} {
 		if err := add(&s); err != nil {
 			return s, err
@@ -173,19 +192,41 @@ func (c *Config) Untrusted() []netip.Prefix {
 }
 
 func (c *Config) trustedProxies() ([]netip.Prefix, error) {
-	var all []netip.Prefix
-	for word := range strings.FieldsFuncSeq(c.TrustedProxies, commaOrSpace) {
+	return prefixes("trusted-proxies", c.TrustedProxies)
+}
+
+// DockerFlowTrusted are those who need no token at docker-flow-address.
+func (c *Config) DockerFlowTrusted() ([]netip.Prefix, error) {
+	list, err := prefixes("docker-flow-from", c.DockerFlowFrom)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(list) > 0 && c.DockerFlowAddress == "":
+		return nil, errors.New("docker-flow-from: want a docker-flow-address beside it: the admin port asks everybody for the token")
+	case c.DockerFlowAddress == "":
+		return nil, nil
+	}
+	if _, _, err := net.SplitHostPort(c.DockerFlowAddress); err != nil {
+		return nil, fmt.Errorf("docker-flow-address: %q: want :PORT, ADDRESS:PORT or NETWORK:PORT", c.DockerFlowAddress)
+	}
+	return list, nil
+}
+
+// prefixes reads a list of addresses and networks.
+func prefixes(name, list string) ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for word := range strings.FieldsFuncSeq(list, commaOrSpace) {
 		p, err := netip.ParsePrefix(word)
 		if err != nil {
 			a, errAddr := netip.ParseAddr(word)
 			if errAddr != nil {
-				return nil, fmt.Errorf("trusted-proxies: %q: want an address or a network such as 10.0.0.0/8", word)
+				return nil, fmt.Errorf("%s: %q: want an address or a network such as 10.0.0.0/8", name, word)
 			}
 			p = netip.PrefixFrom(a, a.BitLen())
 		}
-		all = append(all, p.Masked())
+		out = append(out, p.Masked())
 	}
-	return all, nil
+	return out, nil
 }
 
 // Published are the settings by which labels are judged, as others may read them. The
@@ -195,7 +236,7 @@ func (c *Config) Published(admin string) map[string]string {
 	return map[string]string{
 		"admin": admin, "allow-raw": strconv.FormatBool(e.AllowRaw), "bind-ports": e.BindPorts, "crt-list-path": c.Certs.ListPath,
 		"default-ports": e.DefaultPorts, "default-req-mode": e.DefaultReqMode, "filter-proxy-instance-name": strconv.FormatBool(e.FilterInstance),
-		"https-only": strconv.FormatBool(e.HTTPSOnly), "label-budget": strconv.Itoa(c.LabelBudget), "networks": c.Networks, "outbound": c.Outbound, "proxy-instance-name": e.Instance, "separator": c.Separator,
+		"https-only": strconv.FormatBool(e.HTTPSOnly), "label-budget": strconv.Itoa(c.LabelBudget), "networks": c.Networks, "outbound": c.Outbound, "owners": c.Owners, "proxy-instance-name": e.Instance, "separator": c.Separator,
 		"service-domain-algo": e.ServiceDomainAlgo, "stats-port": strconv.Itoa(e.StatsPort), judge.OperatorUsers: strconv.FormatBool(e.Users.Users != ""),
 	}
 }

@@ -24,7 +24,7 @@ const (
 	adminAddr = "127.0.0.1:65080"
 	dataDir   = acceptance.Hall + "/waggle-data"
 	proxyLog  = acceptance.Hall + "/proxy.log"
-	apiToken  = "acceptance"
+	apiToken  = "token-of-acceptance"
 )
 
 // outbound allows hosts to have the addresses of the upstreams, which are of the loopback,

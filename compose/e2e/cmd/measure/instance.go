@@ -67,7 +67,7 @@ func get(ctx context.Context, url, host string, v any) error {
 }
 
 // token is that of the proxy's admin interface.
-const token = "measure"
+const token = "token-of-measure"
 
 // upstream is an HAProxy that answers each request itself.
 func (m *bench) upstream(ctx context.Context) (*program, error) {

@@ -23,7 +23,7 @@ const (
 const StreamFrontend = "tcp_"
 
 // NoBackend answers requests that fit no route. It ends the frame.
-const NoBackend = "waggle_none"
+const NoBackend = route.Nobody
 
 // The kinds of sections that others than HAProxy tell apart.
 const (

@@ -1,8 +1,11 @@
 package route
 
 import (
+	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/wagglehq/waggle/pkg/label"
 )
 
 // Fetch is what of a request a condition looks at.
@@ -31,6 +34,26 @@ const (
 	MatchNumber Match = "int"
 )
 
+// Fits reports whether a host name, in lower case, is what a text asks for by this match.
+func (m Match) Fits(host, text string) bool {
+	switch m {
+	case MatchRegexp:
+		re, err := regexp.Compile("(?i)" + text)
+		return err == nil && re.MatchString(host)
+	case MatchExact, MatchNumber:
+		return host == text
+	case MatchPrefix:
+		return strings.HasPrefix(host, text)
+	case MatchSuffix:
+		return strings.HasSuffix(host, text)
+	case MatchPart:
+		return strings.Contains(host, text)
+	case MatchDir, MatchDomain:
+		return strings.Contains("."+host+".", "."+strings.Trim(text, ".")+".")
+	}
+	return false
+}
+
 // Condition is one thing that must hold of a request: that one of the values fits
 // or, negated, that none does.
 type Condition struct {
@@ -39,7 +62,9 @@ type Condition struct {
 	Match      Match
 	IgnoreCase bool
 	Not        bool
-	Values     []string
+	// Secret says that nobody but the service itself may see what is compared.
+	Secret bool
+	Values []string
 }
 
 // Words is how many words a condition takes of a line of HAProxy's: two braces, what is
@@ -52,13 +77,21 @@ func (c Condition) Words() int {
 	return n
 }
 
-// String is how a condition is shown to a user; equal conditions have equal texts.
-func (c Condition) String() string {
+// Shown is a condition as everybody may see it.
+func (c Condition) Shown() string { return c.text(c.Secret) }
+
+// String says all of a condition, what is secret too; equal conditions have equal texts.
+func (c Condition) String() string { return c.text(false) }
+
+func (c Condition) text(hidden bool) string {
 	var b strings.Builder
 	if c.Not {
 		b.WriteString("not ")
 	}
 	b.WriteString(string(c.Fetch))
+	if hidden {
+		return b.String() + " " + label.Show("", true)
+	}
 	if c.Header != "" {
 		b.WriteString(" " + strings.ToLower(c.Header))
 	}

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -34,7 +35,9 @@ const (
 type Claim struct {
 	// Host is empty for any. Also is what must hold besides, in words.
 	Host, Path, Also string
-	Kind             ClaimKind
+	// Shown is Also as others may see it, if that is something else. It follows from Also.
+	Shown string
+	Kind  ClaimKind
 }
 
 // String is how a claim is named to a user.
@@ -51,7 +54,7 @@ func (c Claim) String() string {
 		return fmt.Sprintf("%s for the server name %s (%s)", PortScope(c.Path), c.Host, c.Also)
 	case ClaimRequests:
 		if c.Also != "" {
-			return c.Host + c.Path + " (" + c.Also + ")"
+			return c.Host + c.Path + " (" + cmp.Or(c.Shown, c.Also) + ")"
 		}
 	}
 	return c.Host + c.Path
@@ -315,17 +318,21 @@ func (r Route) Claim() []Claim {
 	if r.HostMatch != "" {
 		list = append(list, "host "+string(r.HostMatch))
 	}
+	shown, differs := slices.Clone(list), false
 	for _, c := range r.Conditions {
-		list = append(list, c.String())
+		list, shown, differs = append(list, c.String()), append(shown, c.Shown()), differs || c.Secret
 	}
 	if r.Redirected {
-		list = append(list, "to be redirected")
+		list, shown = append(list, "to be redirected"), append(shown, "to be redirected")
 	}
-	also := also(strings.Join(list, ", "))
+	if !differs {
+		shown = nil
+	}
+	also, public := also(strings.Join(list, ", ")), also(strings.Join(shown, ", "))
 	out := make([]Claim, 0, len(hosts)*len(r.Paths)+1)
 	for _, h := range hosts {
 		for _, p := range r.Paths {
-			out = append(out, Claim{Host: h, Path: p, Also: also})
+			out = append(out, Claim{Host: h, Path: p, Also: also, Shown: public})
 		}
 	}
 	if r.Default {

@@ -32,6 +32,9 @@ const (
 	ChainEnd  = "|"
 )
 
+// Nobody is the backend of requests that nobody answers. It has no servers.
+const Nobody = "waggle_none"
+
 // Chain is what is tried, in this order, where a look-up alone does not decide.
 type Chain struct {
 	Name  string

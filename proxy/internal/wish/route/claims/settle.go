@@ -14,6 +14,7 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/wish/budget"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/owners"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/table"
 )
 
@@ -27,6 +28,9 @@ type Verdict struct {
 	// Shadowed are claims that no request can reach, each with the service that takes
 	// its requests.
 	Shadowed []string
+	// Overtaken says which other services come first with some of its requests, although
+	// neither their host nor their path is more specific.
+	Overtaken []string
 }
 
 // Desired is what the proxy should be.
@@ -62,6 +66,9 @@ type Settler struct {
 	reserved []int
 	// factor multiplies what all services together may ask for.
 	factor int
+	// file is nil without owners, secure are ports of the proxy that no file gives away.
+	file   *owners.Owners
+	secure []int
 	// last is nil before the first time.
 	last *settled
 }
@@ -77,6 +84,10 @@ type reading struct {
 func NewSettler(o labels.Options) *Settler {
 	return &Settler{reader: labels.NewReader(o), read: map[string]reading{}, refused: refusals{}, factor: o.Budget}
 }
+
+// Own has hosts, paths and ports belong to owners; secure are the proxy's own ports with
+// TLS. Without a file everybody may have everything.
+func (m *Settler) Own(file *owners.Owners, secure []int) { m.file, m.secure = file, secure }
 
 // fromService is FromService, remembered by ID.
 func (m *Settler) fromService(svc catalog.Service) (route.Service, error) {
@@ -123,7 +134,7 @@ func (m *Settler) settle(ordered []catalog.Service, accepted map[string]catalog.
 		}
 	}
 	s := settler{
-		read: read, account: budget.NewAccount(m.factor), ledger: route.NewLedger(n), now: m.now, reserved: m.reserved,
+		read: read, account: budget.NewAccount(m.factor), ledger: route.NewLedger(n), ground: newGround(m.file, m.secure), now: m.now, reserved: m.reserved,
 		d: Desired{Services: make([]route.Service, 0, n), Verdicts: make([]Verdict, 0, n), Accepted: make(map[string]catalog.Service, n)},
 	}
 	s.ledger.Secure = m.reserved
@@ -133,7 +144,7 @@ func (m *Settler) settle(ordered []catalog.Service, accepted map[string]catalog.
 			continue
 		}
 		if last, ok := accepted[svc.ID]; ok && catalog.SameLabels(last.Labels, svc.Labels) {
-			if s.admit(svc) == nil {
+			if s.admit(svc, last.Labels) == nil {
 				continue
 			}
 		}
@@ -145,14 +156,14 @@ func (m *Settler) settle(ordered []catalog.Service, accepted map[string]catalog.
 			err = s.free(svc, accepted[svc.ID])
 		}
 		if err == nil {
-			err = s.admit(svc)
+			err = s.admit(svc, accepted[svc.ID].Labels)
 		}
 		if err == nil {
 			continue
 		}
 		v := Verdict{Service: svc, Err: err}
 		if last, ok := accepted[svc.ID]; ok && !errors.Is(err, route.ErrNoRoute) {
-			v.KeepsLast = s.claimAll(labelled(svc, last.Labels)) == nil
+			v.KeepsLast = s.claimAll(labelled(svc, last.Labels), last.Labels) == nil
 		}
 		s.d.Verdicts = append(s.d.Verdicts, v)
 	}
@@ -164,17 +175,19 @@ func (m *Settler) settle(ordered []catalog.Service, accepted map[string]catalog.
 			routes = append(routes, &svc.Routes[i])
 		}
 	}
-	var shadowed map[string][]string
+	walls := s.ground.walls()
 	room := budget.Times(mostEntries, max(1, m.factor))
-	var work map[string]int
-	if s.d.Tables, shadowed, work = table.CompileWithin(routes, room); work != nil {
+	tables, passed, work := table.CompileWithin(routes, walls, room)
+	if work != nil {
 		return Desired{}, s.crowd(work, accepted, room)
 	}
+	s.d.Tables = tables
 	s.d.Tables.Redirects = table.RedirectTable(s.d.Services)
-	s.d.Tables.Listeners = table.Listeners(s.d.Services)
+	s.d.Tables.Listeners = table.Listeners(s.d.Services, walls)
+	passed.Redirected(s.d.Services, routes)
 	mergeGroups(s.d.Services)
 	for i, v := range s.d.Verdicts {
-		s.d.Verdicts[i].Shadowed = shadowed[v.Service.ID]
+		s.d.Verdicts[i].Shadowed, s.d.Verdicts[i].Overtaken = passed.Shadowed[v.Service.ID], passed.Overtaken(v.Service.ID)
 	}
 	byName(s.d.Verdicts, func(v *Verdict) string { return v.Service.Name })
 	return s.d, nil
@@ -243,6 +256,7 @@ func byName[T any](list []T, name func(*T) string) {
 type settler struct {
 	read   func(catalog.Service) (route.Service, error)
 	ledger *route.Ledger
+	ground *ground
 	now    time.Time
 	// reserved are ports that no service gets that has not had them.
 	reserved []int
@@ -251,18 +265,21 @@ type settler struct {
 }
 
 // admit puts the present labels of a service in force and says so.
-func (s *settler) admit(svc catalog.Service) error {
-	if err := s.claimAll(svc); err != nil {
+func (s *settler) admit(svc catalog.Service, last map[string]string) error {
+	if err := s.claimAll(svc, last); err != nil {
 		return err
 	}
 	s.d.Verdicts = append(s.d.Verdicts, Verdict{Service: svc})
 	return nil
 }
 
-// claimAll takes all claims of a service or none.
-func (s *settler) claimAll(svc catalog.Service) error {
+// claimAll takes all claims of a service or none. last are its labels last accepted.
+func (s *settler) claimAll(svc catalog.Service, last map[string]string) error {
 	wants, err := s.read(svc)
 	if err != nil {
+		return err
+	}
+	if err := s.ground.check(svc, &wants, s.had(svc, last)); err != nil {
 		return err
 	}
 	if c := s.ledger.Conflict(svc.Name, &wants); c != nil {
@@ -273,7 +290,20 @@ func (s *settler) claimAll(svc catalog.Service) error {
 	}
 	s.account.Take(wants.Bill)
 	s.ledger.Take(svc.Name, &wants)
+	s.ground.take(svc, &wants)
 	s.d.Services = append(s.d.Services, wants)
 	s.d.Accepted[svc.ID] = accepted(svc)
 	return nil
+}
+
+// had is what a service was accepted with, nil if that is nothing or does not matter.
+func (s *settler) had(svc catalog.Service, last map[string]string) *route.Service {
+	if s.ground == nil || last == nil {
+		return nil
+	}
+	had, err := s.read(labelled(svc, last))
+	if err != nil {
+		return nil
+	}
+	return &had
 }

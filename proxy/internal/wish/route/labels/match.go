@@ -106,7 +106,7 @@ func conditions(g label.Group, kind route.PathKind) []route.Condition {
 			g.RejectText("serviceHeader", text, "headers such as X-Version:3")
 			continue
 		}
-		out = append(out, route.Condition{Fetch: route.FetchHeader, Header: name, Match: route.MatchExact, Values: []string{value}})
+		out = append(out, route.Condition{Fetch: route.FetchHeader, Header: name, Match: route.MatchExact, Secret: true, Values: []string{value}})
 	}
 	if agents := g.List("userAgent"); len(agents) > 0 {
 		for _, a := range agents {

@@ -40,6 +40,7 @@ func compare(a, b *leaf) int {
 		return n
 	}
 	return cmp.Or(
+		firstIf(!a.last, !b.last),
 		catalog.Older(a.route.Service, b.route.Service),
 		cmp.Compare(a.route.Index, b.route.Index),
 		cmp.Compare(a.Host, b.Host),
@@ -65,10 +66,15 @@ type leaf struct {
 	route   *route.Route
 	reached bool
 	blocked string
+	// common says that it is among those of several owners, who do not order theirs before
+	// those of others.
+	common bool
+	// last says that it comes behind all others.
+	last bool
 }
 
 func (l *leaf) explicit() string {
-	if l.Path == "/" {
+	if l.Path == "/" || l.common {
 		return ""
 	}
 	return l.route.Order
@@ -81,13 +87,10 @@ func (l *leaf) rest() bool { return l.Kind == route.ClaimRest }
 func (l *leaf) simple() bool { return l.Also == "" }
 
 // conditions is how many things besides host and path must hold; a path or host
-// that is matched in another way than usual is one. What is only redirected comes last.
+// that is matched in another way than usual is one.
 func (l *leaf) conditions() int {
 	if l.rest() {
 		return 0
-	}
-	if l.route.Redirected {
-		return -1
 	}
 	n := len(l.route.Conditions)
 	if !l.route.PathType.Prefix() {
@@ -140,32 +143,88 @@ func (l *leaf) pattern() string {
 func class(host string) string { return strings.TrimPrefix(host, "*") }
 
 // Compile makes the tables of routes, whose claims are all different but within a group.
-// The second result names, by service ID, the claims that no request reaches, with the
-// reason.
-func Compile(routes []*route.Route) (route.Tables, map[string][]string) {
-	t, shadowed, _ := CompileWithin(routes, 0)
-	return t, shadowed
+// With walls, requests for a host are looked for among the routes of its owner alone. The
+// second result tells whose requests go to whom.
+func Compile(routes []*route.Route, walls *Walls) (route.Tables, *Passed) {
+	t, passed, _ := CompileWithin(routes, walls, 0)
+	return t, passed
 }
 
 // CompileWithin is Compile that gives up when it has done more work than most, in claims
 // looked at and steps written; 0 is any. Then work says, by service ID, whose claims that
 // were, as far as it came; else it is nil.
-func CompileWithin(routes []*route.Route, most int) (t route.Tables, shadowed map[string][]string, work map[string]int) {
-	c := newCompiler(routes, most)
-	if c.compile(routes); !c.full() {
-		return c.t, shadows(c.byHost), nil
+func CompileWithin(routes []*route.Route, walls *Walls, most int) (t route.Tables, passed *Passed, work map[string]int) {
+	all := meter{most: most}
+	if t, passed = compile(routes, walls, &all); !all.full() {
+		return t, passed, nil
 	}
-	c = newCompiler(routes, most)
-	c.work = map[string]int{}
-	c.compile(routes)
-	return route.Tables{}, nil, c.work
+	again := meter{most: most, work: map[string]int{}}
+	compile(routes, walls, &again)
+	return route.Tables{}, newPassed(), again.work
 }
 
-func newCompiler(routes []*route.Route, most int) *compiler {
-	return &compiler{byHost: make(map[string][]*leaf, len(routes)), wildcards: map[string][]*leaf{}, chains: map[string]route.Chain{}, most: most}
+func compile(routes []*route.Route, walls *Walls, m *meter) (route.Tables, *Passed) {
+	t, passed := &tables{meter: m, chains: map[string]route.Chain{}}, newPassed()
+	if walls == nil {
+		c := newCompiler(routes, t, passed)
+		c.all()
+	} else {
+		walls.compile(routes, t, passed)
+	}
+	if m.full() {
+		return route.Tables{}, passed
+	}
+	t.Chains = slices.SortedFunc(maps.Values(t.chains), func(a, b route.Chain) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(t.Hosts, byKey)
+	slices.SortFunc(t.Paths, byKey)
+	slices.SortFunc(t.Wildcards, func(a, b route.Entry) int {
+		return cmp.Or(cmp.Compare(len(b.Key), len(a.Key)), byKey(a, b))
+	})
+	return t.Tables, passed
 }
 
-func (c *compiler) compile(routes []*route.Route) {
+// tables are those that come about.
+type tables struct {
+	route.Tables
+	*meter
+	chains map[string]route.Chain
+}
+
+// meter counts work: done is that so far, of most, and work whose it was; nil if nobody
+// wants to know.
+type meter struct {
+	done, most int
+	work       map[string]int
+}
+
+// full reports whether more has been done than may be.
+func (m *meter) full() bool { return m.most > 0 && m.done > m.most }
+
+// charge counts n units of work for each of some leaves.
+func (m *meter) charge(n int, leaves ...*leaf) {
+	m.done += n * len(leaves)
+	if m.work == nil {
+		return
+	}
+	for _, l := range leaves {
+		if l.route.Service.ID != "" {
+			m.work[l.route.Service.ID] += n
+		}
+	}
+}
+
+// host adds the entry of a host pattern.
+func (t *tables) host(pattern string) {
+	if strings.HasPrefix(pattern, "*") {
+		t.Wildcards = append(t.Wildcards, route.Entry{Key: class(pattern), Value: class(pattern)})
+	} else {
+		t.Hosts = append(t.Hosts, route.Entry{Key: pattern, Value: pattern})
+	}
+}
+
+// newCompiler files the leaves of routes.
+func newCompiler(routes []*route.Route, t *tables, passed *Passed) *compiler {
+	c := &compiler{byHost: make(map[string][]*leaf, len(routes)), wildcards: map[string][]*leaf{}, t: t, passed: passed}
 	common := firstMembers(routes)
 	total := 0
 	for _, r := range routes {
@@ -189,7 +248,7 @@ func (c *compiler) compile(routes []*route.Route) {
 			c.byHost[pattern] = append(of, l)
 		}
 	}
-	c.t.Paths = make([]route.Entry, 0, total)
+	t.Paths = slices.Grow(t.Paths, total)
 	for host, leaves := range c.byHost {
 		slices.SortFunc(leaves, compare)
 		if strings.HasPrefix(host, "*") {
@@ -201,27 +260,22 @@ func (c *compiler) compile(routes []*route.Route) {
 			c.compared = append(c.compared, l)
 		}
 	}
-	// The class of no host comes first: others lead on to it.
+	return c
+}
+
+// all adds the entries of all classes. That of no host comes first: others lead on to it.
+func (c *compiler) all() {
 	none := c.class("", nil)
 	for _, host := range slices.Sorted(maps.Keys(c.byHost)) {
-		switch {
-		case host == "":
+		if host == "" {
 			continue
-		case strings.HasPrefix(host, "*"):
-			c.t.Wildcards = append(c.t.Wildcards, route.Entry{Key: class(host), Value: class(host)})
-		default:
-			c.t.Hosts = append(c.t.Hosts, route.Entry{Key: host, Value: host})
 		}
-		if c.class(host, none); c.full() {
+		c.t.host(host)
+		if c.class(host, none); c.t.full() {
 			return
 		}
 	}
-	c.t.Chains = slices.SortedFunc(maps.Values(c.chains), func(a, b route.Chain) int { return strings.Compare(a.Name, b.Name) })
-	slices.SortFunc(c.t.Hosts, byKey)
-	slices.SortFunc(c.t.Paths, byKey)
-	slices.SortFunc(c.t.Wildcards, func(a, b route.Entry) int {
-		return cmp.Or(cmp.Compare(len(b.Key), len(a.Key)), byKey(a, b))
-	})
+	c.passed.shadows(c.byHost)
 }
 
 type compiler struct {
@@ -233,25 +287,8 @@ type compiler struct {
 	one level
 	// compared are those of no host whose host is a condition.
 	compared []*leaf
-	t        route.Tables
-	chains   map[string]route.Chain
-	// done is the work so far, of most, and work whose it was; nil if nobody wants to know.
-	done, most int
-	work       map[string]int
-}
-
-// full reports whether more has been done than may be.
-func (c *compiler) full() bool { return c.most > 0 && c.done > c.most }
-
-// charge counts n units of work for each of some leaves.
-func (c *compiler) charge(n int, leaves ...*leaf) {
-	c.done += n * len(leaves)
-	if c.work == nil {
-		return
-	}
-	for _, l := range leaves {
-		c.work[l.route.Service.ID] += n
-	}
+	t        *tables
+	passed   *Passed
 }
 
 // level is what requests of one class find.
@@ -295,9 +332,16 @@ func (c *compiler) class(host string, none *level) *level {
 	if host != "" {
 		candidates = append(candidates, c.before(candidates)...)
 	}
-	c.charge(1, candidates...)
+	return c.fill(host, lv, none, candidates)
+}
+
+// fill adds the entries of a host pattern, of which requests may find the candidates.
+func (c *compiler) fill(host string, lv, none *level, candidates []*leaf) *level {
+	name := class(host)
+	c.t.charge(1, candidates...)
 	slices.SortFunc(candidates, compare)
 	lv.candidates = candidates
+	c.passed.overtaken(candidates)
 	for _, l := range candidates {
 		if winner, ok := taker(lv.taken, l.node()); ok {
 			if l.pattern() == host && (l.route.Group == "" || l.route.Backend != winner.route.Backend) {
@@ -315,7 +359,7 @@ func (c *compiler) class(host string, none *level) *level {
 	if none != nil && len(lv.conditional) > 0 {
 		// A chain that fails here leads on to what the path alone would have found.
 		for node := range none.nodes {
-			if c.charge(1, lv.conditional...); c.full() {
+			if c.t.charge(1, lv.conditional...); c.t.full() {
 				return lv
 			}
 			if leaves := lv.at(node); len(leaves) > 0 && !leaves[len(leaves)-1].simple() {
@@ -330,7 +374,7 @@ func (c *compiler) class(host string, none *level) *level {
 			c.t.Paths = append(c.t.Paths, route.Entry{Key: name + node, Value: l.route.Backend})
 			continue
 		}
-		if c.charge(1, lv.conditional...); c.full() {
+		if c.t.charge(1, lv.conditional...); c.t.full() {
 			return lv
 		}
 		if value := c.value(lv.at(node), none, node); value != "" {
@@ -386,7 +430,7 @@ func (c *compiler) value(leaves []*leaf, none *level, node string) string {
 		leaves = append(leaves, none.at(node)...)
 		slices.SortFunc(leaves, compare)
 		leaves = slices.Compact(leaves)
-		c.charge(1, leaves...)
+		c.t.charge(1, leaves...)
 	}
 	if len(leaves) == 0 {
 		return ""
@@ -406,7 +450,7 @@ func (c *compiler) value(leaves []*leaf, none *level, node string) string {
 			break
 		}
 		step := route.Step{If: l.steps(), Backend: l.route.Backend}
-		c.charge(weight(step), l)
+		c.t.charge(weight(step), l)
 		chain.Steps = append(chain.Steps, step)
 		for _, cond := range step.If {
 			_, _ = h.Write([]byte(cond.String() + "\x00"))
@@ -414,19 +458,8 @@ func (c *compiler) value(leaves []*leaf, none *level, node string) string {
 		_, _ = h.Write([]byte(step.Backend + "\x01"))
 	}
 	chain.Name = route.ChainMark + hex.EncodeToString(h.Sum(nil)[:6])
-	c.chains[chain.Name] = chain
+	c.t.chains[chain.Name] = chain
 	return chain.Name + route.ChainEnd + last
-}
-
-// weight is what a step costs, by its texts.
-func weight(s route.Step) int {
-	n := 1
-	for _, cond := range s.If {
-		for _, v := range cond.Values {
-			n += 1 + len(v)/64
-		}
-	}
-	return n
 }
 
 func byKey(a, b route.Entry) int { return strings.Compare(a.Key, b.Key) }
@@ -442,23 +475,7 @@ func taker(taken map[string]*leaf, path string) (*leaf, bool) {
 	return nil, false
 }
 
-func shadows(byHost map[string][]*leaf) map[string][]string {
-	out := map[string][]string{}
-	for _, leaves := range byHost {
-		for _, l := range leaves {
-			if l.blocked != "" && !l.reached && !l.rest() {
-				id := l.route.Service.ID
-				out[id] = append(out[id], l.String()+" (all its requests go to "+l.blocked+")")
-			}
-		}
-	}
-	for _, list := range out {
-		slices.Sort(list)
-	}
-	return out
-}
-
-// redirectTable is the look-up of hosts that are redirected.
+// RedirectTable is the look-up of hosts that are redirected.
 func RedirectTable(services []route.Service) []route.Entry {
 	var out []route.Entry
 	for _, s := range services {
@@ -485,4 +502,15 @@ func firstMembers(routes []*route.Route) map[route.Claim]*route.Route {
 		}
 	}
 	return out
+}
+
+// weight is what a step costs, by its texts.
+func weight(s route.Step) int {
+	n := 1
+	for _, cond := range s.If {
+		for _, v := range cond.Values {
+			n += 1 + len(v)/64
+		}
+	}
+	return n
 }

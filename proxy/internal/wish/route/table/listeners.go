@@ -15,8 +15,8 @@ import (
 // longer before the shorter; then the older service, the smaller index, the value.
 func compareRules(a, b streamRule) int {
 	return cmp.Or(
-		firstIf(a.of.Order != "", b.of.Order != ""),
-		strings.Compare(a.of.Order, b.of.Order),
+		firstIf(a.explicit() != "", b.explicit() != ""),
+		strings.Compare(a.explicit(), b.explicit()),
 		firstIf(a.Name.Match == route.MatchExact, b.Name.Match == route.MatchExact),
 		cmp.Compare(len(b.Name.Value), len(a.Name.Value)),
 		catalog.Older(a.of.Service, b.of.Service),
@@ -29,10 +29,20 @@ func compareRules(a, b streamRule) int {
 type streamRule struct {
 	route.StreamRule
 	of *route.Stream
+	// common says that services of several owners have names on the port, who do not
+	// order theirs before those of others.
+	common bool
 }
 
-// listeners compiles streams whose claims are all different, or of one group.
-func Listeners(services []route.Service) []route.Listener {
+func (r *streamRule) explicit() string {
+	if r.common {
+		return ""
+	}
+	return r.of.Order
+}
+
+// Listeners compiles streams whose claims are all different, or of one group.
+func Listeners(services []route.Service, walls *Walls) []route.Listener {
 	ports := map[int]*route.Listener{}
 	rules := map[int][]streamRule{}
 	for _, svc := range services {
@@ -49,13 +59,18 @@ func Listeners(services []route.Service) []route.Listener {
 				l.Default = s.Backend
 			}
 			for _, n := range s.Names {
-				rules[s.Port] = append(rules[s.Port], streamRule{route.StreamRule{Name: n, Backend: s.Backend}, s})
+				rules[s.Port] = append(rules[s.Port], streamRule{route.StreamRule{Name: n, Backend: s.Backend}, s, false})
 			}
 		}
 	}
 	var out []route.Listener
 	for _, port := range slices.Sorted(maps.Keys(ports)) {
 		l := *ports[port]
+		if walls.several(rules[port]) {
+			for i := range rules[port] {
+				rules[port][i].common = true
+			}
+		}
 		slices.SortFunc(rules[port], compareRules)
 		for _, r := range rules[port] {
 			// Members of a group may have the same rule.
