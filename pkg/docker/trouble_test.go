@@ -231,7 +231,7 @@ func TestALookAtTasksFailsAsAListDoes(t *testing.T) {
 					swarm.StartAgain()
 				}
 				before := swarm.Calls(dockertest.Ping)
-				if err := ask(client); (err != nil) != (c.is == docker.ErrNotManager) || swarm.Calls(dockertest.Ping)-before != c.pings {
+				if err := ask(client); (err != nil) != errors.Is(c.is, docker.ErrNotManager) || swarm.Calls(dockertest.Ping)-before != c.pings {
 					t.Errorf("%s: afterwards %v, %d sessions begun, want %d", what, err, swarm.Calls(dockertest.Ping)-before, c.pings)
 				}
 			}
