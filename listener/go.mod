@@ -6,6 +6,7 @@ require (
 	github.com/go-chi/chi/v5 v5.5.0
 	github.com/prometheus/client_golang v1.25.0
 	github.com/wagglehq/waggle/pkg v0.0.0
+	pgregory.net/rapid v1.3.0
 )
 
 require (

@@ -118,6 +118,29 @@ func (w *CatalogWriter) Seen() (Seen, bool) {
 	})
 }
 
+// SeenOf is Seen of some keys alone, as if the bucket had no others; withheld texts are not
+// among them, and neither is the list. It is for a plan that has no list.
+func (w *CatalogWriter) SeenOf(keys ...string) (Seen, bool) {
+	s := Seen{Entries: make(catalog.Entries, len(keys)), Indexes: map[string]uint64{}, revisions: make(map[string]uint64, len(keys))}
+	ok := w.entries.read(func(m *Mirror) {
+		s.entries = m.store
+		s.Revision.Sequence = m.store.last
+		for _, key := range keys {
+			v, isThere := m.values[key]
+			switch revision, isGone := m.gone[key]; {
+			case isThere:
+				s.revisions[key], s.Entries[key] = v.Revision, v.Data
+				if v.Index != 0 {
+					s.Indexes[key] = v.Index
+				}
+			case isGone:
+				s.revisions[key] = revision
+			}
+		}
+	})
+	return s, ok && w.secrets.read(func(m *Mirror) { s.secrets = m.store })
+}
+
 // list reads the list key. One that cannot be read is as good as none.
 func (w *CatalogWriter) list(value []byte) catalog.List {
 	var list catalog.List

@@ -68,6 +68,27 @@ func TestOwnWritesAreNoNews(t *testing.T) {
 	}
 }
 
+// TestSomeKeysAreEnoughToWriteThem: who writes a few entries need not have seen the others.
+func TestSomeKeysAreEnoughToWriteThem(t *testing.T) {
+	one := newListener(t, bustest.Start(t).Prepared())
+	one.publish("a", "b")
+	one.publish("a")
+	all, _ := one.w.Seen()
+	few, ok := one.w.SeenOf("service.id-a", "service.id-b", "service.id-c")
+	if !ok || len(few.Entries) != 1 || string(few.Entries["service.id-a"]) != string(all.Entries["service.id-a"]) {
+		t.Fatalf("complete: %v, keys: %v", ok, slices.Sorted(maps.Keys(few.Entries)))
+	}
+	plan := bus.Plan{Put: []catalog.Entry{service(t, "a", "/new"), service(t, "b", "/again"), service(t, "c", "/first")}}
+	if done, err := one.w.Write(t.Context(), few, plan); err != nil || len(done.Changes.Put) != 3 {
+		t.Errorf("what changed, what was deleted and what never was: %d of 3 written, %v", len(done.Changes.Put), err)
+	}
+	for _, e := range plan.Put {
+		if _, err := one.w.Write(t.Context(), few, bus.Plan{Put: []catalog.Entry{{Key: e.Key, Value: []byte("{}")}}}); !errors.Is(err, bus.ErrConflict) {
+			t.Errorf("%s was changed since it was seen: %v, want ErrConflict", e.Key, err)
+		}
+	}
+}
+
 // TestAStaleWriterChangesNothing: two listeners, of which one has stood still.
 func TestAStaleWriterChangesNothing(t *testing.T) {
 	s := bustest.Start(t)

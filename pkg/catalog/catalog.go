@@ -160,6 +160,12 @@ type Task struct {
 // Running reports whether the task runs and is meant to.
 func (t Task) Running() bool { return t.State == "running" && t.Desired == "running" }
 
+// Equal reports whether two tasks are published as the same bytes, without encoding them.
+func (t Task) Equal(o Task) bool {
+	return t.ID == o.ID && t.Slot == o.Slot && t.Node == o.Node && t.State == o.State && t.Desired == o.Desired &&
+		maps.EqualFunc(t.Addresses, o.Addresses, slices.Equal[[]string])
+}
+
 // Node is one node of the swarm.
 type Node struct {
 	ID           string `json:"id"`

@@ -2,11 +2,13 @@ package docker_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"reflect"
 	"strings"
 	"testing"
 
+	"github.com/wagglehq/waggle/pkg/bustest"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/docker"
 	"github.com/wagglehq/waggle/pkg/dockertest"
@@ -186,6 +188,49 @@ func TestTasksOfManyServicesAreFewCalls(t *testing.T) {
 	if _, err := c.TasksOf(t.Context(), ids...); err == nil || !strings.Contains(err.Error(), ids[7]) {
 		t.Errorf("one is gone: %v", err)
 	}
+}
+
+// Who looks at some tasks often does not list all nodes as often, and knows at once when one
+// goes down.
+func TestNodesAreListedWhenAnEventSpeaksOfOne(t *testing.T) {
+	swarm := dockertest.New(t)
+	swarm.AddNode("w1", "worker")
+	id := swarm.Create(dockertest.Service{Name: "web"})
+	swarm.SetTasks("web", dockertest.Task{Slot: 1, Node: "w1"})
+	c := connect(t, swarm.Host(), docker.AllowRead)
+	look := func(what string, tasks, nodes int) {
+		t.Helper()
+		before := swarm.Calls(dockertest.Nodes)
+		for range 3 {
+			if some, err := c.TasksOf(t.Context(), id); err != nil || len(some[id]) != tasks {
+				t.Errorf("%s: tasks %v, error %v, want %d", what, some[id], err, tasks)
+			}
+		}
+		if n := swarm.Calls(dockertest.Nodes) - before; n != nodes {
+			t.Errorf("%s: nodes were listed %d times in three looks, want %d", what, n, nodes)
+		}
+	}
+	look("without a stream of events", 1, 3)
+	events := make(chan docker.Event, 100)
+	bustest.Run(t, func(ctx context.Context) error { return c.Events(ctx, func(e docker.Event) { events <- e }) })
+	<-events
+	look("with a stream of events", 1, 1)
+	look("later", 1, 0)
+	swarm.SetNode("w1", "down", "active")
+	<-events
+	look("a node is down", 0, 1)
+	swarm.SetNode("w1", "ready", "active")
+	<-events
+	look("it is there again", 1, 1)
+	swarm.Relabel("web", map[string]string{"com.df.port": "80"})
+	<-events
+	look("after an event of a service", 1, 0)
+	swarm.SetNode("w1", "down", "active")
+	<-events
+	if all, err := c.Tasks(t.Context()); err != nil || len(all) > 0 {
+		t.Errorf("all tasks: %v, error %v, want none", all, err)
+	}
+	look("all have been looked at meanwhile", 0, 0)
 }
 
 func TestTheVersionOfTasksIsTheHighest(t *testing.T) {

@@ -53,6 +53,7 @@ type Client struct {
 
 	networks networks
 	stream   present
+	down     down
 
 	// mu guards the rest, which callers share.
 	mu      sync.Mutex

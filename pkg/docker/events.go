@@ -98,6 +98,8 @@ func (c *Client) listen(ctx context.Context, poke func(Event)) (opened bool, err
 	defer func() { _ = body.Close() }()
 	c.stream.set(end)
 	defer c.stream.set(nil)
+	c.down.stream(true)
+	defer c.down.stream(false)
 	poke(Event{})
 	events := json.NewDecoder(body)
 	for {
@@ -114,6 +116,9 @@ func (c *Client) listen(ctx context.Context, poke func(Event)) (opened bool, err
 				err = errors.New("the daemon ended the stream")
 			}
 			return true, fmt.Errorf("docker: events: %w", err)
+		}
+		if event.Type == "node" {
+			c.down.forget()
 		}
 		poke(Event{Kind: event.Type, ID: event.Actor.ID, Removed: event.Action == "remove"})
 	}

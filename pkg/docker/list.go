@@ -2,7 +2,6 @@ package docker
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -58,17 +57,6 @@ func (c *Client) list(ctx context.Context) (catalog.Listing, error) {
 		versions[catalog.NodeKey(n.ID)] = n.Version.Index
 	}
 	return catalog.Listing{Snapshot: out, Cluster: cluster, Versions: versions}, nil
-}
-
-// nodes lists the nodes. Whoever answers is a node itself, so an empty list is an error.
-func (c *Client) nodes(ctx context.Context) ([]swarm.Node, error) {
-	return call(ctx, c, kindNodes, "list nodes", func(ctx context.Context, s *session) ([]swarm.Node, error) {
-		nodes, err := s.sdk.NodeList(ctx, swarm.NodeListOptions{})
-		if err == nil && len(nodes) == 0 {
-			err = errors.New("the list is empty, which cannot be")
-		}
-		return nodes, err
-	})
 }
 
 // listNetworks returns the names of the swarm's networks by ID.

@@ -104,6 +104,7 @@ func (c *Client) drop(s *session) {
 		c.session.transport.CloseIdleConnections()
 		// Another engine may answer at the next connection.
 		c.session, c.cluster = nil, nil
+		c.down.forget()
 	}
 }
 
@@ -129,6 +130,10 @@ func (c *Client) sendTo(ctx context.Context, s *session, method, call string, qu
 	res, err := s.http.Do(req)
 	if err != nil {
 		c.drop(s)
+		var failed *url.Error
+		if errors.As(err, &failed) { // its text has the whole query
+			err = fmt.Errorf("%s: %w", c.text, failed.Err)
+		}
 		return nil, err
 	}
 	if res.StatusCode < 300 {

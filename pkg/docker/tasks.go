@@ -1,7 +1,13 @@
 package docker
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -48,14 +54,18 @@ const mostServices = 100
 
 // ListTasks is Tasks, or TasksOf if services are given, with versions.
 func (c *Client) ListTasks(ctx context.Context, serviceIDs ...string) (TaskListing, error) {
-	var list []swarm.Task
 	if len(serviceIDs) == 0 {
 		all, err := c.tasks(ctx, nil)
 		if err != nil {
 			return TaskListing{}, err
 		}
-		list = all
+		nodes, err := c.nodes(ctx)
+		if err != nil {
+			return TaskListing{}, err
+		}
+		return taskListing(all, downOf(nodes)), nil
 	}
+	var list []task
 	for few := range slices.Chunk(serviceIDs, mostServices) {
 		some, err := c.tasks(ctx, few)
 		if err != nil {
@@ -63,15 +73,30 @@ func (c *Client) ListTasks(ctx context.Context, serviceIDs ...string) (TaskListi
 		}
 		list = append(list, some...)
 	}
-	nodes, err := c.nodes(ctx)
+	down, err := c.isDown(ctx)
 	if err != nil {
 		return TaskListing{}, err
 	}
-	return taskListing(list, nodes), nil
+	return taskListing(list, down), nil
 }
 
-// tasks lists the tasks of some services, of all if there are none.
-func (c *Client) tasks(ctx context.Context, serviceIDs []string) ([]swarm.Task, error) {
+// task is what is read of a task, which is little of what the engine tells of it.
+type task struct {
+	ID, ServiceID, NodeID string
+	Version               swarm.Version
+	Slot                  int
+	Status                struct{ State swarm.TaskState }
+	DesiredState          swarm.TaskState
+	NetworksAttachments   []struct {
+		Network   struct{ Spec struct{ Name string } }
+		Addresses []string
+	}
+}
+
+// tasks lists the tasks of some services, of all if there are none. Those of a thousand
+// services are megabytes, of which the SDK would keep all, as text and as values: they are
+// read one by one instead.
+func (c *Client) tasks(ctx context.Context, serviceIDs []string) ([]task, error) {
 	wanted := filters.NewArgs(
 		filters.Arg("desired-state", string(swarm.TaskStateRunning)),
 		filters.Arg("desired-state", string(swarm.TaskStateAccepted)),
@@ -83,16 +108,43 @@ func (c *Client) tasks(ctx context.Context, serviceIDs []string) ([]swarm.Task, 
 	for _, id := range serviceIDs {
 		wanted.Add("service", id)
 	}
-	return call(ctx, c, kindTasks, "list tasks", func(ctx context.Context, s *session) ([]swarm.Task, error) {
-		return s.sdk.TaskList(ctx, swarm.TaskListOptions{Filters: wanted})
+	text, err := filters.ToJSON(wanted)
+	if err != nil {
+		return nil, fmt.Errorf("docker: list tasks: %w", err)
+	}
+	return call(ctx, c, kindTasks, "list tasks", func(ctx context.Context, s *session) ([]task, error) {
+		res, err := c.send(ctx, s, http.MethodGet, "/tasks", url.Values{"filters": {text}}, nil)
+		if err != nil {
+			return nil, err
+		}
+		defer func() {
+			// A body that has not been read to its end takes its connection with it.
+			_, _ = io.CopyN(io.Discard, res.Body, 512)
+			_ = res.Body.Close()
+		}()
+		return decodeTasks(res.Body)
 	})
 }
 
-func taskListing(list []swarm.Task, nodes []swarm.Node) TaskListing {
-	down := map[string]bool{}
-	for _, n := range nodes {
-		down[n.ID] = n.Status.State == swarm.NodeStateDown
+// decodeTasks reads an array of tasks to its end.
+func decodeTasks(r io.Reader) ([]task, error) {
+	decoder := json.NewDecoder(r)
+	if begin, err := decoder.Token(); err != nil || begin != json.Delim('[') {
+		return nil, cmp.Or(err, fmt.Errorf("want a list, got %v", begin))
 	}
+	var out []task
+	for decoder.More() {
+		var t task
+		if err := decoder.Decode(&t); err != nil {
+			return nil, err
+		}
+		out = append(out, t)
+	}
+	_, err := decoder.Token() // the end of the list, or that there is none
+	return out, err
+}
+
+func taskListing(list []task, down map[string]bool) TaskListing {
 	out := TaskListing{Tasks: map[string][]catalog.Task{}, Versions: map[string]uint64{}}
 	for _, t := range list {
 		if t.ServiceID == "" {
@@ -121,7 +173,7 @@ func over(state swarm.TaskState) bool {
 	return false
 }
 
-func taskValue(t swarm.Task) catalog.Task {
+func taskValue(t task) catalog.Task {
 	out := catalog.Task{
 		ID: t.ID, Slot: t.Slot, Node: t.NodeID,
 		State: string(t.Status.State), Desired: string(t.DesiredState),

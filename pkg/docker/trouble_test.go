@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
@@ -176,6 +177,62 @@ func TestAnEngineThatSpeaksNoVersionOfOurs(t *testing.T) {
 			for _, want := range c.want {
 				if !strings.Contains(err.Error(), want) {
 					t.Errorf("%v does not say %q", err, want)
+				}
+			}
+		})
+	}
+}
+
+// TestALookAtTasksFailsAsAListDoes: tasks are read beside the SDK, whose errors are of the
+// same kinds, end the session for the same reasons and name the daemon.
+func TestALookAtTasksFailsAsAListDoes(t *testing.T) {
+	for name, c := range map[string]struct {
+		trouble func(*dockertest.Swarm)
+		is      error
+		says    string
+		pings   int
+		gone    bool
+	}{
+		"a worker":              {trouble: func(s *dockertest.Swarm) { s.Leave("active") }, is: docker.ErrNotManager, says: "node.role == manager"},
+		"no leader":             {trouble: (*dockertest.Swarm).NoLeader, says: "does not have a leader"},
+		"another version":       {trouble: func(s *dockertest.Swarm) { s.Speaks(60, 71) }, is: docker.ErrAPIVersion, says: "1.60 to 1.71", pings: 1},
+		"no answer":             {trouble: func(s *dockertest.Swarm) { s.Hang(dockertest.Services); s.Hang(dockertest.Tasks) }, is: context.DeadlineExceeded, says: "within 200ms", pings: 1},
+		"the daemon is gone":    {trouble: func(s *dockertest.Swarm) { s.Stop() }, pings: 1, gone: true},
+		"an answer that is cut": {trouble: func(s *dockertest.Swarm) { s.Truncate(dockertest.Services); s.Truncate(dockertest.Tasks) }, is: io.ErrUnexpectedEOF},
+		"something else answers": {trouble: func(s *dockertest.Swarm) {
+			s.Fail(dockertest.Services, 418, "teapot")
+			s.Fail(dockertest.Tasks, 418, "teapot")
+		}, says: "teapot"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var id string
+			for what, ask := range map[string]func(*docker.Client) error{
+				"list":  func(c *docker.Client) error { _, err := c.List(t.Context()); return err },
+				"tasks": func(c *docker.Client) error { _, err := c.Tasks(t.Context()); return err },
+				"few":   func(c *docker.Client) error { _, err := c.TasksOf(t.Context(), id); return err },
+			} {
+				swarm := dockertest.New(t)
+				id = swarm.Create(dockertest.Service{Name: "web", Replicas: 1})
+				client := connect(t, swarm.Host(), docker.AllowRead, docker.Timeout(200*time.Millisecond))
+				if err := ask(client); err != nil {
+					t.Fatal(err)
+				}
+				c.trouble(swarm)
+				err := ask(client)
+				if err == nil || c.is != nil && !errors.Is(err, c.is) || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "filters=") {
+					t.Errorf("%s: %v, want %v that says %q", what, err, c.is, c.says)
+				}
+				swarm.Mend()
+				swarm.Speaks(12, 41)
+				if c.gone {
+					if !strings.Contains(err.Error(), swarm.Host()) {
+						t.Errorf("%s: %v does not name %s", what, err, swarm.Host())
+					}
+					swarm.StartAgain()
+				}
+				before := swarm.Calls(dockertest.Ping)
+				if err := ask(client); (err != nil) != errors.Is(c.is, docker.ErrNotManager) || swarm.Calls(dockertest.Ping)-before != c.pings {
+					t.Errorf("%s: afterwards %v, %d sessions begun, want %d", what, err, swarm.Calls(dockertest.Ping)-before, c.pings)
 				}
 			}
 		})

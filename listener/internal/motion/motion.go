@@ -28,9 +28,12 @@ const (
 )
 
 // Tracker remembers when each service last changed. Its zero value is ready. It
-// belongs to one goroutine.
+// belongs to one goroutine. What it costs to ask it does not grow with the number of
+// services that are calm, as long as the caller says which may have changed.
 type Tracker struct {
 	seen map[string]seen
+	// restless are those of seen that are not calm: time alone changes what is said of them.
+	restless map[string]struct{}
 }
 
 type seen struct {
@@ -46,35 +49,60 @@ type seen struct {
 // Value returns the encoded state of a service and of its tasks.
 type Value func(id string) (service, tasks []byte)
 
-// Next returns how soon to look again. services are those whose tasks matter.
-func (t *Tracker) Next(now time.Time, services map[string]catalog.Service, tasks map[string][]catalog.Task, value Value) time.Duration {
-	next := make(map[string]seen, len(services))
+// Next takes in what is so now, and returns how soon to look again. services are those whose
+// tasks matter. changed are the IDs of those that may differ in any way, having come or
+// gone included, from when Next was last called; nil are all.
+func (t *Tracker) Next(now time.Time, services map[string]catalog.Service, tasks map[string][]catalog.Task, value Value, changed []string) time.Duration {
+	if t.seen == nil {
+		t.seen, t.restless = make(map[string]seen, len(services)), map[string]struct{}{}
+	}
 	wait := Quiet
-	for id, svc := range services {
-		s := seen{at: now, restless: now}
-		s.service, s.tasks = value(id)
-		if old, ok := t.seen[id]; ok && bytes.Equal(old.service, s.service) {
-			same := bytes.Equal(old.tasks, s.tasks)
-			if same {
-				s.at = old.at
-			}
-			if !old.calm || same {
-				s.restless = old.restless
-			}
+	for id := range t.due(services, changed) {
+		svc, ok := services[id]
+		if !ok {
+			delete(t.seen, id)
+			delete(t.restless, id)
+			continue
 		}
-		s.calm = s.isCalm(now, svc, tasks[id])
-		next[id] = s
+		s := t.look(now, id, svc, tasks[id], value)
+		t.seen[id] = s
+		if s.calm {
+			delete(t.restless, id)
+		} else {
+			t.restless[id] = struct{}{}
+		}
 		wait = min(wait, s.soon(now, svc, tasks[id]))
 	}
-	t.seen = next
 	return wait
 }
 
+// look returns what is to be remembered of a service.
+func (t *Tracker) look(now time.Time, id string, svc catalog.Service, tasks []catalog.Task, value Value) seen {
+	s := seen{at: now, restless: now}
+	s.service, s.tasks = value(id)
+	if old, ok := t.seen[id]; ok && bytes.Equal(old.service, s.service) {
+		same := bytes.Equal(old.tasks, s.tasks)
+		if same {
+			s.at = old.at
+		}
+		if !old.calm || same {
+			s.restless = old.restless
+		}
+	}
+	s.calm = s.isCalm(now, svc, tasks)
+	return s
+}
+
 // Moving returns the services that are worth a look before the others, sorted by ID:
-// those for which Next would not wait, and those that have changed since.
-func (t *Tracker) Moving(now time.Time, services map[string]catalog.Service, tasks map[string][]catalog.Task, value Value) []string {
+// those for which Next would not wait, and those that have changed since. changed is as
+// for Next.
+func (t *Tracker) Moving(now time.Time, services map[string]catalog.Service, tasks map[string][]catalog.Task, value Value, changed []string) []string {
 	var out []string
-	for id, svc := range services {
+	for id := range t.due(services, changed) {
+		svc, ok := services[id]
+		if !ok {
+			continue
+		}
 		s, ok := t.seen[id]
 		service, own := value(id)
 		if !ok || s.soon(now, svc, tasks[id]) < Quiet || !bytes.Equal(s.service, service) || !bytes.Equal(s.tasks, own) {
@@ -82,6 +110,28 @@ func (t *Tracker) Moving(now time.Time, services map[string]catalog.Service, tas
 		}
 	}
 	slices.Sort(out)
+	return out
+}
+
+// due returns the IDs of the services of which something else may be to be said than at
+// the last call of Next: of one that was calm and has not changed the same is so for ever.
+func (t *Tracker) due(services map[string]catalog.Service, changed []string) map[string]struct{} {
+	out := make(map[string]struct{}, len(changed)+len(t.restless))
+	for _, id := range changed {
+		out[id] = struct{}{}
+	}
+	for id := range t.restless {
+		out[id] = struct{}{}
+	}
+	if changed != nil {
+		return out
+	}
+	for id := range services {
+		out[id] = struct{}{}
+	}
+	for id := range t.seen {
+		out[id] = struct{}{}
+	}
 	return out
 }
 

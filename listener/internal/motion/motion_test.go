@@ -2,10 +2,13 @@ package motion
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"pgregory.net/rapid"
 )
 
 func tasks(states ...string) []catalog.Task {
@@ -48,7 +51,7 @@ func TestNext(t *testing.T) {
 		t.Helper()
 		got := tracker.Next(start.Add(at), services, map[string][]catalog.Task{"web": all}, func(id string) ([]byte, []byte) {
 			return fmt.Append(nil, services[id]), fmt.Append(nil, all)
-		})
+		}, nil)
 		if got != want {
 			t.Errorf("%s: look again in %s, want %s", what, got, want)
 		}
@@ -80,7 +83,7 @@ func TestACrashLoopIsLookedAtLessOften(t *testing.T) {
 			states := [][]catalog.Task{tasks("starting"), tasks("running")}[at/(2500*time.Millisecond)%2]
 			at += tracker.Next(start.Add(at), services, map[string][]catalog.Task{"web": states}, func(string) ([]byte, []byte) {
 				return fmt.Append(nil, svc), fmt.Append(nil, states)
-			})
+			}, nil)
 		}
 		return n
 	}
@@ -95,4 +98,61 @@ func TestACrashLoopIsLookedAtLessOften(t *testing.T) {
 	if n := looks(svc, 2*time.Minute, 3*time.Minute); n != 240 {
 		t.Errorf("%d looks in a minute of an update, want four a second", n)
 	}
+}
+
+// TestWhatChangedIsEnoughToLookAt leads two trackers through the same life of a swarm: one
+// is told which services have changed, the other looks at all.
+func TestWhatChangedIsEnoughToLookAt(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var told, all Tracker
+		now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+		services, theirs := map[string]catalog.Service{}, map[string][]catalog.Task{}
+		value := func(id string) ([]byte, []byte) {
+			return fmt.Append(nil, services[id]), fmt.Append(nil, theirs[id])
+		}
+		changed := []string{}
+		change := func(id string) { changed = append(changed, id) }
+		one := func(t *rapid.T) string { return rapid.SampledFrom([]string{"api", "db", "web"}).Draw(t, "service") }
+		same := func(t *rapid.T) {
+			if got, want := told.Moving(now, services, theirs, value, changed), all.Moving(now, services, theirs, value, nil); !slices.Equal(got, want) {
+				t.Fatalf("moving are %q, and of all %q", got, want)
+			}
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"": same,
+			"a service comes, or changes": func(t *rapid.T) {
+				id := one(t)
+				services[id] = catalog.Service{
+					ID: id, Mode: rapid.SampledFrom([]catalog.Mode{catalog.Replicated, catalog.Global, catalog.ReplicatedJob}).Draw(t, "mode"),
+					Replicas:    rapid.Uint64Max(2).Draw(t, "replicas"),
+					UpdateState: rapid.SampledFrom([]string{"", "", "updating", "paused"}).Draw(t, "update"),
+				}
+				change(id)
+			},
+			"a service goes": func(t *rapid.T) {
+				id := one(t)
+				delete(services, id)
+				change(id)
+			},
+			"tasks come, go or change": func(t *rapid.T) {
+				id := one(t)
+				theirs[id] = tasks(rapid.SliceOfN(rapid.SampledFrom([]string{"starting", "running"}), 0, 2).Draw(t, "tasks")...)
+				change(id)
+			},
+			"one is looked at for nothing": func(t *rapid.T) { change(one(t)) },
+			"time goes by": func(t *rapid.T) {
+				now = now.Add(time.Duration(rapid.IntRange(0, 30_000).Draw(t, "milliseconds")) * time.Millisecond)
+			},
+			"a look": func(t *rapid.T) {
+				got, want := told.Next(now, services, theirs, value, changed), all.Next(now, services, theirs, value, nil)
+				if got != want {
+					t.Fatalf("look again in %s, and after a look at all in %s", got, want)
+				}
+				if len(told.seen) != len(services) || !slices.Equal(slices.Sorted(maps.Keys(told.restless)), slices.Sorted(maps.Keys(all.restless))) {
+					t.Fatalf("it remembers %d services of %d, and as restless %q instead of %q", len(told.seen), len(services), told.restless, all.restless)
+				}
+				changed = []string{}
+			},
+		})
+	})
 }

@@ -208,6 +208,7 @@ func (p *Publisher) list(ctx context.Context) error {
 	p.again = plan.Again
 	p.mu.Lock()
 	p.snapshot, p.entries, p.large = listing.Snapshot, entries, large
+	p.renewed()
 	p.mu.Unlock()
 	written, err := p.write(ctx, seen, bus.Plan{
 		Put: plan.Put, Delete: append(plan.Delete, p.staleTasks(seen, plan)...), Indexes: listing.Versions,
@@ -232,11 +233,10 @@ func (p *Publisher) encode(s catalog.Snapshot) (catalog.Entries, map[string]*cat
 func (p *Publisher) staleTasks(seen bus.Seen, plan world.Plan) []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	wanted := p.wanted(p.snapshot)
 	var out []string
 	for key := range seen.Entries {
 		id, isTasks := strings.CutPrefix(key, catalog.TasksKey(""))
-		if _, ok := wanted[id]; isTasks && !ok && plan.Doubts[catalog.ServiceKey(id)] == "" {
+		if _, ok := p.wanted[id]; isTasks && !ok && plan.Doubts[catalog.ServiceKey(id)] == "" {
 			out = append(out, key)
 		}
 	}
@@ -273,6 +273,9 @@ func (p *Publisher) landed(listing catalog.Listing, changes catalog.Changes, err
 	}
 	if slices.ContainsFunc(changes.Put, func(e catalog.Entry) bool { return kindOf(e.Key) == "node" }) {
 		p.allTasks = time.Time{} // the tasks of any service may have stopped with a node
+	}
+	if !changes.Empty() {
+		p.changes++
 	}
 	p.mu.Unlock()
 	if !changes.Empty() {
@@ -332,6 +335,7 @@ func (p *Publisher) Hint(ctx context.Context, id string) bool {
 	p.snapshot.Services, p.entries = maps.Clone(p.snapshot.Services), maps.Clone(p.entries)
 	p.snapshot.Services[id] = svc
 	maps.Copy(p.entries, entries)
+	p.renewed()
 	p.mu.Unlock()
 	p.o.Log.Info("service written", "swarm_service", svc.Name)
 	p.o.Changed()

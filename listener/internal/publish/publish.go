@@ -30,6 +30,7 @@ type Swarm interface {
 // Catalog is what is written; bus.CatalogWriter is one.
 type Catalog interface {
 	Seen() (bus.Seen, bool)
+	SeenOf(keys ...string) (bus.Seen, bool)
 	Write(context.Context, bus.Seen, bus.Plan) (bus.Written, error)
 }
 
@@ -81,6 +82,15 @@ type Publisher struct {
 	// belongs to the loop of lists.
 	mu       sync.Mutex
 	snapshot catalog.Snapshot
+	// wanted are the services of the snapshot whose tasks are published. The map is shared
+	// and never changed.
+	wanted map[string]catalog.Service
+	// changes counts what may change which tasks are looked at: snapshots, and what of
+	// them came to the bus. examined is the number up to which that has been taken in.
+	changes, examined int
+	// followed are the wanted services that were on the bus when it was last examined
+	// whole. It belongs to the loop of tasks.
+	followed map[string]catalog.Service
 	// entries are the snapshot's services and nodes as they are written.
 	entries catalog.Entries
 	// large are the services that were left without labels, by name, and cut those of
@@ -89,7 +99,10 @@ type Publisher struct {
 	tasks      map[string][]catalog.Task
 	// taskEntries are the same as they are written.
 	taskEntries catalog.Entries
-	// allTasks is when the tasks of all services were last listed.
+	// touched are the services whose tasks became others since motion was last told, never
+	// nil, which would be all.
+	touched []string
+	// allTasks is when the tasks of all services were last asked for; zero if they are due.
 	allTasks time.Time
 	// total is how many tasks there were then, of all services.
 	total  int
@@ -145,7 +158,7 @@ func New(o Options) *Publisher {
 	asked := make(chan struct{})
 	return &Publisher{
 		o: o, metrics: newMetrics(o.Registry), journal: journal{limit: maxEvents}, hints: newHints(),
-		asked: asked, isAsked: sync.OnceFunc(func() { close(asked) }),
+		touched: []string{}, asked: asked, isAsked: sync.OnceFunc(func() { close(asked) }),
 	}
 }
 
@@ -164,16 +177,21 @@ func (p *Publisher) State() State {
 	return s
 }
 
-// wanted returns the services whose tasks are published: those that opted in, and
-// Waggle's own, which find each other by the catalog.
-func (p *Publisher) wanted(s catalog.Snapshot) map[string]catalog.Service {
-	out := map[string]catalog.Service{}
-	for id, svc := range s.Services {
-		if svc.OptedIn() || p.o.Stack != "" && svc.Stack == p.o.Stack {
-			out[id] = svc
+// renewed takes in that the snapshot is another.
+func (p *Publisher) renewed() {
+	p.changes++
+	p.wanted = make(map[string]catalog.Service, len(p.wanted))
+	for id, svc := range p.snapshot.Services {
+		if p.wants(svc) {
+			p.wanted[id] = svc
 		}
 	}
-	return out
+}
+
+// wants reports whether the tasks of a service are published: it opted in, or is one of
+// Waggle's own, which find each other by the catalog.
+func (p *Publisher) wants(svc catalog.Service) bool {
+	return svc.OptedIn() || p.o.Stack != "" && svc.Stack == p.o.Stack
 }
 
 // write writes a plan and notes what of it landed, which may be a part even when

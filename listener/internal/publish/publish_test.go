@@ -123,6 +123,16 @@ func (b *bucket) Seen() (bus.Seen, bool) {
 	}, b.isSynced
 }
 
+func (b *bucket) SeenOf(keys ...string) (bus.Seen, bool) {
+	seen := bus.Seen{Entries: catalog.Entries{}, Indexes: map[string]uint64{}}
+	for _, key := range keys {
+		if value, ok := b.bucket[key]; ok {
+			seen.Entries[key], seen.Indexes[key] = value, b.indexes[key]
+		}
+	}
+	return seen, b.isSynced
+}
+
 func (b *bucket) Write(_ context.Context, seen bus.Seen, plan bus.Plan) (bus.Written, error) {
 	done := bus.Written{Refused: map[string]error{}}
 	fits := func(key string) bool {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wagglehq/waggle/listener/internal/motion"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/docker"
 )
@@ -355,6 +356,79 @@ func TestManyThatMoveAreLookedAtAloneWhileTheyAreFew(t *testing.T) {
 	if len(w.looked) != 40 || len(w.few) != 39 || len(strings.Fields(w.few[0])) != 30 {
 		t.Errorf("%d looks, %d of them at a few (%d)", len(w.looked), len(w.few), len(strings.Fields(w.few[0])))
 	}
+}
+
+// settled returns a world of two services that are calm, and a clock to set.
+func settled(t *testing.T) (w *house, p *Publisher, now *time.Time) {
+	w, p, _ = newWorld(optIn("a", "web"), optIn("b", "api"))
+	now = new(time.Time)
+	*now = time.Now()
+	p.o.Now = func() time.Time { return *now }
+	mustList(t, p)
+	mustLook(t, p)
+	*now = now.Add(motion.Quiet)
+	mustLook(t, p)
+	w.writes, w.looked, w.few = nil, nil, nil
+	return w, p, now
+}
+
+func TestTasksThatTheBusDidNotTakeAreWrittenSoon(t *testing.T) {
+	w, p, now := settled(t)
+	*now = now.Add(motion.Quiet)
+	w.tasks["a"] = nil
+	mustLook(t, p) // a moves from now on
+	*now = now.Add(motion.Quiet)
+	w.writes = nil
+	w.tasks["b"] = []catalog.Task{{ID: "other", State: "running", Desired: "running"}}
+	w.writeErr = errors.New("bus away")
+	if _, err := p.TaskPass(t.Context()); !errors.Is(err, w.writeErr) {
+		t.Errorf("error %v", err)
+	}
+	*now = now.Add(motion.Fast)
+	w.writeErr = nil
+	mustLook(t, p)
+	w.wrote(t, "put tasks.b")
+	if !slices.Equal(w.few, []string{"a b"}) {
+		t.Errorf("looked alone at %q, want a and b", w.few)
+	}
+}
+
+// A node may go down after Swarm has said which tasks run, and before they are written.
+func TestANodeThatGoesDownWhileAllAreLookedAt(t *testing.T) {
+	w, p, now := settled(t)
+	*now = now.Add(motion.Quiet)
+	w.tasks["a"] = nil // moves from now on
+	w.looking = func() {
+		w.looking = nil
+		w.snapshot.Nodes, w.versions["node.n"] = map[string]catalog.Node{"n": {ID: "n", State: "down"}}, 12
+		mustList(t, p)
+	}
+	mustLook(t, p)
+	*now = now.Add(motion.Fast)
+	w.few = nil
+	mustLook(t, p)
+	if len(w.looked) != 2 || len(w.few) > 0 {
+		t.Errorf("%d looks, alone at %q, want two at all", len(w.looked), w.few)
+	}
+}
+
+// A service that others took off the bus is left alone until a list brings it back.
+func TestTasksOfAServiceThatIsNotOnTheBusAreNotWritten(t *testing.T) {
+	w, p, now := settled(t)
+	svc := optIn("a", "web")
+	svc.Replicas = 2
+	w.set(svc, 7)
+	mustList(t, p)
+	mustLook(t, p) // a moves
+	delete(w.bucket.bucket, "service.a")
+	w.tasks["a"] = append(w.tasks["a"], catalog.Task{ID: "new", State: "running", Desired: "running"})
+	w.writes = nil
+	*now = now.Add(motion.Fast)
+	mustLook(t, p)
+	w.wrote(t)
+	mustList(t, p)
+	mustLook(t, p)
+	w.wrote(t, "put service.a", "put tasks.a")
 }
 
 // TestSecretTextsLieApart follows a label that is withheld.
