@@ -20,9 +20,11 @@ const forwardResolvers = "waggle"
 
 // forwardScriptName tells versions of the script apart, so that another one is
 // another frame.
-func forwardScriptName() string {
-	sum := sha256.Sum256([]byte(forwardScript))
-	return "forwardauth-" + hex.EncodeToString(sum[:4]) + file.ScriptEnd
+func forwardScriptName() string { return scriptName("forwardauth", forwardScript) }
+
+func scriptName(name, script string) string {
+	sum := sha256.Sum256([]byte(script))
+	return name + "-" + hex.EncodeToString(sum[:4]) + file.ScriptEnd
 }
 
 // forwardLines are what asking elsewhere needs of the global section, forwardSection is the
@@ -30,9 +32,6 @@ func forwardScriptName() string {
 // is missing at a check.
 func forwardLines(s Settings) []file.Line {
 	return []file.Line{
-		// What the script reads is the same either way, but HAProxy 3.1 warns of a choice
-		// that is not made.
-		lineOf(".if", "version_atleast(3.1)"), lineOf("tune.lua.bool-sample-conversion", "normal"), lineOf(".endif"),
 		lineOf("lua-load-per-thread", s.MapPath(forwardScriptName())),
 		lineOf("httpclient.resolvers.id", forwardResolvers),
 		lineOf("httpclient.resolvers.prefer", "ipv4"),

@@ -27,7 +27,7 @@ type frame struct {
 
 // of is the frame with tables: itself if they show nothing else in it.
 func (f frame) of(s Settings, l *library, t route.Tables) (frame, error) {
-	shown := route.Tables{Chains: t.Chains, Listeners: t.Listeners, Redirects: t.Redirects}
+	shown := route.Tables{Chains: t.Chains, Listeners: t.Listeners, Redirects: t.Redirects, RawPaths: t.RawPaths}
 	if f.tables != nil && reflect.DeepEqual(shown, *f.tables) {
 		return f, nil
 	}
@@ -46,6 +46,9 @@ func (f frame) of(s Settings, l *library, t route.Tables) (frame, error) {
 		out.sections = append(out.sections, out.streamDefaults)
 	}
 	out.sections = append(out.sections, file.NewSection(s.Dir, kindFrontend, "services", file.Defaults, l.serviceLines(s, t)...))
+	if slices.ContainsFunc(t.Chains, comparesPaths) {
+		out.sections = append(out.sections, file.NewSection(s.Dir, file.KindBackend, file.Ambiguous, file.Defaults, l.ambiguousLines()...))
+	}
 	if out.statistics != nil {
 		out.sections = append(out.sections, out.statistics)
 	}
@@ -56,7 +59,7 @@ func (f frame) of(s Settings, l *library, t route.Tables) (frame, error) {
 // with adds what the services need.
 func (f frame) with(s Settings, n needs, userLists []*file.Section) []*file.Section {
 	global, peers := peersOf(s.StatsSocket)
-	lines, sections := append(slices.Clone(f.global), global), []*file.Section{peers}
+	lines, sections := append(slices.Concat(f.global, scriptLines(s)), global), []*file.Section{peers}
 	if n.askElsewhere {
 		lines, sections = append(lines, forwardLines(s)...), append(sections, forwardSection(s))
 	}

@@ -27,10 +27,11 @@ func needsOf(services []route.Service) needs {
 	return n
 }
 
-// scripts are those that the services need, by file name.
+// scripts are those that all services need, and these ones, by file name.
 func (n needs) scripts() map[string]string {
-	if !n.askElsewhere {
-		return nil
+	out := map[string]string{pathScriptName(): pathScript}
+	if n.askElsewhere {
+		out[forwardScriptName()] = forwardScript
 	}
-	return map[string]string{forwardScriptName(): forwardScript}
+	return out
 }

@@ -10,7 +10,7 @@
 // who adds a label would look into three places.
 //
 // Files from top to bottom: render.go, frame.go, backend.go, access.go, streams.go,
-// services.go, tls.go, needs.go, forwardauth.go, spread.go, peers.go, cors.go, rules.go,
+// services.go, paths.go, tls.go, needs.go, forwardauth.go, spread.go, peers.go, cors.go, rules.go,
 // logs.go, users.go, settings.go, library.go, tcp.go, lists.go, weight.go.
 package render
 

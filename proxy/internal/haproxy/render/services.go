@@ -3,6 +3,7 @@ package render
 import (
 	"net/netip"
 	"slices"
+	"strings"
 
 	parser "github.com/haproxytech/client-native/v6/config-parser"
 	"github.com/haproxytech/client-native/v6/models"
@@ -28,19 +29,20 @@ func (l *library) serviceLines(s Settings, t route.Tables) []file.Line {
 	for _, c := range s.Captures {
 		r.onRequest(models.HTTPRequestRule{Type: "capture", CaptureSample: "req.hdr(" + c.Header + ")", CaptureLen: int64(c.Len)}, always)
 	}
-	r.set("path", "path", always)
+	r.paths()
 	r.set("host", "req.fhdr(host),host_only,rtrim(.),lower", always)
 	if len(t.Redirects) > 0 {
 		r.otherHosts(s)
 	}
-	r.lookUp(s)
+	r.lookUp(s, "path", "backend")
+	r.ambiguous(s, t.RawPaths)
 	r.forwarded(s)
 	// A request that may have been worked on must not be sent again.
 	r.onRequest(models.HTTPRequestRule{Type: "disable-l7-retry"},
 		file.Unless(file.Is(file.Always("method"), bare("GET", "HEAD", "OPTIONS")...)))
 	r.chains(t.Chains)
 	r.add(rawLines(s.ExtraFrontend)...)
-	r.lead(t.Chains)
+	r.lead(t.Chains, t.RawPaths)
 	return r.ordered(frontendOrder())
 }
 
@@ -68,13 +70,20 @@ func (r *rules) otherHosts(s Settings) {
 	}
 }
 
-// lookUp finds the backend. Each expression that finds nothing leaves the variable as it is.
+// lookUp finds the backend of the path in one variable, and writes it into another. Each expression that finds nothing leaves the variable as it is.
 // A host of its own has in its class what the wildcards that cover it have.
-func (r *rules) lookUp(s Settings) {
-	find := ",concat(,txn.path),map_beg(" + s.MapPath(file.PathsMap) + ")"
-	r.set("backend", "var(txn.host),map_str("+s.MapPath(file.HostsMap)+")"+find, always)
-	r.set("backend", "var(txn.host),map_end("+s.MapPath(file.WildcardsMap)+")"+find, file.Unless(found("backend")))
-	r.set("backend", "var(txn.path),map_beg("+s.MapPath(file.PathsMap)+")", file.Unless(found("backend")))
+func (r *rules) lookUp(s Settings, path, into string, tests ...file.Test) {
+	find := ",concat(,txn." + path + "),map_beg(" + s.MapPath(file.PathsMap) + ")"
+	missing := file.If(append(tests, file.Not(found(into)))...)
+	when := always
+	if len(tests) > 0 {
+		when = file.If(tests...)
+	} else {
+		missing = file.Unless(found(into))
+	}
+	r.set(into, "var(txn.host),map_str("+s.MapPath(file.HostsMap)+")"+find, when)
+	r.set(into, "var(txn.host),map_end("+s.MapPath(file.WildcardsMap)+")"+find, missing)
+	r.set(into, "var(txn."+path+"),map_beg("+s.MapPath(file.PathsMap)+")", missing)
 }
 
 // forwarded tells tasks who asked, and how.
@@ -106,15 +115,19 @@ func (r *rules) chains(chains []route.Chain) {
 // lead leads to the backend: that of the first step whose conditions hold, else the one
 // that the look-up has found. What has no chain, as most have not, goes before all steps,
 // none of which is compared with its request.
-func (r *rules) lead(chains []route.Chain) {
+func (r *rules) lead(chains []route.Chain, rawPaths []string) {
 	if len(chains) > 0 {
 		r.add(r.use("%[var(txn.backend)]", file.If(found("backend"), file.Not(found("chain")))))
 	}
 	for _, c := range chains {
+		is := file.Is(file.Variable("chain"), bare("-m", "str", c.Name)...)
+		if !slices.ContainsFunc(rawPaths, func(value string) bool { return strings.HasPrefix(value, c.Name+route.ChainEnd) }) {
+			r.ambiguousSteps(is, c)
+		}
 		for _, step := range c.Steps {
-			tests := []file.Test{file.Is(file.Variable("chain"), bare("-m", "str", c.Name)...)}
+			tests := []file.Test{is}
 			for _, cond := range step.If {
-				tests = append(tests, test(cond))
+				tests = append(tests, test(cond, "path"))
 			}
 			r.add(r.use(step.Backend, file.If(tests...)).Brought(longest(step.If)))
 		}
@@ -122,23 +135,23 @@ func (r *rules) lead(chains []route.Chain) {
 	r.add(r.use("%[var(txn.backend)]", file.If(found("backend"))))
 }
 
-// test is a condition of a route.
-func test(c route.Condition) file.Test {
+// test is a condition of a route; path is the variable with the request's path.
+func test(c route.Condition, path string) file.Test {
 	how := bare("-m", string(c.Match))
 	if c.IgnoreCase {
 		how = append(how, file.W("-i"))
 	}
-	t := file.OneOf(fetch(c), how, c.Values...)
+	t := file.OneOf(fetch(c, path), how, c.Values...)
 	if c.Not {
 		return file.Not(t)
 	}
 	return t
 }
 
-func fetch(c route.Condition) file.Fetch {
+func fetch(c route.Condition, path string) file.Fetch {
 	switch c.Fetch {
 	case route.FetchPath:
-		return file.Variable("path")
+		return file.Variable(path)
 	case route.FetchHost:
 		return file.Variable("host")
 	case route.FetchPort:

@@ -107,6 +107,9 @@ func parseCondition(text string) *HeaderCondition {
 	c := &HeaderCondition{Unless: f[0] == "unless", Kind: f[1]}
 	if len(f) > 2 {
 		c.Value = f[2]
+		if c.Kind == "path_beg" {
+			c.Value = CanonicalPart(c.Value)
+		}
 	}
 	return c
 }

@@ -74,6 +74,8 @@ type Route struct {
 	// Paths are prefixes, compared as text, unless PathType says otherwise.
 	Paths    []string
 	PathType PathType
+	// RawPath says that its backend takes paths as they come.
+	RawPath bool
 	// Conditions must all hold besides.
 	Conditions []Condition
 	// Default takes what no route fits.

@@ -25,6 +25,7 @@ func handling(g label.Group, o Options) route.Handling {
 		TimeoutTunnel:       timeout(g, "timeoutTunnel"),
 		AllowedMethods:      methods(g, "allowedMethods"),
 		DeniedMethods:       methods(g, "deniedMethods"),
+		RawPath:             g.Bool("rawPath", false),
 		Rewrites:            rewrites(g),
 		Sticky:              g.OneOf("sessionType", "", "sticky-server") != "",
 		ServerName:          g.Word("sslServerName", ""),

@@ -14,6 +14,8 @@ func Table() []label.Spec {
 			Doc: "Requests whose path begins with one of these texts are sent to the service. The match is textual: `/api` matches `/apixyz` too. With `reqMode=sni`: the server names of the service, compared as `pathType` says."},
 		{Name: "servicePathExclude", Kind: "list of paths", Default: "none", Indexed: true, Own: true, HTTPOnly: true, PerDestination: true,
 			Doc: "Requests whose path fits one of these are not sent to the service. Compared as `pathType` says."},
+		{Name: "rawPath", Kind: "true or false", Default: "false", Indexed: true, HTTPOnly: true, PerDestination: true,
+			Doc: "The tasks take `%2F`, `%5C` and a backslash for what they are, as a store of files does whose keys have slashes, and `/;/` and `/..;/` too: a request with them is sent on, even if it would lead elsewhere with slashes in their place. Without it such a request is answered 400. Rewrites then change the path as it came. Not beside indexes of the service to which other clients have access."},
 		{Name: "pathType", Kind: oneOf(pathTypeWords()), Default: "`path_beg`", Indexed: true, Own: true, PerDestination: true,
 			Doc: "How paths are compared: whole, by their beginning, by whole segments, by their end, with a regular expression, or anywhere. With `reqMode=sni`: `req_ssl_sni`, or with a way to compare server names such as `req_ssl_sni -m end`, of `str` (default), `beg`, `dom`, `end`, `reg` and `sub`; always in any case of letters."},
 		{Name: "serviceDomain", Kind: "list of host names", Default: "any host", Indexed: true, Own: true, PerDestination: true,

@@ -216,7 +216,7 @@ func (rd *Reader) destination(svc catalog.Service, g label.Group, besideHTTP boo
 		}
 		for _, rt := range matches {
 			rt.Service, rt.Backend, rt.Group, rt.Default = svc, b.Name, b.Share.Group, fallback && suffix == ""
-			rt.Conditions = slices.Concat(conditions, rt.Conditions)
+			rt.Conditions, rt.RawPath = slices.Concat(conditions, rt.Conditions), does.RawPath
 			oneLine(g, &rt)
 			out.Routes = append(out.Routes, rt)
 			fallback = false

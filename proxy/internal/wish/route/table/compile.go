@@ -200,7 +200,35 @@ func Compile(routes []*route.Route) (route.Tables, map[string][]string) {
 	slices.SortFunc(c.t.Wildcards, func(a, b route.Entry) int {
 		return cmp.Or(cmp.Compare(len(b.Key), len(a.Key)), byKey(a, b))
 	})
+	c.t.RawPaths = rawPaths(c.t, routes)
 	return c.t, shadows(c.byHost)
+}
+
+// rawPaths are the values of paths that lead to nothing but backends that take paths as they
+// come.
+func rawPaths(t route.Tables, routes []*route.Route) []string {
+	raw := map[string]bool{}
+	for _, r := range routes {
+		if r.RawPath {
+			raw[r.Backend] = true
+		}
+	}
+	if len(raw) == 0 {
+		return nil
+	}
+	chains := make(map[string]bool, len(t.Chains))
+	for _, c := range t.Chains {
+		chains[c.Name] = !slices.ContainsFunc(c.Steps, func(s route.Step) bool { return !raw[s.Backend] })
+	}
+	var out []string
+	for _, e := range t.Paths {
+		name, last, chain := strings.Cut(e.Value, route.ChainEnd)
+		if raw[e.Value] || chain && chains[name] && (last == "" || raw[last]) {
+			out = append(out, e.Value)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 type compiler struct {
