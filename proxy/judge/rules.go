@@ -68,6 +68,8 @@ func ParseRules(settings map[string]string) (Rules, error) {
 		rules.Options.EntryPorts = append(rules.Options.EntryPorts, b.Port)
 		if b.TLS {
 			rules.SecurePorts = append(rules.SecurePorts, b.Port)
+		} else {
+			rules.Options.PlainPorts = append(rules.Options.PlainPorts, b.Port)
 		}
 		if !b.TLS || p.text("crt-list-path", "") != "" {
 			rules.Options.Ports = append(rules.Options.Ports, b.Port)

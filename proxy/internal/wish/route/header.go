@@ -77,9 +77,9 @@ func fetchable(text string, response bool) bool {
 // unquote takes off the quotes that a value of several words needed in HAProxy's own language.
 func unquote(text string) string {
 	if len(text) >= 2 && text[0] == '"' && text[len(text)-1] == '"' {
-		return text[1 : len(text)-1]
+		text = text[1 : len(text)-1]
 	}
-	return text
+	return strings.NewReplacer(`\\`, `\`, `\ `, " ", `\"`, `"`, `\'`, "'", `\#`, "#").Replace(text)
 }
 
 var conditionRE = regexp.MustCompile(`^(.*?)\s+((if|unless)\s+\{\s*(ssl_fc|method\s+[A-Z]{1,32}|path_beg\s+/[!-|~]*)\s*\})$`)

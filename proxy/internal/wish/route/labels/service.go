@@ -9,6 +9,7 @@ package labels
 import (
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,6 +44,8 @@ type Options struct {
 	Ports []int
 	// EntryPorts are those of them by which requests come in; empty: not checked.
 	EntryPorts []int
+	// PlainPorts are those of them without TLS.
+	PlainPorts []int
 }
 
 // FromService is Reader.Service for one service alone.
@@ -79,6 +82,7 @@ func (rd *Reader) Service(svc catalog.Service) (route.Service, error) {
 		return route.Service{}, route.ErrNoRoute
 	}
 	rd.refuseLost(lost)
+	r.RefuseSlips()
 	for _, spec := range rd.unsupported {
 		for _, g := range append([]label.Group{all}, groups...) {
 			if g.Has(spec.Name) {
@@ -123,6 +127,7 @@ func (rd *Reader) Service(svc catalog.Service) (route.Service, error) {
 		out.Terms = append(out.Terms, d.Terms...)
 	}
 	refuseCircles(groups, out.Redirects)
+	refuseRaw(groups, out.Backends)
 	out.Certificate = certificate(svc, all, out.Routes)
 	if err := r.Err(); err != nil {
 		return route.Service{}, err
@@ -217,6 +222,9 @@ func (rd *Reader) destination(svc catalog.Service, g label.Group, besideHTTP boo
 		for _, rt := range matches {
 			rt.Service, rt.Backend, rt.Group, rt.Default = svc, b.Name, b.Share.Group, fallback && suffix == ""
 			rt.Conditions, rt.RawPath = slices.Concat(conditions, rt.Conditions), does.RawPath
+			if does.HTTPSOnly && !(g.Has("httpsPort") && g.Has("port")) {
+				rt.Conditions = withPlain(rt.Conditions, o.PlainPorts)
+			}
 			oneLine(g, &rt)
 			out.Routes = append(out.Routes, rt)
 			fallback = false
@@ -250,6 +258,26 @@ func (rd *Reader) destination(svc catalog.Service, g label.Group, besideHTTP boo
 	return out
 }
 
+// withPlain adds the ports without TLS to those of a route by which requests come in with it,
+// because httpsOnly is about what comes without.
+func withPlain(conditions []route.Condition, plain []int) []route.Condition {
+	out := slices.Clone(conditions)
+	for i, c := range out {
+		isPlain := func(port string) bool {
+			return slices.ContainsFunc(plain, func(p int) bool { return strconv.Itoa(p) == port })
+		}
+		if c.Fetch != route.FetchPort || slices.ContainsFunc(c.Values, isPlain) {
+			continue
+		}
+		values := slices.Clone(c.Values)
+		for _, p := range plain {
+			values = append(values, strconv.Itoa(p))
+		}
+		out[i].Values = values
+	}
+	return out
+}
+
 // redirects reads redirectFromDomain, which leads to the first serviceDomain.
 func redirects(g label.Group) []route.Redirect {
 	list := g.List("redirectFromDomain")
@@ -273,6 +301,30 @@ func redirects(g label.Group) []route.Redirect {
 		out = append(out, route.Redirect{From: from, To: to, Group: group(g)})
 	}
 	return out
+}
+
+// refuseRaw refuses rawPath where the path decides who gets in: a task that takes encoded
+// slashes for slashes would serve to one what is meant for another.
+func refuseRaw(groups []label.Group, backends []route.Backend) {
+	access := func(h route.Handling) any {
+		return []any{h.Access, h.VerifyClient, h.DenyHTTP, h.AllowedMethods, h.DeniedMethods}
+	}
+	var first *route.Backend
+	for i := range backends {
+		b := &backends[i]
+		switch {
+		case b.Stream != nil:
+		case first == nil:
+			first = b
+		case !reflect.DeepEqual(access(b.Handling), access(first.Handling)):
+			for _, g := range groups {
+				if g.Bool("rawPath", false) {
+					g.Reject("rawPath", "false, or the same labels of access at all indexes: with encoded slashes a path of one may be read as that of another")
+				}
+			}
+			return
+		}
+	}
 }
 
 // refuseCircles refuses redirects of a service that lead back to where they began. Those of
