@@ -11,7 +11,7 @@ import (
 func Table() []label.Spec {
 	return []label.Spec{
 		{Name: "servicePath", Kind: "list of paths", Default: "`/` if there is a `serviceDomain`", Indexed: true, Own: true, PerDestination: true,
-			Doc: "Requests whose path begins with one of these texts are sent to the service. The match is textual: `/api` matches `/apixyz` too. With `reqMode=sni`: the server names of the service, compared as `pathType` says."},
+			Doc: "Requests whose path begins with one of these texts are sent to the service. The match is textual: `/api` matches `/apixyz` too. Paths are compared in canonical form, whatever is written here or asked for: characters that need not be encoded are not, doubled slashes are one, `.` and `..` are resolved; the task gets the path as it came. With `reqMode=sni`: the server names of the service, compared as `pathType` says."},
 		{Name: "servicePathExclude", Kind: "list of paths", Default: "none", Indexed: true, Own: true, HTTPOnly: true, PerDestination: true,
 			Doc: "Requests whose path fits one of these are not sent to the service. Compared as `pathType` says."},
 		{Name: "rawPath", Kind: "true or false", Default: "false", Indexed: true, HTTPOnly: true, PerDestination: true,
@@ -75,7 +75,7 @@ func Table() []label.Spec {
 		{Name: "discoveryType", Kind: "`tasks` or `vip`", Default: "`tasks`", Own: true,
 			Doc: "`tasks` balances over the addresses of the running tasks, `vip` leaves that to Swarm's virtual IP."},
 		{Name: "checkResolvers", Kind: "true or false", Default: "true", Own: true, Doc: "Accepted and always so: names are resolved while the proxy runs, and one that does not resolve harms nobody."},
-		{Name: "httpsOnly", Kind: "true or false", Default: "false", Indexed: true, HTTPOnly: true, Guarding: true, PerDestination: true, Doc: "Requests without TLS are redirected to https."},
+		{Name: "httpsOnly", Kind: "true or false", Default: "false", Indexed: true, HTTPOnly: true, Guarding: true, PerDestination: true, Doc: "Requests without TLS are redirected to https, also where `srcPort` names a port with TLS alone."},
 		{Name: "httpsRedirectCode", Kind: "`301`, `302`, `303`, `307` or `308`", Default: "`302`", Indexed: true, HTTPOnly: true, PerDestination: true, Doc: "The status of redirects to https."},
 		{Name: "redirectWhenHttpProto", Kind: "true or false", Default: "false", Indexed: true, HTTPOnly: true, Doc: "Requests that a trusted proxy before this one took without TLS are redirected to https."},
 		{Name: "redirectUnlessHttpsProto", Kind: "true or false", Default: "false", Indexed: true, HTTPOnly: true, Doc: "Requests that came to the client's nearest trusted proxy without TLS are redirected to https."},
@@ -107,7 +107,7 @@ func Table() []label.Spec {
 		{Name: "forwardAuthHeaders", Kind: "list of names", Default: "none", Indexed: true, HTTPOnly: true, Doc: "Headers of the answer of `forwardAuth` that the request gets; clients cannot send them."},
 		{Name: "sendProxy", Kind: "`v1` or `v2`", Default: "none", Indexed: true, Doc: "Connections to tasks begin with a header of the PROXY protocol, which tells the client's address; also with `reqMode=tcp` and `sni`."},
 		{Name: "reqPathSearchReplace", Kind: "`search,replace[,g]`, several joined by `:`", Default: "none", Indexed: true, HTTPOnly: true, PerDestination: true,
-			Doc: "What the regular expression finds first (with `g`: everywhere) in the path is replaced; `\\1` is what its first group found."},
+			Doc: "What the regular expression finds first (with `g`: everywhere) in the path, in its canonical form, is replaced; `\\1` is what its first group found. A path in which nothing is found goes on as it came; one that does not begin with a slash afterwards gets one."},
 		{Name: "reqPathSearch", Kind: "regular expression", Default: "none", Indexed: true, HTTPOnly: true, Doc: "Older form of `reqPathSearchReplace`, with `reqPathReplace`."},
 		{Name: "reqPathReplace", Kind: "text", Default: "empty", Indexed: true, HTTPOnly: true, Doc: "See `reqPathSearch`."},
 		{Name: "addReqHeader", Kind: "list of `Name value`", Default: "none", Indexed: true, Secret: true, HTTPOnly: true, Doc: "Headers added to requests. Values may hold `%[dst_port] %[src] %[src_port] %[req.hdr(Name)] %[ssl_fc_sni] %[unique-id]`, and end in `if` or `unless` with `{ ssl_fc }`, `{ method NAME }` or `{ path_beg TEXT }`."},
