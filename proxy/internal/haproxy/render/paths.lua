@@ -8,7 +8,7 @@ local function encoded(c) return format("%%%02X", byte(c)) end
 
 -- decoded has visible ASCII characters decoded and all others encoded.
 local function decoded(path)
-	path = gsub(path, "[^!-%[%]-~]", encoded)
+	path = gsub(path, "[^!-Z%[%]^-~]", encoded)
 	-- A "%" that encodes nothing stands for itself.
 	path = gsub(path, "%%(%x?%x?)", function(digits)
 		if #digits < 2 then

@@ -307,6 +307,11 @@ func redirects(g label.Group) []route.Redirect {
 // slashes for slashes would serve to one what is meant for another.
 func refuseRaw(groups []label.Group, backends []route.Backend) {
 	access := func(h route.Handling) any {
+		if h.Access.Users != nil {
+			users := *h.Access.Users
+			users.List = "" // it tells the backends apart
+			h.Access.Users = &users
+		}
 		return []any{h.Access, h.VerifyClient, h.DenyHTTP, h.AllowedMethods, h.DeniedMethods}
 	}
 	var first *route.Backend
