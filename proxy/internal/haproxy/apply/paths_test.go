@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
 
@@ -122,10 +123,11 @@ func TestRewrite(t *testing.T) {
 
 // TestPathForms: HAProxy gives paths the form that labels are read in, whatever is asked for.
 func TestPathForms(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, func(s *render.Settings) {
+		s.ExtraFrontend = []string{`http-request return status 200 content-type text/plain lf-string "%[var(txn.path)]\n%[var(txn.sent),lua.waggle_other_path]\n" if { var(txn.host) -m str forms }`}
+	})
 	w.deploy("web", []string{"127.0.0.5"}, "servicePath.1", "/admin", "users.1", "u:p", "servicePath.2", "/", "port", echo(t))
-	w.deploy("forms", []string{"127.0.0.5"}, "servicePath", "/", "serviceDomain", "forms", "port", echo(t), "rawPath", "true",
-		"backendExtra", `http-request return status 200 content-type text/plain lf-string "%[var(txn.path)]\n%[var(txn.sent),lua.waggle_other_path]\n"`)
+	w.deploy("forms", []string{"127.0.0.5"}, "servicePath", "/", "serviceDomain", "forms", "port", echo(t), "rawPath", "true")
 	w.apply()
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", w.hap.Port))
 	if err != nil {
