@@ -34,6 +34,10 @@ type Spec struct {
 	// Guarding labels keep somebody out, or keep something from being read. Without its
 	// label a service would be open, so such a label must never be passed over in silence.
 	Guarding bool
+	// Strict labels decide who gets in. Others that are empty, as an unset variable of a
+	// stack file leaves them, are absent; an empty Strict label is a fault, and so is one at
+	// an index that leads nowhere, or whose name is nearly that of one.
+	Strict bool
 	// HTTPOnly labels mean nothing where only connections are seen, not requests.
 	HTTPOnly bool
 	// Own labels may differ between services that share a group: they say which requests
@@ -146,7 +150,7 @@ func (r *Reader) Groups(names ...string) []Group {
 			continue
 		}
 		base, index := SplitIndex(name)
-		if index > 0 && slices.Contains(names, base) {
+		if index > 0 && slices.Contains(names, base) && !r.empty(base, r.labels[key]) {
 			indexes[index] = true
 		}
 	}
@@ -187,17 +191,22 @@ type Group struct {
 }
 
 // find returns the full label that applies and its text. An inherited label is
-// one label, so its fault is reported once.
+// one label, so its fault is reported once. An empty one is none, unless it is Strict.
 func (g Group) find(name string) (full, text string, ok bool) {
 	if g.Index > 0 {
 		full = g.r.prefix + name + "." + strconv.Itoa(g.Index)
-		if text, ok = g.r.labels[full]; ok {
+		if text, ok = g.r.labels[full]; ok && !g.r.empty(name, text) {
 			return full, text, true
 		}
 	}
 	full = g.r.prefix + name
 	text, ok = g.r.labels[full]
-	return full, text, ok
+	return full, text, ok && !g.r.empty(name, text)
+}
+
+// empty reports whether a label with this text is absent.
+func (r *Reader) empty(name, text string) bool {
+	return strings.Trim(text, " \t\r\n") == "" && !slices.ContainsFunc(r.table, func(s Spec) bool { return s.Strict && s.Name == name })
 }
 
 // Own reports whether the label stands at this very index, not inherited.

@@ -42,6 +42,7 @@ func echo(t *testing.T) (port string) {
 	}
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain")
+		w.Header().Set("X-Asked", r.RequestURI)
 		_ = r.Header.Write(w)
 	}))
 	_ = srv.Listener.Close()

@@ -25,6 +25,9 @@ const StreamFrontend = "tcp_"
 // NoBackend answers requests that fit no route. It ends the frame.
 const NoBackend = route.Nobody
 
+// Ambiguous answers requests whose path can be read in two ways that lead to two places.
+const Ambiguous = "waggle_ambiguous"
+
 // The kinds of sections that others than HAProxy tell apart.
 const (
 	KindDefaults = "defaults"

@@ -41,7 +41,6 @@ func TestOperatorUsers(t *testing.T) {
 			"  user ann insecure-password staff-password\n  user ops insecure-password 'p w'\n", "users:web_0: secret dfp_users_staff: entry 3: want name:password"},
 		{"nobody gets in if no password is found", "users=ghost", "users:web_0", "", "users:web_0: com.df.users, entry 1: nothing says its password"},
 		{"or no secret", "usersSecret=gone", "users:web_0", "", "users:web_0: there is no secret dfp_users_gone"},
-		{"or the label is empty", "users=", "users:web_0", "", ""},
 		{"everybody does if the service says so", "ignoreAuthorization=true", "", "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -142,7 +141,7 @@ var accessLines = regexp.MustCompile(`^(|  localpeer waggle|peers waggle|  peer 
 	`  stick-table type ipv6 size 20000 expire [0-9]+s peers waggle store http_req_rate\([0-9]+s\)|` +
 	`  http-request set-var\(txn.origin\) req.fhdr\(origin\) if \{ req.fhdr\(origin\) -m str --( [a-z0-9+.-]+://[a-z0-9._-]+(:[0-9]+)?){1,40} \}|` +
 	`  http-request set-var\(txn.(origin\) str\(\*\)|preflight\) bool\(true\)) if .*|  http-request return status 204 if \{ var\(txn.preflight\) -m found \}|` +
-	`  http-request auth realm webRealm unless \{ http_auth\(users:web_0\) \}|  http-request del-header [a-z0-9_-]+|` +
+	`  http-request auth realm webRealm unless \{ http_auth\(users:web_0\) \}|  http-request del-header ([a-z0-9_-]+|'\^[][a-z0-9_-]+[$]' -m reg)|` +
 	`  http-request lua.waggle_forward_auth ` + accessWord + ` [a-z0-9_,-]+|  http-request deny deny_status 503 unless \{ var\(txn.forward_auth\) -m str in \}|` +
 	`  http-after-response (set|add|del)-header [A-Za-z-]+( ([A-Za-z0-9=*-]+|%\[var\(txn.origin\)\]|'[A-Za-z0-9_, -]*'))?( (if|unless)( !?\{ (ssl_fc|status 429|sc_http_req_rate\(0\) gt [0-9]+|var\(txn.(origin|preflight)\) -m found|res.hdr\([a-z-]+\) -m found) \})+)?)$`)
 

@@ -96,9 +96,7 @@ func (r *rules) handle(s Settings, backend string, h route.Handling) {
 	for _, a := range h.Headers {
 		r.header(a)
 	}
-	for _, rewrite := range h.Rewrites {
-		r.rewrite(rewrite)
-	}
+	r.rewrite(h)
 }
 
 func methods(list []string) file.Test {
@@ -132,7 +130,7 @@ func (r *rules) redirects(s Settings, h route.Handling) {
 
 // header carries out an action of a label.
 func (r *rules) header(a route.HeaderAction) {
-	value, when := format(a.Value), headerTest(a.If, a.Response)
+	value, when := format(a.Value), headerTest(a.If)
 	if a.Verb == "del" {
 		value = file.Format{}
 	}
@@ -157,9 +155,9 @@ func format(parts []route.Part) file.Format {
 	return f.Format()
 }
 
-// headerTest is the condition of a header action. The path is gone when the answer is
-// there, but for what the frontend has kept of it.
-func headerTest(c *route.HeaderCondition, response bool) file.When {
+// headerTest is the condition of a header action. The path is that of which the frontend has
+// kept the canonical form.
+func headerTest(c *route.HeaderCondition) file.When {
 	if c == nil {
 		return always
 	}
@@ -167,10 +165,8 @@ func headerTest(c *route.HeaderCondition, response bool) file.When {
 	switch {
 	case c.Kind == "method":
 		test = file.OneOf(file.Always("method"), nil, c.Value)
-	case c.Kind == "path_beg" && response:
-		test = file.OneOf(file.Variable("path"), bare("-m", "beg"), c.Value)
 	case c.Kind == "path_beg":
-		test = file.OneOf(file.OfRequest("path_beg"), nil, c.Value)
+		test = file.OneOf(file.Variable("path"), bare("-m", "beg"), c.Value)
 	}
 	if c.Unless {
 		return file.Unless(test)
@@ -178,15 +174,30 @@ func headerTest(c *route.HeaderCondition, response bool) file.When {
 	return file.If(test)
 }
 
-// rewrite changes the path. The expression stands in two languages: quotes within the
-// converter's argument, and a word around it.
-func (r *rules) rewrite(w route.Rewrite) {
-	flags := ""
-	if w.All {
-		flags = ",g"
+// rewrite changes the path: its canonical form, unless the service takes paths as they come.
+// One that is changed by no rewrite goes on as it came, and what a rewrite leaves begins with
+// a slash. The expression stands in two languages: quotes within the arguments of
+// converters, and a word around it.
+func (r *rules) rewrite(h route.Handling) {
+	if len(h.Rewrites) == 0 {
+		return
 	}
-	expression := "%[path,regsub(" + file.Argument(w.Search) + "," + file.Argument(w.Replace) + flags + ")]"
-	r.onRequest(models.HTTPRequestRule{Type: "set-path", PathFmt: file.Q(expression).String()}, always)
+	path := "path"
+	if h.RawPath {
+		path = "sent"
+		r.set(path, "path", always)
+	}
+	expression := "var(txn." + path + ")"
+	for _, w := range h.Rewrites {
+		expression += ",regsub(" + file.Argument(w.Search) + "," + file.Argument(w.Replace)
+		if w.All {
+			expression += ",g"
+		}
+		expression += ")"
+	}
+	r.set("rewritten", file.Q(expression+",regsub(^/?,/)").String(), always)
+	same := file.Is(file.Always("var(txn.rewritten),strcmp(txn."+path+")"), bare("eq", "0")...)
+	r.onRequest(models.HTTPRequestRule{Type: "set-path", PathFmt: "%[var(txn.rewritten)]"}, file.If(found("rewritten"), file.Not(same)))
 }
 
 // serverOptions are the words behind the address of each server of a backend, but for what

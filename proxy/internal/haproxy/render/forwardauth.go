@@ -2,7 +2,6 @@ package render
 
 import (
 	_ "embed"
-	"regexp"
 	"strings"
 
 	"github.com/haproxytech/client-native/v6/models"
@@ -47,11 +46,7 @@ func forwardSection(s Settings) *file.Section {
 func (r *rules) askElsewhere(f *route.ForwardAuth) {
 	names := strings.Fields(f.Headers)
 	for _, name := range names {
-		if both := strings.NewReplacer("-", "[-_]", "_", "[-_]").Replace(regexp.QuoteMeta(name)); both != name {
-			r.delLike("^"+both+"$", always)
-			continue
-		}
-		r.del(name, always)
+		r.delAlike(name)
 	}
 	list := "-"
 	if len(names) > 0 {

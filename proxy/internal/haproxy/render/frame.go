@@ -28,7 +28,7 @@ type frame struct {
 
 // of is the frame with tables: itself if they show nothing else in it.
 func (f frame) of(s Settings, l *library, t route.Tables) (frame, error) {
-	shown := route.Tables{Chains: t.Chains, Listeners: t.Listeners, Redirects: t.Redirects}
+	shown := route.Tables{Chains: t.Chains, Listeners: t.Listeners, Redirects: t.Redirects, RawPaths: t.RawPaths}
 	if f.tables != nil && reflect.DeepEqual(shown, *f.tables) {
 		return f, nil
 	}
@@ -47,6 +47,9 @@ func (f frame) of(s Settings, l *library, t route.Tables) (frame, error) {
 		out.sections = append(out.sections, out.streamDefaults)
 	}
 	out.sections = append(out.sections, file.NewSection(s.Dir, kindFrontend, "services", file.Defaults, l.serviceLines(s, t)...))
+	if slices.ContainsFunc(t.Chains, comparesPaths) {
+		out.sections = append(out.sections, file.NewSection(s.Dir, file.KindBackend, file.Ambiguous, file.Defaults, l.ambiguousLines()...))
+	}
 	if out.statistics != nil {
 		out.sections = append(out.sections, out.statistics)
 	}

@@ -8,12 +8,12 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 )
 
-// The fields of the log, as JSON. The path comes without the query, which may hold
-// secrets, and the time in UTC.
+// The fields of the log, as JSON. The path comes in canonical form, with path_sent if it
+// came in another, and without the query, which may hold secrets, and the time in UTC.
 const (
 	logTime = `%{+json}o %(time)[date(0,ms),ms_utime("%Y-%m-%dT%H:%M:%S.%3NZ")]`
 	logJSON = logTime + ` %(client)ci %(client_port:sint)cp %(frontend)f %(backend)b %(server)s %(method)HM %(host)[var(txn.host)]` +
-		` %(path)[var(txn.path)] %(version)HV %(tls)sslv %(status:sint)ST %(bytes:sint)B %(bytes_received:sint)U %(queue_ms:sint)Tw` +
+		` %(path)[var(txn.path)] %(path_sent)[var(txn.sent)] %(version)HV %(tls)sslv %(status:sint)ST %(bytes:sint)B %(bytes_received:sint)U %(queue_ms:sint)Tw` +
 		` %(connect_ms:sint)Tc %(response_ms:sint)Tr %(total_ms:sint)Ta %(retries:sint)rc %(termination)ts`
 	logJSONError = logTime + ` %(client)ci %(client_port:sint)cp %(frontend)f %(error)[fc_err_str] %(tls_error)[ssl_fc_err_str]`
 	// logTCP is logJSON for what is not HTTP.

@@ -2,8 +2,10 @@ package render
 
 import (
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/haproxytech/client-native/v6/models"
@@ -42,6 +44,16 @@ func (r *rules) del(header string, when file.When) {
 // delLike removes the headers from requests whose names fit a regular expression.
 func (r *rules) delLike(expression string, when file.When) {
 	r.onRequest(models.HTTPRequestRule{Type: "del-header", HdrName: file.Q(expression).String(), HdrMethod: "reg"}, when)
+}
+
+// delAlike removes a header from requests, and those that become the same one where
+// dashes and underscores are not told apart, as with CGI.
+func (r *rules) delAlike(name string) {
+	if !strings.ContainsAny(name, "-_") {
+		r.del(name, always)
+		return
+	}
+	r.delLike("^"+strings.NewReplacer("-", "[-_]", "_", "[-_]").Replace(regexp.QuoteMeta(name))+"$", always)
 }
 
 // answerHeader changes a header of all answers; verb is set, add or del.

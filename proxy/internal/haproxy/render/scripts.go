@@ -7,9 +7,9 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 )
 
-// scripts are those that the services need, by file name.
+// scripts are those that all services need, and these ones, by file name.
 func (n needs) scripts(lists userLists) map[string]string {
-	out := map[string]string{}
+	out := map[string]string{pathScriptName(): pathScript}
 	if n.askElsewhere {
 		out[forwardScriptName()] = forwardScript
 	}
@@ -19,18 +19,12 @@ func (n needs) scripts(lists userLists) map[string]string {
 	if text := lists.script(); text != "" {
 		out[scriptName("apr1", text)] = text
 	}
-	if len(out) == 0 {
-		return nil
-	}
 	return out
 }
 
 // scriptLines load scripts. What they read is the same either way, but HAProxy 3.1 warns of
 // a choice that is not made.
 func scriptLines(s Settings, scripts map[string]string) []file.Line {
-	if len(scripts) == 0 {
-		return nil
-	}
 	out := []file.Line{lineOf(".if", "version_atleast(3.1)"), lineOf("tune.lua.bool-sample-conversion", "normal"), lineOf(".endif")}
 	for _, name := range slices.Sorted(maps.Keys(scripts)) {
 		out = append(out, lineOf("lua-load-per-thread", s.MapPath(name)))

@@ -3,11 +3,11 @@ package render
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	parser "github.com/haproxytech/client-native/v6/config-parser"
 	"github.com/haproxytech/client-native/v6/models"
 
-	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
@@ -30,20 +30,21 @@ func (l *library) serviceLines(s Settings, t route.Tables) []file.Line {
 	for _, c := range s.Captures {
 		r.onRequest(models.HTTPRequestRule{Type: "capture", CaptureSample: "req.hdr(" + c.Header + ")", CaptureLen: int64(c.Len)}, always)
 	}
-	r.set("path", "path", always)
+	r.paths()
 	r.set("host", "req.fhdr(host),host_only,rtrim(.),lower", always)
 	r.misdirected(s, t.Listeners)
 	if len(t.Redirects) > 0 {
 		r.otherHosts(s)
 	}
-	r.lookUp(s)
+	r.lookUp(s, "path", "backend")
+	r.ambiguous(s, t.RawPaths)
 	r.forwarded(s)
 	// A request that may have been worked on must not be sent again.
 	r.onRequest(models.HTTPRequestRule{Type: "disable-l7-retry"},
 		file.Unless(file.Is(file.Always("method"), bare("GET", "HEAD", "OPTIONS")...)))
 	r.chains(t.Chains)
 	r.add(rawLines(s.ExtraFrontend)...)
-	r.lead(t.Chains)
+	r.lead(t.Chains, t.RawPaths)
 	return r.ordered(frontendOrder())
 }
 
@@ -69,15 +70,6 @@ func (r *rules) otherHosts(s Settings) {
 	} {
 		r.onRequest(models.HTTPRequestRule{Type: "redirect", RedirType: "prefix", RedirValue: c.to, RedirCode: pointer(int64(301))}, c.when)
 	}
-}
-
-// lookUp finds the backend. Each expression that finds nothing leaves the variable as it is.
-// A host of its own has in its class what the wildcards that cover it have.
-func (r *rules) lookUp(s Settings) {
-	find := ",concat(,txn.path),map_beg(" + s.MapPath(file.PathsMap) + ")"
-	r.set("backend", "var(txn.host),map_str("+s.MapPath(file.HostsMap)+")"+find, always)
-	r.set("backend", "var(txn.host),map_end("+s.MapPath(file.WildcardsMap)+")"+find, file.Unless(found("backend")))
-	r.set("backend", "var(txn.path),map_beg("+s.MapPath(file.PathsMap)+")", file.Unless(found("backend")))
 }
 
 // forwardingHeaders fits the names, which HAProxy keeps in small letters, by which proxies
@@ -145,74 +137,24 @@ func (r *rules) chains(chains []route.Chain) {
 // lead leads to the backend: that of the first step whose conditions hold, else the one
 // that the look-up has found. What has no chain, as most have not, goes before all steps,
 // none of which is compared with its request.
-func (r *rules) lead(chains []route.Chain) {
+func (r *rules) lead(chains []route.Chain, rawPaths []string) {
 	if len(chains) > 0 {
 		r.add(use("%[var(txn.backend)]", file.If(found("backend"), file.Not(found("chain")))))
 	}
 	for _, c := range chains {
+		is := file.Is(file.Variable("chain"), bare("-m", "str", c.Name)...)
+		if !slices.ContainsFunc(rawPaths, func(value string) bool { return strings.HasPrefix(value, c.Name+route.ChainEnd) }) {
+			r.ambiguousSteps(is, c)
+		}
 		for _, step := range c.Steps {
-			tests := []file.Test{file.Is(file.Variable("chain"), bare("-m", "str", c.Name)...)}
+			tests := []file.Test{is}
 			for _, cond := range step.If {
-				tests = append(tests, test(cond))
+				tests = append(tests, test(cond, "path"))
 			}
 			r.add(use(step.Backend, file.If(tests...)).Brought(longest(step.If)))
 		}
 	}
 	r.add(use("%[var(txn.backend)]", file.If(found("backend"))))
-}
-
-// test is a condition of a route.
-func test(c route.Condition) file.Test {
-	how := bare("-m", string(c.Match))
-	if c.IgnoreCase {
-		how = append(how, file.W("-i"))
-	}
-	t := file.OneOf(fetch(c), how, c.Values...)
-	if c.Not {
-		return file.Not(t)
-	}
-	return t
-}
-
-func fetch(c route.Condition) file.Fetch {
-	switch c.Fetch {
-	case route.FetchPath:
-		return file.Variable("path")
-	case route.FetchHost:
-		return file.Variable("host")
-	case route.FetchPort:
-		return file.Always("dst_port")
-	}
-	return file.OfRequest("req.fhdr(" + c.Header + ")")
-}
-
-// longest is the label that brought most of a step's words.
-func longest(conditions []route.Condition) string {
-	most, name := 0, ""
-	for _, c := range conditions {
-		if len(c.Values) <= most {
-			continue
-		}
-		most = len(c.Values)
-		switch {
-		case c.Fetch == route.FetchPath && c.Not:
-			name = "servicePathExclude"
-		case c.Fetch == route.FetchPath:
-			name = "servicePath"
-		case c.Fetch == route.FetchHost:
-			name = "serviceDomain"
-		case c.Fetch == route.FetchPort:
-			name = "srcPort"
-		case c.Match == route.MatchPart:
-			name = "userAgent"
-		default:
-			name = "serviceHeader"
-		}
-	}
-	if name == "" {
-		return ""
-	}
-	return catalog.Prefix + name
 }
 
 // binds are the ports on which requests come in.

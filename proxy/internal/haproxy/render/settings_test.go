@@ -147,7 +147,7 @@ func TestClientsAreCountedBeforeAnythingElse(t *testing.T) {
 		}
 	}
 	s.Binds[0].AcceptProxy = true
-	if got := text(); strings.Contains(got, "tcp-request connection") || !strings.Contains(got, "tcp-request session track-sc1") {
+	if got := text(); strings.Contains(got, "tcp-request connection track") || !strings.Contains(got, "tcp-request session track-sc1") {
 		t.Errorf("behind the PROXY protocol:\n%s", got)
 	}
 	s.Clients = Clients{}

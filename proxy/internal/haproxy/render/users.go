@@ -188,14 +188,3 @@ func (r *rules) signIn(s Settings, a route.Access) {
 func (r *rules) track(counter int64, key, table string, when file.When) {
 	r.onRequest(models.HTTPRequestRule{Type: "track-sc", TrackScStickCounter: pointer(counter), TrackScKey: key, TrackScTable: table}, when)
 }
-
-// delAlike removes a header from requests, and those that become the same one where
-// dashes and underscores are not told apart, as with CGI.
-func (r *rules) delAlike(name string) {
-	if !strings.ContainsAny(name, "-_") {
-		r.del(name, always)
-		return
-	}
-	pattern := "^" + strings.NewReplacer("-", "[-_]", "_", "[-_]").Replace(name) + "$"
-	r.onRequest(models.HTTPRequestRule{Type: "del-header", HdrName: pattern, HdrMethod: "reg"}, always)
-}

@@ -22,6 +22,8 @@ type Handling struct {
 	ConnectionMode string
 	// Headers are carried out in this order.
 	Headers []HeaderAction
+	// RawPath says that the tasks take paths as they come: an encoded slash is none.
+	RawPath bool
 	// Rewrites change the path, in this order.
 	Rewrites []Rewrite
 	// TimeoutServer and TimeoutTunnel are 0 for the default.

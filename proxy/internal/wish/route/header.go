@@ -79,9 +79,9 @@ func fetchable(text string, response bool) bool {
 func unquote(text string) string {
 	text = strings.ReplaceAll(text, `\ `, " ")
 	if len(text) >= 2 && text[0] == '"' && text[len(text)-1] == '"' {
-		return text[1 : len(text)-1]
+		text = text[1 : len(text)-1]
 	}
-	return text
+	return strings.NewReplacer(`\\`, `\`, `\ `, " ", `\"`, `"`, `\'`, "'", `\#`, "#").Replace(text)
 }
 
 var conditionRE = regexp.MustCompile(`^(.*?)\s+((if|unless)\s+\{\s*(ssl_fc|method\s+[A-Z][A-Z0-9_-]{0,31}|path_beg\s+/[!-|~]*)\s*\})$`)
@@ -109,6 +109,9 @@ func parseCondition(text string) *HeaderCondition {
 	c := &HeaderCondition{Unless: f[0] == "unless", Kind: f[1]}
 	if len(f) > 2 {
 		c.Value = f[2]
+		if c.Kind == "path_beg" {
+			c.Value = CanonicalPart(c.Value)
+		}
 	}
 	return c
 }

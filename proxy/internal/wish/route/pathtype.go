@@ -22,6 +22,9 @@ type PathKind struct {
 	// compares with the label's text itself.
 	Match   Match
 	Operand func(text string) string
+	// Form is the text as it is compared with the canonical form of a path; without it the
+	// text stays as it is.
+	Form func(text string) string
 	// Filed says that every path that fits begins with the text, so that it is looked up
 	// there. Others are tried for all paths.
 	Filed bool
@@ -40,12 +43,12 @@ func PathKinds() []PathKind {
 	word := func(p string) bool { return Operand(p) && !strings.Contains(p, " ") }
 	validPath := func(p string) bool { return ValidPath(p) && word(p) }
 	return []PathKind{
-		{Type: PathExact, Match: MatchExact, Filed: true, Valid: validPath, Want: aPath},
-		{Type: PathPrefix, Match: MatchPrefix, Filed: true, Valid: validPath, Want: aPath},
-		{Type: "path_dir", Match: MatchDir, Valid: word, Want: aText},
-		{Type: "path_end", Match: MatchSuffix, Valid: word, Want: aText},
+		{Type: PathExact, Match: MatchExact, Form: Canonical, Filed: true, Valid: validPath, Want: aPath},
+		{Type: PathPrefix, Match: MatchPrefix, Form: CanonicalPart, Filed: true, Valid: validPath, Want: aPath},
+		{Type: "path_dir", Match: MatchDir, Form: CanonicalPart, Valid: word, Want: aText},
+		{Type: "path_end", Match: MatchSuffix, Form: CanonicalPart, Valid: word, Want: aText},
 		{Type: "path_reg", Match: MatchRegexp, Valid: func(p string) bool { return ValidRegexp(p) && word(p) }, Want: aRegexp},
-		{Type: "path_sub", Match: MatchPart, Valid: word, Want: aText},
+		{Type: "path_sub", Match: MatchPart, Form: CanonicalPart, Valid: word, Want: aText},
 	}
 }
 

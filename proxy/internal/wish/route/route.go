@@ -80,6 +80,8 @@ type Route struct {
 	// Paths are prefixes, compared as text, unless PathType says otherwise.
 	Paths    []string
 	PathType PathType
+	// RawPath says that its backend takes paths as they come.
+	RawPath bool
 	// Conditions must all hold besides.
 	Conditions []Condition
 	// Redirected is for requests that are sent on to a port with TLS; all others that fit

@@ -19,6 +19,9 @@ type Tables struct {
 	Paths []Entry
 	// Chains are sorted by name.
 	Chains []Chain
+	// RawPaths are the values of Paths that lead nowhere but to services that take paths
+	// as they come, sorted.
+	RawPaths []string
 	// Redirects maps hosts to those that their requests are sent on to.
 	Redirects []Entry
 	// Listeners are the ports that are not HTTP, sorted by number.

@@ -35,7 +35,7 @@ func TestCertificatesOfServices(t *testing.T) {
 		{what: "a pattern is no name", pairs: []string{"serviceDomain", "^a", "serviceDomainAlgo", "hdr_reg(host)", "serviceCert", escaped}, name: "shop"},
 		{what: "real ends of lines", pairs: []string{"servicePath", "/", "serviceCert", pem}, name: "shop"},
 		{what: "no PEM", pairs: []string{"servicePath", "/", "serviceCert", "secret text"}, fault: "it is not PEM"},
-		{what: "empty", pairs: []string{"servicePath", "/", "serviceCert", ""}, fault: "it is not PEM"},
+		{what: "empty", pairs: []string{"servicePath", "/", "serviceCert", "-"}, fault: "it is not PEM"},
 		{what: "no key", pairs: []string{"servicePath", "/", "serviceCert", certtest.Self(t, "a.com").Cert}, fault: "it has no key"},
 		{what: "the key of another", pairs: []string{"servicePath", "/", "serviceCert", certtest.Self(t, "a.com").Cert + certtest.Self(t, "a.com").Key}, fault: "its key does not belong to its certificate"},
 	} {

@@ -76,7 +76,8 @@ func authHost(u *url.URL) bool {
 	return route.ValidHost(strings.ToLower(u.Hostname()))
 }
 
-// reserved headers frame a message or lead it; they are not an auth service's to set.
+// reserved headers frame a message or lead it; they are not for a label, or an auth service,
+// to set.
 func reserved(name string) bool {
 	switch name {
 	case "host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "keep-alive", "proxy-connection":

@@ -25,6 +25,7 @@ func handling(g label.Group, o Options) route.Handling {
 		TimeoutTunnel:       timeout(g, "timeoutTunnel"),
 		AllowedMethods:      methods(g, "allowedMethods"),
 		DeniedMethods:       methods(g, "deniedMethods"),
+		RawPath:             g.Bool("rawPath", false),
 		Rewrites:            rewrites(g),
 		Sticky:              g.OneOf("sessionType", "", "sticky-server") != "",
 		Cookie:              cookie(g),
@@ -73,6 +74,9 @@ func handling(g label.Group, o Options) route.Handling {
 	if h.CA != "" && h.CA != route.SystemCA && !fileName.MatchString(h.CA) {
 		g.Reject("sslCa", "the name of a secret or file with certificates, or "+route.SystemCA)
 	}
+	if h.CA == route.SystemCA && h.Verify && h.ServerName == "" {
+		g.Reject("sslCa", "a com.df.sslServerName beside "+route.SystemCA+": without it the certificate of anybody would do")
+	}
 	if h.ServerName != "" && !route.ValidHost(strings.ToLower(h.ServerName)) {
 		g.Reject("sslServerName", "a host name")
 	}
@@ -90,6 +94,9 @@ func extra(g label.Group, o Options) string {
 }
 
 var (
+	// escapes are what a replacement may be: HAProxy makes any character of "\x" and two
+	// digits, also one that ends a line.
+	escapes   = regexp.MustCompile(`^([^\\]|\\[^xX])*$`)
 	mediaType = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.+_-]*/[A-Za-z0-9*][A-Za-z0-9.+*_-]*$`)
 	fileName  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 	methodRE  = regexp.MustCompile(`^[A-Z][A-Z0-9_-]{0,31}$`)
@@ -164,6 +171,10 @@ func headers(g label.Group, name, verb string, response bool) []route.HeaderActi
 			g.RejectText(name, part, want)
 			continue
 		}
+		if lower := strings.ToLower(a.Name); verb != "del" && lower != "host" && reserved(lower) {
+			g.RejectText(name, a.Name, "headers that do not belong to the connection")
+			continue
+		}
 		out = append(out, a)
 	}
 	return out
@@ -178,7 +189,7 @@ func rewrites(g label.Group) []route.Rewrite {
 			g.RejectText(name, r.Search, "a regular expression of visible ASCII characters")
 			return
 		}
-		if r.Replace != "" && (!route.Visible(r.Replace) || strings.ContainsAny(r.Replace, " ?#")) {
+		if r.Replace != "" && (!route.Visible(r.Replace) || strings.ContainsAny(r.Replace, " ?#") || !escapes.MatchString(r.Replace)) {
 			g.RejectText(replaced, r.Replace, `a path, with \1 for what the first group found`)
 			return
 		}

@@ -219,6 +219,9 @@ func paths(g label.Group, name string, kind route.PathKind) []string {
 			g.RejectText(name, p, kind.Want)
 			continue
 		}
+		if kind.Form != nil {
+			p = kind.Form(p)
+		}
 		out = append(out, p)
 	}
 	if out == nil && !g.Has(name) {

@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -107,6 +108,7 @@ func (rd *Reader) Service(svc catalog.Service) (route.Service, error) {
 		return route.Service{}, err
 	}
 	rd.refuseLost(lost)
+	r.RefuseSlips()
 	for _, spec := range rd.unsupported {
 		for _, g := range append([]label.Group{all}, groups...) {
 			if g.Has(spec.Name) {
@@ -156,6 +158,7 @@ func (rd *Reader) Service(svc catalog.Service) (route.Service, error) {
 	}
 	refuseCircles(groups, out.Redirects)
 	t.crossings(groups[0])
+	refuseRaw(groups, out.Backends)
 	out.Certificate = certificate(svc, all, out.Routes)
 	t.bill.Add(budget.PEM, len(svc.Labels[catalog.Prefix+CertificateLabel]), catalog.Prefix+CertificateLabel)
 	if err := rd.exceeded(svc, &t.bill); err != nil {
@@ -261,7 +264,10 @@ func (rd *Reader) destination(svc catalog.Service, g label.Group, besideHTTP boo
 		}
 		for _, rt := range matches {
 			rt.Service, rt.Backend, rt.Group, rt.Default = svc, b.Name, b.Share.Group, fallback && suffix == ""
-			rt.Conditions = slices.Concat(conditions, rt.Conditions)
+			rt.Conditions, rt.RawPath = slices.Concat(conditions, rt.Conditions), does.RawPath
+			if does.HTTPSOnly && !(g.Has("httpsPort") && g.Has("port")) {
+				rt.Conditions = withPlain(rt.Conditions, o.PlainPorts)
+			}
 			oneLine(g, &rt)
 			out.Routes = append(out.Routes, rt)
 			fallback = false
@@ -299,6 +305,26 @@ func (rd *Reader) destination(svc catalog.Service, g label.Group, besideHTTP boo
 	return out
 }
 
+// withPlain adds the ports without TLS to those of a route by which requests come in with it,
+// because httpsOnly is about what comes without.
+func withPlain(conditions []route.Condition, plain []int) []route.Condition {
+	out := slices.Clone(conditions)
+	for i, c := range out {
+		isPlain := func(port string) bool {
+			return slices.ContainsFunc(plain, func(p int) bool { return strconv.Itoa(p) == port })
+		}
+		if c.Fetch != route.FetchPort || slices.ContainsFunc(c.Values, isPlain) {
+			continue
+		}
+		values := slices.Clone(c.Values)
+		for _, p := range plain {
+			values = append(values, strconv.Itoa(p))
+		}
+		out[i].Values = values
+	}
+	return out
+}
+
 // redirects reads redirectFromDomain, which leads to the first serviceDomain.
 func redirects(g label.Group) []route.Redirect {
 	list := g.List("redirectFromDomain")
@@ -322,6 +348,35 @@ func redirects(g label.Group) []route.Redirect {
 		out = append(out, route.Redirect{From: from, To: to, Group: group(g)})
 	}
 	return out
+}
+
+// refuseRaw refuses rawPath where the path decides who gets in: a task that takes encoded
+// slashes for slashes would serve to one what is meant for another.
+func refuseRaw(groups []label.Group, backends []route.Backend) {
+	access := func(h route.Handling) any {
+		if h.Access.Users != nil {
+			users := *h.Access.Users
+			users.List = "" // it tells the backends apart
+			h.Access.Users = &users
+		}
+		return []any{h.Access, h.VerifyClient, h.DenyHTTP, h.AllowedMethods, h.DeniedMethods}
+	}
+	var first *route.Backend
+	for i := range backends {
+		b := &backends[i]
+		switch {
+		case b.Stream != nil:
+		case first == nil:
+			first = b
+		case !reflect.DeepEqual(access(b.Handling), access(first.Handling)):
+			for _, g := range groups {
+				if g.Bool("rawPath", false) {
+					g.Reject("rawPath", "false, or the same labels of access at all indexes: with encoded slashes a path of one may be read as that of another")
+				}
+			}
+			return
+		}
+	}
 }
 
 // refuseCircles refuses redirects of a service that lead back to where they began. Those of

@@ -38,7 +38,7 @@ func (rd *Reader) stream(svc catalog.Service, g label.Group, mode string, beside
 		}
 	}
 	s := route.Stream{
-		Service: svc, Index: g.Index, Names: serverNames(g, mode), Order: g.Text("aclName", ""),
+		Service: svc, Index: g.Index, Names: serverNames(g, mode, besideHTTP), Order: g.Text("aclName", ""),
 		Group: group(g), TimeoutClient: timeout(g, "timeoutClient"), KeepAlive: g.Bool("clitcpka", false),
 	}
 	entries := ports(g, "srcPort")
@@ -83,13 +83,15 @@ func (rd *Reader) stream(svc catalog.Service, g label.Group, mode string, beside
 }
 
 // serverNames reads what the server name of a connection is compared with: for
-// sni the paths, for tcp, or without paths, the domains.
-func serverNames(g label.Group, mode string) []route.ServerName {
+// sni the paths, for tcp, or without paths, the domains. What stands without an index is for
+// the destinations of HTTP, if there are any.
+func serverNames(g label.Group, mode string, besideHTTP bool) []route.ServerName {
+	has := func(name string) bool { return g.Has(name) && (g.Own(name) || !besideHTTP) }
 	list, how := "serviceDomain", "serviceDomainAlgo"
 	switch {
-	case mode == modeSNI && (g.Has("servicePath") || !g.Has("serviceDomain")):
+	case mode == modeSNI && (has("servicePath") || !g.Has("serviceDomain")):
 		list, how = "servicePath", "pathType"
-	case !g.Has("serviceDomain"):
+	case mode != modeSNI && !has("serviceDomain"):
 		return nil
 	}
 	kind := matcher(g, how)

@@ -20,7 +20,7 @@ type Request struct {
 
 // Find returns the backend of a request as HAProxy finds it in the tables.
 func Find(t route.Tables, r Request) (backend string, ok bool) {
-	r.Host = strings.ToLower(r.Host)
+	r.Host, r.Path = strings.ToLower(r.Host), route.Canonical(r.Path)
 	found := ""
 	for _, e := range t.Hosts {
 		if e.Key == r.Host {

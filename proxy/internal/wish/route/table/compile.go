@@ -22,7 +22,7 @@ import (
 //     names, unless its path is "/".
 //  3. An exact host comes before a wildcard, a longer wildcard before a shorter, any host before none.
 //  4. A longer path comes before a shorter.
-//  5. More conditions come before fewer.
+//  5. More conditions come before fewer, and then fewer entry ports before more.
 //  6. The older service comes first, then the smaller ID, then the smaller index.
 //
 // A default backend comes after all that.
@@ -36,6 +36,7 @@ func compare(a, b *leaf) int {
 		cmp.Compare(hostRank(b), hostRank(a)),
 		cmp.Compare(len(b.Path), len(a.Path)),
 		cmp.Compare(b.conditions(), a.conditions()),
+		cmp.Compare(a.ports(), b.ports()),
 	); n != 0 {
 		return n
 	}
@@ -100,6 +101,16 @@ func (l *leaf) conditions() int {
 		n++
 	}
 	return n
+}
+
+// ports is by how many ports its requests may come in, if conditions name some.
+func (l *leaf) ports() int {
+	for _, c := range l.route.Conditions {
+		if c.Fetch == route.FetchPort {
+			return len(c.Values)
+		}
+	}
+	return 0
 }
 
 // steps are the conditions that remain when a look-up has found a path below node.
@@ -180,6 +191,7 @@ func compile(routes []*route.Route, walls *Walls, m *meter) (route.Tables, *Pass
 	slices.SortFunc(t.Wildcards, func(a, b route.Entry) int {
 		return cmp.Or(cmp.Compare(len(b.Key), len(a.Key)), byKey(a, b))
 	})
+	t.RawPaths = rawPaths(t.Tables, routes)
 	return t.Tables, passed
 }
 
@@ -276,6 +288,33 @@ func (c *compiler) all() {
 		}
 	}
 	c.passed.shadows(c.byHost)
+}
+
+// rawPaths are the values of paths that lead to nothing but backends that take paths as they
+// come.
+func rawPaths(t route.Tables, routes []*route.Route) []string {
+	raw := map[string]bool{}
+	for _, r := range routes {
+		if r.RawPath {
+			raw[r.Backend] = true
+		}
+	}
+	if len(raw) == 0 {
+		return nil
+	}
+	chains := make(map[string]bool, len(t.Chains))
+	for _, c := range t.Chains {
+		chains[c.Name] = !slices.ContainsFunc(c.Steps, func(s route.Step) bool { return !raw[s.Backend] })
+	}
+	var out []string
+	for _, e := range t.Paths {
+		name, last, chain := strings.Cut(e.Value, route.ChainEnd)
+		if raw[e.Value] || chain && chains[name] && (last == "" || raw[last]) {
+			out = append(out, e.Value)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 type compiler struct {

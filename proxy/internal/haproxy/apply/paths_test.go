@@ -1,0 +1,178 @@
+package apply_test
+
+import (
+	"bufio"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+)
+
+// asked is what HAProxy answers to a path as it stands, and what the task saw of it.
+func asked(t *testing.T, port int, host, path string) (status int, seen string) {
+	t.Helper()
+	res := spoken(t, port, "GET "+path+" HTTP/1.1", "Host: "+host, "Connection: close")
+	return res.StatusCode, res.Header.Get("X-Asked")
+}
+
+// spellings are ways to write a path that some task takes for /admin.
+func spellings() []string {
+	return []string{
+		"/admin", "/%61dmin", "/%61%64%6d%69%6E", "//admin", "///admin", "/./admin", "/x/../admin", "/x/%2e%2E/admin", "/x/.%2e/admin", "/.//admin",
+		"/x//../admin", "/../admin", "/%2e/admin", "/%2fadmin", "/%5Cadmin", `/\admin`, `/x\..\admin`, "/x%2f..%2fadmin", "/;/admin", "/;a=b/admin", "/x/..;/admin",
+		"/x%2Fy/../../admin", "/a/b%2fc/../../../admin",
+	}
+}
+
+// TestGuardedPath: however a path is written, what guards it holds; and what is no way to
+// write it goes its way as it came.
+func TestGuardedPath(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		pairs []string
+	}{
+		{"by its beginning", []string{"servicePath.1", "/admin", "users.1", "u:p", "servicePath.2", "/"}},
+		{"whatever the label's spelling", []string{"servicePath.1", "//%61dmi%6e", "users.1", "u:p", "servicePath.2", "/"}},
+		{"whole", []string{"servicePath.1", "/admin", "pathType.1", "path", "users.1", "u:p", "servicePath.2", "/"}},
+		{"by an expression", []string{"servicePath.1", "^/admin$", "pathType.1", "path_reg", "users.1", "u:p", "servicePath.2", "/"}},
+		{"by its end", []string{"servicePath.1", "/admin", "pathType.1", "path_end", "users.1", "u:p", "servicePath.2", "/"}},
+		{"by a segment", []string{"servicePath.1", "admin", "pathType.1", "path_dir", "users.1", "u:p", "servicePath.2", "/"}},
+		{"by being left out", []string{"servicePath.1", "/", "users.1", "u:p", "servicePath.2", "/", "servicePathExclude.2", "/admin"}},
+		{"by addresses", []string{"servicePath.1", "/admin", "deniedAddresses.1", "127.0.0.0/8", "servicePath.2", "/"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.deploy("web", []string{"127.0.0.5"}, append(c.pairs, "port", echo(t))...)
+			w.apply()
+			for _, path := range spellings() {
+				if status, _ := asked(t, w.hap.Port, "any", path); status != 401 && status != 403 && status != 400 {
+					t.Errorf("%s is answered %d, want 401, 403 or 400", path, status)
+				}
+			}
+			if c.name == "by being left out" {
+				return // both take all the others
+			}
+			for _, path := range []string{"/public", "/a//b", "/a%2Fb", "/caf%C3%A9", "/a/%7Eb", "/a;b=c", "/100%25", "/a/../b", "/.hidden", `/a\b`} {
+				if status, seen := asked(t, w.hap.Port, "any", path); status != 200 || seen != path {
+					t.Errorf("%s is answered %d, and the task sees %q", path, status, seen)
+				}
+			}
+		})
+	}
+}
+
+// TestRawPath: a store whose keys have encoded slashes gets them, if it says so.
+func TestRawPath(t *testing.T) {
+	w := newWorld(t)
+	port := echo(t)
+	w.deploy("store", []string{"127.0.0.5"}, "serviceDomain", "s3.acme.com", "port", port, "rawPath", "true")
+	w.deploy("other", []string{"127.0.0.5"}, "servicePath", "/.well-known/x", "port", port)
+	w.deploy("plain", []string{"127.0.0.5"}, "serviceDomain", "www.acme.com", "servicePath", "/a", "port", port)
+	w.apply()
+	for _, c := range []struct {
+		host, path string
+		status     int
+	}{
+		{"s3.acme.com", "/bucket/a%2Fb", 200},
+		{"s3.acme.com", "/.well-known%2fx", 200},
+		{"s3.acme.com", "/bucket//a", 200},
+		{"www.acme.com", "/a%2fb", 200},
+		{"www.acme.com", "/a/..%2fb", 400},
+		{"www.acme.com", "/.well-known%2fx", 400},
+	} {
+		if status, seen := asked(t, w.hap.Port, c.host, c.path); status != c.status || status == 200 && seen != c.path {
+			t.Errorf("%s%s is answered %d, want %d, and the task sees %q", c.host, c.path, status, c.status, seen)
+		}
+	}
+}
+
+// TestRewrite: what a rewrite finds it finds however the path is written, and what it leaves
+// is a path.
+func TestRewrite(t *testing.T) {
+	w := newWorld(t)
+	port := echo(t)
+	cases := []struct{ labels, path, want string }{
+		{"/portainer,", "/portainer/x", "/x"},
+		{"/portainer,", "/portainer", "/"},
+		{"/portainer,", "/portainer?a=1", "/?a=1"},
+		{"/portainer,", "/%70ortainer/x", "/x"},
+		{"/app/,", "/app/today", "/today"},
+		{"^.*$,", "/any", "/"},
+		{"^/a/(.*)$,\\1", "/a//b", "/b"},
+		{"/nothing,/x", "/a//b%2Fc/%61", "/a//b%2Fc/%61"},
+		{"/a,/b:/b,/c", "/a/x", "/c/x"},
+		{"/,,g", "/a/b/c", "/abc"},
+	}
+	for i, c := range cases {
+		w.deploy(fmt.Sprint("web", i), []string{"127.0.0.5"}, "serviceDomain", fmt.Sprint("host", i), "port", port, "reqPathSearchReplace", c.labels)
+	}
+	w.apply()
+	for i, c := range cases {
+		if status, seen := asked(t, w.hap.Port, fmt.Sprint("host", i), c.path); status != 200 || seen != c.want {
+			t.Errorf("%s: %s is answered %d, and the task sees %q, want %q", c.labels, c.path, status, seen, c.want)
+		}
+	}
+}
+
+// TestPathForms: HAProxy gives paths the form that labels are read in, whatever is asked for.
+func TestPathForms(t *testing.T) {
+	w := newWorld(t, func(s *render.Settings) {
+		s.ExtraFrontend = []string{`http-request return status 200 content-type text/plain lf-string "%[var(txn.path)]\n%[var(txn.sent),lua.waggle_other_path]\n" if { var(txn.host) -m str forms }`}
+	})
+	w.deploy("web", []string{"127.0.0.5"}, "servicePath.1", "/admin", "users.1", "u:p", "servicePath.2", "/", "port", echo(t))
+	w.deploy("forms", []string{"127.0.0.5"}, "servicePath", "/", "serviceDomain", "forms", "port", echo(t), "rawPath", "true")
+	w.apply()
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", w.hap.Port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
+	in := bufio.NewReader(conn)
+	rng := rand.New(rand.NewPCG(5, 6))
+	for range 2000 {
+		path := randomPath(rng)
+		_, _ = fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: forms\r\n\r\n", path)
+		res, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		body := bufio.NewScanner(res.Body)
+		body.Scan()
+		form := body.Text()
+		body.Scan()
+		other := body.Text()
+		for body.Scan() {
+		}
+		want, ok := route.OtherReading(path)
+		if !ok {
+			want = ""
+		}
+		if form != route.Canonical(path) || other != want {
+			t.Fatalf("%s is %q and %q, want %q and %q", path, form, other, route.Canonical(path), want)
+		}
+		guarded := func(path string) bool { return strings.HasPrefix(path, "/admin") }
+		if !guarded(form) && !guarded(other) {
+			continue
+		}
+		if status, _ := asked(t, w.hap.Port, "any", path); status != 401 && status != 400 {
+			t.Fatalf("%s, which is %s or %s, is answered %d, want 401 or 400", path, form, other, status)
+		}
+	}
+}
+
+// randomPath is a path of pieces that some server reads in a way of its own.
+func randomPath(rng *rand.Rand) string {
+	pieces := []string{"/", "/", "/", "a", "b", "admin", ".", "..", "%2e", "%2E", "%2f", "%2F", "%5c", `\`, ";", ";x=1", "%61", "%", "%0", "%zz", "%00", "%c3%a9", "%25", "%3f", "~", "%7e", "+", "@"}
+	path := "/"
+	for range rng.IntN(12) {
+		path += pieces[rng.IntN(len(pieces))]
+	}
+	return path
+}

@@ -1,0 +1,161 @@
+package render
+
+import (
+	_ "embed"
+	"slices"
+
+	"github.com/haproxytech/client-native/v6/models"
+
+	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+)
+
+//go:embed paths.lua
+var pathScript string
+
+func pathScriptName() string { return scriptName("paths", pathScript) }
+
+// unusual fits paths whose canonical form may be another: with a character that is encoded,
+// or should be, a backslash, a doubled slash or a segment that begins with a dot or a
+// semicolon. All others, which are most, cost this one comparison.
+const unusual = `[^!-$&-\[\]-~]|/[/.;]`
+
+// paths writes the form in which paths are compared into a variable. For the few paths that
+// it is not the same for, the path as it was sent is in another, and in a third one the
+// other way to read it, if there is one.
+func (r *rules) paths() {
+	r.set("path", "path", always)
+	r.add(r.request(models.HTTPRequestRule{Type: "set-var", VarScope: "txn", VarName: "sent", VarExpr: "path"},
+		file.If(file.Is(file.Variable("path"), file.W("-m"), file.W("reg"), file.Q(unusual)))))
+	r.set("path", "var(txn.sent),lua.waggle_path", file.If(found("sent")))
+	r.set("other", "var(txn.sent),lua.waggle_other_path", file.If(found("sent")))
+}
+
+// otherPath holds for requests whose path can be read in another way.
+func otherPath() file.Test { return file.Is(file.Variable("other"), bare("-m", "len", "gt", "0")...) }
+
+// mostRaw is how many names stand on a line.
+const mostRaw = 40
+
+// ambiguous refuses requests whose path leads elsewhere if it is read in the other way. The
+// values of a look-up in rawPaths are those of services that want such requests.
+func (r *rules) ambiguous(s Settings, rawPaths []string) {
+	for names := range slices.Chunk(rawPaths, mostRaw) {
+		r.onRequest(models.HTTPRequestRule{Type: "unset-var", VarScope: "txn", VarName: "other"},
+			file.If(otherPath(), file.OneOf(file.Variable("backend"), bare("-m", "str"), names...)))
+	}
+	r.lookUp(s, "other", "elsewhere", otherPath())
+	same := file.Is(file.Always("var(txn.backend),strcmp(txn.elsewhere)"), bare("eq", "0")...)
+	r.deny(400, file.If(otherPath(), found("elsewhere"), file.Not(same)))
+	r.deny(400, file.If(otherPath(), found("backend"), file.Not(found("elsewhere"))))
+}
+
+// mostCompared is how many texts a path is compared with on one line, twice.
+const mostCompared = 16
+
+// ambiguousSteps refuses requests of a chain about whose path a condition says something
+// else if it is read in the other way.
+func (r *rules) ambiguousSteps(is file.Test, c route.Chain) {
+	seen := map[string]bool{}
+	for _, step := range c.Steps {
+		for _, cond := range step.If {
+			if cond.Fetch != route.FetchPath || seen[cond.String()] {
+				continue
+			}
+			seen[cond.String()] = true
+			for values := range slices.Chunk(cond.Values, mostCompared) {
+				part := cond
+				part.Values = values
+				first, second := test(part, "path"), test(part, "other")
+				for _, differ := range [][]file.Test{{first, file.Not(second)}, {file.Not(first), second}} {
+					r.add(use(file.Ambiguous, file.If(append([]file.Test{is, otherPath()}, differ...)...)).Brought(longest(step.If)))
+				}
+			}
+		}
+	}
+}
+
+// comparesPaths reports whether a chain has a condition about the path.
+func comparesPaths(c route.Chain) bool {
+	return slices.ContainsFunc(c.Steps, func(s route.Step) bool {
+		return slices.ContainsFunc(s.If, func(c route.Condition) bool { return c.Fetch == route.FetchPath })
+	})
+}
+
+// ambiguousLines are those of the backend that refuses them.
+func (l *library) ambiguousLines() []file.Line {
+	r := &rules{library: l}
+	r.deny(400, always)
+	return r.lines
+}
+
+// lookUp finds the backend of the path in one variable, and writes it into another. Each
+// expression that finds nothing leaves the variable as it is. A host of its own has in its class what the wildcards that cover it have.
+func (r *rules) lookUp(s Settings, path, into string, tests ...file.Test) {
+	find := ",concat(,txn." + path + "),map_beg(" + s.MapPath(file.PathsMap) + ")"
+	missing := file.If(append(tests, file.Not(found(into)))...)
+	when := always
+	if len(tests) > 0 {
+		when = file.If(tests...)
+	} else {
+		missing = file.Unless(found(into))
+	}
+	r.set(into, "var(txn.host),map_str("+s.MapPath(file.HostsMap)+")"+find, when)
+	r.set(into, "var(txn.host),map_end("+s.MapPath(file.WildcardsMap)+")"+find, missing)
+	r.set(into, "var(txn."+path+"),map_beg("+s.MapPath(file.PathsMap)+")", missing)
+}
+
+// test is a condition of a route; path is the variable with the request's path.
+func test(c route.Condition, path string) file.Test {
+	how := bare("-m", string(c.Match))
+	if c.IgnoreCase {
+		how = append(how, file.W("-i"))
+	}
+	t := file.OneOf(fetch(c, path), how, c.Values...)
+	if c.Not {
+		return file.Not(t)
+	}
+	return t
+}
+
+// longest is the label that brought most of a step's words.
+func longest(conditions []route.Condition) string {
+	most, name := 0, ""
+	for _, c := range conditions {
+		if len(c.Values) <= most {
+			continue
+		}
+		most = len(c.Values)
+		switch {
+		case c.Fetch == route.FetchPath && c.Not:
+			name = "servicePathExclude"
+		case c.Fetch == route.FetchPath:
+			name = "servicePath"
+		case c.Fetch == route.FetchHost:
+			name = "serviceDomain"
+		case c.Fetch == route.FetchPort:
+			name = "srcPort"
+		case c.Match == route.MatchPart:
+			name = "userAgent"
+		default:
+			name = "serviceHeader"
+		}
+	}
+	if name == "" {
+		return ""
+	}
+	return catalog.Prefix + name
+}
+
+func fetch(c route.Condition, path string) file.Fetch {
+	switch c.Fetch {
+	case route.FetchPath:
+		return file.Variable(path)
+	case route.FetchHost:
+		return file.Variable("host")
+	case route.FetchPort:
+		return file.Always("dst_port")
+	}
+	return file.OfRequest("req.fhdr(" + c.Header + ")")
+}
