@@ -62,7 +62,6 @@ func itoa(n int) string {
 
 func TestFaultsNameTheLabel(t *testing.T) {
 	for _, c := range []struct{ labels, label, want string }{
-		{"scrapePort=", "com.df.scrapePort", "from 1 to 65535"},
 		{"scrapePort=0", "com.df.scrapePort", "from 1 to 65535"},
 		{"scrapePort=-1", "com.df.scrapePort", "from 1 to 65535"},
 		{"scrapePort=http", "com.df.scrapePort", "from 1 to 65535"},

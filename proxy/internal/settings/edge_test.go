@@ -149,7 +149,7 @@ func TestSettingsOfDockerFlowProxy(t *testing.T) {
 			}, want: `["a b" "c"] ["d"] true`},
 		{name: "raw text without the switch", env: map[string]string{"EXTRA_GLOBAL": "d"}, complaint: "allow-raw"},
 		{name: "options of labels", env: map[string]string{"HTTPS_ONLY": "true", "SERVICE_DOMAIN_ALGO": "hdr_dom(host)", "PROXY_INSTANCE_NAME": "pub", "FILTER_PROXY_INSTANCE_NAME": "true", "SEPARATOR": "|"},
-			told: func(c Config, _ render.Settings) any { return rules(c) }, want: "{| [waggle] hdr_dom(host) pub true http false false [8404 80 8080] 1 [80 443] {false [] []} static-}"},
+			told: func(c Config, _ render.Settings) any { return rules(c) }, want: "{| [waggle] hdr_dom(host) pub true http false false [8404 80 8080] 1 [80 443] [80] {false [] []} static-}"},
 		{name: "users", env: map[string]string{"USERS": "ann:a:b ,bob:c d\neve:e"},
 			told: func(c Config, s render.Settings) any {
 				return []any{s.Users, rules(c).OperatorUsers, c.Edge.Users.Users}
@@ -157,7 +157,7 @@ func TestSettingsOfDockerFlowProxy(t *testing.T) {
 		{name: "users as a secret", secrets: map[string]string{"dfp_users": "ann:$6$salt$0123456789012345678901"}, env: map[string]string{"USERS_PASS_ENCRYPTED": "true"},
 			told: func(_ Config, s render.Settings) any { return s.Users }, want: "[{ann $6$salt$0123456789012345678901 true}]"},
 		{name: "a user without a password", env: map[string]string{"USERS": "ann:geheim,bob"}, complaint: "users: entry 2: want name:password"},
-		{name: "users who are not encrypted", env: map[string]string{"USERS": "ann:geheim", "USERS_PASS_ENCRYPTED": "true"}, complaint: "users: entry 1: want a hash of crypt(3)"},
+		{name: "users who are not encrypted", env: map[string]string{"USERS": "ann:geheim", "USERS_PASS_ENCRYPTED": "true"}, complaint: "users: entry 1: want a hash such as"},
 		{name: "no users, although asked for", env: map[string]string{"USERS": " , "}, complaint: "users: want name:password"},
 		{name: "an instance has a name and does not filter", env: map[string]string{"PROXY_INSTANCE_NAME": "pub"},
 			told: func(c Config, _ render.Settings) any { return rules(c).Instance }, want: ""},

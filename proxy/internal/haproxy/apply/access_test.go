@@ -644,7 +644,7 @@ func TestLifeOfAccess(t *testing.T) {
 			return nil
 		})
 	}
-	files, err := filepath.Glob(filepath.Join(w.hap.Dir, "*.lua"))
+	files, err := filepath.Glob(filepath.Join(w.hap.Dir, "forwardauth-*.lua"))
 	if err != nil || len(files) > 0 {
 		t.Errorf("scripts that nothing needs remain: %v (%v)", files, err)
 	}

@@ -162,10 +162,10 @@ func headerTest(c *route.HeaderCondition) file.When {
 		return always
 	}
 	test := withTLS()
-	switch {
-	case c.Kind == "method":
+	switch c.Kind {
+	case "method":
 		test = file.OneOf(file.Always("method"), nil, c.Value)
-	case c.Kind == "path_beg":
+	case "path_beg":
 		test = file.OneOf(file.Variable("path"), bare("-m", "beg"), c.Value)
 	}
 	if c.Unless {

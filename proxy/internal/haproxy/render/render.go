@@ -10,9 +10,9 @@
 // who adds a label would look into three places.
 //
 // Files from top to bottom: render.go, frame.go, backend.go, access.go, streams.go,
-// services.go, tls.go, scripts.go, needs.go, maxbody.go, paths.go, forwardauth.go,
-// spread.go, users.go, clients.go, peers.go, cors.go, rules.go, logs.go, settings.go,
-// library.go, tcp.go, lists.go, weight.go.
+// services.go, tls.go, scripts.go, paths.go, conditions.go, needs.go, maxbody.go,
+// forwardauth.go, spread.go, users.go, clients.go, peers.go, cors.go, rules.go, logs.go,
+// settings.go, library.go, tcp.go, lists.go, weight.go.
 package render
 
 import (

@@ -8,7 +8,7 @@ import (
 )
 
 // TestHashes: those that tools make by default are cheap enough, but for bcrypt at a cost
-// that is meant for a server that computes one for each login, not for each request.
+// beyond 10.
 func TestHashes(t *testing.T) {
 	salt := "k2XAnEHBqQ1Ct2aMXFKNa/"
 	for _, c := range []struct {
@@ -20,11 +20,13 @@ func TestHashes(t *testing.T) {
 		{"$5$saltsalt$gOjOtoMpVhru2uyjeJSEc", false},
 		{"$6$saltsalt$qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSI", false},
 		{"$6$rounds=50000$saltsalt$qFmFH", false},
-		{"$6$rounds=100000$saltsalt$qFmFH", true},
+		{"$6$rounds=150000$saltsalt$qFmFH", false},
+		{"$6$rounds=160000$saltsalt$qFmFH", true},
+		{"$apr1$saltsalt$qjXMvbEw8oaL.CzflDtaK/", false},
 		{"$6$rounds=10000000$saltsalt$qFmFH", true},
 		{"$5$rounds=999999999999999999999$saltsalt$qFmFH", true},
 		{"$5$rounds=-1$saltsalt$qFmFH", true},
-		{"$2y$05$" + salt, false}, {"$2b$08$" + salt, false}, {"$2y$10$" + salt, true}, {"$2y$20$" + salt, true}, {"$2y$31$" + salt, true},
+		{"$2y$05$" + salt, false}, {"$2b$08$" + salt, false}, {"$2y$10$" + salt, false}, {"$2y$11$" + salt, true}, {"$2y$20$" + salt, true}, {"$2y$31$" + salt, true},
 		{"$2a$99$" + salt, true}, {"$2y$5$" + salt, true},
 		{"$y$j9T$" + salt, false}, {"$y$j75$" + salt, false}, {"$y$jBT$" + salt, true}, {"$y$jFT$" + salt, true}, {"$gy$j9T$" + salt, false}, {"$y$j9T2$" + salt, true},
 		{"$7$CU..../....$" + salt, true}, {"$7$6..../..../....", true}, {"$7$6/..../....", false}, {"$7$" + strings.Repeat("z", 20), true},

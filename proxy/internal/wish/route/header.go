@@ -79,9 +79,9 @@ func fetchable(text string, response bool) bool {
 func unquote(text string) string {
 	text = strings.ReplaceAll(text, `\ `, " ")
 	if len(text) >= 2 && text[0] == '"' && text[len(text)-1] == '"' {
-		text = text[1 : len(text)-1]
+		return text[1 : len(text)-1]
 	}
-	return strings.NewReplacer(`\\`, `\`, `\ `, " ", `\"`, `"`, `\'`, "'", `\#`, "#").Replace(text)
+	return text
 }
 
 var conditionRE = regexp.MustCompile(`^(.*?)\s+((if|unless)\s+\{\s*(ssl_fc|method\s+[A-Z][A-Z0-9_-]{0,31}|path_beg\s+/[!-|~]*)\s*\})$`)

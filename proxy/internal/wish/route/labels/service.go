@@ -265,9 +265,6 @@ func (rd *Reader) destination(svc catalog.Service, g label.Group, besideHTTP boo
 		for _, rt := range matches {
 			rt.Service, rt.Backend, rt.Group, rt.Default = svc, b.Name, b.Share.Group, fallback && suffix == ""
 			rt.Conditions, rt.RawPath = slices.Concat(conditions, rt.Conditions), does.RawPath
-			if does.HTTPSOnly && !(g.Has("httpsPort") && g.Has("port")) {
-				rt.Conditions = withPlain(rt.Conditions, o.PlainPorts)
-			}
 			oneLine(g, &rt)
 			out.Routes = append(out.Routes, rt)
 			fallback = false
@@ -302,26 +299,6 @@ func (rd *Reader) destination(svc catalog.Service, g label.Group, besideHTTP boo
 		backend("port", "", byPort)
 	}
 	out.Redirects = redirects(g)
-	return out
-}
-
-// withPlain adds the ports without TLS to those of a route by which requests come in with it,
-// because httpsOnly is about what comes without.
-func withPlain(conditions []route.Condition, plain []int) []route.Condition {
-	out := slices.Clone(conditions)
-	for i, c := range out {
-		isPlain := func(port string) bool {
-			return slices.ContainsFunc(plain, func(p int) bool { return strconv.Itoa(p) == port })
-		}
-		if c.Fetch != route.FetchPort || slices.ContainsFunc(c.Values, isPlain) {
-			continue
-		}
-		values := slices.Clone(c.Values)
-		for _, p := range plain {
-			values = append(values, strconv.Itoa(p))
-		}
-		out[i].Values = values
-	}
 	return out
 }
 

@@ -7,7 +7,6 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/label"
-	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/routetest"
 )
@@ -103,30 +102,6 @@ func TestInheritedDomainOfStream(t *testing.T) {
 		s, err := labels.FromService(routetest.Service("web", 1, c.labels...), opts)
 		if err != nil || len(s.Streams) != 1 || len(s.Streams[0].Names) != c.names {
 			t.Errorf("%s: %+v (%v), want %d names", c.name, s.Streams, err, c.names)
-		}
-	}
-}
-
-// TestHTTPSOnlyWithPortOfTLS: what comes without TLS is redirected, not lost.
-func TestHTTPSOnlyWithPortOfTLS(t *testing.T) {
-	o := opts
-	o.EntryPorts, o.PlainPorts = []int{80, 443}, []int{80}
-	for _, c := range []struct{ only, want string }{{"true", `port int "443" "80"`}, {"false", `port int "443"`}} {
-		s, err := labels.FromService(routetest.Service("web", 1, "servicePath", "/", "port", "80", "srcPort", "443", "httpsOnly", c.only), o)
-		if err != nil || s.Routes[0].Conditions[0].String() != c.want {
-			t.Errorf("httpsOnly=%s: %v (%v), want %s", c.only, s.Routes, err, c.want)
-		}
-	}
-}
-
-// TestEscapedSpace: a value is read as HAProxy's own language reads it.
-func TestEscapedSpace(t *testing.T) {
-	for text, want := range map[string]string{
-		`X-A 1;\ mode=block`: "1; mode=block", `X-A "a\"b"`: `a"b`, `X-A a\\b`: `a\b`, `X-A a\db`: `a\db`,
-	} {
-		a, _, fault := route.ParseHeader("set", true, text)
-		if fault != "" || len(a.Value) != 1 || a.Value[0].Text != want {
-			t.Errorf("%s is %v (%s), want %q", text, a.Value, fault, want)
 		}
 	}
 }

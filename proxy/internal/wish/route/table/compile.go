@@ -22,7 +22,7 @@ import (
 //     names, unless its path is "/".
 //  3. An exact host comes before a wildcard, a longer wildcard before a shorter, any host before none.
 //  4. A longer path comes before a shorter.
-//  5. More conditions come before fewer, and then fewer entry ports before more.
+//  5. More conditions come before fewer.
 //  6. The older service comes first, then the smaller ID, then the smaller index.
 //
 // A default backend comes after all that.
@@ -36,7 +36,6 @@ func compare(a, b *leaf) int {
 		cmp.Compare(hostRank(b), hostRank(a)),
 		cmp.Compare(len(b.Path), len(a.Path)),
 		cmp.Compare(b.conditions(), a.conditions()),
-		cmp.Compare(a.ports(), b.ports()),
 	); n != 0 {
 		return n
 	}
@@ -101,16 +100,6 @@ func (l *leaf) conditions() int {
 		n++
 	}
 	return n
-}
-
-// ports is by how many ports its requests may come in, if conditions name some.
-func (l *leaf) ports() int {
-	for _, c := range l.route.Conditions {
-		if c.Fetch == route.FetchPort {
-			return len(c.Values)
-		}
-	}
-	return 0
 }
 
 // steps are the conditions that remain when a look-up has found a path below node.
