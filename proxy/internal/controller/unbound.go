@@ -129,7 +129,8 @@ func boundWords(e *apply.ReloadError) string {
 }
 
 // refuseTaken refuses services with ports on which somebody else listens, before HAProxy is
-// asked to: while it tries, it takes no connections of others. At a start it is not known
+// asked to: while it tries, it takes no connections of others. A port of the proxy itself may
+// be shared, and is its own already. At a start it is not known
 // which ports are HAProxy's own by now, so that its reload tells.
 func (s *settling) refuseTaken() (found bool) {
 	if s.proven == nil {
@@ -138,7 +139,8 @@ func (s *settling) refuseTaken() (found bool) {
 	for range mostUnbound {
 		var taken []int
 		for _, l := range s.desired.Tables.Listeners {
-			if !s.held[l.Port] && !free(l.Port) {
+			own := s.held[l.Port] || slices.Contains(s.rules.Options.EntryPorts, l.Port)
+			if !own && !free(l.Port) {
 				taken = append(taken, l.Port)
 			}
 		}
