@@ -31,7 +31,7 @@ func Supervise(ctx context.Context, c Config, controller []string, sh app.Shell)
 	return supervisor.Run(ctx, supervisor.Options{
 		Haproxy: c.HAProxy, Config: file, Minimal: supervisor.Minimal(settings.StatsSocket, plainPorts(settings.Binds)),
 		MasterSocket: c.MasterSocket(), StatsSocket: settings.StatsSocket,
-		Controller: controller, ControllerEnv: memoryOf(os.Environ()), Drain: c.Drain, Log: sh.Log,
+		Controller: controller, Environ: app.Environ(), ControllerEnv: memoryOf(app.Environ()), Drain: c.Drain, Log: sh.Log,
 	})
 }
 

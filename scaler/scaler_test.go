@@ -34,7 +34,7 @@ import (
 	"github.com/wagglehq/waggle/scaler/internal/swarmtest"
 )
 
-const token = "the token of this test"
+const token = "token-of-the-tests-of-the-scaler"
 
 var errDown = errors.New("docker: down")
 

@@ -87,6 +87,10 @@ func Parse(fs *flag.FlagSet, args []string, env lookup, options ...Option) error
 	return errors.Join(append(errs, checkTokens(fs))...)
 }
 
+// Environ returns the variables of this process as "name=value", for the processes that it
+// starts.
+func Environ() []string { return os.Environ() }
+
 // IsCommand tells whether a flag asks for something else than a running service. A
 // variable such as VERSION, which many images carry, must not do that.
 func IsCommand(flagName string) bool {

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/apply"
@@ -189,12 +189,19 @@ func (s *settling) admitFreed(now time.Time) (waiting bool) {
 	return len(s.unbound) > 0
 }
 
-// free reports whether nobody listens on a port. Whether HAProxy may, which can have other
-// rights, it finds out itself.
+// free reports whether HAProxy could bind a port as it does, which shares a port with whoever
+// shares it too. Nobody's connections come here meanwhile, since nothing listens. Whether
+// HAProxy has the rights that a port asks for, it finds out itself.
 func free(port int) bool {
-	l, err := net.Listen("tcp", ":"+strconv.Itoa(port)) //nolint:noctx // it is closed at once
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return !errors.Is(err, syscall.EADDRINUSE)
+		return true // it is not known
 	}
-	return l.Close() == nil
+	defer func() { _ = unix.Close(fd) }()
+	for _, option := range []int{unix.SO_REUSEADDR, unix.SO_REUSEPORT} {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, option, 1); err != nil {
+			return true
+		}
+	}
+	return !errors.Is(unix.Bind(fd, &unix.SockaddrInet4{Port: port}), unix.EADDRINUSE)
 }

@@ -36,7 +36,9 @@ type Options struct {
 	MasterSocket, StatsSocket string
 	// Controller is the command line of the controller, its program first.
 	Controller []string
-	// ControllerEnv are variables that the controller gets beside those of this process.
+	// Environ are the variables of this process, which the others get too.
+	Environ []string
+	// ControllerEnv are variables that the controller gets beside those.
 	ControllerEnv []string
 	// Drain is how long open connections may go on after the end of the context.
 	Drain time.Duration
@@ -244,7 +246,7 @@ func (s *supervisor) startDue() time.Duration {
 func (s *supervisor) start(c *child) error {
 	p, err := os.StartProcess(c.argv[0], c.argv, &os.ProcAttr{
 		Files: []*os.File{s.null, os.Stdout, os.Stderr},
-		Env:   slices.Concat(os.Environ(), c.env),
+		Env:   slices.Concat(s.o.Environ, c.env),
 		// A group of its own: signals to ours go through Run, and what HAProxy
 		// leaves behind can be reached together.
 		Sys: &syscall.SysProcAttr{Setpgid: true},

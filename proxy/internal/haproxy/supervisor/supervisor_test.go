@@ -54,6 +54,7 @@ func superviseAs(options string) int {
 	if err := os.Setenv(roleVariable, "controller "+filepath.Dir(o.Config)); err != nil {
 		panic(err)
 	}
+	o.Environ = os.Environ()
 	if err := Run(ctx, o); err != nil {
 		log.Error("failed", "error", err)
 		return 1

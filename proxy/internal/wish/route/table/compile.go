@@ -87,10 +87,13 @@ func (l *leaf) rest() bool { return l.Kind == route.ClaimRest }
 func (l *leaf) simple() bool { return l.Also == "" }
 
 // conditions is how many things besides host and path must hold; a path or host
-// that is matched in another way than usual is one.
+// that is matched in another way than usual is one. What is only redirected comes last.
 func (l *leaf) conditions() int {
 	if l.rest() {
 		return 0
+	}
+	if l.route.Redirected {
+		return -1
 	}
 	n := len(l.route.Conditions)
 	if !l.route.PathType.Prefix() {
