@@ -42,7 +42,7 @@ import (
 )
 
 // token is what whoever asks for a scaling must send.
-const token = "open sesame"
+const token = "open-sesame-of-the-house"
 
 // all are the services in the order in which they depend on each other least.
 var all = []string{"listener", "proxy", "monitor", "scaler"}
