@@ -106,7 +106,10 @@ func TestADoorForCompanions(t *testing.T) {
 	h.supervised()
 	door := "127.0.0.1:" + strconv.Itoa(tooltest.FreePort(t))
 	h.config.DockerFlowAddress, h.config.DockerFlowFrom = door, "127.0.0.0/8"
+	h.dns.set("web", "127.0.0.2")
 	h.run()
+	h.deploy("web", "/a")
+	h.ready()
 	get := func(addr, path string) int {
 		t.Helper()
 		res, err := http.Get("http://" + addr + path) //nolint:noctx // answered at once.
