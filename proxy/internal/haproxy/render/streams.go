@@ -56,8 +56,9 @@ func (l *library) listenerLines(s Settings, one route.Listener, listeners []rout
 	for _, rule := range one.Rules {
 		byName = append(byName, useByName(rule))
 	}
-	if at := slices.IndexFunc(sharedBinds(s, listeners), func(b edge.Bind) bool { return b.Port == one.Port }); at >= 0 {
-		b := sharedBinds(s, listeners)[at]
+	shared := sharedBinds(s, listeners)
+	if at := slices.IndexFunc(shared, func(b edge.Bind) bool { return b.Port == one.Port }); at >= 0 {
+		b := shared[at]
 		acceptProxy, base.DefaultBackend = b.AcceptProxy, terminatedBackend(b.Port)
 		// Whole names first, then the hosts that the proxy has, then all below a name.
 		own := use(base.DefaultBackend, file.If(hosted(s, file.OfRequest("req.ssl_sni").Through("lower"))))

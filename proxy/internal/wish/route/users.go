@@ -51,12 +51,9 @@ var (
 	apr1   = regexp.MustCompile(`^\$apr1\$[./A-Za-z0-9]{1,8}\$[./A-Za-z0-9]{22}$`)
 )
 
-// isHash says what would be right, and nothing if a text is a hash that can be checked.
-func isHash(text string) string {
-	if hash.MatchString(text) || bcrypt.MatchString(text) || apr1.MatchString(text) {
-		return ""
-	}
-	return "a hash such as $6$salt$hash, or what htpasswd makes, behind the colon, because usersPassEncrypted is true"
+// isHash reports whether a text is a hash that can be checked.
+func isHash(text string) bool {
+	return hash.MatchString(text) || bcrypt.MatchString(text) || apr1.MatchString(text)
 }
 
 // APR1 reports whether the password is a hash that crypt(3) does not know.
@@ -72,8 +69,8 @@ func ParseUser(text string, encrypted bool) (User, string) {
 		return u, "name:password, or a name whose password stands elsewhere"
 	case has && password == "":
 		return u, "a password behind the colon"
-	case has && encrypted && isHash(password) != "":
-		return u, isHash(password)
+	case has && encrypted && !isHash(password):
+		return u, "a hash such as $6$salt$hash, or what htpasswd makes, behind the colon, because usersPassEncrypted is true"
 	case has && encrypted && budget.DearHash(password):
 		return u, budget.WantHash
 	}

@@ -145,17 +145,13 @@ func (l *leaf) pattern() string {
 // class is the key under which the paths of a host pattern stand: "*.acme.com" is ".acme.com".
 func class(host string) string { return strings.TrimPrefix(host, "*") }
 
-// Compile makes the tables of routes, whose claims are all different but within a group.
-// With walls, requests for a host are looked for among the routes of its owner alone. The
-// second result tells whose requests go to whom.
-func Compile(routes []*route.Route, walls *Walls) (route.Tables, *Passed) {
-	t, passed, _ := CompileWithin(routes, walls, 0)
-	return t, passed
-}
-
-// CompileWithin is Compile that gives up when it has done more work than most, in claims
-// looked at and steps written; 0 is any. Then work says, by service ID, whose claims that
-// were, as far as it came; else it is nil.
+// CompileWithin makes the tables of routes, whose claims are all different but within a
+// group. With walls, requests for a host are looked for among the routes of its owner alone.
+// The second result tells whose requests go to whom.
+//
+// It gives up when it has done more work than most, in claims looked at and steps written;
+// 0 is any. Then work says, by service ID, whose claims that were, as far as it came; else
+// it is nil.
 func CompileWithin(routes []*route.Route, walls *Walls, most int) (t route.Tables, passed *Passed, work map[string]int) {
 	all := meter{most: most}
 	if t, passed = compile(routes, walls, &all); !all.full() {
