@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
-	"github.com/wagglehq/waggle/pkg/label"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/routetest"
 )
@@ -51,16 +50,7 @@ func TestSlips(t *testing.T) {
 		{"one path in two spellings", []string{"servicePath.1", "/a", "servicePath.2", "//%61"}, "servicePath.2", "already that of index 1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := labels.FromService(routetest.Service("web", 1, append([]string{"servicePath", "/", "port", "80"}, c.labels...)...), opts)
-			f := label.First(err)
-			switch {
-			case c.fault == "" && err != nil:
-				t.Errorf("%v, want no fault", err)
-			case c.fault != "" && (f == nil || f.Label != catalog.Prefix+c.fault || !strings.Contains(f.Want, c.says)):
-				t.Errorf("%v, want a fault of %s that says %q", err, c.fault, c.says)
-			case f != nil && strings.Contains(f.Error(), "u:p"):
-				t.Errorf("%v shows a password", f)
-			}
+			finds(t, c.labels, opts, c.fault, c.says)
 		})
 	}
 }
