@@ -79,7 +79,7 @@ func TestOneServiceHarmsNobody(t *testing.T) {
 		{"2,500 indexes", indexes(2500, "port", "80"), []string{"com.df.port.301", "at most 300 indexes", "2500"}},
 		{"250 conditional routes", indexes(250, "servicePath", "/%d", "userAgent", "a%d"), []string{"com.df.servicePath.1", "at most 200 comparisons"}},
 		{"rounds of a hash", []string{"usersPassEncrypted", "true", "users", "a:$6$rounds=10000000$saltsalt$qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSI"}, []string{"com.df.users", "at most 60 ms"}},
-		{"cost of bcrypt", []string{"usersPassEncrypted", "true", "users", "a:$2y$20$aaaaaaaaaaaaaaaaaaaaaaOi816R39wyoAAlRCi"}, []string{"com.df.users", "at most 60 ms"}},
+		{"cost of bcrypt", []string{"usersPassEncrypted", "true", "users", "a:$2y$20$" + strings.Repeat("a", 53)}, []string{"com.df.users", "at most 60 ms"}},
 		{"40 nested repetitions", []string{"pathType", "path_reg", "servicePath", "^/(a+)+$," + strings.ReplaceAll(shortNames(39, "^/(a+)+"), ",", "$,")}, []string{"com.df.servicePath", "no repetition within a repetition"}},
 		{"250 ports", append(indexes(250, "srcPort", "1%d", "port", "80"), "reqMode", "tcp"), []string{"com.df.srcPort.1", "at most 100 ports"}},
 		{"a port on which somebody listens", []string{"reqMode", "tcp", "srcPort", taken(t)}, []string{"com.df.srcPort=", "in use"}},
