@@ -144,8 +144,12 @@ func (l *Lease) step(ctx context.Context) time.Duration {
 		l.revision = v.Revision
 	case isTaken:
 		l.lose()
-		l.watch(ctx, v.Revision)
-		return leaseEvery
+		if wait := l.overdue(v.Revision); wait > 0 {
+			return min(wait, leaseEvery)
+		}
+		if !l.ended(ctx, v.Revision) {
+			return leaseEvery / 4
+		}
 	default:
 		l.revision = l.mirror.deleted(l.o.Key)
 	}
@@ -155,24 +159,39 @@ func (l *Lease) step(ctx context.Context) time.Duration {
 	return l.renew(ctx)
 }
 
-// watch asks the bus for another's lease that has not been renewed for longer than it
-// lasts: nobody is told of a key that is purged.
-func (l *Lease) watch(ctx context.Context, revision uint64) {
+// overdue returns how long it is until another's lease, if it is not renewed, has run out:
+// that is later than its holder stops believing in it, because it was seen after it was sent.
+func (l *Lease) overdue(revision uint64) time.Duration {
 	if revision != l.seen {
 		l.seen, l.seenAt = revision, time.Now()
 	}
-	if time.Since(l.seenAt) < leaseTTL+leaseEvery {
-		return
-	}
+	return leaseTTL - time.Since(l.seenAt)
+}
+
+// ended reports whether another's lease that is overdue may be taken, and over which
+// revision. The bus is asked, because it tells of a value that has run out up to two seconds
+// late, and of one that is purged never.
+func (l *Lease) ended(ctx context.Context, revision uint64) bool {
 	ctx, cancel := context.WithTimeout(ctx, leaseEvery)
 	defer cancel()
-	_, last, err := l.mirror.bucket.Get(ctx, l.o.Key)
-	if errors.Is(err, ErrNotFound) {
+	data, last, err := l.mirror.bucket.Get(ctx, l.o.Key)
+	switch {
+	case errors.Is(err, ErrNotFound):
 		l.mirror.noteGone(l.o.Key, max(last, revision))
 		if last == 0 {
 			l.mirror.forget(l.o.Key, revision)
 		}
+		l.revision = l.mirror.deleted(l.o.Key)
+		return true
+	case err == nil && last == revision:
+		l.revision = revision
+		return true
+	case err == nil:
+		l.mirror.note(l.o.Key, Value{Data: data, Revision: last})
+	default:
+		l.b.log.Debug("lease not read", "key", l.o.Key, "error", err)
 	}
+	return false
 }
 
 // early returns how long it is until the lease, if it is held, is to be renewed.
