@@ -147,7 +147,7 @@ func (l *Lease) step(ctx context.Context) time.Duration {
 		l.watch(ctx, v.Revision)
 		return leaseEvery
 	default:
-		l.revision = l.mirror.deleted(l.o.Key)
+		l.revision = l.mirror.Deleted(l.o.Key)
 	}
 	if wait := l.early(); wait > 0 {
 		return wait
