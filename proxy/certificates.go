@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/app"
@@ -71,6 +72,16 @@ func (s certificateStore) source(c Config) controller.CertificateSource {
 	return controller.CertificateSource{Candidates: s.Candidates, Preferred: c.Certs.PreferredNames()}
 }
 
+// otherSecrets open uploads beside the one that seals: the one that is being replaced, and the
+// tokens, of which the first was the one before a seal key was set.
+func otherSecrets(c Config) []string {
+	out := strings.Fields(string(c.Tokens()))
+	if c.Certs.SealKeyOther != "" {
+		out = append(out, string(c.Certs.SealKeyOther))
+	}
+	return out
+}
+
 // newStore returns the certificates that do not come by labels. It has looked already, so
 // that what lies on the disk is known from the start.
 func newStore(
@@ -79,7 +90,7 @@ func newStore(
 	var key *sealed.Key
 	if secret := cmp.Or(string(c.Certs.SealKey), c.Token.First()); secret != "" {
 		var err error
-		if key, err = sealed.New(secret, sealPurpose); err != nil {
+		if key, err = sealed.New(sealPurpose, secret, otherSecrets(c)...); err != nil {
 			return certificateStore{}, err
 		}
 	}

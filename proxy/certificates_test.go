@@ -213,3 +213,17 @@ func TestCertificatesOfFilesAndLabels(t *testing.T) {
 		t.Error("HAProxy reloaded")
 	}
 }
+
+// TestSecretsThatOpenUploads: the one that is being replaced, and the tokens, so that setting a
+// seal key, or another token, leaves uploads readable.
+func TestSecretsThatOpenUploads(t *testing.T) {
+	var c Config
+	c.Token, c.TokenOther = "first second", "third"
+	if got := fmt.Sprint(otherSecrets(c)); got != "[first second third]" {
+		t.Errorf("without a seal key: %s", got)
+	}
+	c.Certs.SealKey, c.Certs.SealKeyOther = "new seal key", "old seal key"
+	if got := strings.Join(otherSecrets(c), "|"); got != "first|second|third|old seal key" {
+		t.Errorf("with one that is replaced: %s", got)
+	}
+}

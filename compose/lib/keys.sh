@@ -49,6 +49,19 @@ token_names() {
   done
 }
 
+# The secret that seals uploaded certificates, and one that opens them too, the same unless
+# one is replaced.
+# shellcheck disable=SC2034 # compose/init reads it.
+seal_variables=(WAGGLE_SEAL_KEY_SECRET WAGGLE_SEAL_KEY_OTHER)
+
+# seal_names sets them, unless they are set.
+seal_names() {
+  [ -n "${WAGGLE_SEAL_KEY_SECRET:-}" ] || WAGGLE_SEAL_KEY_SECRET=$(key_mounted proxy seal_key)
+  export WAGGLE_SEAL_KEY_SECRET=${WAGGLE_SEAL_KEY_SECRET:-waggle_seal_key}
+  [ -n "${WAGGLE_SEAL_KEY_OTHER:-}" ] || WAGGLE_SEAL_KEY_OTHER=$(key_mounted proxy seal_key_other)
+  export WAGGLE_SEAL_KEY_OTHER=${WAGGLE_SEAL_KEY_OTHER:-$WAGGLE_SEAL_KEY_SECRET}
+}
+
 # key_names sets the three variables of each component, unless they are set.
 key_names() {
   local component prefix own accepted other

@@ -151,7 +151,7 @@ func (l *Lease) step(ctx context.Context) time.Duration {
 			return leaseEvery / 4
 		}
 	default:
-		l.revision = l.mirror.deleted(l.o.Key)
+		l.revision = l.mirror.Deleted(l.o.Key)
 	}
 	if wait := l.early(); wait > 0 {
 		return wait

@@ -87,9 +87,16 @@ func (m *Mirror) Run(ctx context.Context) error {
 // false until the first complete reading, and after the bucket was created anew or
 // lost something until it has been read again.
 func (m *Mirror) Values() (map[string]Value, bool) {
+	values, _, whole := m.State()
+	return values, whole
+}
+
+// State is Values, and how often the bucket was seen to have lost something, as when a backup
+// is restored: what is missing after that was not removed by anybody.
+func (m *Mirror) State() (values map[string]Value, losses int, whole bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return maps.Clone(m.values), m.isSync
+	return maps.Clone(m.values), m.store.rewinds, m.isSync
 }
 
 // Value returns one entry.
@@ -100,8 +107,9 @@ func (m *Mirror) Value(key string) (Value, bool) {
 	return v, ok
 }
 
-// deleted returns the revision by which a key was deleted, 0 if that is not known.
-func (m *Mirror) deleted(key string) uint64 {
+// Deleted returns the revision by which a key was deleted, which whoever writes it again with
+// IfRevision must name; 0 if that is not known.
+func (m *Mirror) Deleted(key string) uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.gone[key]

@@ -126,7 +126,11 @@ func (c Certs) Upload(w http.ResponseWriter, req *http.Request, name string) {
 		app.WriteError(w, http.StatusUnprocessableEntity, fmt.Errorf("%s: %w", name, err))
 		return
 	}
-	if err := c.Put(req.Context(), name, parsed.PEM); err != nil {
+	switch err := c.Put(req.Context(), name, parsed.PEM); {
+	case errors.Is(err, store.ErrConflict):
+		app.WriteError(w, http.StatusConflict, fmt.Errorf("%s: %w", name, err))
+		return
+	case err != nil:
 		app.WriteError(w, http.StatusServiceUnavailable, err)
 		return
 	}

@@ -12,8 +12,9 @@ import (
 // Certificates are the settings of certificates, and of HTTP/3, which goes with them.
 type Certificates struct {
 	Dir, Preferred, ListPath string
-	// SealKey hides uploads on the bus; the token does if it is empty.
-	SealKey app.Secret
+	// SealKey hides uploads on the bus; the token does if it is empty. SealKeyOther opens them
+	// too.
+	SealKey, SealKeyOther app.Secret
 	H3      bool
 	H3Port  int
 }
@@ -23,6 +24,7 @@ func (c *Certificates) flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.Preferred, "preferred-certificate", "", "names of certificates that come before all others, the first of which clients get whose name no certificate has; * stands for any text, separated by commas")
 	fs.StringVar(&c.ListPath, "crt-list-path", "", "a crt-list of HAProxy's that is used instead of all other certificates, read at every reload")
 	app.TokenVar(fs, &c.SealKey, "seal-key", "secret that hides uploaded certificates on the bus, of 16 bytes or more, the same on all replicas; empty: derived from the first token")
+	app.TokenVar(fs, &c.SealKeyOther, "seal-key-other", "a further secret that opens uploaded certificates, while the one of seal-key is replaced; they are sealed anew")
 	fs.BoolVar(&c.H3, "enable-h3", true, "offer HTTP/3 on ports with TLS, by UDP, where HAProxy has QUIC")
 	fs.IntVar(&c.H3Port, "h3-port", 0, "the port of HTTP/3 that clients are told of, if it is published by another number; 0: that by which they came")
 }

@@ -3,9 +3,7 @@
 package store
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,24 +14,11 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
-	"github.com/wagglehq/waggle/pkg/atomicfile"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/proxy/internal/certs"
 	"github.com/wagglehq/waggle/proxy/internal/certs/sealed"
-)
-
-// Prefix is what the keys of uploads in the bucket begin with.
-const Prefix = "proxy.cert."
-
-// What Put and Delete fail with, recognised with errors.Is.
-var (
-	// ErrNotReady means that the bus does not answer, so that nothing was changed.
-	ErrNotReady = errors.New("the bus does not answer, so nothing was changed")
-	// ErrNotFound means that nothing of this name was uploaded.
-	ErrNotFound = errors.New("no certificate of this name was uploaded")
-	// ErrNoKey means that there is no secret by which uploads could be sealed.
-	ErrNoKey = errors.New("neither seal-key nor token is set, so nothing can be uploaded")
 )
 
 // Options say where certificates lie.
@@ -50,6 +35,8 @@ type Options struct {
 	Epoch func() (string, bool)
 	// Key seals; nil if there is no secret.
 	Key *sealed.Key
+	// Now is the time, of which uploads get their stamps; time.Now if it is nil.
+	Now func() time.Time
 	// Changed is called after every look that found something else.
 	Changed func()
 	Log     *slog.Logger
@@ -60,11 +47,8 @@ type Options struct {
 type Store struct {
 	o Options
 	// files are those read before, by path.
-	files map[string]file
-	// kept is the content of Options.Copy, loaded once.
-	kept    saved
-	written []byte
-	loaded  bool
+	files   map[string]file
+	uploads *uploads
 
 	mu         sync.Mutex // Look writes it, others read it
 	candidates []certs.Candidate
@@ -76,21 +60,13 @@ type file struct {
 	certs.Candidate
 }
 
-// saved is the form of Options.Copy.
-type saved struct {
-	// Epoch is that of the store which had these uploads.
-	Epoch   string            `json:"epoch"`
-	Uploads map[string]string `json:"uploads"`
-}
-
-// upload is what is sealed.
-type upload struct {
-	Name string `json:"name"`
-	PEM  string `json:"pem"`
-}
-
 // New returns a Store that has not looked yet.
-func New(o Options) *Store { return &Store{o: o, files: map[string]file{}} }
+func New(o Options) *Store {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Store{o: o, files: map[string]file{}, uploads: &uploads{o: o}}
+}
 
 // Candidates returns what the last look found.
 func (s *Store) Candidates() []certs.Candidate {
@@ -109,7 +85,7 @@ func (s *Store) Look(ctx context.Context) error {
 			delete(s.files, path)
 		}
 	}
-	uploads, errUploads := s.uploads(ctx)
+	uploads, errUploads := s.uploads.look(ctx)
 	all = slices.Concat(all, secrets, uploads)
 	s.mu.Lock()
 	changed := !reflect.DeepEqual(all, s.candidates)
@@ -202,162 +178,10 @@ func cause(err error) string {
 	return err.Error()
 }
 
-// uploads returns what was uploaded: what is on the bus, or while that is not known what
-// was there the last time.
-func (s *Store) uploads(ctx context.Context) ([]certs.Candidate, error) {
-	err := s.load()
-	refused := map[string]error{}
-	values, synced := s.o.Uploads.Values()
-	epoch, known := s.o.Epoch()
-	if synced && known && s.o.Key != nil {
-		if epoch != s.kept.Epoch {
-			// The store is another one than that which had them, so it has lost them.
-			if err := s.restore(ctx, values); err != nil {
-				return s.parsed(refused), err
-			}
-			values, _ = s.o.Uploads.Values()
-		}
-		s.kept.Epoch = epoch
-		s.kept.Uploads = s.open(values, refused)
-		err = errors.Join(err, s.save())
-	}
-	return s.parsed(refused), err
-}
-
-// open returns the uploads on the bus. One that cannot be opened counts as it was.
-func (s *Store) open(values map[string]bus.Value, refused map[string]error) map[string]string {
-	out := map[string]string{}
-	for key, v := range values {
-		var u upload
-		plain, err := s.o.Key.Open(key, v.Data)
-		if err == nil {
-			err = json.Unmarshal(plain, &u)
-		}
-		if err == nil && key != place(u.Name) {
-			err = sealed.ErrOpen
-		}
-		if err == nil {
-			out[u.Name] = u.PEM
-			continue
-		}
-		name := s.nameOf(key)
-		refused[name] = fmt.Errorf("the upload on the bus cannot be opened: %w", sealed.ErrOpen)
-		out[name] = s.kept.Uploads[name]
-	}
-	return out
-}
-
-// nameOf is the name of an upload whose content is hidden.
-func (s *Store) nameOf(key string) string {
-	for name := range s.kept.Uploads {
-		if place(name) == key {
-			return name
-		}
-	}
-	return strings.TrimPrefix(key, Prefix)
-}
-
-// parsed makes candidates of the uploads, sorted by name.
-func (s *Store) parsed(refused map[string]error) []certs.Candidate {
-	var out []certs.Candidate
-	for name, pem := range s.kept.Uploads {
-		c := certs.Candidate{Name: name, Source: certs.Upload}
-		if pem == "" {
-			c.Err = refused[name]
-		} else {
-			c.Certificate, c.Err = certs.Parse([]byte(pem))
-			c.Problem = refused[name]
-		}
-		out = append(out, c)
-	}
-	slices.SortFunc(out, func(a, b certs.Candidate) int { return strings.Compare(a.Name, b.Name) })
-	return out
-}
-
-// restore puts uploads on a bus that has lost them. Another replica may be quicker.
-func (s *Store) restore(ctx context.Context, values map[string]bus.Value) error {
-	for name, pem := range s.kept.Uploads {
-		if _, ok := values[place(name)]; ok || pem == "" {
-			continue
-		}
-		if err := s.write(ctx, name, pem, bus.IfRevision(0)); err != nil && !errors.Is(err, bus.ErrConflict) {
-			return err
-		}
-		s.o.Log.Info("an upload that the bus has lost is there again", "name", name)
-	}
-	return nil
-}
-
-func (s *Store) write(ctx context.Context, name, pem string, options ...bus.PutOption) error {
-	plain, err := json.Marshal(upload{Name: name, PEM: pem})
-	if err != nil {
-		return err
-	}
-	_, err = s.o.Uploads.Put(ctx, place(name), s.o.Key.Seal(place(name), plain), options...)
-	return err
-}
-
-// place is the key of an upload in the bucket.
-func place(name string) string { return Prefix + bus.Token(name) }
-
-// load reads the copy, once.
-func (s *Store) load() error {
-	if s.loaded {
-		return nil
-	}
-	content, err := os.ReadFile(s.o.Copy)
-	if errors.Is(err, fs.ErrNotExist) {
-		s.loaded = true
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("certificates: %w", err)
-	}
-	s.loaded, s.written = true, content
-	if err := json.Unmarshal(content, &s.kept); err != nil {
-		s.kept = saved{}
-		return errors.New("certificates: the copy of the uploads is of no use")
-	}
-	return nil
-}
-
-// save keeps a copy for a start without a bus.
-func (s *Store) save() error {
-	content, err := json.Marshal(s.kept)
-	if err != nil || bytes.Equal(content, s.written) {
-		return err
-	}
-	if _, err := atomicfile.Write(s.o.Copy, content, 0o600); err != nil {
-		return err
-	}
-	s.written = content
-	return nil
-}
-
 // Put makes a certificate known to all replicas.
 func (s *Store) Put(ctx context.Context, name, pem string) error {
-	switch {
-	case s.o.Key == nil:
-		return ErrNoKey
-	case !s.o.Uploads.Synced():
-		return ErrNotReady
-	}
-	if err := s.write(ctx, name, pem); err != nil {
-		return fmt.Errorf("%w: %w", ErrNotReady, err)
-	}
-	return nil
+	return s.uploads.put(ctx, name, pem)
 }
 
 // Delete makes all replicas forget an upload.
-func (s *Store) Delete(ctx context.Context, name string) error {
-	if !s.o.Uploads.Synced() {
-		return ErrNotReady
-	}
-	if _, ok := s.o.Uploads.Value(place(name)); !ok {
-		return ErrNotFound
-	}
-	if err := s.o.Uploads.Delete(ctx, place(name)); err != nil {
-		return fmt.Errorf("%w: %w", ErrNotReady, err)
-	}
-	return nil
-}
+func (s *Store) Delete(ctx context.Context, name string) error { return s.uploads.remove(ctx, name) }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bustest"
@@ -29,6 +30,7 @@ type place struct {
 	mirror  *bus.Mirror
 	epoch   atomic.Value
 	changed int
+	now     func() time.Time
 }
 
 // replica is a store with folders of its own, on the bus if there is one.
@@ -38,18 +40,18 @@ func replica(t *testing.T, b *bus.Bus, secret string) *place {
 }
 
 // restarted is a store that finds what an earlier one left in the folder.
-func restarted(t *testing.T, dir string, b *bus.Bus, secret string) *place {
+func restarted(t *testing.T, dir string, b *bus.Bus, secret string, others ...string) *place {
 	t.Helper()
-	p := &place{t: t, dir: dir}
+	p := &place{t: t, dir: dir, now: time.Now}
 	p.epoch.Store("")
-	key, err := sealed.New(secret, "test")
+	key, err := sealed.New("test", secret, others...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p.mirror = b.Bucket(bus.ManualBucket).Mirror(store.Prefix+">", func() {})
 	p.store = store.New(store.Options{
 		CertsDir: filepath.Join(dir, "certs"), SecretsDir: filepath.Join(dir, "secrets"), Copy: filepath.Join(dir, "uploads.json"),
-		Uploads: p.mirror, Key: key, Changed: func() { p.changed++ }, Log: slog.New(slog.DiscardHandler),
+		Uploads: p.mirror, Key: key, Now: func() time.Time { return p.now() }, Changed: func() { p.changed++ }, Log: slog.New(slog.DiscardHandler),
 		Epoch: func() (string, bool) {
 			e, _ := p.epoch.Load().(string)
 			return e, e != ""

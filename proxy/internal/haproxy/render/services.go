@@ -32,6 +32,7 @@ func (l *library) serviceLines(s Settings, t route.Tables) []file.Line {
 	}
 	r.paths()
 	r.set("host", "req.fhdr(host),host_only,rtrim(.),lower", always)
+	r.hostOfTarget()
 	r.misdirected(s, t.Listeners)
 	if len(t.Redirects) > 0 {
 		r.otherHosts(s)
@@ -39,6 +40,7 @@ func (l *library) serviceLines(s Settings, t route.Tables) []file.Line {
 	r.lookUp(s, "path", "backend")
 	r.ambiguous(s, t.RawPaths)
 	r.forwarded(s)
+	r.ofConnection()
 	// A request that may have been worked on must not be sent again.
 	r.onRequest(models.HTTPRequestRule{Type: "disable-l7-retry"},
 		file.Unless(file.Is(file.Always("method"), bare("GET", "HEAD", "OPTIONS")...)))
@@ -46,6 +48,22 @@ func (l *library) serviceLines(s Settings, t route.Tables) []file.Line {
 	r.add(rawLines(s.ExtraFrontend)...)
 	r.lead(t.Chains, t.RawPaths)
 	return r.ordered(frontendOrder())
+}
+
+// hostOfTarget refuses requests that say for which host they are in their target alone, as a
+// client asks a proxy. A task would take it for their host. Where there is a header Host too,
+// HAProxy itself compares them.
+func (r *rules) hostOfTarget() {
+	r.deny(400, file.If(file.Not(found("host")), file.Not(file.Is(file.OfRequest("url"), bare("-m", "beg", "/")...))))
+}
+
+// ofConnection keeps from tasks what the client's header Connection names: the next proxy would
+// drop these headers (RFC 9110, 7.6.1), also those by which this one tells it who asks. What
+// HAProxy itself needs of it, it has read before.
+func (r *rules) ofConnection() {
+	named, upgrade := file.Found(file.OfRequest("req.fhdr(connection)")), file.Found(file.OfRequest("req.fhdr(upgrade)"))
+	r.onRequest(models.HTTPRequestRule{Type: "set-header", HdrName: "connection", HdrFormat: "upgrade"}, file.If(named, upgrade))
+	r.del("connection", file.If(named, file.Not(upgrade)))
 }
 
 // otherHosts sends requests on from one host to another, by the scheme and to the port by

@@ -171,13 +171,31 @@ func headers(g label.Group, name, verb string, response bool) []route.HeaderActi
 			g.RejectText(name, part, want)
 			continue
 		}
-		if lower := strings.ToLower(a.Name); verb != "del" && lower != "host" && reserved(lower) {
-			g.RejectText(name, a.Name, "headers that do not belong to the connection")
+		if want := unfit(verb, strings.ToLower(a.Name), response); want != "" {
+			g.RejectText(name, a.Name, want)
 			continue
 		}
 		out = append(out, a)
 	}
 	return out
+}
+
+// unfit says what would be right instead of an action on a header, empty if it may be. Without
+// what says how long a request is, HAProxy would send it on without its body; an answer it sends
+// on until the connection ends. A request has one host.
+func unfit(verb, name string, response bool) string {
+	frames := name == "content-length" || name == "transfer-encoding"
+	switch {
+	case name == "host" && !response && verb == "add":
+		return "another header: a request has one Host, which com.df.setReqHeader changes"
+	case name == "host" && !response && verb == "del":
+		return "another header: a task refuses a request without a Host, which com.df.setReqHeader changes"
+	case verb == "del" && frames && !response:
+		return "headers that do not say where the body ends"
+	case verb != "del" && name != "host" && reserved(name):
+		return "headers that do not belong to the connection"
+	}
+	return ""
 }
 
 // rewrites reads reqPathSearchReplace, "search,replace[,g]" joined by ":", and
