@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wagglehq/waggle/compose/e2e/attack"
 	"github.com/wagglehq/waggle/compose/e2e/chaos"
 	"github.com/wagglehq/waggle/compose/e2e/load"
 	"github.com/wagglehq/waggle/compose/e2e/stack"
@@ -37,7 +38,7 @@ func TestSwarm(t *testing.T) {
 		{"whatever is killed comes back", (*world).kills},
 		{"a bus that lost its store costs nothing", (*world).lostStore},
 		{"names that others take change nothing", (*world).takenNames},
-		{"aliases lead nobody to another service", (*world).aliases},
+		{"attacks harm nobody", (*world).attacks},
 		{"updates of Waggle itself", (*world).own},
 	} {
 		t.Run(story.name, func(t *testing.T) { story.tell(w, t) })
@@ -469,6 +470,11 @@ func (w *world) lostStore(t *testing.T) {
 // Alertmanager.
 func (w *world) takenNames(t *testing.T) {
 	tooltest.Must(t, chaos.On(tooltest.Context(t, 4*time.Minute), w.Stack, t.Output(), "forged", "alertmanager"))
+}
+
+// attacks is the short form of 'make attack': what needs no other settings of the proxies.
+func (w *world) attacks(t *testing.T) {
+	tooltest.Must(t, attack.On(tooltest.Context(t, 5*time.Minute), w.Stack, t.Output(), "aliases", "outbound", "budgets", "paths", "slips"))
 }
 
 // own updates every service of Waggle. Ports of a node can be held by one task
