@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/compose/e2e/parts"
+	"github.com/wagglehq/waggle/compose/e2e/stack"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/proxy/judge"
 )
@@ -31,18 +32,7 @@ func TestCrooksAreRefused(t *testing.T) {
 				continue // It is the listener, or the container, that tells.
 			}
 			t.Run(c.name+", "+crook.what, func(t *testing.T) {
-				services := map[string]catalog.Service{}
-				for i, d := range append(victims(), crook.demo()) {
-					services[d.Name] = catalog.Service{
-						ID: d.Name, Name: d.Name, Stack: d.Labels["com.docker.stack.namespace"], Labels: d.Labels, Networks: []string{"waggle"},
-						Mode: catalog.Replicated, Replicas: 1, EndpointMode: "dnsrr", CreatedAt: time.Unix(int64(i), 0),
-					}
-				}
-				answers, err := judge.Services(judge.Question{Snapshot: catalog.Snapshot{Services: services}, Settings: c.settings, Now: time.Unix(1, 0)})
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, a := range answers {
+				for _, a := range judged(t, c.settings, append(victims(), crook.demo())...) {
 					switch {
 					case a.Service == thief && (a.State != catalog.StateRejected || !says(a.Status, crook.says...)):
 						t.Errorf("%+v, want it rejected, and the words %q", a.Status, crook.says)
@@ -53,6 +43,32 @@ func TestCrooksAreRefused(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestHonestServicesAreTaken: the services by which something is shown are no crooks.
+func TestHonestServicesAreTaken(t *testing.T) {
+	for _, a := range judged(t, nil, append(asked(), keeper())...) {
+		if a.State != catalog.StateAccepted {
+			t.Errorf("%+v", a.Status)
+		}
+	}
+}
+
+// judged is what the proxy makes of services, the first of which is the oldest.
+func judged(t *testing.T, settings map[string]string, demos ...stack.Demo) []judge.Answer {
+	t.Helper()
+	services := map[string]catalog.Service{}
+	for i, d := range demos {
+		services[d.Name] = catalog.Service{
+			ID: d.Name, Name: d.Name, Stack: d.Labels["com.docker.stack.namespace"], Labels: d.Labels, Networks: []string{"waggle"},
+			Mode: catalog.Replicated, Replicas: 1, EndpointMode: "dnsrr", CreatedAt: time.Unix(int64(i), 0),
+		}
+	}
+	answers, err := judge.Services(judge.Question{Snapshot: catalog.Snapshot{Services: services}, Settings: settings, Now: time.Unix(1, 0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answers
 }
 
 // TestLargeLabelsAreTooLarge: they are more than the catalog takes of one service.

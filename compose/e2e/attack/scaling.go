@@ -24,7 +24,7 @@ func (w *world) scaling(ctx context.Context) error {
 			return err
 		}
 		if err := w.refused(ctx, crook{
-			what: "an alert for a service of another stack", component: "monitor", says: []string{"com.df.alertLabels", victim},
+			what: "an alert for a service of another stack", component: "monitor", says: []string{"com.df.alertLabels"},
 			labels: stack.Labels("/thief", "alertName", "x", "alertIf", "vector(1) > 0", "alertLabels", "scale=up,type=service,service="+victim),
 		}); err != nil {
 			return err

@@ -35,6 +35,15 @@ func said() []string {
 	return append(out, "Forwarded: for="+canary, "X-Forwarded-For: "+canary)
 }
 
+// asked are the services to which the liar lies.
+func asked() []stack.Demo {
+	return []stack.Demo{
+		{Name: "attack_allowed", Replicas: 1, Unchecked: true, Labels: of(own, stack.Labels("/attack/allowed", "allowedAddresses", foreign))},
+		{Name: "attack_echo", Image: "echo", Replicas: 1, Unchecked: true, Labels: of(own, stack.Labels("/attack/echo", "forwardAuth", "http://attack_asked:8080/", "forwardAuthHeaders", "X-Seen"))},
+		{Name: "attack_asked", Image: "echo", Replicas: 1, Unchecked: true, Labels: of(own, stack.Labels("/attack/asked"))},
+	}
+}
+
 // trusted has a container on the users' network claim other addresses, where the operator
 // trusts a network in which it happens to be.
 func (w *world) trusted(ctx context.Context) error {
@@ -43,12 +52,7 @@ func (w *world) trusted(ctx context.Context) error {
 	}
 	const port = 8181 // where the header of the PROXY protocol is taken from those who are trusted
 	restore, err := w.with(ctx, []string{"TRUSTED_PROXIES=10.0.0.0/8", fmt.Sprintf("BIND_PORTS=%d accept-proxy", port)}, nil)
-	all := []stack.Demo{
-		{Name: liar, Replicas: 1, Unchecked: true, Node: stack.Manager},
-		{Name: "attack_allowed", Replicas: 1, Unchecked: true, Labels: of(own, stack.Labels("/attack/allowed", "allowedAddresses", foreign))},
-		{Name: "attack_echo", Image: "echo", Replicas: 1, Unchecked: true, Labels: of(own, stack.Labels("/attack/echo", "forwardAuth", "http://attack_asked:8080/", "forwardAuthHeaders", "X-Seen"))},
-		{Name: "attack_asked", Image: "echo", Replicas: 1, Unchecked: true, Labels: of(own, stack.Labels("/attack/asked"))},
-	}
+	all := append(asked(), stack.Demo{Name: liar, Replicas: 1, Unchecked: true, Node: stack.Manager})
 	if err == nil {
 		err = w.under(ctx, func(ctx context.Context) error {
 			for _, d := range all {

@@ -179,6 +179,7 @@ func (w *world) lossless(ctx context.Context, path string, f func(context.Contex
 // what takes them away again.
 func (w *world) with(ctx context.Context, env, dns []string) (restore func(context.Context) error, err error) {
 	var wasEnv, wasDNS any
+	changed := false
 	set := func(ctx context.Context, change func(container map[string]any)) error {
 		err := w.Replace(ctx, "waggle_proxy", func(template map[string]any) { change(template["ContainerSpec"].(map[string]any)) })
 		if err != nil {
@@ -187,7 +188,7 @@ func (w *world) with(ctx context.Context, env, dns []string) (restore func(conte
 		return w.answer(ctx, onSteady)
 	}
 	err = set(ctx, func(container map[string]any) {
-		wasEnv, wasDNS = container["Env"], container["DNSConfig"]
+		wasEnv, wasDNS, changed = container["Env"], container["DNSConfig"], true
 		all, _ := wasEnv.([]any) // absent means none
 		for _, e := range env {
 			all = append(all, e)
@@ -198,6 +199,9 @@ func (w *world) with(ctx context.Context, env, dns []string) (restore func(conte
 		}
 	})
 	return func(ctx context.Context) error {
+		if !changed {
+			return nil
+		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
 		defer cancel()
 		return set(ctx, func(container map[string]any) { container["Env"], container["DNSConfig"] = wasEnv, wasDNS })

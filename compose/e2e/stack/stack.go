@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -298,11 +299,22 @@ func (s *Stack) Hold(ctx context.Context, log io.Writer) {
 
 // Logs returns the end of what a service of Waggle said.
 func (s *Stack) Logs(ctx context.Context, service string) string {
-	out, err := exec.CommandContext(ctx, "docker", "-H", s.lab.Node(s.manager).Host(), "service", "logs", "--raw", "--tail", "60", service).CombinedOutput()
+	text, err := s.Said(ctx, service, 60)
 	if err != nil {
-		return fmt.Sprintf("%s%v", out, err)
+		text += err.Error()
 	}
-	return string(out)
+	return text
+}
+
+// Said is what the tasks of a service said, at most so many lines of each, and all if that
+// is 0.
+func (s *Stack) Said(ctx context.Context, service string, lines int) (string, error) {
+	tail := "all"
+	if lines > 0 {
+		tail = strconv.Itoa(lines)
+	}
+	out, err := exec.CommandContext(ctx, "docker", "-H", s.lab.Node(s.manager).Host(), "service", "logs", "--raw", "--tail", tail, service).CombinedOutput()
+	return string(out), err
 }
 
 // Addr is the address of a node, at whose port 80 a proxy answers.
