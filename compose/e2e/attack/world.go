@@ -213,7 +213,7 @@ func (w *world) with(ctx context.Context, env, dns []string) (restore func(conte
 func (w *world) from(ctx context.Context, node, host, path string) (int, string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	res, body, err := w.Ask(ctx, node, path, http.Header{"Host": {host}})
+	res, body, err := w.Ask(ctx, node, path, http.Header{"Host": {host}}) //nolint:bodyclose // Ask has closed it.
 	if err != nil {
 		return 0, "", err
 	}

@@ -31,7 +31,7 @@ type Config struct {
 // World is what the parts of one room share: a Stage, which it embeds, and what they need
 // besides.
 type World interface {
-	stage() *Stage
+	Base() *Stage
 	// Whole waits until nothing is left of the parts before.
 	Whole(ctx context.Context) error
 	// Leave ends what the world itself has begun; the stack stays.

@@ -25,7 +25,8 @@ type Stage struct {
 // NewStage is a stage whose parts say to out what they have to say.
 func NewStage(s *stack.Stack, out io.Writer) *Stage { return &Stage{Stack: s, Out: out} }
 
-func (s *Stage) stage() *Stage { return s }
+// Base is the stage itself, for whoever has a World that embeds it.
+func (s *Stage) Base() *Stage { return s }
 
 // Fault notes that something is not as it should be, which makes the part fail.
 func (s *Stage) Fault(format string, values ...any) {
@@ -40,7 +41,7 @@ func (s *Stage) Say(format string, values ...any) { fmt.Fprintf(s.Out, "- "+form
 
 // play plays one part and tells whether all was as it should be.
 func play[W World](ctx context.Context, w W, p Part[W]) bool {
-	s := w.stage()
+	s := w.Base()
 	began := time.Now()
 	fmt.Fprintf(s.Out, "\n## %s: %s\n\n", p.Name, p.What)
 	s.faults = nil

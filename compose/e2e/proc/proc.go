@@ -201,11 +201,11 @@ func Listening(pid int) ([]netip.AddrPort, error) {
 	if err != nil {
 		return nil, err
 	}
-	four, err := space.NetTCP()
+	four, err := space.NetTCP() //nolint:staticcheck // netlink shows the own namespace alone.
 	if err != nil {
 		return nil, err
 	}
-	six, err := space.NetTCP6()
+	six, err := space.NetTCP6() //nolint:staticcheck // as above.
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
