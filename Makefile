@@ -30,6 +30,8 @@ MEASURE_FLAGS ?=
 MEASURE_PROXY_FLAGS ?=
 # Flags of chaos, such as -only listeners,pause or -tag before.
 CHAOS_FLAGS ?=
+# Flags of attack, such as -only owners,paths or -logs FOLDER.
+ATTACK_FLAGS ?=
 FUZZTIME ?= 20s
 BENCHTIME ?= 1s
 
@@ -131,6 +133,11 @@ measure-proxy: setup ## Measure the proxy beside bare HAProxy, with many service
 chaos: setup ## Break Waggle on swarms of its own in every way it is meant to live through, as root (55 minutes; CHAOS_FLAGS, see -h).
 	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
 	@$(timed) chaos go run ./compose/e2e/cmd/chaos $(CHAOS_FLAGS)
+
+.PHONY: attack
+attack: setup ## Attack Waggle on a swarm of its own in every way it is meant to withstand, as root (15 minutes; ATTACK_FLAGS, see -h).
+	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
+	@$(timed) attack go run ./compose/e2e/cmd/attack $(ATTACK_FLAGS)
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz test for FUZZTIME (20s).

@@ -81,14 +81,21 @@ func ParseHosts(text string) (map[string][]netip.Addr, error) {
 	return out, nil
 }
 
-// serve answers questions until the process ends.
-func (n *Names) serve() error {
+// Serve answers questions at an address until what is returned is called.
+func (n *Names) Serve(address string) (stop func(), err error) {
 	ready := make(chan error, 4)
+	var servers []*dns.Server
 	for _, network := range []string{"udp", "tcp"} {
-		s := &dns.Server{Addr: nameServer, Net: network, Handler: dns.HandlerFunc(n.answer), NotifyStartedFunc: func() { ready <- nil }}
+		s := &dns.Server{Addr: address, Net: network, Handler: dns.HandlerFunc(n.answer), NotifyStartedFunc: func() { ready <- nil }}
 		go func() { ready <- s.ListenAndServe() }()
+		servers = append(servers, s)
 	}
-	return errors.Join(<-ready, <-ready)
+	stop = func() {
+		for _, s := range servers {
+			_ = s.Shutdown() // One that never began has nothing to end.
+		}
+	}
+	return stop, errors.Join(<-ready, <-ready)
 }
 
 // answer answers one query. All names together fit into a datagram.

@@ -29,7 +29,7 @@ type Swarm struct {
 
 // StartSwarm starts the DNS, and a bus with its buckets. All last until the process ends.
 func StartSwarm(ctx context.Context, n *Names) (*Swarm, error) {
-	if err := n.serve(); err != nil {
+	if _, err := n.Serve(nameServer); err != nil {
 		return nil, err
 	}
 	server, err := embedded.Start(embedded.Options{Dir: Hall + "/nats", Host: "127.0.0.1", Port: 4222})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/compose/e2e/chaos"
+	"github.com/wagglehq/waggle/compose/e2e/parts"
 	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
@@ -21,7 +22,7 @@ func TestShort(t *testing.T) {
 
 func TestAPartThatIsNotThereIsNamed(t *testing.T) {
 	var out bytes.Buffer
-	err := chaos.Run(t.Context(), chaos.Config{Only: []string{"listeners", "earthquake"}, Out: &out, Log: &out})
+	err := chaos.Run(t.Context(), parts.Config{Only: []string{"listeners", "earthquake"}, Out: &out, Log: &out})
 	if err == nil || !strings.Contains(err.Error(), "earthquake") || out.Len() > 0 {
 		t.Errorf("it says %v, and did %q", err, out.String())
 	}

@@ -32,7 +32,7 @@ func (w *world) killListeners(ctx context.Context) error {
 				}
 				writes = now == place
 			}
-			w.say("kill -9 of the listener on %s (it writes: %v)", place.Node, writes)
+			w.Say("kill -9 of the listener on %s (it writes: %v)", place.Node, writes)
 			if err := w.Signal(ctx, place, syscall.SIGKILL); err != nil {
 				return err
 			}
@@ -73,7 +73,7 @@ func (w *world) pauseWriter(ctx context.Context) error {
 
 // asleep stops a listener that writes for a while.
 func (w *world) asleep(ctx context.Context, place stack.Place, d time.Duration) error {
-	w.say("SIGSTOP of the listener on %s", place.Node)
+	w.Say("SIGSTOP of the listener on %s", place.Node)
 	if err := w.Signal(ctx, place, syscall.SIGSTOP); err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (w *world) asleep(ctx context.Context, place stack.Place, d time.Duration) 
 	if err = errors.Join(err, w.Signal(context.WithoutCancel(ctx), place, syscall.SIGCONT)); err != nil {
 		return err
 	}
-	w.say("SIGCONT after %s", seconds(time.Since(began)))
+	w.Say("SIGCONT after %s", seconds(time.Since(began)))
 	// What it believes is written, if it is, at once.
 	return tooltest.Pause(ctx, 3*time.Second)
 }

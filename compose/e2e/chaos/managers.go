@@ -23,7 +23,7 @@ func (w *world) cutManager(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		w.say("the link of %s is cut (the writer is on it: %v)", place.Node, now == place)
+		w.Say("the link of %s is cut (the writer is on it: %v)", place.Node, now == place)
 		if err := w.Node(place.Node).Cut(); err != nil {
 			return err
 		}
@@ -31,7 +31,7 @@ func (w *world) cutManager(ctx context.Context) error {
 		w.succession(ctx, place)
 		err = tooltest.Pause(ctx, 30*time.Second-time.Since(began))
 		err = errors.Join(err, w.Node(place.Node).Mend())
-		w.say("it is back after %s", seconds(time.Since(began)))
+		w.Say("it is back after %s", seconds(time.Since(began)))
 		return err
 	}})
 }
@@ -64,14 +64,14 @@ func (w *world) changeSwarmLeader(ctx context.Context) error {
 		return err
 	}
 	return w.under(ctx, trouble{mute: []string{leader}, happens: func(ctx context.Context) error {
-		w.say("the engine of %s, which leads the swarm, stops", leader)
+		w.Say("the engine of %s, which leads the swarm, stops", leader)
 		err := w.frozen(ctx, 25*time.Second, leader)
 		if err != nil {
 			return err
 		}
 		now, err := w.swarmLeader(ctx)
 		if err == nil {
-			w.say("now %s leads", now)
+			w.Say("now %s leads", now)
 		}
 		return err
 	}})
@@ -96,12 +96,12 @@ func (w *world) frozen(ctx context.Context, d time.Duration, nodes ...string) (e
 func (w *world) loseQuorum(ctx context.Context) error {
 	mute := w.Managers()[1:]
 	return w.under(ctx, trouble{happens: func(ctx context.Context) error {
-		w.say("the engines of %v stop", mute)
+		w.Say("the engines of %v stop", mute)
 		if err := w.frozen(ctx, 40*time.Second, mute...); err != nil {
 			return err
 		}
 		took, err := w.elected(ctx)
-		w.say("the swarm has a leader %s after they went on", seconds(took))
+		w.Say("the swarm has a leader %s after they went on", seconds(took))
 		return err
 	}})
 }
@@ -110,7 +110,7 @@ func (w *world) loseQuorum(ctx context.Context) error {
 func (w *world) blackout(ctx context.Context) error {
 	struck := w.Managers()[1:]
 	return w.under(ctx, trouble{struck: struck, happens: func(ctx context.Context) error {
-		w.say("the power of %v is cut", struck)
+		w.Say("the power of %v is cut", struck)
 		for _, node := range struck {
 			if err := w.Node(node).Kill(); err != nil {
 				return err
@@ -132,7 +132,7 @@ func (w *world) powerOn(ctx context.Context, nodes ...string) error {
 	if _, err := w.elected(ctx); err != nil {
 		return err
 	}
-	w.say("power again; the swarm has a leader %s after it", seconds(time.Since(began)))
+	w.Say("power again; the swarm has a leader %s after it", seconds(time.Since(began)))
 	for _, node := range nodes {
 		if !strings.HasPrefix(node, "m") {
 			continue

@@ -30,11 +30,11 @@ func (w *world) forged(ctx context.Context) error {
 		}
 		_, err = w.Running(ctx, "forger", 1)
 		if err == nil {
-			w.say("a NATS server that admits everybody and has a catalog of its own is called %s on the network waggle", listenerName)
+			w.Say("a NATS server that admits everybody and has a catalog of its own is called %s on the network waggle", listenerName)
 			err = w.Force(ctx, "waggle_listener")
 		}
 		if err == nil {
-			w.say("the listener was started anew")
+			w.Say("the listener was started anew")
 			err = w.believed(ctx)
 		}
 		return errors.Join(err, w.Remove(context.WithoutCancel(ctx), "forger"))
@@ -60,9 +60,9 @@ func (w *world) believed(ctx context.Context) error {
 			return err
 		}
 	}
-	w.say("the forged route was answered %d times in %s of looking once a second", seen, while)
+	w.Say("the forged route was answered %d times in %s of looking once a second", seen, while)
 	if last != "" {
-		w.fault("after %s %s answers what only the forged catalog has", while, last)
+		w.Fault("after %s %s answers what only the forged catalog has", while, last)
 	}
 	return nil
 }
@@ -78,7 +78,7 @@ func (w *world) takenAlertmanager(ctx context.Context) error {
 			return err
 		}
 		if _, err = w.Running(ctx, "taker", 1); err == nil {
-			w.say("somebody is called %s on the network waggle, and listens at its port", alertmanagerName)
+			w.Say("somebody is called %s on the network waggle, and listens at its port", alertmanagerName)
 			// Whoever looked before looks again.
 			err = w.Force(ctx, "waggle_monitor")
 		}
@@ -105,9 +105,9 @@ func (w *world) scaledByAlert(ctx context.Context) error {
 		return err
 	})
 	if err != nil {
-		w.fault("%v", err)
+		w.Fault("%v", err)
 	} else {
-		w.say("a service whose alert fires got its second replica %s after it was created", seconds(took))
+		w.Say("a service whose alert fires got its second replica %s after it was created", seconds(took))
 	}
 	return w.Remove(ctx, name)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/compose/e2e/load"
+	"github.com/wagglehq/waggle/compose/e2e/parts"
 	"github.com/wagglehq/waggle/compose/e2e/stack"
 	"github.com/wagglehq/waggle/pkg/tooltest"
 )
@@ -132,7 +133,7 @@ func (h *halves) minute(ctx context.Context, victim string) error {
 		wait.Go(func() {
 			f.report, f.err = load.Run(sending, load.Config{
 				URL: "http://" + h.w.Addr(h.asked) + "/" + h.name, Method: f.method, Rate: f.perSecond, Connections: 20, KeepAlive: f.keepAlive,
-				Duration: partLimit, Timeout: 10 * time.Second,
+				Duration: parts.Limit, Timeout: 10 * time.Second,
 			})
 		})
 	}
@@ -158,7 +159,7 @@ func (h *halves) cut(ctx context.Context, victim string) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	h.w.say("the power of %s, which has half of the tasks, is cut (the writer is there: %v)", victim, writes.Node == victim)
+	h.w.Say("the power of %s, which has half of the tasks, is cut (the writer is there: %v)", victim, writes.Node == victim)
 	began := time.Now()
 	if err := h.w.Node(victim).Kill(); err != nil {
 		return time.Time{}, err
@@ -176,7 +177,7 @@ func (h *halves) cut(ctx context.Context, victim string) (time.Time, error) {
 		return time.Time{}, err
 	}
 	knew := time.Now()
-	h.w.say("DNS knew %s after it", seconds(knew.Sub(began)))
+	h.w.Say("DNS knew %s after it", seconds(knew.Sub(began)))
 	return knew, tooltest.Pause(ctx, time.Minute-time.Since(began))
 }
 
@@ -188,23 +189,23 @@ func (h *halves) judge(flows []*flow, knew time.Time) {
 		if f.keepAlive {
 			kept = "kept alive"
 		}
-		h.w.say("%s, %s: %v %v", f.method, kept, f.report, f.report.Examples)
+		h.w.Say("%s, %s: %v %v", f.method, kept, f.report, f.report.Examples)
 		if f.method == http.MethodGet {
 			lost += f.report.Failed
 			continue
 		}
 		for _, failure := range f.report.Failures {
 			if late := failure.Began.Add(failure.Took).Sub(knew); late > lateAfterDNS {
-				h.w.fault("a POST (%s) that failed ended %s after DNS knew, want %s", kept, seconds(late), seconds(lateAfterDNS))
+				h.w.Fault("a POST (%s) that failed ended %s after DNS knew, want %s", kept, seconds(late), seconds(lateAfterDNS))
 			}
 		}
 	}
 	if lost > lostInMinute {
-		h.w.fault("%d GETs failed in the minute of the cut, want %d at most", lost, lostInMinute)
+		h.w.Fault("%d GETs failed in the minute of the cut, want %d at most", lost, lostInMinute)
 	}
 	arrived, twice := h.seen.Count()
-	h.w.say("POSTs: %d arrived, %d of them twice", arrived, twice)
+	h.w.Say("POSTs: %d arrived, %d of them twice", arrived, twice)
 	if twice > 0 || arrived == 0 {
-		h.w.fault("of %d POSTs %d arrived twice", arrived, twice)
+		h.w.Fault("of %d POSTs %d arrived twice", arrived, twice)
 	}
 }

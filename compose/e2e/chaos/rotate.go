@@ -91,9 +91,9 @@ func (w *world) rotateProxy(ctx context.Context, instances *bus.Mirror) error {
 	err := errors.Join(w.rotateUntil(ctx, "proxy", "2."), w.speaks(ctx, instances, "proxy"), w.rotateUntil(ctx, "proxy", ""))
 	stop()
 	wait.Wait()
-	w.say("the proxy: %d requests, %d of them to the second node because the first did not serve, %d failed", asked, second, failed)
+	w.Say("the proxy: %d requests, %d of them to the second node because the first did not serve, %d failed", asked, second, failed)
 	if failed > 0 {
-		w.fault("%d of %d requests failed while the proxies' key was replaced", failed, asked)
+		w.Fault("%d of %d requests failed while the proxies' key was replaced", failed, asked)
 	}
 	return errors.Join(err, w.speaks(ctx, instances, "proxy"))
 }
@@ -127,11 +127,11 @@ func (w *world) rotateUntil(ctx context.Context, component, line string) error {
 	case line != "" && !killed:
 		return fmt.Errorf("compose/rotate %s never said %q: %w:\n%s", component, line, err, strings.Join(all, "\n"))
 	case killed:
-		w.say("compose/rotate %s was killed after %s, when it said %q", component, seconds(time.Since(began)), all[len(all)-1])
+		w.Say("compose/rotate %s was killed after %s, when it said %q", component, seconds(time.Since(began)), all[len(all)-1])
 	case err != nil:
 		return fmt.Errorf("compose/rotate %s: %w:\n%s", component, err, strings.Join(all, "\n"))
 	default:
-		w.say("compose/rotate %s: done after %s", component, seconds(time.Since(began)))
+		w.Say("compose/rotate %s: done after %s", component, seconds(time.Since(began)))
 	}
 	return nil
 }
@@ -158,7 +158,7 @@ func (w *world) speaks(ctx context.Context, instances *bus.Mirror, component str
 		return nil
 	})
 	if err == nil {
-		w.say("all instances of %s are on the bus, and were heard within %s", component, seconds(took))
+		w.Say("all instances of %s are on the bus, and were heard within %s", component, seconds(took))
 	}
 	return err
 }

@@ -16,7 +16,7 @@ import (
 func (w *world) killNATS(ctx context.Context) error {
 	return w.under(ctx, trouble{happens: func(ctx context.Context) error {
 		for _, node := range w.Managers() {
-			w.say("kill -9 of the NATS server on %s", node)
+			w.Say("kill -9 of the NATS server on %s", node)
 			if err := w.KillNATS(ctx, node); err != nil {
 				return err
 			}
@@ -40,10 +40,10 @@ func (w *world) wellAgain(ctx context.Context, node string) error {
 	if err != nil {
 		return err
 	}
-	w.say("it was well %s later", seconds(time.Since(began)))
+	w.Say("it was well %s later", seconds(time.Since(began)))
 	_, err = poll(ctx, time.Minute, "a leader of the bucket", func(ctx context.Context) error { return w.BucketLed(ctx, bus.CatalogBucket) })
 	if err == nil {
-		w.say("the servers agreed on who leads the bucket %s later", seconds(time.Since(began)))
+		w.Say("the servers agreed on who leads the bucket %s later", seconds(time.Since(began)))
 	}
 	return err
 }
@@ -54,7 +54,7 @@ func (w *world) killLeader(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		w.say("kill -9 of the NATS server on %s, which leads the bucket", leader)
+		w.Say("kill -9 of the NATS server on %s, which leads the bucket", leader)
 		if err := w.KillNATS(ctx, leader); err != nil {
 			return err
 		}
@@ -76,7 +76,7 @@ func (w *world) takesWrites(ctx context.Context, since time.Time) error {
 		return nil
 	})
 	if err == nil {
-		w.say("the bucket took the next write %s later", seconds(w.record.Newest().Sub(since)))
+		w.Say("the bucket took the next write %s later", seconds(w.record.Newest().Sub(since)))
 	}
 	return err
 }
@@ -87,7 +87,7 @@ func (w *world) cutNATS(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		w.say("the NATS server on %s, which leads the bucket, is cut off", leader)
+		w.Say("the NATS server on %s, which leads the bucket, is cut off", leader)
 		began := time.Now()
 		err = w.CutNATS(ctx, leader)
 		if err == nil {
@@ -98,7 +98,7 @@ func (w *world) cutNATS(ctx context.Context) error {
 			err = tooltest.Pause(ctx, 20*time.Second-time.Since(began))
 		}
 		err = errors.Join(err, w.MendNATS(context.WithoutCancel(ctx), leader))
-		w.say("it is back after %s", seconds(time.Since(began)))
+		w.Say("it is back after %s", seconds(time.Since(began)))
 		return err
 	}})
 }
@@ -119,7 +119,7 @@ func (w *world) unsynced(ctx context.Context) error {
 		if err := tooltest.Pause(ctx, 10*time.Second); err != nil {
 			return err
 		}
-		w.say("the power of %s, whose NATS server leads the bucket, is cut; its store is put back by 10 s (a copy of the folder)", leader)
+		w.Say("the power of %s, whose NATS server leads the bucket, is cut; its store is put back by 10 s (a copy of the folder)", leader)
 		if err := w.Node(leader).Kill(); err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/wagglehq/waggle/compose/e2e/parts"
 	"github.com/wagglehq/waggle/compose/e2e/stack"
 	"github.com/wagglehq/waggle/pkg/bus"
 )
@@ -15,15 +16,11 @@ import (
 // is killed, the server that leads the bucket is killed, the writer sleeps and wakes up.
 func Short(ctx context.Context, images, tag string, out, log io.Writer) error {
 	r := room{
-		"three managers, three NATS servers, two listeners",
-		stack.Options{Images: images, Tag: tag, Managers: 3, Alone: true, NATS: true, Listeners: 2, Lean: true, Log: log},
-		[]part{{"short", "the writer and the leader of the bucket are killed, and the next writer sleeps", (*world).shortly}},
+		Name:    "three managers, three NATS servers, two listeners",
+		Options: stack.Options{Managers: 3, Alone: true, NATS: true, Listeners: 2, Lean: true},
+		Parts:   []part{{Name: "short", What: "the writer and the leader of the bucket are killed, and the next writer sleeps", Play: (*world).shortly}},
 	}
-	failed, err := r.run(ctx, Config{Out: out, Log: log})
-	if err == nil && len(failed) > 0 {
-		err = ErrFailed
-	}
-	return err
+	return parts.Run(ctx, parts.Config{Images: images, Tag: tag, Out: out, Log: log}, []room{r}, look)
 }
 
 // sleep is how long the writer sleeps: longer than its lease, so that another one writes.
@@ -35,7 +32,7 @@ func (w *world) shortly(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		w.say("kill -9 of the listener on %s, which writes", first.Node)
+		w.Say("kill -9 of the listener on %s, which writes", first.Node)
 		if err := w.Signal(ctx, first, syscall.SIGKILL); err != nil {
 			return err
 		}
@@ -44,7 +41,7 @@ func (w *world) shortly(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		w.say("kill -9 of the NATS server on %s, which leads the bucket", leader)
+		w.Say("kill -9 of the NATS server on %s, which leads the bucket", leader)
 		if err := errors.Join(w.KillNATS(ctx, leader), w.listeners(ctx, 2, first), w.wellAgain(ctx, leader)); err != nil {
 			return err
 		}

@@ -30,7 +30,7 @@ func (w *world) backup(ctx context.Context) error {
 		if err := w.Resize(ctx, "waggle_listener", 0); err != nil {
 			return err
 		}
-		w.say("the listener is down, and a copy of its volume from before the changes is put back")
+		w.Say("the listener is down, and a copy of its volume from before the changes is put back")
 		if err := w.restore(ctx, copied); err != nil {
 			return err
 		}
@@ -63,7 +63,7 @@ func (w *world) unsyncedOwn(ctx context.Context) error {
 		if err := tooltest.Pause(ctx, 10*time.Second); err != nil {
 			return err
 		}
-		w.say("the power of %s is cut, and its store is put back by 10 s (a copy of the folder)", stack.Manager)
+		w.Say("the power of %s is cut, and its store is put back by 10 s (a copy of the folder)", stack.Manager)
 		if err := w.Node(stack.Manager).Kill(); err != nil {
 			return err
 		}
@@ -84,14 +84,14 @@ func (w *world) unsyncedOwn(ctx context.Context) error {
 			}
 			return err
 		})
-		w.say("the listener's container runs %s after the power came back", seconds(time.Since(began)))
+		w.Say("the listener's container runs %s after the power came back", seconds(time.Since(began)))
 		if err != nil {
 			return err
 		}
 		// The swarm's only manager was away: the worker asks for it ever more rarely, up to
 		// eight seconds apart, and until it has found it no network leads from one to the other.
 		_, err = poll(ctx, time.Minute, "the swarm to have its nodes again", w.ready)
-		w.say("the swarm has all nodes %s after the power came back", seconds(time.Since(began)))
+		w.Say("the swarm has all nodes %s after the power came back", seconds(time.Since(began)))
 		return err
 	}})
 }
@@ -121,17 +121,17 @@ func (w *world) fullDisk(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		w.say("the disk of the store is full (%d bytes of %d were left)", left, diskSize)
+		w.Say("the disk of the store is full (%d bytes of %d were left)", left, diskSize)
 		took, err := poll(ctx, 45*time.Second, "the listener to say that it cannot write", w.unwell)
 		if err != nil {
-			w.fault("%v", err)
+			w.Fault("%v", err)
 		} else {
-			w.say("the listener says so %s later: unhealthy, or started anew", seconds(took))
+			w.Say("the listener says so %s later: unhealthy, or started anew", seconds(took))
 		}
 		if err := os.Remove(filler); err != nil {
 			return err
 		}
-		w.say("there is room again")
+		w.Say("there is room again")
 		return nil
 	}})
 	err = errors.Join(played, w.Resize(ctx, "waggle_listener", 0), node.Unmount(ctx, w.volume()))

@@ -78,7 +78,7 @@ func (w *world) besides(ctx context.Context, program string, manager *lab.Node, 
 		_ = listener.Process.Kill() // It may have ended by itself.
 		_ = listener.Wait()
 	}()
-	w.say("a listener of another swarm, with the right key, is started")
+	w.Say("a listener of another swarm, with the right key, is started")
 	began := time.Now()
 	took, err := poll(ctx, 20*time.Second, "the other listener to name the swarm whose catalog it must not touch", func(context.Context) error {
 		for line := range strings.Lines(said.String()) {
@@ -89,22 +89,22 @@ func (w *world) besides(ctx context.Context, program string, manager *lab.Node, 
 		return errors.New("no warning of it has " + own)
 	})
 	if err != nil {
-		w.fault("%v", err)
+		w.Fault("%v", err)
 	} else {
-		w.say("it refuses the catalog of %s by name, %s after its start", own, seconds(took))
+		w.Say("it refuses the catalog of %s by name, %s after its start", own, seconds(took))
 	}
 	if err := tooltest.Pause(ctx, 20*time.Second-time.Since(began)); err != nil {
 		return err
 	}
 	for _, b := range w.buses {
 		if _, _, err := b.Bucket(bus.CatalogBucket).Get(ctx, catalog.ServiceKey(id)); !errors.Is(err, bus.ErrNotFound) {
-			w.fault("the other swarm's service is in the catalog: %v", err)
+			w.Fault("the other swarm's service is in the catalog: %v", err)
 			break
 		}
 	}
-	if w.faults != nil {
+	if w.Faulty() {
 		lines := strings.Split(strings.TrimSpace(said.String()), "\n")
-		fmt.Fprintf(w.out, "\n    %s\n\n", strings.Join(lines[max(0, len(lines)-8):], "\n    "))
+		fmt.Fprintf(w.Out, "\n    %s\n\n", strings.Join(lines[max(0, len(lines)-8):], "\n    "))
 	}
 	return nil
 }

@@ -27,9 +27,6 @@ type trouble struct {
 	deaf bool
 }
 
-// rate is how many requests per second flow to the nodes that live.
-const rate = 200
-
 // promptly is how long after the end of a trouble all changes are in force.
 const promptly = 5 * time.Second
 
@@ -50,7 +47,7 @@ func (w *world) under(ctx context.Context, t trouble) error {
 	since := time.Now()
 	flowing, dry := context.WithCancel(ctx)
 	defer dry()
-	flow := w.flow(flowing, alive, path(c.steady(), 0))
+	flow := w.Flow(flowing, alive, path(c.steady(), 0))
 	changing, rest := context.WithCancel(ctx)
 	defer rest()
 	var wait sync.WaitGroup
@@ -89,13 +86,13 @@ func (w *world) settle(ctx context.Context, c *changes, t trouble, alive []strin
 	err := c.inForce(ctx, alive)
 	now := time.Now()
 	if again := led(); again.After(over) {
-		w.say("the swarm or the bucket was without a leader for up to %s more", seconds(again.Sub(over)))
+		w.Say("the swarm or the bucket was without a leader for up to %s more", seconds(again.Sub(over)))
 		over = again
 	}
 	took := now.Sub(over)
-	w.say("changes: %d made, %d refused by the swarm; all in force %s after the end", c.made, c.refused, seconds(took))
+	w.Say("changes: %d made, %d refused by the swarm; all in force %s after the end", c.made, c.refused, seconds(took))
 	if c.refused > 0 {
-		w.say("the last refusal: %v", c.last)
+		w.Say("the last refusal: %v", c.last)
 	}
 	slack := t.slack
 	if slack == 0 {
@@ -103,48 +100,23 @@ func (w *world) settle(ctx context.Context, c *changes, t trouble, alive []strin
 	}
 	switch {
 	case err != nil:
-		w.fault("changes are not in force: %v", err)
+		w.Fault("changes are not in force: %v", err)
 		return nil
 	case took > slack:
-		w.fault("changes were in force %s after the end, want %s", seconds(took), seconds(slack))
+		w.Fault("changes were in force %s after the end, want %s", seconds(took), seconds(slack))
 	}
 	if c.made == 0 {
-		w.fault("no change could be made, so nothing is shown")
+		w.Fault("no change could be made, so nothing is shown")
 	}
 	if len(t.struck) == 0 {
 		return nil
 	}
 	if err := c.inForce(ctx, t.struck); err != nil {
-		w.fault("the nodes that were struck: %v", err)
+		w.Fault("the nodes that were struck: %v", err)
 		return nil
 	}
-	w.say("in force on %s %s after the end", strings.Join(t.struck, ", "), seconds(time.Since(over)))
+	w.Say("in force on %s %s after the end", strings.Join(t.struck, ", "), seconds(time.Since(over)))
 	return nil
-}
-
-// flow sends requests to the proxies of all these nodes, half of them on connections
-// that are kept alive. What is returned waits for the end and returns the reports.
-func (w *world) flow(ctx context.Context, nodes []string, path string) func() (map[string]load.Report, error) {
-	var wait sync.WaitGroup
-	var mu sync.Mutex // the reports are written by each node's requests
-	reports, errs := map[string]load.Report{}, []error{}
-	for _, node := range nodes {
-		for kind, keepAlive := range map[string]bool{"kept alive": true, "new connections": false} {
-			wait.Go(func() {
-				r, err := load.Run(ctx, load.Config{
-					URL: "http://" + w.Addr(node) + path, Rate: rate / 2 / float64(len(nodes)), Connections: 10, KeepAlive: keepAlive,
-					Duration: partLimit, Timeout: 10 * time.Second,
-				})
-				mu.Lock()
-				defer mu.Unlock()
-				reports[node+", "+kind], errs = r, append(errs, err)
-			})
-		}
-	}
-	return func() (map[string]load.Report, error) {
-		wait.Wait()
-		return reports, errors.Join(errs...)
-	}
 }
 
 // counted tells what became of the requests, none of which may fail. A node that Swarm calls
@@ -158,13 +130,13 @@ func (w *world) counted(reports map[string]load.Report, err error) error {
 		node, _, _ := strings.Cut(name, ",")
 		switch {
 		case r.Failed > 0 && slices.Contains(w.down, node):
-			w.say("Swarm called %s down, and started its tasks anew: %d of %d requests failed (%s)", node, r.Failed, r.Requests, name)
+			w.Say("Swarm called %s down, and started its tasks anew: %d of %d requests failed (%s)", node, r.Failed, r.Requests, name)
 			failed -= r.Failed
 		case r.Failed > 0:
-			w.fault("%s: %d of %d requests failed: %v %v %v", name, r.Failed, r.Requests, r.Kinds, r.Statuses, r.Examples)
+			w.Fault("%s: %d of %d requests failed: %v %v %v", name, r.Failed, r.Requests, r.Kinds, r.Statuses, r.Examples)
 		}
 	}
-	w.say("requests to the nodes that live: %d sent, %d failed", requests, failed)
+	w.Say("requests to the nodes that live: %d sent, %d failed", requests, failed)
 	return err
 }
 
@@ -179,18 +151,18 @@ const most = 10
 // meanwhile, and is judged by what it has heard.
 func (w *world) verdict(since time.Time, deaf bool) {
 	v := w.record.Verdict(since)
-	w.say("the bucket: %d messages, %d that nobody has seen, %d deletions or older values", v.Messages, len(v.Unseen), len(v.Faults))
+	w.Say("the bucket: %d messages, %d that nobody has seen, %d deletions or older values", v.Messages, len(v.Unseen), len(v.Faults))
 	for i, fault := range v.Faults {
 		if i == most {
-			w.fault("the bucket: %d more", len(v.Faults)-most)
+			w.Fault("the bucket: %d more", len(v.Faults)-most)
 			break
 		}
-		w.fault("the bucket: %s", fault)
+		w.Fault("the bucket: %s", fault)
 	}
 	if !deaf && len(v.Unseen) > (v.Messages+len(v.Unseen))/blind {
-		w.fault("the bucket: so many messages were seen by nobody that nothing is shown: %v", v.Unseen)
+		w.Fault("the bucket: so many messages were seen by nobody that nothing is shown: %v", v.Unseen)
 	}
 	if v.Messages == 0 {
-		w.fault("the bucket: nothing was written, so nothing is shown")
+		w.Fault("the bucket: nothing was written, so nothing is shown")
 	}
 }

@@ -23,9 +23,9 @@ const (
 	wholeFor = 10 * time.Second
 )
 
-// whole waits until nothing is left of the parts before: Swarm has one leader and all nodes,
+// Whole waits until nothing is left of the parts before: Swarm has one leader and all nodes,
 // every task of Waggle runs, NATS is well, every proxy answers, and all of it has stayed so.
-func (w *world) whole(ctx context.Context) error {
+func (w *world) Whole(ctx context.Context) error {
 	var was string
 	var since time.Time
 	took, err := poll(ctx, wholeLimit, "the swarm to be whole", func(ctx context.Context) error {
@@ -43,7 +43,7 @@ func (w *world) whole(ctx context.Context) error {
 		return nil
 	})
 	if err == nil && took > 2*wholeFor {
-		w.say("the swarm was whole after %s", seconds(took))
+		w.Say("the swarm was whole after %s", seconds(took))
 	}
 	return err
 }

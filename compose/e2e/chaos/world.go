@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"sync"
 	"time"
 
+	"github.com/wagglehq/waggle/compose/e2e/parts"
 	"github.com/wagglehq/waggle/compose/e2e/recorder"
 	"github.com/wagglehq/waggle/compose/e2e/stack"
 	"github.com/wagglehq/waggle/pkg/bus"
@@ -18,13 +18,9 @@ import (
 
 // world is a deployed Waggle, with readers of its bus that miss nothing.
 type world struct {
-	*stack.Stack
-	out    io.Writer
+	*parts.Stage
 	buses  []*bus.Bus
 	record *recorder.Recorder
-	faults []string
-	// logs is where the logs of parts that fail are kept; nowhere if empty.
-	logs string
 	// short makes do with less time where only the patience of who looks is tested.
 	short bool
 	// turn makes names different from one trouble to the next.
@@ -37,25 +33,9 @@ type world struct {
 	done sync.WaitGroup
 }
 
-func open(ctx context.Context, o stack.Options, out io.Writer) (*world, error) {
-	starting, cancel := context.WithTimeout(ctx, 6*time.Minute)
-	defer cancel()
-	began := time.Now()
-	s, err := stack.Deploy(starting, o)
-	if err != nil {
-		return nil, err
-	}
-	fmt.Fprintf(out, "\nWaggle was healthy on %d nodes after %d s.\n", len(s.Nodes()), int(time.Since(began).Seconds()))
-	w, err := look(ctx, s, out)
-	if err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	return w, nil
-}
-
 // look begins to read the bus of a deployed Waggle.
-func look(ctx context.Context, s *stack.Stack, out io.Writer) (*world, error) {
-	w := &world{Stack: s, out: out, record: recorder.New(counted), via: map[string]*stack.Stack{}}
+func look(ctx context.Context, s *parts.Stage) (*world, error) {
+	w := &world{Stage: s, record: recorder.New(counted), via: map[string]*stack.Stack{}}
 	for _, manager := range s.Managers() {
 		w.via[manager] = s.Via(manager)
 	}
@@ -64,8 +44,7 @@ func look(ctx context.Context, s *stack.Stack, out io.Writer) (*world, error) {
 	starting, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	if err := w.watch(running, starting); err != nil {
-		w.leave()
-		return nil, err
+		return nil, errors.Join(err, w.Leave(ctx))
 	}
 	return w, nil
 }
@@ -99,27 +78,15 @@ func message(m bus.TailMessage) recorder.Message {
 	return recorder.Message{Store: m.Store, Sequence: m.Sequence, Key: m.Key, Value: m.Value, Deleted: m.Deleted, Version: version, Time: m.Time}
 }
 
-// leave ends the reading.
-func (w *world) leave() {
+// Leave ends the reading.
+func (w *world) Leave(context.Context) error {
 	w.stop()
 	w.done.Wait()
 	for _, b := range w.buses {
 		b.Close()
 	}
+	return nil
 }
-
-func (w *world) close() error {
-	w.leave()
-	return w.Close()
-}
-
-// fault notes that something is not as it should be.
-func (w *world) fault(format string, values ...any) {
-	w.faults = append(w.faults, fmt.Sprintf(format, values...))
-}
-
-// say prints a line.
-func (w *world) say(format string, values ...any) { fmt.Fprintf(w.out, "- "+format+"\n", values...) }
 
 // callLimit is how long a call of Docker may take: they hang while a swarm has no leader.
 const callLimit = 4 * time.Second

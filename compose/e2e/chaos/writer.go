@@ -65,7 +65,7 @@ func (w *world) writer(ctx context.Context) (stack.Place, error) {
 		return fmt.Errorf("%q has it, which is none of the listeners", name)
 	})
 	if err != nil {
-		w.fault("nobody is known to write: %v", err)
+		w.Fault("nobody is known to write: %v", err)
 		return places[0], nil
 	}
 	return found, nil
@@ -84,7 +84,7 @@ func (w *world) succession(ctx context.Context, was stack.Place) {
 			return w.BucketLed(ctx, bus.LeaseBucket)
 		})
 		if err != nil {
-			w.fault("%v", err)
+			w.Fault("%v", err)
 			return
 		}
 	}
@@ -96,11 +96,11 @@ func (w *world) succession(ctx context.Context, was stack.Place) {
 		return err
 	})
 	if err != nil {
-		w.fault("%v", err)
+		w.Fault("%v", err)
 		return
 	}
-	w.say("another listener took over %s after it, %s of which nobody led the bucket of leases", seconds(took+led), seconds(led))
+	w.Say("another listener took over %s after it, %s of which nobody led the bucket of leases", seconds(took+led), seconds(led))
 	if took > takeover {
-		w.fault("another listener took over after %s, want %s", seconds(took), seconds(takeover))
+		w.Fault("another listener took over after %s, want %s", seconds(took), seconds(takeover))
 	}
 }

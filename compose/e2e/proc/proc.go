@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"slices"
 	"strings"
 	"syscall"
@@ -192,3 +193,30 @@ func Idle(ctx context.Context, d time.Duration, read ...func() (time.Duration, e
 	}
 	return out, err
 }
+
+// Listening returns the TCP addresses at which somebody listens in the network namespace of a
+// process.
+func Listening(pid int) ([]netip.AddrPort, error) {
+	space, err := procfs.NewFS(fmt.Sprintf("/proc/%d", pid))
+	if err != nil {
+		return nil, err
+	}
+	four, err := space.NetTCP() //nolint:staticcheck // netlink shows the own namespace alone.
+	if err != nil {
+		return nil, err
+	}
+	six, err := space.NetTCP6() //nolint:staticcheck // as above.
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var out []netip.AddrPort
+	for _, line := range slices.Concat(four, six) {
+		if addr, ok := netip.AddrFromSlice(line.LocalAddr); ok && line.St == listens {
+			out = append(out, netip.AddrPortFrom(addr.Unmap(), uint16(line.LocalPort))) //nolint:gosec // the kernel's ports have 16 bits.
+		}
+	}
+	return out, nil
+}
+
+// listens is the state of a socket that waits for connections (include/net/tcp_states.h).
+const listens = 10

@@ -1,11 +1,15 @@
 package proc
 
 import (
+	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // A child of ours is found by all the ways that there are, and counted.
@@ -50,5 +54,32 @@ func TestAChildIsOfTheFamily(t *testing.T) {
 	}
 	if _, err := Family(1 << 30); err == nil {
 		t.Error("a process that is not there has a family")
+	}
+}
+
+// Where somebody listens is told, and where somebody has only connected is not.
+func TestListening(t *testing.T) {
+	var want []netip.AddrPort
+	for _, host := range []string{"127.0.0.1", "::1"} {
+		l := tooltest.Listen(t, net.JoinHostPort(host, "0"))
+		want = append(want, l.Addr().(*net.TCPAddr).AddrPort())
+	}
+	var d net.Dialer
+	conn, err := d.DialContext(t.Context(), "tcp", want[0].String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	got, err := Listening(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range want {
+		if !slices.Contains(got, w) {
+			t.Errorf("%v is missing in %v", w, got)
+		}
+	}
+	if own := conn.LocalAddr().(*net.TCPAddr).AddrPort(); slices.Contains(got, own) {
+		t.Errorf("nobody listens at %v", own)
 	}
 }

@@ -18,7 +18,10 @@ import (
 )
 
 // Buses connects to the bus as the listener, once to each of its servers and to no other.
-func (s *Stack) Buses(ctx context.Context) ([]*bus.Bus, error) {
+func (s *Stack) Buses(ctx context.Context) ([]*bus.Bus, error) { return s.BusesAs(ctx, "listener") }
+
+// BusesAs is Buses for another component.
+func (s *Stack) BusesAs(ctx context.Context, component string) ([]*bus.Bus, error) {
 	urls := s.servers()
 	if !s.options.NATS {
 		url, err := s.tunnel(ctx, "waggle_listener", natsPort)
@@ -29,7 +32,7 @@ func (s *Stack) Buses(ctx context.Context) ([]*bus.Bus, error) {
 	}
 	var buses []*bus.Bus
 	for _, url := range urls {
-		b, err := bus.Connect(bus.Options{URL: url, Only: true, Component: "listener", Key: s.keys["listener"], Log: slog.New(slog.DiscardHandler)})
+		b, err := bus.Connect(bus.Options{URL: url, Only: true, Component: component, Key: s.keys[component], Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			return nil, err
 		}

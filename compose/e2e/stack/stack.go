@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,6 +23,7 @@ import (
 
 	"github.com/wagglehq/waggle/compose/e2e/lab"
 	"github.com/wagglehq/waggle/compose/e2e/report"
+	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
@@ -57,12 +59,11 @@ type Stack struct {
 	manager  string
 	managers []string
 	options  Options
-	token    string
 	demo     string
 	// root is the repository.
 	root string
-	// keys are the components' secrets on the bus.
-	keys map[string]string
+	// keys are the components' secrets on the bus, tokens what they ask for over HTTP.
+	keys, tokens map[string]string
 	// http asks ports of the nodes, each time on a new connection.
 	http *http.Client
 	slow *atomic.Int64
@@ -91,7 +92,7 @@ func Deploy(ctx context.Context, o Options) (*Stack, error) {
 		return nil, err
 	}
 	s := &Stack{
-		lab: l, manager: Manager, options: o, token: rand.Text(), Engine: newEngine(l.Node(Manager).Host()), demo: o.image("demo"), keys: map[string]string{},
+		lab: l, manager: Manager, options: o, Engine: newEngine(l.Node(Manager).Host()), demo: o.image("demo"), keys: map[string]string{}, tokens: map[string]string{},
 		slow: &atomic.Int64{}, http: &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DialContext: l.DialContext, DisableKeepAlives: true}},
 	}
 	for _, node := range l.Nodes()[:o.Managers] {
@@ -136,7 +137,7 @@ func (s *Stack) deploy(ctx context.Context) error {
 	}
 	env := []string{
 		"DOCKER_HOST=" + s.lab.Node(Manager).Host(), "WAGGLE_IMAGES=" + full(s.options.Images), "WAGGLE_TAG=" + s.options.Tag,
-		"ALERTMANAGER_IMAGE=" + s.options.image("alertmanager"), "WAGGLE_INIT_FLAGS=--skip-ports", "WAGGLE_TOKEN=" + s.token,
+		"ALERTMANAGER_IMAGE=" + s.options.image("alertmanager"), "WAGGLE_INIT_FLAGS=--skip-ports",
 	}
 	if s.options.NATS {
 		if err := s.startNATS(ctx); err != nil {
@@ -168,21 +169,32 @@ func (s *Stack) further() (string, error) {
 	return file, os.WriteFile(file, []byte(text), 0o600)
 }
 
-// secrets makes those of the bus, which compose/init takes as they are, so that tests can
-// look at the bus too.
+// secrets makes those of the bus and the tokens, which compose/init takes as they are, so
+// that tests know them too.
 func (s *Stack) secrets(ctx context.Context) error {
-	file := s.lab.Node(Manager).Dir("secret")
-	defer func() { _ = os.Remove(file) }()
 	for _, component := range []string{"listener", "proxy", "monitor", "scaler"} {
 		s.keys[component] = rand.Text() + rand.Text()
-		if err := os.WriteFile(file, []byte(s.keys[component]), 0o600); err != nil {
+		if err := s.secret(ctx, "waggle_nats_"+component, s.keys[component]); err != nil {
 			return err
 		}
-		if _, err := s.Docker(ctx, "secret", "create", "--label", "waggle=secret", "waggle_nats_"+component, file); err != nil {
+	}
+	for _, component := range []string{"proxy", "scaler"} {
+		s.tokens[component] = rand.Text()
+		if err := s.secret(ctx, "waggle_token_"+component, s.tokens[component]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (s *Stack) secret(ctx context.Context, name, text string) error {
+	file := s.lab.Node(Manager).Dir("secret")
+	defer func() { _ = os.Remove(file) }()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		return err
+	}
+	_, err := s.Docker(ctx, "secret", "create", "--label", "waggle=secret", name, file)
+	return err
 }
 
 // Script is the path of one of the scripts of compose/, for whoever runs in the repository.
@@ -287,11 +299,22 @@ func (s *Stack) Hold(ctx context.Context, log io.Writer) {
 
 // Logs returns the end of what a service of Waggle said.
 func (s *Stack) Logs(ctx context.Context, service string) string {
-	out, err := exec.CommandContext(ctx, "docker", "-H", s.lab.Node(s.manager).Host(), "service", "logs", "--raw", "--tail", "60", service).CombinedOutput()
+	text, err := s.Said(ctx, service, 60)
 	if err != nil {
-		return fmt.Sprintf("%s%v", out, err)
+		text += err.Error()
 	}
-	return string(out)
+	return text
+}
+
+// Said is what the tasks of a service said, at most so many lines of each, and all if that
+// is 0.
+func (s *Stack) Said(ctx context.Context, service string, lines int) (string, error) {
+	tail := "all"
+	if lines > 0 {
+		tail = strconv.Itoa(lines)
+	}
+	out, err := exec.CommandContext(ctx, "docker", "-H", s.lab.Node(s.manager).Host(), "service", "logs", "--raw", "--tail", tail, service).CombinedOutput()
+	return string(out), err
 }
 
 // Addr is the address of a node, at whose port 80 a proxy answers.
@@ -574,19 +597,30 @@ func (s *Stack) inside(ctx context.Context, node, service, method, url, token st
 	return tooltest.Get(ctx, tooltest.Request{Method: method, URL: url, Token: token, Client: client}, v)
 }
 
-// AskScaler asks for a step by hand, with the token or without, and returns the answer.
-func (s *Stack) AskScaler(ctx context.Context, service, direction string, withToken bool) (string, error) {
+// Token is what the scaler and, if "proxy" is named, what the proxy asks for before it
+// changes something. They differ.
+func (s *Stack) Token(component string) string { return s.tokens[component] }
+
+// AskScaler asks for a step by hand, with a token if it is not empty, and returns the answer.
+func (s *Stack) AskScaler(ctx context.Context, service, direction, token string) (string, error) {
 	node, err := s.Home(ctx, "waggle_scaler")
 	if err != nil {
 		return "", err
 	}
-	token := ""
-	if withToken {
-		token = s.token
-	}
 	var text string
 	err = s.inside(ctx, node, "waggle_scaler", http.MethodPost, "http://127.0.0.1:8080/v1/scale-service?service="+service+"&scale="+direction, token, &text)
 	return text, err
+}
+
+// Verdicts are what the components say of a service, as the listener joins it.
+func (s *Stack) Verdicts(ctx context.Context, service string) ([]catalog.Status, error) {
+	node, err := s.Home(ctx, "waggle_listener")
+	if err != nil {
+		return nil, err
+	}
+	var answer struct{ Statuses []catalog.Status }
+	err = s.Inside(ctx, node, "waggle_listener", 8080, "/v1/services/"+service, &answer)
+	return answer.Statuses, err
 }
 
 // Metric sums the samples of a metric of a service on a node.

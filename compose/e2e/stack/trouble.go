@@ -13,35 +13,43 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/wagglehq/waggle/compose/e2e/proc"
 	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // signal sends a signal to the processes of a service's task whose command line
 // holds all of these words, and fails if there is none.
 func (s *Stack) signal(ctx context.Context, node, service string, sig syscall.Signal, words ...string) error {
-	container, err := s.Container(ctx, node, service)
+	all, err := s.Processes(ctx, node, service, words...)
 	if err != nil {
 		return err
+	}
+	for _, p := range all {
+		if err := syscall.Kill(p.PID, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("%v for %s: %w", sig, p.Command(), err)
+		}
+	}
+	return nil
+}
+
+// Processes returns the processes of a service's task whose command line holds all of these
+// words, with the numbers that they have on this machine; none is an error.
+func (s *Stack) Processes(ctx context.Context, node, service string, words ...string) ([]proc.Process, error) {
+	container, err := s.Container(ctx, node, service)
+	if err != nil {
+		return nil, err
 	}
 	all, err := s.lab.Processes(ctx, node, container)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	n := 0
-	for _, p := range all {
-		line := p.Command()
-		if slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(line, w) }) {
-			continue
-		}
-		if err := syscall.Kill(p.PID, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
-			return fmt.Errorf("%v for %s: %w", sig, line, err)
-		}
-		n++
+	found := slices.DeleteFunc(slices.Clone(all), func(p proc.Process) bool {
+		return slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(p.Command(), w) })
+	})
+	if len(found) == 0 {
+		return nil, fmt.Errorf("%s on %s has no process %q; its processes: %v", service, node, words, all)
 	}
-	if n == 0 {
-		return fmt.Errorf("%s on %s has no process %q; its processes: %v", service, node, words, all)
-	}
-	return nil
+	return found, nil
 }
 
 // Kill is a process that is killed.

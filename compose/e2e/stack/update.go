@@ -14,15 +14,20 @@ import (
 // returns when the new ones run and the old ones have ended. The docker command
 // would go on to watch the new ones for a while.
 func (s *Stack) Force(ctx context.Context, service string) error {
+	return s.Replace(ctx, service, func(template object) {
+		n, _ := template["ForceUpdate"].(float64) // absent means 0
+		template["ForceUpdate"] = n + 1
+	})
+}
+
+// Replace changes what the tasks of a service are made of, and returns when the new ones run
+// and the old ones have ended.
+func (s *Stack) Replace(ctx context.Context, service string, change func(template map[string]any)) error {
 	old, err := s.Tasks(ctx, service)
 	if err != nil {
 		return err
 	}
-	if err := s.Update(ctx, service, func(spec object) {
-		template := spec["TaskTemplate"].(object)
-		n, _ := template["ForceUpdate"].(float64) // absent means 0
-		template["ForceUpdate"] = n + 1
-	}); err != nil {
+	if err := s.Update(ctx, service, func(spec object) { change(spec["TaskTemplate"].(object)) }); err != nil {
 		return err
 	}
 	return tooltest.Poll(ctx, tooltest.Slowly, "new tasks of "+service, func(context.Context) error {

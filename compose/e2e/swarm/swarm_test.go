@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wagglehq/waggle/compose/e2e/attack"
 	"github.com/wagglehq/waggle/compose/e2e/chaos"
 	"github.com/wagglehq/waggle/compose/e2e/load"
 	"github.com/wagglehq/waggle/compose/e2e/stack"
@@ -37,7 +38,7 @@ func TestSwarm(t *testing.T) {
 		{"whatever is killed comes back", (*world).kills},
 		{"a bus that lost its store costs nothing", (*world).lostStore},
 		{"names that others take change nothing", (*world).takenNames},
-		{"aliases lead nobody to another service", (*world).aliases},
+		{"attacks harm nobody", (*world).attacks},
 		{"updates of Waggle itself", (*world).own},
 	} {
 		t.Run(story.name, func(t *testing.T) { story.tell(w, t) })
@@ -265,20 +266,11 @@ func (w *world) ruled(t *testing.T, prefix string, want ...string) {
 func (w *world) says(t *testing.T, service, component string, parts ...string) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("%s to say of %s: %v", component, service, parts), func() error {
-		var answer struct {
-			Statuses []struct {
-				Component, State, Reason, Label, Hint string
-				Warnings                              []string
-			}
-		}
-		node, err := w.Home(t.Context(), "waggle_listener")
-		if err == nil {
-			err = w.Inside(t.Context(), node, "waggle_listener", 8080, "/v1/services/"+service, &answer)
-		}
+		statuses, err := w.Verdicts(t.Context(), service)
 		if err != nil {
 			return err
 		}
-		for _, s := range answer.Statuses {
+		for _, s := range statuses {
 			if s.Component != component {
 				continue
 			}
@@ -290,7 +282,7 @@ func (w *world) says(t *testing.T, service, component string, parts ...string) {
 			}
 			return nil
 		}
-		return fmt.Errorf("it says nothing; others: %+v", answer.Statuses)
+		return fmt.Errorf("it says nothing; others: %+v", statuses)
 	})
 }
 
@@ -391,10 +383,10 @@ func (w *world) byHand(t *testing.T) {
 	ctx := tooltest.Context(t, time.Minute)
 	w.create(t, stack.Demo{Name: "asked", Replicas: 1, Labels: stack.Labels("/asked", "scaleMin", "1", "scaleMax", "2", "scaleCooldownUp", "0s")})
 	w.says(t, "asked", "scaler", "applied")
-	if answer, err := w.AskScaler(ctx, "asked", "up", false); err == nil {
+	if answer, err := w.AskScaler(ctx, "asked", "up", ""); err == nil {
 		t.Errorf("without the token: %s", answer)
 	}
-	answer, err := w.AskScaler(ctx, "asked", "up", true)
+	answer, err := w.AskScaler(ctx, "asked", "up", w.Token("scaler"))
 	tooltest.Must(t, err)
 	t.Log(answer)
 	_, err = w.Running(ctx, "asked", 2)
@@ -478,6 +470,11 @@ func (w *world) lostStore(t *testing.T) {
 // Alertmanager.
 func (w *world) takenNames(t *testing.T) {
 	tooltest.Must(t, chaos.On(tooltest.Context(t, 4*time.Minute), w.Stack, t.Output(), "forged", "alertmanager"))
+}
+
+// attacks is the short form of 'make attack': what needs no other settings of the proxies.
+func (w *world) attacks(t *testing.T) {
+	tooltest.Must(t, attack.On(tooltest.Context(t, 5*time.Minute), w.Stack, t.Output(), "aliases", "outbound", "budgets", "paths", "slips"))
 }
 
 // own updates every service of Waggle. Ports of a node can be held by one task
