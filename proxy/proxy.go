@@ -168,6 +168,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 			return worker.Watch(ctx, watchEvery, func(runtime.Info) { routes.Now() })
 		},
 		func(ctx context.Context) error { return sh.ServeAdmin(ctx, router) },
+		func(ctx context.Context) error { return offerStatistics(ctx, c, sh) },
 		func(ctx context.Context) error {
 			if !open {
 				<-ctx.Done()

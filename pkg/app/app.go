@@ -23,7 +23,7 @@ type Shell struct {
 	Name, Version string
 	Log           *slog.Logger
 	Registry      Registry
-	// Admin is the address of the admin HTTP server (":8080"), whose host may be Control.
+	// Admin is the address of the admin HTTP server, whose host may be Control.
 	Admin string
 	// Control is the network that Control means.
 	Control Network
@@ -80,7 +80,7 @@ type Common struct {
 
 // Flags declares the flags with their defaults.
 func (c *Common) Flags(fs *flag.FlagSet) {
-	fs.StringVar(&c.Admin, "admin", ":8080", "address of the admin HTTP server: /healthz, /metrics, /v1; control:8080 answers on loopback and on the control network alone")
+	fs.StringVar(&c.Admin, "admin", Control+":8080", "address of the admin HTTP server: /healthz, /metrics, /v1; the host control is loopback and this container's address on the control network, and :8080 all addresses")
 	fs.TextVar(&c.level, "log-level", slog.LevelInfo, "least level logged: debug, info, warn, error")
 	fs.StringVar(&c.format, "log-format", "json", "json or text")
 	fs.BoolVar(&c.healthcheck, "healthcheck", false, "ask the running service at -admin whether it is healthy, and exit")

@@ -32,7 +32,7 @@ type Settings struct {
 	ScrapeTimeout      time.Duration
 	EvaluationInterval time.Duration
 	// Alertmanagers are URLs. "tasks+http://SERVICE:PORT" means the tasks of a service, as
-	// Alertmanagers writes them, "dns+http://NAME:PORT" every address of the name.
+	// Tasks writes them, "dns+http://NAME:PORT" every address of the name.
 	Alertmanagers []string
 	// OwnStack is the name of the stack whose listener, proxy, monitor and scaler
 	// are scraped; empty for none.
@@ -42,6 +42,17 @@ type Settings struct {
 	// Self is Prometheus' own host and port, as it reaches itself; empty when it
 	// is not scraped. SelfPath is the path before /metrics.
 	Self, SelfPath string
+}
+
+// components are Waggle's own services with their admin ports.
+func (s Settings) components() (out []source) {
+	if s.OwnStack == "" {
+		return nil
+	}
+	for _, component := range []string{"listener", "proxy", "monitor", "scaler"} {
+		out = append(out, source{s.OwnStack + "_" + component, adminPort})
+	}
+	return out
 }
 
 type configYAML struct {
@@ -124,14 +135,8 @@ func Render(s Settings) ([]byte, error) {
 	if s.OwnRules {
 		c.RuleFiles = append(c.RuleFiles, OwnRulesFile)
 	}
-	if s.OwnStack != "" {
-		for _, component := range []string{"listener", "proxy", "monitor", "scaler"} {
-			name := s.OwnStack + "_" + component
-			c.ScrapeConfigs = append(c.ScrapeConfigs, scrapeYAML{
-				JobName:   name,
-				discovery: discovery{DNS: []dnsYAML{{[]string{"tasks." + name + "."}, "A", adminPort, refresh}}},
-			})
-		}
+	for _, own := range s.components() {
+		c.ScrapeConfigs = append(c.ScrapeConfigs, scrapeYAML{JobName: own.service, discovery: discovery{File: own.found()}})
 	}
 	for _, text := range s.Alertmanagers {
 		am, err := alertmanager(text)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/app"
+	"github.com/wagglehq/waggle/pkg/place"
 	"github.com/wagglehq/waggle/proxy/internal/addresses"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/owners"
@@ -69,8 +70,8 @@ type Config struct {
 	Environ []string `json:"-"`
 	// Resolver replaces the system's DNS in tests.
 	Resolver addresses.Resolver `json:"-"`
-	// Place is where the proxy runs, see LookAround.
-	Place Place `json:"-"`
+	// Place is where the proxy runs.
+	Place place.Place `json:"-"`
 }
 
 // Flags declares the flags with their defaults.

@@ -82,6 +82,8 @@ func (s Settings) MapPath(name string) string { return path.Join(s.Dir, name) }
 // Statistics is HAProxy's own page. Its metrics, at /metrics of the same port, need
 // no password.
 type Statistics struct {
+	// Address is where they are offered; empty: everywhere.
+	Address string
 	// Port is 0 if there is none.
 	Port int
 	// URI is what the page's path begins with.
