@@ -54,6 +54,8 @@ type Config struct {
 	PromtoolBin     string
 	ExternalURL     string
 	AlertmanagerURL string
+	// AlertmanagerPassword is sent to all of them.
+	AlertmanagerPassword app.Secret
 	// ControlNetwork is the network on which the names of NATSURL are asked for first, and
 	// on which Prometheus reaches Waggle's own components, and the tasks of a service that
 	// AlertmanagerURL names by tasks+.
@@ -85,6 +87,7 @@ func Service(fs *flag.FlagSet) func(context.Context, app.Shell) error {
 	fs.StringVar(&c.PromtoolBin, "promtool-bin", "promtool", "promtool to check rules with; empty to leave that to Prometheus' reload")
 	fs.StringVar(&c.ExternalURL, "external-url", "", "URL at which users reach our Prometheus; its path becomes the prefix of all paths")
 	fs.StringVar(&c.AlertmanagerURL, "alertmanager-url", "", "Alertmanagers: tasks+http://SERVICE:PORT for the tasks that the catalog gives a service, http://HOST:PORT, or dns+http://NAME:PORT for every address of a name")
+	fs.Var(&c.AlertmanagerPassword, "alertmanager-password", "password that Prometheus sends to all of alertmanager-url, for the user waggle; empty: none")
 	fs.StringVar(&c.OwnStack, "own-stack", "waggle", "stack whose listener, proxy, monitor and scaler are scraped; empty for none")
 	fs.BoolVar(&c.OwnRules, "own-rules", true, "load the alerts about Waggle itself, if own-stack is not empty")
 	fs.DurationVar(&c.ScrapeInterval, "scrape-interval", 10*time.Second, "how often targets are scraped whose labels do not say")
@@ -128,7 +131,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		Dir: folder, URL: base.String(), Log: sh.Log,
 		Checker:  &prometheus.Checker{Bin: c.PromtoolBin, Dir: c.DataDir},
 		Foreign:  c.PrometheusBin == "",
-		OwnRules: rules,
+		OwnRules: rules, AlertmanagerPassword: string(c.AlertmanagerPassword),
 		Reloaded: func(result string) { metrics.reloads.WithLabelValues(result).Inc() },
 	})
 	config, err := prometheus.Render(c.settings(base))
@@ -240,6 +243,7 @@ func (c Config) settings(base *url.URL) prometheus.Settings {
 	s := prometheus.Settings{
 		ScrapeInterval: c.ScrapeInterval, ScrapeTimeout: c.timeout(), EvaluationInterval: c.EvaluationInterval,
 		Alertmanagers: list(c.AlertmanagerURL), OwnStack: c.OwnStack, OwnRules: c.OwnRules && c.OwnStack != "",
+		AlertmanagerPassword: c.AlertmanagerPassword != "",
 	}
 	if c.PrometheusBin != "" {
 		s.Self, s.SelfPath = base.Host, base.Path

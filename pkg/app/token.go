@@ -13,6 +13,9 @@ import (
 	"strings"
 )
 
+// AlertmanagerUser is whom Alertmanager asks for a password.
+const AlertmanagerUser = "waggle"
+
 // MinToken is how long a token must be, in bytes.
 const MinToken = 16
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/prometheus/common/model"
+	"github.com/wagglehq/waggle/pkg/app"
 	yaml "go.yaml.in/yaml/v3"
 )
 
@@ -18,6 +19,8 @@ const (
 	TargetsFile = "targets.json"
 	// OwnRulesFile holds the rules about Waggle itself.
 	OwnRulesFile = "waggle.yml"
+	// PasswordFile holds the password that Alertmanager asks for.
+	PasswordFile = "alertmanager-password"
 )
 
 // Pool is the scrape job that holds the targets of all services.
@@ -34,6 +37,8 @@ type Settings struct {
 	// Alertmanagers are URLs. "tasks+http://SERVICE:PORT" means the tasks of a service, as
 	// Tasks writes them, "dns+http://NAME:PORT" every address of the name.
 	Alertmanagers []string
+	// AlertmanagerPassword sends them the content of PasswordFile.
+	AlertmanagerPassword bool
 	// OwnStack is the name of the stack whose listener, proxy, monitor and scaler
 	// are scraped; empty for none.
 	OwnStack string
@@ -73,9 +78,15 @@ type alertingYAML struct {
 }
 
 type alertmanagerYAML struct {
-	Scheme     string `yaml:"scheme"`
-	PathPrefix string `yaml:"path_prefix,omitempty"`
+	Scheme     string         `yaml:"scheme"`
+	PathPrefix string         `yaml:"path_prefix,omitempty"`
+	BasicAuth  *basicAuthYAML `yaml:"basic_auth,omitempty"`
 	discovery  `yaml:",inline"`
+}
+
+type basicAuthYAML struct {
+	Username     string `yaml:"username"`
+	PasswordFile string `yaml:"password_file"`
 }
 
 type scrapeYAML struct {
@@ -145,6 +156,9 @@ func Render(s Settings) ([]byte, error) {
 		}
 		if c.Alerting == nil {
 			c.Alerting = &alertingYAML{}
+		}
+		if s.AlertmanagerPassword {
+			am.BasicAuth = &basicAuthYAML{Username: app.AlertmanagerUser, PasswordFile: PasswordFile}
 		}
 		c.Alerting.Alertmanagers = append(c.Alerting.Alertmanagers, am)
 	}
