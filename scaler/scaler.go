@@ -13,6 +13,7 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/announce"
 	"github.com/wagglehq/waggle/pkg/app"
+	"github.com/wagglehq/waggle/pkg/audit"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/docker"
@@ -178,6 +179,7 @@ func run(ctx context.Context, c Config, sh app.Shell, sw engine.Swarm) error {
 		return err
 	})
 
+	journal := audit.New(audit.Options{Bus: b, Component: "scaler", Instance: c.Instance, Log: sh.Log, Now: time.Now})
 	started := time.Now()
 	router := app.Router(sh, func() error {
 		if !e.Passed() && time.Since(started) < 20*time.Second {
@@ -186,7 +188,7 @@ func run(ctx context.Context, c Config, sh app.Shell, sw engine.Swarm) error {
 		return nil
 	})
 	(&api.API{
-		Token: c.Token.And(c.TokenOther), Snapshot: services.Snapshot, Store: signals, Engine: e, Defaults: c.defaults(), Now: time.Now, Log: sh.Log,
+		Token: c.Token.And(c.TokenOther), Snapshot: services.Snapshot, Store: signals, Engine: e, Defaults: c.defaults(), Note: journal.Note, Now: time.Now, Log: sh.Log,
 		Patience: cmp.Or(c.RequestPatience, signal.Patience),
 	}).Routes(router)
 
@@ -198,6 +200,7 @@ func run(ctx context.Context, c Config, sh app.Shell, sw engine.Swarm) error {
 	g.Go(func() error { return notifier.Run(ctx) })
 	g.Go(func() error { return loop.Run(ctx) })
 	g.Go(func() error { return says.Run(ctx) })
+	g.Go(func() error { return journal.Run(ctx) })
 	g.Go(func() error { return sh.ServeAdmin(ctx, router) })
 	return g.Wait()
 }
