@@ -1,12 +1,12 @@
-package settings
+package outbound
 
 import (
 	"net/netip"
 	"slices"
 )
 
-// unnamed are networks without what of them is named: a part of one, or all of it.
-func unnamed(networks, names []netip.Prefix) []netip.Prefix {
+// Without are networks without what of them is named: a part of one, or all of it.
+func Without(networks, names []netip.Prefix) []netip.Prefix {
 	out := networks
 	for _, name := range names {
 		var rest []netip.Prefix
