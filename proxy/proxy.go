@@ -183,7 +183,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 				<-ctx.Done()
 				return nil
 			}
-			return app.ServeOnNetwork(ctx, c.DockerFlowAddress, companions, sh.Log)
+			return sh.ServeOnNetwork(ctx, c.DockerFlowAddress, companions)
 		},
 		func(ctx context.Context) error {
 			select {

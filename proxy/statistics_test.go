@@ -40,7 +40,7 @@ func TestStatisticsOnTheControlNetwork(t *testing.T) {
 	var c Config
 	c.Edge.StatsPort, c.Edge.StatsAddress = port, app.Control
 	go func() {
-		ended <- offerStatistics(ctx, c, app.Shell{Log: log, Control: app.Network{Name: "waggle_control",
+		ended <- offerStatistics(ctx, c, app.Shell{Log: log, Control: app.Network{Name: "waggle_control", Names: []string{"one"},
 			Own:    func() ([]netip.Prefix, error) { return []netip.Prefix{control}, nil },
 			Lookup: func(context.Context, string) ([]netip.Addr, error) { return []netip.Addr{control.Addr()}, nil },
 		}})

@@ -24,24 +24,34 @@ const (
 	controlEvery    = time.Second
 	controlLookup   = 250 * time.Millisecond
 	controlPatience = 30 * time.Second
+	// controlSlowly is how often it is looked for after that: a name that nobody has is
+	// asked for at the node's own name server, too.
+	controlSlowly = 10 * time.Second
 )
 
 // Network finds this container's own address on a network of Docker. The engine's DNS knows
 // names with the network's behind them. Anybody can take such a name on another network, and
 // then answers with an address of his, so that only an answer with one of our own counts.
 type Network struct {
-	// Name is that of the network ("waggle_control").
-	Name string
+	// Name is that of the network ("waggle_control"), and Names are those by which the engine
+	// knows this container, without it.
+	Name  string
+	Names []string
 	// Lookup returns the addresses of an absolute name, and Own those of this container
 	// with their subnets.
 	Lookup func(ctx context.Context, name string) ([]netip.Addr, error)
 	Own    func() ([]netip.Prefix, error)
 }
 
-// DockerNetwork asks the system.
-func DockerNetwork(name string) Network {
+// DockerNetwork asks the system for a container of the service waggle_SERVICE. Its names are
+// the host name and that of the service's tasks; Swarm tells both as soon as the task is healthy.
+func DockerNetwork(name, service string) Network {
 	resolver := &net.Resolver{PreferGo: true}
-	return Network{Name: name, Own: ownAddresses, Lookup: func(ctx context.Context, name string) ([]netip.Addr, error) {
+	names := []string{"tasks.waggle_" + service}
+	if host, err := os.Hostname(); err == nil {
+		names = append([]string{host}, names...)
+	}
+	return Network{Name: name, Names: names, Own: ownAddresses, Lookup: func(ctx context.Context, name string) ([]netip.Addr, error) {
 		return resolver.LookupNetIP(ctx, "ip4", name)
 	}}
 }
@@ -60,23 +70,13 @@ func ownAddresses() ([]netip.Prefix, error) {
 	return out, nil
 }
 
-// ownNames are those by which the engine knows this container: its host name, and that of the
-// tasks of its service. Swarm tells both as soon as the task is healthy.
-func ownNames() []string {
-	out := []string{"tasks.waggle_listener", "tasks.waggle_proxy", "tasks.waggle_monitor", "tasks.waggle_scaler"}
-	if name, err := os.Hostname(); err == nil {
-		out = append([]string{name}, out...)
-	}
-	return out
-}
-
 // Address is this container's address on the network, with its subnet.
 func (n Network) Address(ctx context.Context) (netip.Prefix, error) {
 	own, err := n.Own()
 	if err != nil {
 		return netip.Prefix{}, err
 	}
-	for _, name := range ownNames() {
+	for _, name := range n.Names {
 		limited, cancel := context.WithTimeout(ctx, controlLookup)
 		found, err := n.Lookup(limited, name+"."+n.Name+".")
 		cancel()
@@ -138,15 +138,16 @@ func listen(ctx context.Context, addr string, serve Server) error {
 
 // ServeOnNetwork serves at "NETWORK:PORT", on this container's address on a network of
 // Docker, as soon as that is found. A host that is none, or an address, is as for Serve.
-func ServeOnNetwork(ctx context.Context, addr string, handler http.Handler, log *slog.Logger) error {
+func (sh Shell) ServeOnNetwork(ctx context.Context, addr string, handler http.Handler) error {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return err
 	}
 	if _, err := netip.ParseAddr(host); err == nil || host == "" {
-		return Serve(ctx, addr, handler, log)
+		return Serve(ctx, addr, handler, sh.Log)
 	}
-	return DockerNetwork(host).Listen(ctx, port, func(ctx context.Context, ln net.Listener) error { return ServeOn(ctx, ln, handler, log) }, log)
+	serve := func(ctx context.Context, ln net.Listener) error { return ServeOn(ctx, ln, handler, sh.Log) }
+	return DockerNetwork(host, sh.Name).Listen(ctx, port, serve, sh.Log)
 }
 
 // Listen has a server serve at a port of this container's address on the network, and to those
@@ -198,6 +199,7 @@ func (n Network) await(ctx context.Context, log *slog.Logger) (netip.Prefix, err
 		case <-ctx.Done():
 			return netip.Prefix{}, ctx.Err()
 		case <-warn:
+			tick.Reset(controlSlowly)
 			log.Warn("does not answer on a network until it is found", "network", n.Name, "error", err)
 		case <-tick.C:
 		}

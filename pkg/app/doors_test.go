@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -21,24 +20,20 @@ import (
 // them by an answer that names it. Whatever names others take, they answer with their own.
 func TestWhichAddressIsOnTheNetwork(t *testing.T) {
 	own := []netip.Prefix{netip.MustParsePrefix("10.90.0.7/16"), netip.MustParsePrefix("10.0.3.9/24")}
-	host, err := os.Hostname()
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, c := range []struct {
 		name  string
 		names map[string]string
 		want  string
 	}{
-		{"by its host name", map[string]string{host + ".waggle_control.": "10.0.3.9"}, "10.0.3.9/24"},
+		{"by its host name", map[string]string{"c0ffee.waggle_control.": "10.0.3.9"}, "10.0.3.9/24"},
 		{"by the tasks of its service", map[string]string{"tasks.waggle_proxy.waggle_control.": "10.0.3.5 10.0.3.9"}, "10.0.3.9/24"},
 		{"not by another on that network", map[string]string{"tasks.waggle_proxy.waggle_control.": "10.0.3.5"}, ""},
 		{"not by who takes such a name on a network of users", map[string]string{
-			"waggle_listener.waggle_control.": "10.90.0.66", "tasks.waggle_listener.waggle_control.": "10.90.0.66", host + ".waggle_control.": "10.90.0.66"}, ""},
-		{"not by who has that name on another network", map[string]string{"tasks.waggle_listener.": "10.90.0.7", "waggle_listener": "10.90.0.7"}, ""},
+			"waggle_listener.waggle_control.": "10.90.0.66", "tasks.waggle_proxy.waggle_control.": "10.90.0.66", "c0ffee.waggle_control.": "10.90.0.66"}, ""},
+		{"not by who has that name on another network", map[string]string{"tasks.waggle_proxy.": "10.90.0.7", "c0ffee": "10.90.0.7"}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			n := Network{Name: "waggle_control", Own: func() ([]netip.Prefix, error) { return own, nil },
+			n := Network{Name: "waggle_control", Names: []string{"c0ffee", "tasks.waggle_proxy"}, Own: func() ([]netip.Prefix, error) { return own, nil },
 				Lookup: func(_ context.Context, name string) (out []netip.Addr, err error) {
 					for text := range strings.FieldsSeq(c.names[name]) {
 						out = append(out, netip.MustParseAddr(text))
@@ -61,7 +56,7 @@ func TestWhichAddressIsOnTheNetwork(t *testing.T) {
 func TestDoors(t *testing.T) {
 	port := strconv.Itoa(tooltest.FreePort(t))
 	var known atomic.Bool
-	n := Network{Name: "waggle_control",
+	n := Network{Name: "waggle_control", Names: []string{"c0ffee"},
 		Own: func() ([]netip.Prefix, error) {
 			return []netip.Prefix{netip.MustParsePrefix("127.9.0.1/24"), netip.MustParsePrefix("127.8.0.1/24")}, nil
 		},

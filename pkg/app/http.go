@@ -20,16 +20,36 @@ import (
 const MaxBody = 1 << 20
 
 // Router returns the admin router with /healthz and /metrics. healthy returns
-// nil when the process turns and its first configuration is applied.
+// nil when the process turns and its first configuration is applied. All other paths, but for
+// pings, which tell nothing, ask for one of the tokens in sh.Reads if there are any.
 func Router(sh Shell, healthy func() error) chi.Router {
 	r := chi.NewRouter()
 	r.Use(middleware.Recoverer)
+	if sh.Reads.First() != "" {
+		r.Use(reading(sh.Reads))
+	}
 	r.Method(http.MethodGet, "/healthz", &healthz{healthy: healthy})
 	r.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(sh.Registry, promhttp.HandlerOpts{}))
 	r.NotFound(func(w http.ResponseWriter, req *http.Request) {
 		WriteError(w, http.StatusNotFound, fmt.Errorf("no such path: %s", req.URL.Path))
 	})
 	return r
+}
+
+// reading lets through what anybody may know, and those who send one of the tokens.
+func reading(tokens Secret) func(http.Handler) http.Handler {
+	asks := RequireToken(tokens)
+	return func(next http.Handler) http.Handler {
+		asked := asks(next)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch r.URL.Path {
+			case "/healthz", "/metrics", "/v1/ping", "/v1/docker-flow-proxy/ping":
+				next.ServeHTTP(w, r)
+			default:
+				asked.ServeHTTP(w, r)
+			}
+		})
+	}
 }
 
 // Serve serves handler at addr until the context ends, then drains for at most
