@@ -4,6 +4,7 @@ package proxy
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"path/filepath"
 	"time"
 
@@ -183,7 +184,10 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 				<-ctx.Done()
 				return nil
 			}
-			return sh.ServeOnNetwork(ctx, c.DockerFlowAddress, companions)
+			if err := sh.ServeOnNetwork(ctx, c.DockerFlowAddress, companions); err != nil {
+				return fmt.Errorf("docker-flow-address: %w", err)
+			}
+			return nil
 		},
 		func(ctx context.Context) error {
 			select {

@@ -98,7 +98,7 @@ func (sh Shell) ServeAdmin(ctx context.Context, handler http.Handler) error {
 	return ServeAt(ctx, sh.Admin, sh.Control, handler, sh.Log)
 }
 
-// ServeAt is Serve for an address whose host may be Control.
+// ServeAt is ServeOn at an address, whose host may be Control.
 func ServeAt(ctx context.Context, addr string, network Network, handler http.Handler, log *slog.Logger) error {
 	err := ListenAt(ctx, addr, network, func(ctx context.Context, ln net.Listener) error { return ServeOn(ctx, ln, handler, log) }, log)
 	if err != nil {
@@ -137,16 +137,16 @@ func listen(ctx context.Context, addr string, serve Server) error {
 }
 
 // ServeOnNetwork serves at "NETWORK:PORT", on this container's address on a network of
-// Docker, as soon as that is found. A host that is none, or an address, is as for Serve.
+// Docker, as soon as that is found. A host that is none, or an address, is as for ServeAt.
 func (sh Shell) ServeOnNetwork(ctx context.Context, addr string, handler http.Handler) error {
+	serve := func(ctx context.Context, ln net.Listener) error { return ServeOn(ctx, ln, handler, sh.Log) }
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return err
 	}
 	if _, err := netip.ParseAddr(host); err == nil || host == "" {
-		return Serve(ctx, addr, handler, sh.Log)
+		return listen(ctx, addr, serve)
 	}
-	serve := func(ctx context.Context, ln net.Listener) error { return ServeOn(ctx, ln, handler, sh.Log) }
 	return DockerNetwork(host, sh.Name).Listen(ctx, port, serve, sh.Log)
 }
 

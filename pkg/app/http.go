@@ -52,18 +52,8 @@ func reading(tokens Secret) func(http.Handler) http.Handler {
 	}
 }
 
-// Serve serves handler at addr until the context ends, then drains for at most
-// 5 s. It returns nil after a clean end.
-func Serve(ctx context.Context, addr string, handler http.Handler, log *slog.Logger) error {
-	var lc net.ListenConfig
-	ln, err := lc.Listen(ctx, "tcp", addr)
-	if err != nil {
-		return fmt.Errorf("admin HTTP: %w", err)
-	}
-	return ServeOn(ctx, ln, handler, log)
-}
-
-// ServeOn is Serve for a listener that exists already; it closes it.
+// ServeOn serves handler on a listener, which it closes, until the context ends, then drains for
+// at most 5 s. It returns nil after a clean end.
 func ServeOn(ctx context.Context, ln net.Listener, handler http.Handler, log *slog.Logger) error {
 	srv := &http.Server{
 		Handler:           handler,
@@ -78,7 +68,7 @@ func ServeOn(ctx context.Context, ln net.Listener, handler http.Handler, log *sl
 	go func() { failed <- srv.Serve(ln) }()
 	select {
 	case err := <-failed:
-		return fmt.Errorf("admin HTTP: %w", err)
+		return err
 	case <-ctx.Done():
 	}
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)

@@ -52,8 +52,8 @@ type Options struct {
 	Statuses   Statuses
 	Prometheus Prometheus
 	// Tasks is told of each complete catalog.
-	Tasks func(catalog.Snapshot) error
-	Settings      scrape.Settings
+	Tasks    func(catalog.Snapshot) error
+	Settings scrape.Settings
 	// AcceptedFile remembers the accepted labels for a bus that lost them.
 	AcceptedFile string
 	// Again asks for another pass after that time.

@@ -37,8 +37,8 @@ type API struct {
 	Defaults policy.Defaults
 	// Note takes who had what scaled by hand.
 	Note func(audit.Entry)
-	Now      func() time.Time
-	Log      *slog.Logger
+	Now  func() time.Time
+	Log  *slog.Logger
 	// Patience is how long a request by hand waits for its decision.
 	Patience time.Duration
 }
