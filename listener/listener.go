@@ -50,6 +50,9 @@ type Config struct {
 	// NATSCA vouches for servers with tls://, see bus.Options; ControlNetwork is the
 	// network on which their names are asked for first.
 	NATSCA, ControlNetwork string
+	// PrintAlertmanagerWeb prints the file by which Alertmanager asks for a password, and that
+	// is all.
+	PrintAlertmanagerWeb bool
 	// PrintNATSConfig prints the configuration for a NATS of others, and that is all.
 	PrintNATSConfig bool
 	// The components' secrets. For a bus of others only the listener's own counts. There
@@ -78,6 +81,7 @@ func Service(fs *flag.FlagSet) func(context.Context, app.Shell) error {
 	fs.StringVar(&c.NATSCA, "nats-ca", "", "certificates (PEM) of those who vouch for servers with tls://, or system for those that the system trusts")
 	fs.StringVar(&c.ControlNetwork, "control-network", "waggle_control", "network of Docker on which a name without a dot in nats-url is asked for first")
 	fs.BoolVar(&c.PrintNATSConfig, "nats-config", false, "print a configuration for nats-server that admits the components with the given keys, and exit")
+	fs.BoolVar(&c.PrintAlertmanagerWeb, "alertmanager-web", false, "read a password from the standard input, print the web.config.file by which Alertmanager asks for it, and exit")
 	fs.Var(&c.KeyListener, "nats-key-listener", "secret of the listener on the bus; of several, separated by white space, the first, and the listener's own server accepts all")
 	fs.Var(&c.KeyProxy, "nats-key-proxy", "secret of the proxy, for the listener's own server")
 	fs.Var(&c.KeyMonitor, "nats-key-monitor", "secret of the monitor, for the listener's own server")
@@ -95,6 +99,9 @@ func Service(fs *flag.FlagSet) func(context.Context, app.Shell) error {
 // wrong Config, a taken port or a store that cannot be used; Docker and a bus of
 // others need not be there yet.
 func Run(ctx context.Context, c Config, sh app.Shell) error {
+	if c.PrintAlertmanagerWeb {
+		return printAlertmanagerWeb(os.Stdin, os.Stdout)
+	}
 	if c.PrintNATSConfig {
 		return c.printNATSConfig(os.Stdout)
 	}
@@ -187,6 +194,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		Catalog: reader.Snapshot, List: reader.List, State: p.State, Hash: p.Hash, Holder: lease.Holder,
 		Statuses: everybody.Values, Instances: sweeper.Instances, Connected: b.Connected, Table: table, Now: time.Now,
 	}).Routes(router)
+	api.Audit{Last: func(ctx context.Context, n int) ([]bus.Message, error) { return b.Last(ctx, bus.AuditStream, n) }}.Routes(router)
 
 	listing, movements := p.ListLoop(options("lists", lists, c.Resync, 0)), p.TaskLoop(options("tasks", tasks, 0, 0))
 	g, ctx := errgroup.WithContext(ctx)

@@ -157,3 +157,38 @@ func TestAlertmanagerIsFoundByTheCatalog(t *testing.T) {
 	s.publish()
 	s.sendsTo("it is gone")
 }
+
+// TestOwnComponentsAreScrapedOnTheControlNetwork: their admin ports answer nowhere else, and the
+// names that they have on other networks may be anybody's.
+func TestOwnComponentsAreScrapedOnTheControlNetwork(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.config.OwnStack, s.config.ControlNetwork = "waggle", "waggle_control"
+	s.swarm.Services["p"] = catalog.Service{ID: "p", Name: "waggle_proxy", Stack: "waggle", Mode: catalog.Global, Networks: []string{"waggle", "waggle_control"}}
+	s.swarm.Tasks["p"] = []catalog.Task{
+		{ID: "p1", State: "running", Desired: "running", Addresses: map[string][]string{"waggle": {"127.0.9.2"}, "waggle_control": {"127.0.8.2"}}},
+		{ID: "p2", State: "running", Desired: "running", Addresses: map[string][]string{"waggle": {"127.0.9.3"}, "waggle_control": {"127.0.8.3"}}},
+	}
+	s.start()
+	s.publish()
+	tooltest.Eventually(t, "Prometheus scrapes both proxies", func() error {
+		var shown struct {
+			Data struct {
+				ActiveTargets []struct{ ScrapePool, ScrapeURL string }
+			}
+		}
+		if err := s.get("http://"+s.config.PrometheusListen+"/api/v1/targets", &shown); err != nil {
+			return err
+		}
+		var got []string
+		for _, target := range shown.Data.ActiveTargets {
+			if target.ScrapePool == "waggle_proxy" {
+				got = append(got, target.ScrapeURL)
+			}
+		}
+		if slices.Sort(got); !slices.Equal(got, []string{"http://127.0.8.2:8080/metrics", "http://127.0.8.3:8080/metrics"}) {
+			return fmt.Errorf("it scrapes %v", got)
+		}
+		return nil
+	})
+}

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	registry "github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
 	"github.com/wagglehq/waggle/monitor/internal/alert"
 	"github.com/wagglehq/waggle/monitor/internal/api"
 	"github.com/wagglehq/waggle/monitor/internal/loop"
@@ -25,7 +27,6 @@ import (
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/reconcile"
-	"golang.org/x/sync/errgroup"
 )
 
 // Component is monitor's name on the bus.
@@ -53,8 +54,11 @@ type Config struct {
 	PromtoolBin     string
 	ExternalURL     string
 	AlertmanagerURL string
+	// AlertmanagerPassword is sent to all of them.
+	AlertmanagerPassword app.Secret
 	// ControlNetwork is the network on which the names of NATSURL are asked for first, and
-	// on which Prometheus reaches the tasks of a service that AlertmanagerURL names by tasks+.
+	// on which Prometheus reaches Waggle's own components, and the tasks of a service that
+	// AlertmanagerURL names by tasks+.
 	ControlNetwork string
 	OwnStack       string
 	// OwnRules loads alerts about these, too.
@@ -73,16 +77,17 @@ func Service(fs *flag.FlagSet) func(context.Context, app.Shell) error {
 	fs.StringVar(&c.NATSURL, "nats-url", "tls://waggle_listener:4222", "NATS servers, separated by commas")
 	fs.Var(&c.NATSKey, "nats-key", "secret with which monitor proves itself to NATS; of several, separated by white space, the first")
 	fs.StringVar(&c.NATSCA, "nats-ca", "", "certificates (PEM) of those who vouch for servers with tls://, or system for those that the system trusts; empty: such a server proves itself by the key of this component, as the listener does")
-	fs.StringVar(&c.ControlNetwork, "control-network", "waggle_control", "network of Docker on which a name without a dot in nats-url is asked for first, and on which Prometheus reaches the tasks of the service of a tasks+http:// Alertmanager")
+	fs.StringVar(&c.ControlNetwork, "control-network", "waggle_control", "network of Docker on which a name without a dot in nats-url is asked for first, and on which Prometheus reaches Waggle's own components and the tasks of the service of a tasks+http:// Alertmanager")
 	fs.StringVar(&c.Instance, "instance", "", "name of this replica on the bus; empty: the host name")
 	fs.StringVar(&c.Network, "network", "waggle", "networks on which Prometheus reaches tasks, the preferred one first")
 	fs.StringVar(&c.DataDir, "data-dir", "/var/lib/waggle", "folder, on a volume, of Prometheus' configuration (prometheus/) and data (tsdb/)")
 	fs.StringVar(&c.PrometheusBin, "prometheus-bin", "prometheus", "Prometheus to run; empty if it runs elsewhere and reads DATA-DIR/prometheus")
 	fs.StringVar(&c.PrometheusURL, "prometheus-url", "http://127.0.0.1:9091", "where Prometheus answers to monitor")
-	fs.StringVar(&c.PrometheusListen, "prometheus-listen", ":9090", "address at which monitor offers its Prometheus to others, without reload and quit")
+	fs.StringVar(&c.PrometheusListen, "prometheus-listen", app.Control+":9090", "address at which monitor offers its Prometheus to others, without reload and quit; the host control is loopback and this container's address on the control network, and :9090 all addresses")
 	fs.StringVar(&c.PromtoolBin, "promtool-bin", "promtool", "promtool to check rules with; empty to leave that to Prometheus' reload")
 	fs.StringVar(&c.ExternalURL, "external-url", "", "URL at which users reach our Prometheus; its path becomes the prefix of all paths")
 	fs.StringVar(&c.AlertmanagerURL, "alertmanager-url", "", "Alertmanagers: tasks+http://SERVICE:PORT for the tasks that the catalog gives a service, http://HOST:PORT, or dns+http://NAME:PORT for every address of a name")
+	fs.Var(&c.AlertmanagerPassword, "alertmanager-password", "password that Prometheus sends to all of alertmanager-url, for the user waggle; empty: none")
 	fs.StringVar(&c.OwnStack, "own-stack", "waggle", "stack whose listener, proxy, monitor and scaler are scraped; empty for none")
 	fs.BoolVar(&c.OwnRules, "own-rules", true, "load the alerts about Waggle itself, if own-stack is not empty")
 	fs.DurationVar(&c.ScrapeInterval, "scrape-interval", 10*time.Second, "how often targets are scraped whose labels do not say")
@@ -126,14 +131,14 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		Dir: folder, URL: base.String(), Log: sh.Log,
 		Checker:  &prometheus.Checker{Bin: c.PromtoolBin, Dir: c.DataDir},
 		Foreign:  c.PrometheusBin == "",
-		OwnRules: rules,
+		OwnRules: rules, AlertmanagerPassword: string(c.AlertmanagerPassword),
 		Reloaded: func(result string) { metrics.reloads.WithLabelValues(result).Inc() },
 	})
 	config, err := prometheus.Render(c.settings(base))
 	if err != nil {
 		return err
 	}
-	alertmanagers, err := prometheus.NewAlertmanagers(folder, c.ControlNetwork, list(c.AlertmanagerURL), sh.Log)
+	tasks, err := prometheus.NewTasks(folder, c.ControlNetwork, c.settings(base), sh.Log)
 	if err != nil {
 		return err
 	}
@@ -149,11 +154,11 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	snapshots, accepted, statuses := b.Catalog(poke.Now), b.Accepted(poke.Now), b.Statuses(c.Instance, poke.Now)
 	work, err := loop.New(loop.Options{
 		Catalog: snapshots, Accepted: accepted, Statuses: statuses, Prometheus: prom,
-		Alertmanagers: alertmanagers.Apply,
-		Settings:      scrape.Settings{Networks: list(c.Network), Interval: c.ScrapeInterval, Timeout: c.timeout()},
-		AcceptedFile:  filepath.Join(c.DataDir, "accepted.json"),
-		Again:         poke.After,
-		Log:           sh.Log,
+		Tasks:        tasks.Apply,
+		Settings:     scrape.Settings{Networks: list(c.Network), Interval: c.ScrapeInterval, Timeout: c.timeout()},
+		AcceptedFile: filepath.Join(c.DataDir, "accepted.json"),
+		Again:        poke.After,
+		Log:          sh.Log,
 	})
 	if err != nil {
 		return err
@@ -179,7 +184,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	if c.PrometheusBin != "" {
 		g.Go(func() error { return child.Run(ctx) })
 		g.Go(func() error {
-			return prometheus.Serve(ctx, c.PrometheusListen, prometheus.Guard(base, sh.Log), sh.Log)
+			return prometheus.Serve(ctx, c.PrometheusListen, sh.Control, prometheus.Guard(base, sh.Log), sh.Log)
 		})
 	}
 	return g.Wait()
@@ -238,6 +243,7 @@ func (c Config) settings(base *url.URL) prometheus.Settings {
 	s := prometheus.Settings{
 		ScrapeInterval: c.ScrapeInterval, ScrapeTimeout: c.timeout(), EvaluationInterval: c.EvaluationInterval,
 		Alertmanagers: list(c.AlertmanagerURL), OwnStack: c.OwnStack, OwnRules: c.OwnRules && c.OwnStack != "",
+		AlertmanagerPassword: c.AlertmanagerPassword != "",
 	}
 	if c.PrometheusBin != "" {
 		s.Self, s.SelfPath = base.Host, base.Path

@@ -501,7 +501,7 @@ func TestEveryLabelAndFlagIsDescribed(t *testing.T) {
 func TestOwnRules(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	s.config.OwnStack, s.config.OwnRules = "waggle", true
+	s.config.OwnStack, s.config.OwnRules, s.config.ControlNetwork = "waggle", true, "waggle_control"
 	s.start()
 	s.service("db", "127.0.0.2", "alertName=a", "alertIf=up > 1")
 	s.publish()

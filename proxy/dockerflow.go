@@ -3,9 +3,9 @@ package proxy
 import (
 	"context"
 	"path/filepath"
-	"time"
 
 	"github.com/wagglehq/waggle/pkg/app"
+	"github.com/wagglehq/waggle/pkg/audit"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/proxy/internal/api"
@@ -56,7 +56,7 @@ func (e extra) keep(ctx context.Context) error {
 }
 
 // dockerFlow is the interface of Docker Flow Proxy.
-func dockerFlow(c Config, e extra, controller *controller.Controller, poke func(), worker *runtime.Client, certs api.Certs, sh app.Shell) *dockerflow.API {
+func dockerFlow(c Config, e extra, controller *controller.Controller, poke func(), worker *runtime.Client, certs api.Certs, note func(audit.Entry), sh app.Shell) *dockerflow.API {
 	from, _ := c.DockerFlowTrusted() // checked with the other settings
 	return &dockerflow.API{
 		Token: c.Tokens(), From: from, Store: pokingStore{e.store, poke}, View: controller.View, Await: controller.Await,
@@ -65,7 +65,7 @@ func dockerFlow(c Config, e extra, controller *controller.Controller, poke func(
 			return controller.Order(forget)
 		},
 		Check: controller.CheckLabels, Certs: certs,
-		Stat: worker.ShowStatCSV, Patience: dockerflow.Patience, Now: time.Now, Log: sh.Log,
+		Stat: worker.ShowStatCSV, Patience: dockerflow.Patience, Note: note, Log: sh.Log,
 	}
 }
 

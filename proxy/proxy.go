@@ -4,6 +4,7 @@ package proxy
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"path/filepath"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/announce"
 	"github.com/wagglehq/waggle/pkg/app"
+	"github.com/wagglehq/waggle/pkg/audit"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/label"
 	"github.com/wagglehq/waggle/pkg/reconcile"
@@ -76,7 +78,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	}
 	defer b.Close()
 
-	routes, report, verify, agree := reconcile.NewPoke(), reconcile.NewPoke(), reconcile.NewPoke(), reconcile.NewPoke()
+	routes, report, verify, agree, note := reconcile.NewPoke(), reconcile.NewPoke(), reconcile.NewPoke(), reconcile.NewPoke(), reconcile.NewPoke()
 	worker := runtime.New(options.StatsSocket)
 	quiet := silent.New(silent.Options{
 		Unrepeatable: func(ctx context.Context, s silent.Server) error {
@@ -112,7 +114,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		Follower: follower, Settings: options, Rules: rules, Surroundings: around, Certificates: store.source(c),
 		Users: c.Edge.SecretUsers, StateFile: filepath.Join(c.DataDir, "services.json"),
 		Events: controller.Events{
-			Again: routes.After, Wrote: verify.Now, Record: accepted.Record, Applied: func() { report.Now(); agree.Now() },
+			Again: routes.After, Wrote: verify.Now, Record: accepted.Record, Applied: func() { report.Now(); agree.Now(); note.Now() },
 		},
 		HAProxy: controller.HAProxy{Engine: haproxy, Checker: haproxy, Servers: haproxy, Comparer: haproxy, Certificates: haproxy},
 		Log:     sh.Log, Registry: sh.Registry,
@@ -120,6 +122,8 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	if err != nil {
 		return err
 	}
+	journal := audit.New(audit.Options{Bus: b, Component: "proxy", Instance: c.InstanceName(), Log: sh.Log, Now: time.Now})
+	trail := controller.NewTrail(rules.Owners)
 	tell := reporter(b, control.View, statuses, extra)
 	group := replicas.New(replicas.Options{
 		Bus: b, Peers: peers, Own: own(c.InstanceName(), sh.Version, public, control.View), Count: countConnections(worker), Registry: sh.Registry,
@@ -136,7 +140,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	api.MountConfig(router, c.Tokens(), control.View)
 	api.MountInstances(router, group.Replicas)
 	certs := api.Certs{
-		Token: c.Tokens(), View: control.Certificates, Put: store.Put, Delete: store.Delete, Check: haproxy.CheckCertificates, OwnList: options.CertList != "", Log: sh.Log,
+		Token: c.Tokens(), View: control.Certificates, Put: store.Put, Delete: store.Delete, Check: haproxy.CheckCertificates, OwnList: options.CertList != "", Note: journal.Note,
 	}
 	certs.Mount(router)
 	// Where companions stand on another network, they find nothing else there.
@@ -146,7 +150,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	}
 	if c.DockerFlowAPI {
 		sh.Registry.MustRegister(exporter.New(sh.Version, worker.ShowStatCSV))
-		dockerFlow(c, extra, control, routes.Now, worker, certs, sh).Mount(companions)
+		dockerFlow(c, extra, control, routes.Now, worker, certs, journal.Note, sh).Mount(companions)
 	}
 
 	// What others are told of the end comes before those who follow the bus stop, and
@@ -154,7 +158,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	following, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	f, following := errgroup.WithContext(following)
-	for _, run := range []func(context.Context) error{catalog.Run, accepted.Run, statuses.Run, store.uploads.Run, extra.run, peers.Run} {
+	for _, run := range []func(context.Context) error{catalog.Run, accepted.Run, statuses.Run, store.uploads.Run, extra.run, peers.Run, journal.Run} {
 		f.Go(func() error { return run(following) })
 	}
 	g, ctx := errgroup.WithContext(ctx)
@@ -163,17 +167,27 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		// The file follows what runs; that HAProxy would start with it is checked apart.
 		reconcile.New(loop("verify", verify, verifyPause, verifyEvery), haproxy.CheckFile).Run,
 		reconcile.New(loop("report", report, reportPause, reportEvery), tell).Run,
+		reconcile.New(loop("audit", note, reportPause, reportEvery), func(context.Context) error {
+			for _, e := range trail.Entries(control.View()) {
+				journal.Note(e)
+			}
+			return nil
+		}).Run,
 		reconcile.New(loop("replicas", agree, agreePause, announce.Every), group.Pass).Run,
 		func(ctx context.Context) error {
 			return worker.Watch(ctx, watchEvery, func(runtime.Info) { routes.Now() })
 		},
 		func(ctx context.Context) error { return sh.ServeAdmin(ctx, router) },
+		func(ctx context.Context) error { return offerStatistics(ctx, c, sh) },
 		func(ctx context.Context) error {
 			if !open {
 				<-ctx.Done()
 				return nil
 			}
-			return app.ServeOnNetwork(ctx, c.DockerFlowAddress, companions, sh.Log)
+			if err := sh.ServeOnNetwork(ctx, c.DockerFlowAddress, companions); err != nil {
+				return fmt.Errorf("docker-flow-address: %w", err)
+			}
+			return nil
 		},
 		func(ctx context.Context) error {
 			select {

@@ -5,8 +5,8 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/place"
 	"github.com/wagglehq/waggle/proxy/internal/controller"
-	"github.com/wagglehq/waggle/proxy/internal/settings"
 )
 
 // unheardAfter is how long the listener may say nothing: it writes its list every 30 s.
@@ -38,13 +38,13 @@ func (h *hearing) current() bool {
 // surroundings reads where the proxy runs, and says what that changes of what the operator
 // said.
 func surroundings(c *Config, sh app.Shell) (controller.Surroundings, error) {
-	place, err := settings.LookAround()
+	here, err := place.Look()
 	if err != nil {
 		return controller.Surroundings{}, err
 	}
-	c.Place = place
+	c.Place = here
 	if out := c.Untrusted(); len(out) > 0 {
 		sh.Log.Info("networks of the proxy's own are no trusted proxies unless they are named", "networks", out)
 	}
-	return controller.Surroundings{Own: place.Own(), Shared: place.Shared(), Gateways: place.Ways(), Control: c.ControlNetwork}, nil
+	return controller.Surroundings{Own: here.Own(), Shared: here.Shared(), Gateways: here.Ways(), Control: c.ControlNetwork}, nil
 }

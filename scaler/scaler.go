@@ -13,6 +13,7 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/announce"
 	"github.com/wagglehq/waggle/pkg/app"
+	"github.com/wagglehq/waggle/pkg/audit"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/docker"
@@ -56,6 +57,7 @@ type Config struct {
 	Patience                     time.Duration
 	DryRun                       bool
 	AlertmanagerURL              string
+	AlertmanagerPassword         app.Secret
 	AlertLifetime                time.Duration
 	AlertScaleMin, AlertScaleMax bool
 	Instance                     string
@@ -94,6 +96,7 @@ func declare(fs *flag.FlagSet, c *Config) {
 	fs.DurationVar(&c.Patience, "patience", d.Patience, "how long the tasks of a step may take to run before the next step no longer waits for them")
 	fs.BoolVar(&c.DryRun, "dry-run", false, "decide and tell, but change nothing")
 	fs.StringVar(&c.AlertmanagerURL, "alertmanager-url", "", "Alertmanager that is told of decisions, by alerts named scale_service; empty: none is")
+	fs.Var(&c.AlertmanagerPassword, "alertmanager-password", "password that is sent to alertmanager-url, for the user waggle; empty: none")
 	fs.DurationVar(&c.AlertLifetime, "alert-timeout", 10*time.Second, "how long such an alert lasts")
 	fs.BoolVar(&c.AlertScaleMin, "alert-scale-min", false, "tell also of a request down at the least number of replicas")
 	fs.BoolVar(&c.AlertScaleMax, "alert-scale-max", true, "tell also of a request up at the greatest number of replicas")
@@ -150,7 +153,7 @@ func run(ctx context.Context, c Config, sh app.Shell, sw engine.Swarm) error {
 	}
 	defer b.Close()
 	notifier, err := notify.New(notify.Options{
-		URL: c.AlertmanagerURL, Lifetime: c.AlertLifetime, AtMin: c.AlertScaleMin, AtMax: c.AlertScaleMax, Log: sh.Log, Registry: sh.Registry,
+		URL: c.AlertmanagerURL, Password: string(c.AlertmanagerPassword), Lifetime: c.AlertLifetime, AtMin: c.AlertScaleMin, AtMax: c.AlertScaleMax, Log: sh.Log, Registry: sh.Registry,
 	})
 	if err != nil {
 		return err
@@ -176,6 +179,7 @@ func run(ctx context.Context, c Config, sh app.Shell, sw engine.Swarm) error {
 		return err
 	})
 
+	journal := audit.New(audit.Options{Bus: b, Component: "scaler", Instance: c.Instance, Log: sh.Log, Now: time.Now})
 	started := time.Now()
 	router := app.Router(sh, func() error {
 		if !e.Passed() && time.Since(started) < 20*time.Second {
@@ -184,7 +188,7 @@ func run(ctx context.Context, c Config, sh app.Shell, sw engine.Swarm) error {
 		return nil
 	})
 	(&api.API{
-		Token: c.Token.And(c.TokenOther), Snapshot: services.Snapshot, Store: signals, Engine: e, Defaults: c.defaults(), Now: time.Now, Log: sh.Log,
+		Token: c.Token.And(c.TokenOther), Snapshot: services.Snapshot, Store: signals, Engine: e, Defaults: c.defaults(), Note: journal.Note, Now: time.Now, Log: sh.Log,
 		Patience: cmp.Or(c.RequestPatience, signal.Patience),
 	}).Routes(router)
 
@@ -196,6 +200,7 @@ func run(ctx context.Context, c Config, sh app.Shell, sw engine.Swarm) error {
 	g.Go(func() error { return notifier.Run(ctx) })
 	g.Go(func() error { return loop.Run(ctx) })
 	g.Go(func() error { return says.Run(ctx) })
+	g.Go(func() error { return journal.Run(ctx) })
 	g.Go(func() error { return sh.ServeAdmin(ctx, router) })
 	return g.Wait()
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/wagglehq/waggle/pkg/app"
+	"github.com/wagglehq/waggle/pkg/audit"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bustest"
 	"github.com/wagglehq/waggle/pkg/catalog"
@@ -319,6 +320,34 @@ func TestSameRequestTwice(t *testing.T) {
 	if r := s.scale("/v1/scale-service?service=web&scale=up", ""); r.code != http.StatusOK || r.Decision.To != 3 {
 		t.Errorf("another request: %+v", r)
 	}
+}
+
+// TestWhoScaledByHandIsInTheAudit, with the numbers, and what was asked in vain.
+func TestWhoScaledByHandIsInTheAudit(t *testing.T) {
+	c := newCluster(t, func(s *swarmtest.Swarm) { s.Create("web", 1, "scaleMax=2") })
+	s := c.start()
+	for range 2 {
+		if r := s.scale("/v1/scale-service?service=web&scale=up", ""); r.code != http.StatusOK {
+			t.Fatalf("%+v", r)
+		}
+	}
+	listener := c.bus.Connect("listener")
+	tooltest.Eventually(t, "both are in the stream", func() error {
+		messages, err := listener.Last(t.Context(), bus.AuditStream, 10)
+		if err != nil || len(messages) != 2 {
+			return fmt.Errorf("%d messages, %w", len(messages), err)
+		}
+		for i, want := range []uint64{1, 2} {
+			var e audit.Entry
+			if err := json.Unmarshal(messages[i].Value, &e); err != nil {
+				return err
+			}
+			if e.Action != audit.ScaledByHand || e.Object != "web" || e.Component != "scaler" || e.From == nil || *e.From != want || *e.To != 2 || !strings.HasPrefix(e.By, "token ") || e.Detail == "" {
+				t.Errorf("%s", messages[i].Value)
+			}
+		}
+		return nil
+	})
 }
 
 func TestRequestThatNobodyDecidesExpires(t *testing.T) {

@@ -62,6 +62,14 @@ seal_names() {
   export WAGGLE_SEAL_KEY_OTHER=${WAGGLE_SEAL_KEY_OTHER:-$WAGGLE_SEAL_KEY_SECRET}
 }
 
+# alert_password_names sets the name of the secret with the password that Alertmanager asks
+# for, unless it is set, and that of the secret with the hash by which it knows it.
+alert_password_names() {
+  [ -n "${WAGGLE_ALERT_PASSWORD_SECRET:-}" ] || export WAGGLE_ALERT_PASSWORD_SECRET=$(key_mounted monitor alertmanager_password)
+  [ -n "$WAGGLE_ALERT_PASSWORD_SECRET" ] || export WAGGLE_ALERT_PASSWORD_SECRET=waggle_alert_password
+  export WAGGLE_ALERT_WEB_SECRET=${WAGGLE_ALERT_PASSWORD_SECRET}_web
+}
+
 # key_names sets the three variables of each component, unless they are set.
 key_names() {
   local component prefix own accepted other

@@ -3,6 +3,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -23,10 +24,13 @@ type Shell struct {
 	Name, Version string
 	Log           *slog.Logger
 	Registry      Registry
-	// Admin is the address of the admin HTTP server (":8080"), whose host may be Control.
+	// Admin is the address of the admin HTTP server, whose host may be Control.
 	Admin string
 	// Control is the network that Control means.
 	Control Network
+	// Reads are the tokens of which one must be sent to read what tells of services; without one
+	// everybody reads.
+	Reads Secret
 	// Settings are those in force, as Settings returns them.
 	Settings map[string]string
 }
@@ -68,9 +72,11 @@ type streams struct {
 // Common are the settings that every service has.
 type Common struct {
 	// Admin is the address of the admin HTTP server.
-	Admin  string
-	level  slog.Level
-	format string
+	Admin string
+	// readToken and readTokenOther let read what the admin server tells of services.
+	readToken, readTokenOther Secret
+	level                     slog.Level
+	format                    string
 	// healthcheck and version ask for something else than a running service.
 	healthcheck, version bool
 	// hold is for how long a health check goes on while nothing is wrong.
@@ -80,7 +86,9 @@ type Common struct {
 
 // Flags declares the flags with their defaults.
 func (c *Common) Flags(fs *flag.FlagSet) {
-	fs.StringVar(&c.Admin, "admin", ":8080", "address of the admin HTTP server: /healthz, /metrics, /v1; control:8080 answers on loopback and on the control network alone")
+	fs.StringVar(&c.Admin, "admin", Control+":8080", "address of the admin HTTP server: /healthz, /metrics, /v1; the host control is loopback and this container's address on the control network, and :8080 all addresses")
+	TokenVar(fs, &c.readToken, "read-token", "bearer token that whoever reads anything but /healthz and /metrics of the admin server must send, of 16 bytes or more, or one that may change something; empty: everybody reads; of several, separated by white space, each counts")
+	TokenVar(fs, &c.readTokenOther, "read-token-other", "a further read-token that is accepted as well, while one is replaced")
 	fs.TextVar(&c.level, "log-level", slog.LevelInfo, "least level logged: debug, info, warn, error")
 	fs.StringVar(&c.format, "log-format", "json", "json or text")
 	fs.BoolVar(&c.healthcheck, "healthcheck", false, "ask the running service at -admin whether it is healthy, and exit")
@@ -118,12 +126,12 @@ func run(ctx context.Context, name, version string, service Service, args []stri
 		}
 		return 0
 	case common.question.method != "":
-		if err := common.question.ask(ctx, common.Admin, tokenOf(fs), std.in, std.out); err != nil {
+		if err := common.question.ask(ctx, common.Admin, cmp.Or(tokenOf(fs, "token"), tokenOf(fs, "read-token")), std.in, std.out); err != nil {
 			return complain(err, 1)
 		}
 		return 0
 	}
-	sh := Shell{Name: name, Version: version, Admin: common.Admin, Control: DockerNetwork(controlOf(fs)), Settings: Settings(fs)}
+	sh := Shell{Name: name, Version: version, Admin: common.Admin, Control: DockerNetwork(controlOf(fs), name), Reads: common.reads(fs), Settings: Settings(fs)}
 	var handler slog.Handler = slog.NewJSONHandler(std.err, &slog.HandlerOptions{Level: common.level})
 	if common.format == "text" {
 		handler = slog.NewTextHandler(std.err, &slog.HandlerOptions{Level: common.level})
@@ -138,6 +146,21 @@ func run(ctx context.Context, name, version string, service Service, args []stri
 	}
 	sh.Log.Info("stopped")
 	return 0
+}
+
+// reads are all tokens with which somebody reads, none if everybody does: those that may change
+// something may read, too.
+func (c *Common) reads(fs *flag.FlagSet) Secret {
+	own := c.readToken.And(c.readTokenOther)
+	if own == "" {
+		return ""
+	}
+	for _, name := range []string{"token", "token-other"} {
+		if f := fs.Lookup(name); f != nil && IsSecret(f) {
+			own = own.And(secretOf(f))
+		}
+	}
+	return own
 }
 
 // controlOf is the name of the control network, by the service's setting if it has one.

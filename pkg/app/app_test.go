@@ -49,18 +49,18 @@ func TestSettings(t *testing.T) {
 		// told is what the service was given; complaint is part of what was said instead.
 		told, complaint string
 	}{
-		{name: "the defaults", told: "bee v1 :8080 none "},
+		{name: "the defaults", told: "bee v1 control:8080 none "},
 		{name: "the environment fills what the command line left", env: map[string]string{"TEXT": "env", "ADMIN": ":1"}, args: []string{"-text", "flag"}, told: "bee v1 :1 flag "},
-		{name: "a secret comes from a file", env: map[string]string{"KEY_FILE": file}, told: "bee v1 :8080 none buzz"},
+		{name: "a secret comes from a file", env: map[string]string{"KEY_FILE": file}, told: "bee v1 control:8080 none buzz"},
 		{name: "variable and file at once", env: map[string]string{"KEY": "a", "KEY_FILE": file}, code: 2, complaint: "KEY and KEY_FILE are both set"},
 		{name: "a file that is missing", env: map[string]string{"KEY_FILE": file + "x"}, code: 2, complaint: "KEY_FILE"},
 		{name: "a token that is too short", env: map[string]string{"TOKEN": "buzz"}, code: 2, complaint: "token (TOKEN): want at least 16 bytes, and this has 4"},
 		{name: "one of two that is too short, on the command line", args: []string{"-token", "0123456789abcdef buzz"}, code: 2, complaint: "token (TOKEN): want at least 16 bytes"},
-		{name: "two tokens that are long enough", env: map[string]string{"TOKEN": "0123456789abcdef buzz456789abcdef"}, told: "bee v1 :8080 none "},
-		{name: "passwords in URLs", env: map[string]string{"NATS_URL": "nats://a:buzz@one:4222,tls://b:bu/z@buzz@two:4222"}, told: "bee v1 :8080 none ", complaint: `nats://(hidden)@one:4222,tls://(hidden)@two:4222`},
+		{name: "two tokens that are long enough", env: map[string]string{"TOKEN": "0123456789abcdef buzz456789abcdef"}, told: "bee v1 control:8080 none "},
+		{name: "passwords in URLs", env: map[string]string{"NATS_URL": "nats://a:buzz@one:4222,tls://b:bu/z@buzz@two:4222"}, told: "bee v1 control:8080 none ", complaint: `nats://(hidden)@one:4222,tls://(hidden)@two:4222`},
 		{name: "a wrong text", env: map[string]string{"LOG_LEVEL": "loud"}, code: 2, complaint: `LOG_LEVEL="loud"`},
 		{name: "an argument too many", args: []string{"more"}, code: 2, complaint: `unexpected argument "more"`},
-		{name: "variables of others that are called as our commands", env: map[string]string{"VERSION": "3.4.7", "HEALTHCHECK": "curl"}, told: "bee v1 :8080 none "},
+		{name: "variables of others that are called as our commands", env: map[string]string{"VERSION": "3.4.7", "HEALTHCHECK": "curl"}, told: "bee v1 control:8080 none "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			code, told, _, stderr := start(t, c.env, c.args...)
@@ -97,7 +97,7 @@ func TestSettingsAreToldWithoutSecrets(t *testing.T) {
 	if code := run(t.Context(), "bee", "v1", service, []string{"-count", "7"}, env, streams{in: strings.NewReader(""), out: io.Discard, err: io.Discard}); code != 0 {
 		t.Fatal(code)
 	}
-	if want := map[string]string{"text": "buzz", "count": "7", "admin": ":8080"}; !maps.Equal(got, want) {
+	if want := map[string]string{"text": "buzz", "count": "7", "admin": "control:8080"}; !maps.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
 }

@@ -90,15 +90,21 @@ func (q *question) ask(ctx context.Context, addr, token string, in io.Reader, ou
 	return err
 }
 
-// tokenOf is the first one of the setting "token", empty if the service has none.
-func tokenOf(fs *flag.FlagSet) string {
-	if f := fs.Lookup("token"); f != nil {
-		switch token := f.Value.(type) {
-		case *Token:
-			return Secret(*token).First()
-		case *Secret:
-			return token.First()
-		}
+// tokenOf is the first one of the setting of that name, empty if the service has none.
+func tokenOf(fs *flag.FlagSet, name string) string {
+	if f := fs.Lookup(name); f != nil {
+		return secretOf(f).First()
+	}
+	return ""
+}
+
+// secretOf is the text of a flag that is a secret, empty if it is none.
+func secretOf(f *flag.Flag) Secret {
+	switch text := f.Value.(type) {
+	case *Token:
+		return Secret(*text)
+	case *Secret:
+		return *text
 	}
 	return ""
 }

@@ -21,6 +21,8 @@ func TestAskTheRunningService(t *testing.T) {
 			_, _ = io.WriteString(w, "applied")
 		case "GET /v1/config", "POST /v1/scale?by=2", "DELETE /v1/certs/a.pem":
 			closed(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "done") })).ServeHTTP(w, r)
+		case "GET /v1/read":
+			RequireToken("token-to-read-all")(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "done") })).ServeHTTP(w, r)
 		case "PUT /v1/certs/a.pem":
 			closed(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })).ServeHTTP(w, r)
 		default:
@@ -43,6 +45,7 @@ func TestAskTheRunningService(t *testing.T) {
 	}{
 		{name: "to look", args: []string{"-get", "/v1/services/shop_web?all=true"}, stdout: "applied"},
 		{name: "with the token that the service has", args: []string{"-get", "/v1/config"}, env: map[string]string{"TOKEN": "geheim"}, stdout: "done"},
+		{name: "with that for reading, if it has no other", args: []string{"-get", "/v1/read"}, env: map[string]string{"READ_TOKEN": "token-to-read-all"}, stdout: "done"},
 		{name: "without one", args: []string{"-get", "/v1/config"}, code: 1, complaint: "401 Unauthorized: "},
 		{name: "something that is not there", args: []string{"-get", "/v1/nonsense"}, code: 1, complaint: "404 Not Found: "},
 		{name: "to change", args: []string{"-post", "/v1/scale?by=2"}, env: map[string]string{"TOKEN": "geheim"}, stdout: "done"},

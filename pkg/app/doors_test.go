@@ -8,13 +8,16 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
+
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
-// TestWhichAddressIsOnTheNetwork: a container on two networks knows its own by the subnet
-// in which the names of one of them are.
+// TestWhichAddressIsOnTheNetwork: a container on two networks knows its own address on one of
+// them by an answer that names it. Whatever names others take, they answer with their own.
 func TestWhichAddressIsOnTheNetwork(t *testing.T) {
 	own := []netip.Prefix{netip.MustParsePrefix("10.90.0.7/16"), netip.MustParsePrefix("10.0.3.9/24")}
 	for _, c := range []struct {
@@ -22,18 +25,23 @@ func TestWhichAddressIsOnTheNetwork(t *testing.T) {
 		names map[string]string
 		want  string
 	}{
-		{"by the listener", map[string]string{"waggle_listener.waggle_control.": "10.0.3.2"}, "10.0.3.9"},
-		{"by another, while the listener is away", map[string]string{"waggle_alertmanager.waggle_control.": "10.0.3.5"}, "10.0.3.9"},
-		{"not by who has that name on another network", map[string]string{"waggle_listener.": "10.90.0.66", "waggle_listener": "10.90.0.66"}, ""},
-		{"not by who is on a network that this container is not on", map[string]string{"waggle_listener.waggle_control.": "10.0.4.2"}, ""},
+		{"by its host name", map[string]string{"c0ffee.waggle_control.": "10.0.3.9"}, "10.0.3.9/24"},
+		{"by the tasks of its service", map[string]string{"tasks.waggle_proxy.waggle_control.": "10.0.3.5 10.0.3.9"}, "10.0.3.9/24"},
+		{"not by another on that network", map[string]string{"tasks.waggle_proxy.waggle_control.": "10.0.3.5"}, ""},
+		{"not by who takes such a name on a network of users", map[string]string{
+			"waggle_listener.waggle_control.": "10.90.0.66", "tasks.waggle_proxy.waggle_control.": "10.90.0.66", "c0ffee.waggle_control.": "10.90.0.66"}, ""},
+		{"not by who has that name on another network", map[string]string{"tasks.waggle_proxy.": "10.90.0.7", "c0ffee": "10.90.0.7"}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			n := Network{Name: "waggle_control", Own: func() ([]netip.Prefix, error) { return own, nil },
-				Lookup: func(_ context.Context, name string) ([]netip.Addr, error) {
-					if text, ok := c.names[name]; ok {
-						return []netip.Addr{netip.MustParseAddr(text)}, nil
+			n := Network{Name: "waggle_control", Names: []string{"c0ffee", "tasks.waggle_proxy"}, Own: func() ([]netip.Prefix, error) { return own, nil },
+				Lookup: func(_ context.Context, name string) (out []netip.Addr, err error) {
+					for text := range strings.FieldsSeq(c.names[name]) {
+						out = append(out, netip.MustParseAddr(text))
 					}
-					return nil, errors.New("no such name")
+					if out == nil {
+						err = errors.New("no such name")
+					}
+					return out, err
 				}}
 			got, err := n.Address(t.Context())
 			if c.want == "" && err == nil || c.want != "" && got.String() != c.want {
@@ -43,12 +51,12 @@ func TestWhichAddressIsOnTheNetwork(t *testing.T) {
 	}
 }
 
-// TestDoors: loopback answers at once, the control network as soon as it is found, and
-// nothing else at all.
+// TestDoors: loopback answers at once, the control network as soon as it is found and to
+// those on it alone, and nothing else at all.
 func TestDoors(t *testing.T) {
-	port := freePort(t)
+	port := strconv.Itoa(tooltest.FreePort(t))
 	var known atomic.Bool
-	n := Network{Name: "waggle_control",
+	n := Network{Name: "waggle_control", Names: []string{"c0ffee"},
 		Own: func() ([]netip.Prefix, error) {
 			return []netip.Prefix{netip.MustParsePrefix("127.9.0.1/24"), netip.MustParsePrefix("127.8.0.1/24")}, nil
 		},
@@ -56,20 +64,24 @@ func TestDoors(t *testing.T) {
 			if !known.Load() {
 				return nil, errors.New("not yet")
 			}
-			return []netip.Addr{netip.MustParseAddr("127.8.0.2")}, nil
+			return []netip.Addr{netip.MustParseAddr("127.8.0.1")}, nil
 		}}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "here") })
 	go func() { ended <- ServeAt(ctx, "control:"+port, n, handler, slog.New(slog.DiscardHandler)) }()
-	awaitAnswer(t, "127.0.0.1:"+port)
-	if answers(t, "127.8.0.1:"+port) {
+	awaitAnswer(t, "", "127.0.0.1:"+port)
+	if answers(t, "127.8.0.2", "127.8.0.1:"+port) {
 		t.Error("it answers on the control network before that is found")
 	}
 	known.Store(true)
-	awaitAnswer(t, "127.8.0.1:"+port)
+	awaitAnswer(t, "127.8.0.2", "127.8.0.1:"+port)
+	// An address answers on all links of a container, to whoever has a route to it.
+	if answers(t, "127.9.0.2", "127.8.0.1:"+port) {
+		t.Error("it answers to somebody on another network")
+	}
 	for _, other := range []string{"127.9.0.1:" + port, "127.1.2.3:" + port} {
-		if answers(t, other) {
+		if answers(t, "127.8.0.2", other) {
 			t.Errorf("%s answers", other)
 		}
 	}
@@ -79,44 +91,31 @@ func TestDoors(t *testing.T) {
 	}
 }
 
-func freePort(t *testing.T) string {
+// answers asks from an address, or from any.
+func answers(t *testing.T, from, addr string) bool {
 	t.Helper()
-	var lc net.ListenConfig
-	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	dialer := net.Dialer{}
+	if from != "" {
+		dialer.LocalAddr = &net.TCPAddr{IP: net.ParseIP(from)}
 	}
-	defer func() { _ = ln.Close() }()
-	_, port, err := net.SplitHostPort(ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
-}
-
-func answers(t *testing.T, addr string) bool {
-	t.Helper()
+	client := http.Client{Transport: &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true}}
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := client.Do(req)
 	if err != nil {
 		return false
 	}
 	return res.Body.Close() == nil && res.StatusCode == http.StatusOK
 }
 
-func awaitAnswer(t *testing.T, addr string) {
+func awaitAnswer(t *testing.T, from, addr string) {
 	t.Helper()
-	deadline := time.After(30 * time.Second)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !answers(t, addr) {
-		select {
-		case <-deadline:
-			t.Fatalf("%s does not answer", addr)
-		case <-tick.C:
+	tooltest.Eventually(t, addr+" answers", func() error {
+		if !answers(t, from, addr) {
+			return errors.New("it does not")
 		}
-	}
+		return nil
+	})
 }

@@ -94,7 +94,7 @@ func Environ() []string { return os.Environ() }
 // IsCommand tells whether a flag asks for something else than a running service. A
 // variable such as VERSION, which many images carry, must not do that.
 func IsCommand(flagName string) bool {
-	return flagName == "healthcheck" || flagName == "healthcheck-hold" || flagName == "version" || flagName == "nats-config" ||
+	return flagName == "healthcheck" || flagName == "healthcheck-hold" || flagName == "version" || flagName == "nats-config" || flagName == "alertmanager-web" ||
 		slices.ContainsFunc(methods(), func(method string) bool { return flagOf(method) == flagName })
 }
 

@@ -20,10 +20,14 @@ import (
 const MaxBody = 1 << 20
 
 // Router returns the admin router with /healthz and /metrics. healthy returns
-// nil when the process turns and its first configuration is applied.
+// nil when the process turns and its first configuration is applied. All other paths, but for
+// pings, which tell nothing, ask for one of the tokens in sh.Reads if there are any.
 func Router(sh Shell, healthy func() error) chi.Router {
 	r := chi.NewRouter()
 	r.Use(middleware.Recoverer)
+	if sh.Reads.First() != "" {
+		r.Use(reading(sh.Reads))
+	}
 	r.Method(http.MethodGet, "/healthz", &healthz{healthy: healthy})
 	r.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(sh.Registry, promhttp.HandlerOpts{}))
 	r.NotFound(func(w http.ResponseWriter, req *http.Request) {
@@ -32,18 +36,24 @@ func Router(sh Shell, healthy func() error) chi.Router {
 	return r
 }
 
-// Serve serves handler at addr until the context ends, then drains for at most
-// 5 s. It returns nil after a clean end.
-func Serve(ctx context.Context, addr string, handler http.Handler, log *slog.Logger) error {
-	var lc net.ListenConfig
-	ln, err := lc.Listen(ctx, "tcp", addr)
-	if err != nil {
-		return fmt.Errorf("admin HTTP: %w", err)
+// reading lets through what anybody may know, and those who send one of the tokens.
+func reading(tokens Secret) func(http.Handler) http.Handler {
+	asks := RequireToken(tokens)
+	return func(next http.Handler) http.Handler {
+		asked := asks(next)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch r.URL.Path {
+			case "/healthz", "/metrics", "/v1/ping", "/v1/docker-flow-proxy/ping":
+				next.ServeHTTP(w, r)
+			default:
+				asked.ServeHTTP(w, r)
+			}
+		})
 	}
-	return ServeOn(ctx, ln, handler, log)
 }
 
-// ServeOn is Serve for a listener that exists already; it closes it.
+// ServeOn serves handler on a listener, which it closes, until the context ends, then drains for
+// at most 5 s. It returns nil after a clean end.
 func ServeOn(ctx context.Context, ln net.Listener, handler http.Handler, log *slog.Logger) error {
 	srv := &http.Server{
 		Handler:           handler,
@@ -58,7 +68,7 @@ func ServeOn(ctx context.Context, ln net.Listener, handler http.Handler, log *sl
 	go func() { failed <- srv.Serve(ln) }()
 	select {
 	case err := <-failed:
-		return fmt.Errorf("admin HTTP: %w", err)
+		return err
 	case <-ctx.Done():
 	}
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)

@@ -1,7 +1,10 @@
 package app
 
 import (
+	"context"
+	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/hex"
 	"errors"
 	"flag"
 	"fmt"
@@ -12,6 +15,9 @@ import (
 	"slices"
 	"strings"
 )
+
+// AlertmanagerUser is whom Alertmanager asks for a password.
+const AlertmanagerUser = "waggle"
 
 // MinToken is how long a token must be, in bytes.
 const MinToken = 16
@@ -111,7 +117,7 @@ func RequireTokenUnless(token Secret, from []netip.Prefix) func(http.Handler) ht
 			case crossSite(r):
 				WriteError(w, http.StatusForbidden, errors.New("another site has led the browser here"))
 			case among(from, r.RemoteAddr):
-				next.ServeHTTP(w, r)
+				next.ServeHTTP(w, withCaller(r, "no token"))
 			case token.First() == "":
 				WriteError(w, http.StatusForbidden, errors.New("no token is configured, so this is closed"))
 			case !ok || !token.admits(given):
@@ -119,10 +125,28 @@ func RequireTokenUnless(token Secret, from []netip.Prefix) func(http.Handler) ht
 				w.Header().Add("WWW-Authenticate", `Basic realm="waggle"`)
 				WriteError(w, http.StatusUnauthorized, errors.New("wrong or missing token: send Authorization: Bearer TOKEN, or TOKEN as a password"))
 			default:
-				next.ServeHTTP(w, r)
+				sum := sha256.Sum256([]byte(given))
+				next.ServeHTTP(w, withCaller(r, "token "+hex.EncodeToString(sum[:])[:shownHash]))
 			}
 		})
 	}
+}
+
+// shownHash is how many digits of the hash of a token are told: enough to tell tokens apart, and
+// too few to find one by.
+const shownHash = 8
+
+type callerKey struct{}
+
+func withCaller(r *http.Request, who string) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), callerKey{}, who))
+}
+
+// CallerOf is who asks, as an audit may have it: "token " and the beginning of its hash, or "no
+// token" where none is needed; empty for a request that no RequireToken has seen.
+func CallerOf(r *http.Request) string {
+	who, _ := r.Context().Value(callerKey{}).(string)
+	return who
 }
 
 // among reports whether a request's address is in one of the networks.

@@ -94,8 +94,14 @@ func streams(replicas int) []jetstream.StreamConfig {
 		cfg.MaxAge, cfg.Discard = 7*24*time.Hour, jetstream.DiscardOld
 		out = append(out, cfg)
 	}
-	return out
+	// What was noted stays, whoever would rather not have it.
+	audit := stream(AuditStream, streamSubject(AuditStream)+">", 64*mib, replicas)
+	audit.MaxAge, audit.Discard, audit.MaxMsgSize = auditAge, jetstream.DiscardOld, 16<<10
+	return append(out, audit)
 }
+
+// auditAge is how long an audit keeps what was done.
+const auditAge = 90 * 24 * time.Hour
 
 // stream is what all have in common.
 func stream(name, subject string, size int64, replicas int) jetstream.StreamConfig {

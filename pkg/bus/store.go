@@ -38,6 +38,8 @@ const (
 	EventsStream = "waggle_events"
 	// DecisionsStream takes one message for each decision of the scaler.
 	DecisionsStream = "waggle_decisions"
+	// AuditStream takes one message for each thing that somebody did, see package audit.
+	AuditStream = "waggle_audit"
 )
 
 // markerTTL is how long the mark of a deleted key stays. A reader that was away

@@ -47,7 +47,9 @@ func openings() []opening {
 		bucket(c, AcceptedBucket, own, own)
 		bucket(c, ManualBucket, own, own)
 		bucket(c, StatusBucket, said, said)
-		out = append(out, opening{component: c, stream: EventsStream, writes: []string{streamSubject(EventsStream) + c + ".>"}})
+		for _, stream := range []string{EventsStream, AuditStream} {
+			out = append(out, opening{component: c, stream: stream, writes: []string{streamSubject(stream) + c + ".>"}})
+		}
 	}
 	// All that the contract tells of buckets, and nothing to write.
 	bucket(Reader, CatalogBucket, all, nil)

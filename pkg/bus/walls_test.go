@@ -31,7 +31,7 @@ var components = []string{"proxy", "monitor", "scaler", "reader"}
 
 var everyStream = []string{
 	"KV_" + bus.CatalogBucket, "KV_" + bus.SecretsBucket, "KV_" + bus.LeaseBucket, "KV_" + bus.AcceptedBucket, "KV_" + bus.StatusBucket,
-	"KV_" + bus.SignalsBucket, "KV_" + bus.ManualBucket, bus.EventsStream, bus.DecisionsStream,
+	"KV_" + bus.SignalsBucket, "KV_" + bus.ManualBucket, bus.EventsStream, bus.DecisionsStream, bus.AuditStream,
 }
 
 // goods are subjects of every bucket and stream, and to whom besides the listener
@@ -59,7 +59,7 @@ func goods() []good {
 		out = append(out,
 			kv(bus.AcceptedBucket, c+".victim", c, c), kv(bus.ManualBucket, c+".victim", c, c),
 			kv(bus.StatusBucket, c+".victim", c, c, "reader"), kv(bus.StatusBucket, bus.InstanceKey(c, "victim"), c, c, "reader"),
-			good{bus.EventsStream, "waggle.events." + c + ".victim", c, nil},
+			good{bus.EventsStream, "waggle.events." + c + ".victim", c, nil}, good{bus.AuditStream, "waggle.audit." + c + ".victim", c, nil},
 		)
 	}
 	return out
@@ -332,6 +332,10 @@ func holds(t *testing.T, listener *bus.Bus, connect func(component string) *bus.
 				for _, scope := range []string{"all", "sub"} {
 					a.publish(&nats.Msg{Subject: "$KV." + key + "." + name + ".own", Header: nats.Header{"Nats-Rollup": {scope}}, Data: []byte("forged")})
 				}
+			}
+			// Nor does it take back what it has said itself.
+			for _, header := range []nats.Header{{"Nats-Rollup": {"all"}}, {"Nats-Rollup": {"sub"}}, {"Nats-TTL": {"1s"}}, {"Nats-Expected-Last-Sequence": {"0"}}} {
+				a.publish(&nats.Msg{Subject: "waggle.audit." + name + ".victim", Header: header, Data: []byte("forged")})
 			}
 			for _, stream := range everyStream {
 				a.destroy(stream)

@@ -110,7 +110,7 @@ func TestEveryValueOnTheBusIsAsTheContractSays(t *testing.T) {
 				}
 			}
 		}
-		for stream, name := range map[string]string{bus.EventsStream: "event", bus.DecisionsStream: "decision"} {
+		for stream, name := range map[string]string{bus.EventsStream: "event", bus.DecisionsStream: "decision", bus.AuditStream: "audit"} {
 			messages, err := b.Last(t.Context(), stream, 100)
 			if err != nil {
 				return err

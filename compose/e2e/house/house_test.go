@@ -29,6 +29,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/crypto/bcrypt"
 
 	"github.com/wagglehq/waggle/compose/e2e/load"
 	"github.com/wagglehq/waggle/listener"
@@ -42,7 +43,11 @@ import (
 )
 
 // token is what whoever asks for a scaling must send.
-const token = "open-sesame-of-the-house"
+const (
+	token = "open-sesame-of-the-house"
+	// alertPassword is what Alertmanager asks for.
+	alertPassword = "password-of-the-house"
+)
 
 // all are the services in the order in which they depend on each other least.
 var all = []string{"listener", "proxy", "monitor", "scaler"}
@@ -125,7 +130,7 @@ func (h *house) flags(name string) []string {
 			"-default-ports", strconv.Itoa(h.ports["http"]), "-stats-port", "0", "-maxconn", "1000", "-drain", "1s")
 	case "monitor":
 		return append(bus, "-data-dir", data, "-prometheus-bin", tooltest.Path(h.t, "prometheus"), "-promtool-bin", tooltest.Path(h.t, "promtool"),
-			"-prometheus-url", "http://"+h.addr("prometheus"), "-prometheus-listen", h.addr("guard"), "-alertmanager-url", "http://"+h.addr("alertmanager"),
+			"-prometheus-url", "http://"+h.addr("prometheus"), "-prometheus-listen", h.addr("guard"), "-alertmanager-url", "http://"+h.addr("alertmanager"), "-alertmanager-password", alertPassword,
 			"-own-stack", "", "-scrape-interval", "1s", "-evaluation-interval", "1s")
 	case "scaler":
 		return append(bus, "-docker-host", h.swarm.Host(), "-token", token)
@@ -260,8 +265,38 @@ func (h *house) startAlertmanager() {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		h.t.Fatal(err)
 	}
-	h.process(exec.Command(tooltest.Path(h.t, "alertmanager"), "--config.file="+file, "--storage.path="+filepath.Join(h.dir, "alertmanager"), //nolint:noctx // The clean-up ends it.
+	web := filepath.Join(h.dir, "web.yml")
+	hash, err := bcrypt.GenerateFromPassword([]byte(alertPassword), bcrypt.MinCost)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if err := os.WriteFile(web, fmt.Appendf(nil, "basic_auth_users: {waggle: %s}\n", hash), 0o600); err != nil {
+		h.t.Fatal(err)
+	}
+	h.process(exec.Command(tooltest.Path(h.t, "alertmanager"), "--config.file="+file, "--web.config.file="+web, "--storage.path="+filepath.Join(h.dir, "alertmanager"), //nolint:noctx // The clean-up ends it.
 		"--web.listen-address="+h.addr("alertmanager"), "--cluster.listen-address="))
+}
+
+// forgesAlert asks Alertmanager to have a service scaled, and returns its status.
+func (h *house) forgesAlert(service, password string) int {
+	h.t.Helper()
+	body := fmt.Sprintf(`[{"labels": {"alertname": "forged", "scale": "up", "type": "service", "service": %q}}]`, service)
+	req, err := http.NewRequestWithContext(h.t.Context(), http.MethodPost, "http://"+h.addr("alertmanager")+"/api/v2/alerts", strings.NewReader(body))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if password != "" {
+		req.SetBasicAuth(app.AlertmanagerUser, password)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if err := res.Body.Close(); err != nil {
+		h.t.Fatal(err)
+	}
+	return res.StatusCode
 }
 
 // process runs a program until the test ends, and all that it has started.

@@ -3,6 +3,7 @@ package house
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -81,6 +82,12 @@ func TestAnAlertScalesWithinBounds(t *testing.T) {
 	h.answers("/", "127.0.0.2")
 	h.ruled("web_cold", "web_hot")
 	h.says("web", "scaler", "applied")
+	// Who is not Prometheus has nothing scaled by Alertmanager.
+	for _, password := range []string{"", "not-that-password"} {
+		if status := h.forgesAlert("web", password); status != http.StatusUnauthorized {
+			t.Errorf("an alert with the password %q was answered %d", password, status)
+		}
+	}
 	end := h.loaded("/", true)
 
 	h.tasks.setHeat(10)

@@ -434,10 +434,40 @@ func TestTheDemoRemovesItsOwnAlone(t *testing.T) {
 	}
 }
 
+// TestAlertmanagersPassword: the password and the hash by which it is known are made together,
+// once, and another pair takes their place when it is named.
+func TestAlertmanagersPassword(t *testing.T) {
+	m := newManager(t)
+	said := m.succeeds(nil, "init", "--skip-ports")
+	if got := m.has("secret"); slices.Contains(got, "waggle_alert_password") || !strings.Contains(said, "is made by compose/deploy, because WAGGLE_IMAGES is not set") {
+		t.Errorf("without images there are %v:\n%s", got, said)
+	}
+	m.fails(append(images(), "WAGGLE_ALERT_PASSWORD=short"), "deploy", nil, "WAGGLE_ALERT_PASSWORD has fewer than 16 or more than 72 bytes")
+	m.succeeds(images(), "deploy")
+	password, web := m.read("secret/waggle_alert_password"), m.read("secret/waggle_alert_password_web")
+	if len(password) != 64 || !strings.HasPrefix(web, "basic_auth_users:\n  waggle: $2a$10$") {
+		t.Errorf("the password has %d bytes, and it is known by %q", len(password), web)
+	}
+	m.succeeds(nil, "deploy")
+	if m.read("secret/waggle_alert_password") != password || m.read("secret/waggle_alert_password_web") != web {
+		t.Error("the next deployment has made another one")
+	}
+	m.succeeds([]string{"WAGGLE_ALERT_PASSWORD_SECRET=waggle_alert_password_2", "WAGGLE_ALERT_PASSWORD=correct horse battery"}, "deploy")
+	m.succeeds(nil, "deploy")
+	if got := m.read("secret/waggle_alert_password_2"); got != "correct horse battery" {
+		t.Errorf("the other one is %q", got)
+	}
+	if got := m.read("environment"); !strings.Contains(got, "WAGGLE_ALERT_PASSWORD_SECRET=waggle_alert_password_2\nWAGGLE_ALERT_WEBHOOK_SECRET") || !strings.Contains(got, "WAGGLE_ALERT_WEB_SECRET=waggle_alert_password_2_web\n") {
+		t.Errorf("the next deployment has\n%s", got)
+	}
+	m.remove("secret/waggle_alert_password_2_web")
+	m.fails(nil, "deploy", nil, "only one is there, and they belong together", "WAGGLE_ALERT_PASSWORD_SECRET=waggle_alert_password_2_2")
+}
+
 func TestUninstallSaysWhatItWouldRemove(t *testing.T) {
 	m := production(t)
 	said := m.succeeds(nil, "uninstall")
-	for _, want := range []string{"services: waggle_alertmanager", "secrets: waggle_alert_webhook_", "waggle_token", "networks: waggle", "volumes: waggle_monitor", "--yes does it"} {
+	for _, want := range []string{"services: waggle_alertmanager", "secrets: waggle_alert_password waggle_alert_password_web waggle_alert_webhook_", "waggle_token", "networks: waggle", "volumes: waggle_monitor", "--yes does it"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("it does not say %q:\n%s", want, said)
 		}

@@ -39,6 +39,7 @@ func TestSwarm(t *testing.T) {
 		{"a bus that lost its store costs nothing", (*world).lostStore},
 		{"names that others take change nothing", (*world).takenNames},
 		{"attacks harm nobody", (*world).attacks},
+		{"users' services find nothing but requests answered", (*world).doors},
 		{"updates of Waggle itself", (*world).own},
 	} {
 		t.Run(story.name, func(t *testing.T) { story.tell(w, t) })

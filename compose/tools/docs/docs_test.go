@@ -74,7 +74,7 @@ func TestSettingsPage(t *testing.T) {
 	page := string(SettingsPage(bees()))
 	for _, want := range []string{
 		"| `-http-port` | `HTTP_PORT` | `80` | a port |\n| `-nats-key` | `NATS_KEY` | empty | a key (secret: give it as a file) |\n",
-		"| `-admin` | `ADMIN` | `:8080` |", "| `-version` | none |",
+		"| `-admin` | `ADMIN` | `control:8080` |", "| `-version` | none |",
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q:\n%s", want, page)

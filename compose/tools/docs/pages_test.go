@@ -160,7 +160,7 @@ func routed(t *testing.T, service, method, where string) string {
 	}
 	method = strings.ToUpper(method[:1]) + strings.ToLower(method[1:])
 	code := ""
-	for _, file := range []string{"api.go", "certs.go", "config.go"} {
+	for _, file := range []string{"api.go", "audit.go", "certs.go", "config.go"} {
 		if content, err := os.ReadFile(filepath.Join(root, service, "internal/api", file)); err == nil {
 			code += string(content)
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/invopop/jsonschema"
 
 	"github.com/wagglehq/waggle/listener"
+	"github.com/wagglehq/waggle/pkg/audit"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/scaler"
 )
@@ -38,6 +39,7 @@ func values() []value {
 		{"event", "A change of the catalog, in the stream waggle_events", listener.Event{}},
 		{"status", "What became of a service, in the bucket waggle_status under COMPONENT.INSTANCE.ID", catalog.Status{}},
 		{"instance", "What an instance says of itself, in the bucket waggle_status under instance.COMPONENT.INSTANCE", catalog.Instance{}},
+		{"audit", "Something that somebody did, in the stream waggle_audit", audit.Entry{}},
 		{"decision", "A decision of the scaler, in the stream waggle_decisions", scaler.Decision{}},
 	}
 }
@@ -71,7 +73,7 @@ func Schemas(root string) (map[string][]byte, error) {
 // but for the line breaks of the sources.
 func commentsOf(root string) (map[string]string, error) {
 	out := map[string]string{}
-	for _, folder := range []string{"pkg/catalog", "listener/internal/publish", "scaler/internal/decide", "scaler/internal/signal"} {
+	for _, folder := range []string{"pkg/catalog", "pkg/audit", "listener/internal/publish", "scaler/internal/decide", "scaler/internal/signal"} {
 		r, dir := &jsonschema.Reflector{}, path.Join(root, folder)
 		if err := r.AddGoComments("", dir, jsonschema.WithFullComment()); err != nil {
 			return nil, fmt.Errorf("comments of %s: %w", folder, err)

@@ -149,8 +149,21 @@ func TestOperationsTellThePortsAsTheyAre(t *testing.T) {
 		t.Errorf("published are %s", got)
 	}
 	slices.Sort(both)
-	if got := strings.Join(both, ","); got != "monitor,proxy" || !strings.Contains(page, "Proxy and monitor are on both networks, and listen on both") {
+	if got := strings.Join(both, ","); got != "monitor,proxy" || !strings.Contains(page, "Proxy and monitor are on both networks, but only ports for requests answer on both") {
 		t.Errorf("on both networks are %s", got)
+	}
+	// What is not for requests is closed by the settings' defaults, which the stack leaves alone.
+	for _, s := range c.Services {
+		for _, name := range []string{"ADMIN", "STATS_ADDRESS", "PROMETHEUS_LISTEN"} {
+			if value, ok := s.Environment[name]; ok {
+				t.Errorf("the stack sets %s of %s to %s", name, s.Name, *value)
+			}
+		}
+	}
+	for _, row := range []string{"| `ADMIN` | `control:8080` |", "| `STATS_ADDRESS` | `control` |", "| `PROMETHEUS_LISTEN` | `control:9090` |"} {
+		if !strings.Contains(text(t, "docs/settings.md"), row) {
+			t.Errorf("the settings lack %s", row)
+		}
 	}
 	for name := range pages(t) {
 		if strings.Contains(text(t, name), "which nothing else can join") {
@@ -187,7 +200,7 @@ func TestOperationsTellEveryVariable(t *testing.T) {
 	for _, m := range regexp.MustCompile(`\$\{([A-Z_]+)(?::-([^}]*))?`).FindAllStringSubmatch(stack, -1) {
 		name, value := m[1], m[2]
 		switch {
-		case name == "WAGGLE_ALERTMANAGER_HASH" || name == "WAGGLE_ALERT_WEBHOOK_SECRET" || strings.HasPrefix(name, "WAGGLE_NATS_"):
+		case name == "WAGGLE_ALERTMANAGER_HASH" || name == "WAGGLE_ALERT_WEBHOOK_SECRET" || name == "WAGGLE_ALERT_WEB_SECRET" || strings.HasPrefix(name, "WAGGLE_NATS_"):
 			// compose/init sets them.
 		case told[name] == "":
 			t.Errorf("the page does not tell %s", name)

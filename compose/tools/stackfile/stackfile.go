@@ -55,6 +55,7 @@ func Text(c *types.Config) (string, error) {
 func Variables() map[string]string {
 	return map[string]string{
 		"WAGGLE_IMAGES": "registry.example.com/waggle", "WAGGLE_ALERTMANAGER_HASH": "0123456789ab",
-		"WAGGLE_ALERT_WEBHOOK_SECRET": "waggle_alert_webhook_0123456789ab",
+		"WAGGLE_ALERT_WEBHOOK_SECRET":  "waggle_alert_webhook_0123456789ab",
+		"WAGGLE_ALERT_PASSWORD_SECRET": "waggle_alert_password", "WAGGLE_ALERT_WEB_SECRET": "waggle_alert_password_web",
 	}
 }

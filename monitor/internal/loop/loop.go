@@ -45,15 +45,15 @@ type Prometheus interface {
 	Targets(context.Context) ([]prometheus.ShownTarget, error)
 }
 
-// Options are what a Loop works with. All are needed but Alertmanagers.
+// Options are what a Loop works with. All are needed but Tasks.
 type Options struct {
 	Catalog    Catalog
 	Accepted   Accepted
 	Statuses   Statuses
 	Prometheus Prometheus
-	// Alertmanagers is told of each complete catalog.
-	Alertmanagers func(catalog.Snapshot) error
-	Settings      scrape.Settings
+	// Tasks is told of each complete catalog.
+	Tasks    func(catalog.Snapshot) error
+	Settings scrape.Settings
 	// AcceptedFile remembers the accepted labels for a bus that lost them.
 	AcceptedFile string
 	// Again asks for another pass after that time.
@@ -101,8 +101,8 @@ type seen struct {
 // New returns a Loop that remembers what its file says was accepted.
 func New(o Options) (*Loop, error) {
 	l := &Loop{o: o, started: time.Now(), accepted: map[string]catalog.Service{}, refused: map[string]string{}, tasks: map[string]seen{}}
-	if l.o.Alertmanagers == nil {
-		l.o.Alertmanagers = func(catalog.Snapshot) error { return nil }
+	if l.o.Tasks == nil {
+		l.o.Tasks = func(catalog.Snapshot) error { return nil }
 	}
 	b, err := os.ReadFile(o.AcceptedFile)
 	switch {
@@ -143,14 +143,14 @@ func (l *Loop) Applied() (hash string, desired, rejected int) {
 }
 
 // Pass makes Prometheus equal to the catalog. Until the catalog is completely known it
-// changes nothing, and until the accepted labels are nothing but Alertmanagers.
+// changes nothing, and until the accepted labels are nothing but Tasks.
 func (l *Loop) Pass(ctx context.Context) error {
 	snapshot, ok := l.o.Catalog.Snapshot()
 	if !ok {
 		return nil
 	}
 	snapshot = l.bridge(snapshot)
-	if err := l.o.Alertmanagers(snapshot); err != nil {
+	if err := l.o.Tasks(snapshot); err != nil {
 		return fmt.Errorf("alertmanagers: %w", err)
 	}
 	accepted, ok := l.o.Accepted.Services()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/prometheus/common/model"
+	"github.com/wagglehq/waggle/pkg/app"
 	yaml "go.yaml.in/yaml/v3"
 )
 
@@ -18,6 +19,8 @@ const (
 	TargetsFile = "targets.json"
 	// OwnRulesFile holds the rules about Waggle itself.
 	OwnRulesFile = "waggle.yml"
+	// PasswordFile holds the password that Alertmanager asks for.
+	PasswordFile = "alertmanager-password"
 )
 
 // Pool is the scrape job that holds the targets of all services.
@@ -32,8 +35,10 @@ type Settings struct {
 	ScrapeTimeout      time.Duration
 	EvaluationInterval time.Duration
 	// Alertmanagers are URLs. "tasks+http://SERVICE:PORT" means the tasks of a service, as
-	// Alertmanagers writes them, "dns+http://NAME:PORT" every address of the name.
+	// Tasks writes them, "dns+http://NAME:PORT" every address of the name.
 	Alertmanagers []string
+	// AlertmanagerPassword sends them the content of PasswordFile.
+	AlertmanagerPassword bool
 	// OwnStack is the name of the stack whose listener, proxy, monitor and scaler
 	// are scraped; empty for none.
 	OwnStack string
@@ -42,6 +47,17 @@ type Settings struct {
 	// Self is Prometheus' own host and port, as it reaches itself; empty when it
 	// is not scraped. SelfPath is the path before /metrics.
 	Self, SelfPath string
+}
+
+// components are Waggle's own services with their admin ports.
+func (s Settings) components() (out []source) {
+	if s.OwnStack == "" {
+		return nil
+	}
+	for _, component := range []string{"listener", "proxy", "monitor", "scaler"} {
+		out = append(out, source{s.OwnStack + "_" + component, adminPort})
+	}
+	return out
 }
 
 type configYAML struct {
@@ -62,9 +78,15 @@ type alertingYAML struct {
 }
 
 type alertmanagerYAML struct {
-	Scheme     string `yaml:"scheme"`
-	PathPrefix string `yaml:"path_prefix,omitempty"`
+	Scheme     string         `yaml:"scheme"`
+	PathPrefix string         `yaml:"path_prefix,omitempty"`
+	BasicAuth  *basicAuthYAML `yaml:"basic_auth,omitempty"`
 	discovery  `yaml:",inline"`
+}
+
+type basicAuthYAML struct {
+	Username     string `yaml:"username"`
+	PasswordFile string `yaml:"password_file"`
 }
 
 type scrapeYAML struct {
@@ -124,14 +146,8 @@ func Render(s Settings) ([]byte, error) {
 	if s.OwnRules {
 		c.RuleFiles = append(c.RuleFiles, OwnRulesFile)
 	}
-	if s.OwnStack != "" {
-		for _, component := range []string{"listener", "proxy", "monitor", "scaler"} {
-			name := s.OwnStack + "_" + component
-			c.ScrapeConfigs = append(c.ScrapeConfigs, scrapeYAML{
-				JobName:   name,
-				discovery: discovery{DNS: []dnsYAML{{[]string{"tasks." + name + "."}, "A", adminPort, refresh}}},
-			})
-		}
+	for _, own := range s.components() {
+		c.ScrapeConfigs = append(c.ScrapeConfigs, scrapeYAML{JobName: own.service, discovery: discovery{File: own.found()}})
 	}
 	for _, text := range s.Alertmanagers {
 		am, err := alertmanager(text)
@@ -140,6 +156,9 @@ func Render(s Settings) ([]byte, error) {
 		}
 		if c.Alerting == nil {
 			c.Alerting = &alertingYAML{}
+		}
+		if s.AlertmanagerPassword {
+			am.BasicAuth = &basicAuthYAML{Username: app.AlertmanagerUser, PasswordFile: PasswordFile}
 		}
 		c.Alerting.Alertmanagers = append(c.Alerting.Alertmanagers, am)
 	}

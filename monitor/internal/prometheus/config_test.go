@@ -16,7 +16,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 func TestConfig(t *testing.T) {
 	base := Settings{ScrapeInterval: 10 * time.Second, ScrapeTimeout: 10 * time.Second, EvaluationInterval: 15 * time.Second}
 	stack := base
-	stack.OwnStack, stack.OwnRules, stack.Self, stack.SelfPath = "waggle", true, "127.0.0.1:9091", "/monitor"
+	stack.AlertmanagerPassword, stack.OwnStack, stack.OwnRules, stack.Self, stack.SelfPath = true, "waggle", true, "127.0.0.1:9091", "/monitor"
 	stack.Alertmanagers = []string{"tasks+http://waggle_alertmanager:9093", "dns+http://tasks.waggle_alertmanager.:9093", "https://am.example.org/alerts/", "http://one:9094"}
 	for name, s := range map[string]Settings{"least": base, "stack": stack} {
 		t.Run(name, func(t *testing.T) {

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/prometheus/common/model"
+
+	"github.com/wagglehq/waggle/pkg/app"
 )
 
 // Process runs Prometheus as a child.
@@ -138,22 +140,23 @@ func Guard(target *url.URL, log *slog.Logger) http.Handler {
 	})
 }
 
-// Serve offers Prometheus at an address until the context ends.
-func Serve(ctx context.Context, addr string, guard http.Handler, log *slog.Logger) error {
-	var lc net.ListenConfig
-	ln, err := lc.Listen(ctx, "tcp", addr)
+// Serve offers Prometheus at an address, whose host may be app.Control, until the context ends.
+func Serve(ctx context.Context, addr string, network app.Network, guard http.Handler, log *slog.Logger) error {
+	err := app.ListenAt(ctx, addr, network, func(ctx context.Context, ln net.Listener) error {
+		srv := &http.Server{
+			Handler: guard, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute,
+			// Queries may take the two minutes that Prometheus grants them.
+			WriteTimeout: 150 * time.Second, IdleTimeout: 2 * time.Minute,
+			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		}
+		stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
+		defer stop()
+		if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	}, log)
 	if err != nil {
-		return fmt.Errorf("prometheus-listen: %w", err)
-	}
-	srv := &http.Server{
-		Handler: guard, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute,
-		// Queries may take the two minutes that Prometheus grants them.
-		WriteTimeout: 150 * time.Second, IdleTimeout: 2 * time.Minute,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
-	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
-	defer stop()
-	if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("prometheus-listen: %w", err)
 	}
 	return nil

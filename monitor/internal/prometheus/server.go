@@ -38,6 +38,7 @@ type Server struct {
 	// stale says that a foreign Prometheus has not read the present prometheus.yml.
 	foreign, stale bool
 	ownRules       []byte
+	password       string
 }
 
 // Options say where Prometheus is. Dir, URL, Checker and Log are needed.
@@ -51,6 +52,8 @@ type Options struct {
 	Foreign bool
 	// OwnRules is the content of OwnRulesFile, empty if it is not used.
 	OwnRules []byte
+	// AlertmanagerPassword is the content of PasswordFile, empty if it is not used.
+	AlertmanagerPassword string
 	// Reloaded is called after each reload with "ok", "refused" or "failed".
 	Reloaded func(result string)
 }
@@ -60,7 +63,7 @@ func New(o Options) *Server {
 	if o.Reloaded == nil {
 		o.Reloaded = func(string) {}
 	}
-	return &Server{dir: o.Dir, client: newClient(o.URL), checker: o.Checker, log: o.Log, foreign: o.Foreign, ownRules: o.OwnRules, reloaded: o.Reloaded}
+	return &Server{dir: o.Dir, client: newClient(o.URL), checker: o.Checker, log: o.Log, foreign: o.Foreign, ownRules: o.OwnRules, password: o.AlertmanagerPassword, reloaded: o.Reloaded}
 }
 
 // RefusedError says that Prometheus refused what its checker had let through.
@@ -109,6 +112,13 @@ func (s *Server) Prepare(ctx context.Context, config []byte) error {
 		if err := s.checker.run(ctx, "config", config); err != nil {
 			return fmt.Errorf("prometheus.yml: %w", err)
 		}
+	}
+	if s.password != "" {
+		if _, err := atomicfile.Write(s.path(PasswordFile), []byte(s.password), 0o600); err != nil {
+			return err
+		}
+	} else if err := os.Remove(s.path(PasswordFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	wroteRules, err := s.prepareOwnRules(ctx)
 	if err != nil {

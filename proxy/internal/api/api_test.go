@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"log/slog"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -14,6 +14,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/wagglehq/waggle/pkg/audit"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/certtest"
 	"github.com/wagglehq/waggle/proxy/internal/api"
@@ -34,6 +35,7 @@ type proxy struct {
 	// refused is what HAProxy says of certificates, away what the bus does.
 	refused, away error
 	list          bool
+	noted         []audit.Entry
 }
 
 func (p *proxy) router() http.Handler {
@@ -45,7 +47,7 @@ func (p *proxy) router() http.Handler {
 		return []replicas.Replica{{Instance: catalog.Instance{Instance: "one", Hash: "x"}, Self: true}}
 	})
 	api.Certs{
-		Log:   slog.New(slog.DiscardHandler),
+		Note:  func(e audit.Entry) { p.noted = append(p.noted, e) },
 		Token: "token", OwnList: p.list, View: func() *controller.Certificates { return p.entries },
 		Check: func(context.Context, ...string) error { return p.refused },
 		Put: func(_ context.Context, name, pem string) error {
@@ -205,5 +207,29 @@ func TestAnUploadMayBeTakenBack(t *testing.T) {
 	}
 	if status, text := ask(t, h, "DELETE", "/v1/certs/a.pem", "token", ""); status != 200 || len(p.entries.Entries) != 0 {
 		t.Errorf("%d %s", status, text)
+	}
+}
+
+// TestWhoChangedACertificate is noted, with its fingerprint, once it is changed and not before.
+func TestWhoChangedACertificate(t *testing.T) {
+	c := certtest.Self(t, "a.com").PEM()
+	parsed, err := certs.Parse([]byte(c))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{entries: &controller.Certificates{Applied: true}}
+	router := p.router()
+	for _, r := range []struct{ method, token, body string }{{"PUT", "wrong", c}, {"PUT", "token", "no certificate"}, {"PUT", "token", c}, {"DELETE", "token", ""}} {
+		req := httptest.NewRequest(r.method, "/v1/certs/a.pem", strings.NewReader(r.body))
+		req.Header.Set("Authorization", "Bearer "+r.token)
+		router.ServeHTTP(httptest.NewRecorder(), req)
+	}
+	var got []string
+	for _, e := range p.noted {
+		got = append(got, fmt.Sprint(e.Action, " ", e.Object, " ", e.Fingerprint == parsed.Fingerprint, " ", e.By, " ", e.Remote))
+	}
+	const by = " a.pem true token 3c469e9d 192.0.2.1:1234"
+	if want := []string{"certificate put" + by, "certificate deleted" + by}; !slices.Equal(got, want) {
+		t.Errorf("noted are %q, want %q", got, want)
 	}
 }

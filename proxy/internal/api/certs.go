@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/wagglehq/waggle/pkg/app"
+	"github.com/wagglehq/waggle/pkg/audit"
 	"github.com/wagglehq/waggle/proxy/internal/certs"
 	"github.com/wagglehq/waggle/proxy/internal/certs/store"
 	"github.com/wagglehq/waggle/proxy/internal/controller"
@@ -34,8 +34,8 @@ type Certs struct {
 	// OwnList says that the operator has a list of certificates, beside which nothing
 	// counts.
 	OwnList bool
-	// Log is told who changed what.
-	Log *slog.Logger
+	// Note takes who changed what.
+	Note func(audit.Entry)
 }
 
 // Certificate is what is told of a certificate. Its key never is.
@@ -134,7 +134,9 @@ func (c Certs) Upload(w http.ResponseWriter, req *http.Request, name string) {
 		app.WriteError(w, http.StatusServiceUnavailable, err)
 		return
 	}
-	c.Log.Info("a certificate is uploaded", "name", name, "fingerprint", parsed.Fingerprint, "remote", req.RemoteAddr)
+	note := audit.Asked(req, audit.CertificatePut, name)
+	note.Fingerprint = parsed.Fingerprint
+	c.Note(note)
 	entry, applied := c.await(req.Context(), func(v *controller.Certificates) (certs.Entry, bool) {
 		i := slices.IndexFunc(v.Entries, func(e certs.Entry) bool {
 			return e.Source == certs.Upload && e.Name == name && e.PEM == parsed.PEM
@@ -171,6 +173,8 @@ func (c Certs) judge(ctx context.Context, pem string) error {
 
 func (c Certs) remove(w http.ResponseWriter, req *http.Request) {
 	name := chi.URLParam(req, "name")
+	note := audit.Asked(req, audit.CertificateDeleted, name)
+	note.Fingerprint = c.fingerprint(name)
 	err := c.Delete(req.Context(), name)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
@@ -180,12 +184,24 @@ func (c Certs) remove(w http.ResponseWriter, req *http.Request) {
 		app.WriteError(w, http.StatusServiceUnavailable, err)
 		return
 	}
-	c.Log.Info("an uploaded certificate is deleted", "name", name, "remote", req.RemoteAddr)
+	c.Note(note)
 	_, applied := c.await(req.Context(), func(v *controller.Certificates) (certs.Entry, bool) {
 		there := slices.ContainsFunc(v.Entries, func(e certs.Entry) bool { return e.Source == certs.Upload && e.Name == name })
 		return certs.Entry{}, !there && v.Applied
 	})
 	app.WriteJSON(w, map[bool]int{true: http.StatusOK, false: http.StatusAccepted}[applied], map[string]string{"status": "OK", "name": name})
+}
+
+// fingerprint is that of an upload, empty if it is not known here.
+func (c Certs) fingerprint(name string) string {
+	if v := c.View(); v != nil {
+		for _, e := range v.Entries {
+			if e.Source == certs.Upload && e.Name == name {
+				return e.Fingerprint
+			}
+		}
+	}
+	return ""
 }
 
 // elsewhere adds where a certificate comes from that was not uploaded.

@@ -203,6 +203,7 @@ func (c *Controller) certify(ctx context.Context) error {
 // backend.
 func (c *Controller) render(addresses func(route.Service, route.Backend) []netip.Addr) (file.File, error) {
 	d := c.settling.desired
+	c.renderer.SetForbidden(c.targets.neighbours.forbidden)
 	c.renderer.SetSecrets(c.secrets.of(d.Services))
 	return c.renderer.Render(d.Services, d.Tables, addresses)
 }

@@ -34,6 +34,8 @@ type neighbours struct {
 	made    catalog.Snapshot
 	unnamed bool
 	known   addresses.Known
+	// forbidden are the networks in which nobody may be whom a label has asked about requests.
+	forbidden []netip.Prefix
 }
 
 // of returns what is known by a snapshot. current says that the listener is heard of.
@@ -78,17 +80,22 @@ func (n *neighbours) make(snapshot catalog.Snapshot) {
 			}
 		}
 	}
+	var unknown []outbound.Range
 	for _, p := range n.surroundings.Shared {
 		switch {
 		case slices.ContainsFunc(control, p.Contains):
 			inside = append(inside, outbound.Range{Net: p, What: "on the control network"})
 		case snapshot.Tasks == nil:
-			inside = append(inside, outbound.Range{Net: p, What: "on a network of the proxy, of which nothing is known without the catalog"})
+			unknown = append(unknown, outbound.Range{Net: p, What: "on a network of the proxy, of which nothing is known without the catalog"})
 		}
 	}
 	for _, names := range owners {
 		slices.Sort(names)
 	}
+	// Services that are asked about requests stand on those networks, and go on to be asked when
+	// a proxy starts without a bus.
+	n.forbidden = n.outbound.Forbidden(inside)
+	inside = append(inside, unknown...)
 	n.known.Owners, n.known.Version = owners, n.known.Version+1
 	n.known.Outside = func(host string, a netip.Addr) string { return n.outbound.Address(host, a, inside) }
 }

@@ -62,6 +62,17 @@ func TestNeighbours(t *testing.T) {
 			t.Errorf("%s: %q, want %q", addr, got, want)
 		}
 	}
+	// The same holds for whom a label has asked about requests.
+	forbidden := func(addr string) bool {
+		return slices.ContainsFunc(n.forbidden, func(p netip.Prefix) bool { return p.Contains(netip.MustParseAddr(addr)) })
+	}
+	for addr, want := range map[string]bool{
+		"10.90.0.20": false, "198.51.100.7": false, "127.0.0.1": true, "10.90.0.7": true, "172.18.0.1": true, "192.0.2.10": true, "10.90.0.8": true, "10.0.1.77": true,
+	} {
+		if got := forbidden(addr); got != want {
+			t.Errorf("whether %s is forbidden: %t", addr, got)
+		}
+	}
 	// Nothing is made anew for what it does not depend on.
 	relabelled := snapshot
 	relabelled.Services = map[string]catalog.Service{"1": snapshot.Services["1"]}
@@ -76,6 +87,10 @@ func TestNeighbours(t *testing.T) {
 	// Without a catalog nobody can tell the networks apart.
 	if got := n.of(catalog.Snapshot{}, false).Outside("", netip.MustParseAddr("10.90.0.20")); !strings.Contains(got, "without the catalog") {
 		t.Error(got)
+	}
+	// But services go on to be asked about requests.
+	if forbidden("10.90.0.20") || !forbidden("10.90.0.7") {
+		t.Errorf("without a catalog these are forbidden: %v", n.forbidden)
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/wagglehq/waggle/pkg/app"
+	"github.com/wagglehq/waggle/pkg/audit"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/label"
@@ -65,8 +66,9 @@ type API struct {
 	Certs api.Certs
 	// Patience is how long requests wait.
 	Patience time.Duration
-	Now      func() time.Time
-	Log      *slog.Logger
+	// Note takes who changed what.
+	Note func(audit.Entry)
+	Log  *slog.Logger
 }
 
 // Response is Docker Flow Proxy's form of an answer. Service holds the labels of the
@@ -122,7 +124,7 @@ func nok(w http.ResponseWriter, status int, answer Response) {
 
 // reconfigure makes a service wanted, and answers when it is in force here.
 func (a *API) reconfigure(w http.ResponseWriter, r *http.Request, form url.Values) {
-	svc, err := manual.Service(form, a.Now())
+	svc, err := manual.Service(form, time.Now())
 	answer := Response{ServiceName: svc.Name, Service: shown(svc)}
 	if err == nil {
 		err = a.Check(svc)
@@ -142,7 +144,7 @@ func (a *API) reconfigure(w http.ResponseWriter, r *http.Request, form url.Value
 		a.away(w, answer, err)
 		return
 	}
-	a.Log.Info("asked for over HTTP", "name", svc.Name, "remote", r.RemoteAddr)
+	a.Note(audit.Asked(r, audit.ServiceAskedFor, svc.Name))
 	var refused error
 	err = a.Await(ctx, func(v *controller.View) bool {
 		var settled bool
@@ -204,7 +206,7 @@ func (a *API) remove(w http.ResponseWriter, r *http.Request, form url.Values) {
 		a.away(w, answer, err)
 		return
 	}
-	a.Log.Info("removed over HTTP", "name", name, "remote", r.RemoteAddr)
+	a.Note(audit.Asked(r, audit.ServiceRemoved, name))
 	id := manual.ID(name)
 	elsewhere := false
 	err = a.Await(ctx, func(v *controller.View) bool {
@@ -234,6 +236,11 @@ func (a *API) reload(w http.ResponseWriter, r *http.Request, form url.Values) {
 	ctx, cancel := context.WithTimeout(r.Context(), a.Patience)
 	defer cancel()
 	pass := a.Reload(forget)
+	note := audit.Asked(r, audit.Reloaded, "")
+	if forget {
+		note.Detail = "everything anew"
+	}
+	a.Note(note)
 	if err := a.Await(ctx, func(v *controller.View) bool { return v.Pass >= pass && v.Err == nil }); err != nil {
 		if v := a.View(); v != nil && v.Err != nil {
 			nok(w, http.StatusInternalServerError, Response{Message: v.Err.Error()})

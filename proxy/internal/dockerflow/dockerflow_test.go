@@ -14,6 +14,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/wagglehq/waggle/pkg/app"
+	"github.com/wagglehq/waggle/pkg/audit"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/proxy/internal/controller"
 )
@@ -41,7 +42,7 @@ func never(store Store) *API {
 		},
 		Reload: func(bool) uint64 { return 1 }, Check: func(catalog.Service) error { return nil },
 		Stat:     func(context.Context) (string, error) { return "", errors.New("HAProxy is gone") },
-		Patience: time.Millisecond, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		Patience: time.Millisecond, Note: func(audit.Entry) {}, Log: slog.New(slog.DiscardHandler),
 	}
 }
 

@@ -15,8 +15,10 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/app"
+	"github.com/wagglehq/waggle/pkg/place"
 	"github.com/wagglehq/waggle/proxy/internal/addresses"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
+	"github.com/wagglehq/waggle/proxy/internal/wish/outbound"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/owners"
 	"github.com/wagglehq/waggle/proxy/internal/wish/static"
 	"github.com/wagglehq/waggle/proxy/judge"
@@ -69,8 +71,8 @@ type Config struct {
 	Environ []string `json:"-"`
 	// Resolver replaces the system's DNS in tests.
 	Resolver addresses.Resolver `json:"-"`
-	// Place is where the proxy runs, see LookAround.
-	Place Place `json:"-"`
+	// Place is where the proxy runs.
+	Place place.Place `json:"-"`
 }
 
 // Flags declares the flags with their defaults.
@@ -176,7 +178,7 @@ func (c *Config) HAProxySettings() (render.Settings, error) {
 // is none of them, unless it is named: every task there could say who its client is.
 func (c *Config) trusted(s *render.Settings) (err error) {
 	s.TrustedProxies, err = c.trustedProxies()
-	s.Untrusted = unnamed(c.Place.Shared(), s.TrustedProxies)
+	s.Untrusted = outbound.Without(c.Place.Shared(), s.TrustedProxies)
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -27,6 +28,7 @@ type Edge struct {
 	CAFile                                          string
 
 	StatsPort                               int
+	StatsAddress                            string
 	StatsURI                                string
 	StatsUser, StatsPass                    app.Secret
 	StatsUserEnv, StatsPassEnv, StatsURIEnv string
@@ -58,6 +60,7 @@ func (e *Edge) flags(fs *flag.FlagSet) {
 	fs.StringVar(&e.SSLSuite, "ssl-bind-ciphersuites", edge.DefaultCiphersuites, "ciphers of TLS 1.3, separated by colons")
 	fs.StringVar(&e.CAFile, "ca-file", "", "file with the authorities of client certificates, which com.df.verifyClientSsl asks for")
 	fs.IntVar(&e.StatsPort, "stats-port", judge.DefaultStatsPort, "port for HAProxy's statistics and metrics; 0 switches them off")
+	fs.StringVar(&e.StatsAddress, "stats-address", app.Control, "where the statistics can be reached: control is loopback and this container's address on the control network, 0.0.0.0 is every address")
 	fs.StringVar(&e.StatsURI, "stats-uri", "/", "what the path of the statistics begins with")
 	fs.Var(&e.StatsUser, "stats-user", "who may see the statistics; none, with the password none: everybody who reaches the port, which is the default")
 	fs.Var(&e.StatsPass, "stats-pass", "password of the statistics")
@@ -212,7 +215,11 @@ func (e *Edge) raw(s *render.Settings) error {
 // statistics reads who may see them, and where. The values may stand in variables or
 // secrets of other names.
 func (e *Edge) statistics(environ []string) (render.Statistics, error) {
-	s := render.Statistics{Port: e.StatsPort, URI: e.StatsURI, User: string(e.StatsUser), Password: string(e.StatsPass)}
+	address, err := e.statsAddress()
+	if err != nil {
+		return render.Statistics{}, err
+	}
+	s := render.Statistics{Address: address, Port: e.StatsPort, URI: e.StatsURI, User: string(e.StatsUser), Password: string(e.StatsPass)}
 	for _, v := range []struct {
 		setting, name, usual string
 		text                 *string
@@ -241,4 +248,17 @@ func (e *Edge) statistics(environ []string) (render.Statistics, error) {
 		s.User, s.Password = "", ""
 	}
 	return s, nil
+}
+
+// statsAddress is where HAProxy itself offers them. On the control network the controller does:
+// a new container begins with the last good configuration, and yesterday's address in it would
+// keep HAProxy from starting.
+func (e *Edge) statsAddress() (string, error) {
+	if e.StatsAddress == app.Control {
+		return "127.0.0.1", nil
+	}
+	if _, err := netip.ParseAddr(e.StatsAddress); err != nil {
+		return "", fmt.Errorf("stats-address: %q: want control, or an address such as 0.0.0.0", e.StatsAddress)
+	}
+	return e.StatsAddress, nil
 }

@@ -69,7 +69,7 @@ func TestDefaultsAreThoseOfDockerFlowProxyButForConnecting(t *testing.T) {
 		Binds: []edge.Bind{{Port: 80}, {Port: 443, TLS: true}},
 		TLS:   edge.TLS{H2: true, MinVer: "TLSv1.2", Ciphers: edge.DefaultCiphers, Ciphersuites: edge.DefaultCiphersuites},
 		// The port is not public; the original has the page there without any.
-		Statistics: render.Statistics{Port: 8404, URI: "/"}, ConnectionMode: "http-keep-alive", HTTPReuse: "safe", Timeouts: render.Timeouts{
+		Statistics: render.Statistics{Address: "127.0.0.1", Port: 8404, URI: "/"}, ConnectionMode: "http-keep-alive", HTTPReuse: "safe", Timeouts: render.Timeouts{
 			// The original waits for 5 s, in which a dead node costs a client too much.
 			Connect: 1200 * time.Millisecond, Client: 20 * time.Second, Server: 20 * time.Second, Queue: 30 * time.Second,
 			Tunnel: 3600 * time.Second, HTTPRequest: 5 * time.Second, HTTPKeepAlive: 15 * time.Second,
@@ -109,15 +109,18 @@ func TestSettingsOfDockerFlowProxy(t *testing.T) {
 			told: func(_ Config, s render.Settings) any { return s.Binds[2] }, want: "{8085 false false}"},
 		{name: "a port that is none", env: map[string]string{"BIND_PORTS": "x"}, complaint: `bind-ports: "x"`},
 		{name: "one port twice", env: map[string]string{"BIND_PORTS": "80:ssl"}, complaint: "port 80 is there twice"},
+		{name: "statistics everywhere", env: map[string]string{"STATS_ADDRESS": "0.0.0.0"},
+			told: func(_ Config, s render.Settings) any { return s.Statistics }, want: "{0.0.0.0 8404 /  }"},
+		{name: "statistics nowhere", env: map[string]string{"STATS_ADDRESS": "waggle"}, complaint: `stats-address: "waggle": want control`},
 		{name: "statistics in public", env: map[string]string{"STATS_PORT": "80"}, complaint: "stats-port: 80"},
 		{name: "statistics with a password", env: map[string]string{"STATS_USER": "adm", "STATS_URI": "/st"}, secrets: map[string]string{"dfp_stats_pass": "pw"},
-			told: func(_ Config, s render.Settings) any { return s.Statistics }, want: "{8404 /st adm pw}"},
+			told: func(_ Config, s render.Settings) any { return s.Statistics }, want: "{127.0.0.1 8404 /st adm pw}"},
 		{name: "none is nobody", env: map[string]string{"STATS_USER": "none", "STATS_PASS": "none"},
-			told: func(_ Config, s render.Settings) any { return s.Statistics }, want: "{8404 /  }"},
+			told: func(_ Config, s render.Settings) any { return s.Statistics }, want: "{127.0.0.1 8404 /  }"},
 		{name: "half a password", env: map[string]string{"STATS_USER": "adm"}, complaint: "stats-user and stats-pass: want both"},
 		{name: "a name with a colon", env: map[string]string{"STATS_USER": "a:b", "STATS_PASS": "geheim"}, complaint: "without a colon"},
 		{name: "variables of other names", env: map[string]string{"STATS_USER_ENV": "MY_USER", "STATS_PASS_ENV": "MY_PASS", "MY_USER": "adm"},
-			secrets: map[string]string{"dfp_my_pass": "pw"}, told: func(_ Config, s render.Settings) any { return s.Statistics }, want: "{8404 / adm pw}"},
+			secrets: map[string]string{"dfp_my_pass": "pw"}, told: func(_ Config, s render.Settings) any { return s.Statistics }, want: "{127.0.0.1 8404 / adm pw}"},
 		{name: "a variable that is not there", env: map[string]string{"STATS_USER_ENV": "MY_USER"}, complaint: "stats-user-env: there is neither a variable MY_USER nor a secret dfp_my_user"},
 		{name: "versions of TLS", env: map[string]string{"SSL_BIND_OPTIONS": "no-tlsv12", "ENABLE_H2": "false", "CA_FILE": ca},
 			told: func(_ Config, s render.Settings) any { return []any{s.TLS.MinVer, s.TLS.H2, s.TLS.CAFile == ca} }, want: "[TLSv1.3 false true]"},

@@ -17,6 +17,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 	"github.com/wagglehq/waggle/pkg/app"
+	"github.com/wagglehq/waggle/pkg/audit"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/label"
 	"github.com/wagglehq/waggle/scaler/internal/decide"
@@ -34,8 +35,10 @@ type API struct {
 	Store    *store.Store
 	Engine   *engine.Engine
 	Defaults policy.Defaults
-	Now      func() time.Time
-	Log      *slog.Logger
+	// Note takes who had what scaled by hand.
+	Note func(audit.Entry)
+	Now  func() time.Time
+	Log  *slog.Logger
 	// Patience is how long a request by hand waits for its decision.
 	Patience time.Duration
 }
@@ -185,31 +188,37 @@ func (a *API) takeRequest(w http.ResponseWriter, r *http.Request, asked webhook.
 		nok(w, http.StatusServiceUnavailable, fmt.Sprintf("%s: the request could not be stored: %v", svc.Name, err))
 		return
 	}
-	a.awaitAnswer(w, r, request)
+	note := audit.Asked(r, audit.ScaledByHand, svc.Name)
+	note.Detail = "no decision was heard of"
+	if d, ok := a.awaitAnswer(w, r, request); ok {
+		note.From, note.To, note.Detail = &d.From, &d.To, d.Message
+	}
+	a.Note(note)
 }
 
-func (a *API) awaitAnswer(w http.ResponseWriter, r *http.Request, request signal.Request) {
+// awaitAnswer answers with the decision, and returns it unless there is none.
+func (a *API) awaitAnswer(w http.ResponseWriter, r *http.Request, request signal.Request) (d decide.Decision, ok bool) {
 	ctx, cancel := context.WithTimeout(r.Context(), a.Patience)
 	defer cancel()
 	data, err := a.Store.Wait(ctx, request.ServiceID, request.ID)
 	if err != nil {
 		nok(w, http.StatusServiceUnavailable, fmt.Sprintf("%s: whether the request was granted is not known yet: %v; see /v1/decisions", request.Service, err))
-		return
+		return d, false
 	}
 	if data == nil {
 		nok(w, http.StatusGatewayTimeout, fmt.Sprintf("%s: the request expired after %s without a decision; nothing was scaled", request.Service, a.Patience))
-		return
+		return d, false
 	}
-	var d decide.Decision
 	if err := json.Unmarshal(data, &d); err != nil {
 		nok(w, http.StatusInternalServerError, fmt.Sprintf("answer: %v", err))
-		return
+		return d, false
 	}
 	message := d.Message
 	if d.DryRun && d.Action == decide.Scaled {
 		message += " (dry run: nothing was changed)"
 	}
 	app.WriteJSON(w, http.StatusOK, answer{Status: "OK", Message: message, Decision: &d, Request: request.ID})
+	return d, true
 }
 
 // requestID returns the ID that a client gave, so that it may ask again without

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/scaler/internal/decide"
 	"github.com/wagglehq/waggle/scaler/internal/signal"
 	"github.com/wagglehq/waggle/scaler/internal/webhook"
@@ -25,6 +26,8 @@ import (
 type Options struct {
 	// URL is Alertmanager's, with its path prefix if it has one; empty: nothing is told.
 	URL string
+	// Password is sent with each alert, for app.AlertmanagerUser; empty: none.
+	Password string
 	// Lifetime is how long an alert lasts after its decision.
 	Lifetime time.Duration
 	// AtMin and AtMax tell also of requests that changed nothing because the bound was reached.
@@ -170,6 +173,9 @@ func (n *Notifier) send(ctx context.Context, d decide.Decision) error {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
+	if n.opts.Password != "" {
+		req.SetBasicAuth(app.AlertmanagerUser, n.opts.Password)
+	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err

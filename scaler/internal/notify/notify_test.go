@@ -28,12 +28,17 @@ type sink struct {
 	// mu guards the rest, which the server's goroutines write.
 	mu       sync.Mutex
 	refuse   int
+	password string
 	received []string
 }
 
 func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if _, password, _ := r.BasicAuth(); password != s.password {
+		http.Error(w, "Unauthorized", http.StatusUnauthorized)
+		return
+	}
 	if s.refuse > 0 {
 		s.refuse--
 		http.Error(w, "not now", http.StatusServiceUnavailable)
@@ -117,10 +122,10 @@ func TestWhatIsTold(t *testing.T) {
 }
 
 func TestItIsTriedAgain(t *testing.T) {
-	s := &sink{refuse: 1}
+	s := &sink{refuse: 1, password: "secret of Alertmanager"}
 	server := httptest.NewServer(s)
 	defer server.Close()
-	n, err := notify.New(notify.Options{URL: server.URL + "/alerts", Lifetime: time.Minute, Log: slog.New(slog.DiscardHandler)})
+	n, err := notify.New(notify.Options{URL: server.URL + "/alerts", Password: "secret of Alertmanager", Lifetime: time.Minute, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

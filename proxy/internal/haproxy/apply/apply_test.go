@@ -54,6 +54,7 @@ func newWorld(t *testing.T, changes ...func(*render.Settings)) *world {
 		change(&s)
 	}
 	w := &world{t: t, hap: hap, settings: s, renderer: haproxytest.StartEmpty(t, hap, s), services: map[string]catalog.Service{}, tasks: map[string][]netip.Addr{}}
+	w.renderer.SetForbidden(loopback(t).Forbidden(nil))
 	w.backend = upstreams(t, "127.0.0.2", "127.0.0.3", "127.0.0.4")
 	w.h = w.applier()
 	return w

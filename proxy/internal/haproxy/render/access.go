@@ -98,7 +98,7 @@ func (r *rules) admission(s Settings, a route.Access) {
 	}
 	r.signIn(s, a)
 	if a.Forward != nil {
-		r.askElsewhere(a.Forward)
+		r.askElsewhere(s, a.Forward)
 	}
 }
 

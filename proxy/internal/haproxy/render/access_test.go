@@ -142,7 +142,9 @@ var accessLines = regexp.MustCompile(`^(|  localpeer waggle|peers waggle|  peer 
 	`  http-request set-var\(txn.origin\) req.fhdr\(origin\) if \{ req.fhdr\(origin\) -m str --( [a-z0-9+.-]+://[a-z0-9._-]+(:[0-9]+)?){1,40} \}|` +
 	`  http-request set-var\(txn.(origin\) str\(\*\)|preflight\) bool\(true\)) if .*|  http-request return status 204 if \{ var\(txn.preflight\) -m found \}|` +
 	`  http-request auth realm webRealm unless \{ http_auth\(users:web_0\) \}|  http-request del-header ([a-z0-9_-]+|'\^[][a-z0-9_-]+[$]' -m reg)|` +
-	`  http-request lua.waggle_forward_auth ` + accessWord + ` [a-z0-9_,-]+|  http-request deny deny_status 503 unless \{ var\(txn.forward_auth\) -m str in \}|` +
+	`  http-request lua.waggle_forward_auth ` + accessWord + ` [0-9]+ [a-z0-9_,-]+|` +
+	`  http-request (do-resolve\(txn.forward_to,waggle,ipv4\) str\([a-z0-9._-]+\)|set-var\(txn.forward_to\) str\([0-9a-f.:]+\))|` +
+	`  http-request deny deny_status 503 if \{ var\(txn.forward_to\) -m ip -f /x/forwardauth[.]forbidden[.]acl \}|  http-request deny deny_status 503 unless \{ var\(txn.forward_auth\) -m str in \}|` +
 	`  http-after-response (set|add|del)-header [A-Za-z-]+( ([A-Za-z0-9=*-]+|%\[var\(txn.origin\)\]|'[A-Za-z0-9_, -]*'))?( (if|unless)( !?\{ (ssl_fc|status 429|sc_http_req_rate\(0\) gt [0-9]+|var\(txn.(origin|preflight)\) -m found|res.hdr\([a-z-]+\) -m found) \})+)?)$`)
 
 // FuzzAccess asserts that no text of a label, or of a secret, adds a line, a word or a

@@ -2,6 +2,8 @@ package render
 
 import (
 	_ "embed"
+	"net/netip"
+	"strconv"
 	"strings"
 
 	"github.com/haproxytech/client-native/v6/models"
@@ -19,21 +21,27 @@ const forwardResolvers = "waggle"
 // forwardScriptName is the name of its file.
 func forwardScriptName() string { return scriptName("forwardauth", forwardScript) }
 
+// forwardForbidden is the list of the networks in which nobody may be whom a label has asked.
+// It changes while HAProxy runs, as the swarm does.
+const forwardForbidden = "forwardauth.forbidden" + file.ListEnd
+
 // forwardLines are what asking elsewhere needs of the global section, forwardSection is the
 // section that it needs. Names are looked up for each request that needs one, so that none
 // is missing at a check.
 func forwardLines() []file.Line {
 	return []file.Line{
-		lineOf("httpclient.resolvers.id", forwardResolvers),
-		lineOf("httpclient.resolvers.prefer", "ipv4"),
 		lineOf("httpclient.timeout.connect", "1000"),
 		lineOf("httpclient.retries", "1"),
 	}
 }
 
 func forwardSection(s Settings) *file.Section {
+	servers := lineOf("parse-resolv-conf")
+	if s.NameServer.IsValid() {
+		servers = lineOf("nameserver", "one", s.NameServer.String())
+	}
 	return file.NewSection(s.Dir, "resolvers", forwardResolvers, "",
-		lineOf("parse-resolv-conf"),
+		servers,
 		lineOf("resolve_retries", "2"),
 		lineOf("timeout", "resolve", "1000"),
 		lineOf("timeout", "retry", "1000"),
@@ -42,8 +50,21 @@ func forwardSection(s Settings) *file.Section {
 }
 
 // askElsewhere asks for a decision. A request goes on only if the script says so: if it
-// fails, whatever the reason, the answer is 503.
-func (r *rules) askElsewhere(f *route.ForwardAuth) {
+// fails, whatever the reason, the answer is 503. It asks the very address that was judged, so
+// that a name that means something else a moment later leads nowhere.
+func (r *rules) askElsewhere(s Settings, f *route.ForwardAuth) {
+	to, host := file.Variable("forward_to"), "str("+f.Host+")"
+	if _, err := netip.ParseAddr(f.Host); err == nil {
+		r.set("forward_to", host, always)
+	} else {
+		r.onRequest(models.HTTPRequestRule{Type: "do-resolve", VarName: "txn.forward_to", Resolvers: forwardResolvers, Protocol: "ipv4", Expr: host}, always)
+	}
+	if !f.Anywhere {
+		r.deny(503, file.If(file.Is(to, bare("-m", "ip", "-f", s.MapPath(forwardForbidden))...)))
+	}
+	if f.Only != "" {
+		r.deny(503, file.Unless(file.Is(to, bare(append([]string{"-m", "ip"}, strings.Fields(f.Only)...)...)...)))
+	}
 	names := strings.Fields(f.Headers)
 	for _, name := range names {
 		r.delAlike(name)
@@ -52,6 +73,6 @@ func (r *rules) askElsewhere(f *route.ForwardAuth) {
 	if len(names) > 0 {
 		list = strings.Join(names, ",")
 	}
-	r.onRequest(models.HTTPRequestRule{Type: "lua", LuaAction: "waggle_forward_auth", LuaParams: file.Q(f.URL).String() + " " + list}, always)
+	r.onRequest(models.HTTPRequestRule{Type: "lua", LuaAction: "waggle_forward_auth", LuaParams: file.Q(f.URL).String() + " " + strconv.Itoa(f.Port) + " " + list}, always)
 	r.deny(503, file.Unless(file.Is(file.Variable("forward_auth"), bare("-m", "str", "in")...)))
 }

@@ -51,8 +51,17 @@ local function question(txn)
     return out
 end
 
-local function forward_auth(txn, url, names)
-    local answer = core.httpclient():get { url = url, headers = question(txn), timeout = timeout }
+local function forward_auth(txn, url, port, names)
+    -- Without an address the client would look the name up itself, and nobody would judge it.
+    local to = txn:get_var("txn.forward_to")
+    if to == nil then
+        return
+    end
+    to = tostring(to)
+    if to:find(":", 1, true) then
+        to = "[" .. to .. "]"
+    end
+    local answer = core.httpclient():get { url = url, headers = question(txn), timeout = timeout, dst = to .. ":" .. port }
     local status = answer and answer.status or 0
     if status >= 200 and status < 300 then
         for name in names:gmatch("[^,-][^,]*") do
@@ -71,4 +80,4 @@ local function forward_auth(txn, url, names)
     end
 end
 
-core.register_action("waggle_forward_auth", { "http-req" }, forward_auth, 2)
+core.register_action("waggle_forward_auth", { "http-req" }, forward_auth, 3)

@@ -164,7 +164,7 @@ func (l *library) statisticsLines(s Statistics) []file.Line {
 	}
 	r := &rules{library: l}
 	r.add(l.section(parser.Frontends, &models.FrontendBase{DontlogNormal: enabled, Httplog: true, StatsOptions: stats},
-		l.bind(models.Bind{Port: pointer(int64(s.Port)), BindParams: models.BindParams{Name: "statistics"}}))...)
+		l.bind(models.Bind{Address: s.Address, Port: pointer(int64(s.Port)), BindParams: models.BindParams{Name: "statistics"}}))...)
 	r.onRequest(models.HTTPRequestRule{Type: "use-service", ServiceName: "prometheus-exporter"},
 		file.If(file.Is(file.OfRequest("path"), file.W("/metrics"))))
 	return r.ordered(frontendOrder())

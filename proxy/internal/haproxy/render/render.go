@@ -27,6 +27,7 @@ import (
 
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/plan"
+	"github.com/wagglehq/waggle/proxy/internal/wish/outbound"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
 
@@ -40,6 +41,8 @@ type Renderer struct {
 	backends     map[string]*backend
 	certificates []file.Certificate
 	secrets      map[string]string
+	// forbidden are the entries of the list forwardForbidden.
+	forbidden []string
 }
 
 // backend is what is rendered of a backend. from is where the backend stood when it was last
@@ -67,6 +70,7 @@ func NewRenderer(s Settings) (*Renderer, error) {
 		return nil, fmt.Errorf("config: %q: want a folder whose name means nothing to HAProxy", s.Dir)
 	}
 	r := &Renderer{settings: s, library: l, backends: map[string]*backend{}}
+	r.SetForbidden(outbound.Rules{}.Forbidden(nil))
 	if r.frame, err = r.frame.of(s, l, route.Tables{}); err != nil {
 		return nil, err
 	}
@@ -87,6 +91,9 @@ func (r *Renderer) Render(services []route.Service, tables route.Tables, address
 	n := needsOf(services)
 	lists := userListsOf(r.settings, r.secrets, n.users)
 	f.Scripts = n.scripts(lists)
+	if n.askElsewhere {
+		f.Lists[forwardForbidden] = r.forbidden
+	}
 	f.Frame, f.Faults = r.frame.with(r.settings, n, lists), lists.faults
 	backends := make(map[string]*backend, len(r.backends))
 	members := map[string][]member{}
@@ -213,6 +220,17 @@ func (r *Renderer) Certify(certificates []file.Certificate) {
 
 // noName is the filter of an entry that fits no name.
 const noName = "!*"
+
+// SetForbidden gives the networks in which nobody may be whom a label has asked about requests.
+func (r *Renderer) SetForbidden(networks []netip.Prefix) {
+	r.forbidden = make([]string, len(networks))
+	for i, p := range networks {
+		if r.forbidden[i] = p.String(); p.IsSingleIP() {
+			r.forbidden[i] = p.Addr().String()
+		}
+	}
+	slices.Sort(r.forbidden)
+}
 
 // SetSecrets gives the contents of secrets with users, by the names that labels call
 // them by. One that is not there is no part of the map.

@@ -32,6 +32,8 @@ type Settings struct {
 	// TrustedProxies are addresses whose X-Forwarded-For is kept and added to, Untrusted
 	// those among them, and others, that are never trusted.
 	TrustedProxies, Untrusted []netip.Prefix
+	// NameServer replaces the system's in tests, for names that are looked up while HAProxy runs.
+	NameServer netip.AddrPort
 	// HardStopAfter ends old workers after a reload; 0 lets them finish.
 	HardStopAfter time.Duration
 	// MaxReloads is how many reloads an old worker may live through; 0 is no limit.
@@ -82,6 +84,8 @@ func (s Settings) MapPath(name string) string { return path.Join(s.Dir, name) }
 // Statistics is HAProxy's own page. Its metrics, at /metrics of the same port, need
 // no password.
 type Statistics struct {
+	// Address is where they are offered; empty: everywhere.
+	Address string
 	// Port is 0 if there is none.
 	Port int
 	// URI is what the page's path begins with.

@@ -134,6 +134,40 @@ func (r Rules) Address(host string, a netip.Addr, inside []Range) string {
 	return a.String() + " is not among what the operator allows (the setting outbound)"
 }
 
+// Forbidden are the networks in which no host outside is: what is inside, here and everywhere,
+// without what the operator's list opens of it. They are sorted, each stands there once. It is
+// what Address forbids, for whoever can compare addresses and no more.
+func (r Rules) Forbidden(inside []Range) []netip.Prefix {
+	var out []netip.Prefix
+	for _, ranges := range [][]Range{fixed(), translated(), inside} {
+		for _, in := range ranges {
+			opens := slices.DeleteFunc(slices.Clone(r.networks), func(p netip.Prefix) bool { return p.Bits() < in.Net.Bits() })
+			out = append(out, Without([]netip.Prefix{in.Net}, opens)...)
+		}
+	}
+	slices.SortFunc(out, netip.Prefix.Compare)
+	return slices.Compact(out)
+}
+
+// translated are the networks of IPv6 whose addresses lead to those of IPv4, but for the mapped
+// ones, which are compared as those.
+func translated() []Range {
+	var out []Range
+	for _, net := range []string{"::/96", "64:ff9b::/96", "2002::/16"} {
+		out = append(out, Range{netip.MustParsePrefix(net), nobody})
+	}
+	return out
+}
+
+// Only are the networks in which the addresses of a host must be by the operator's list; none
+// if they may be anywhere outside.
+func (r Rules) Only(host string) []netip.Prefix {
+	if !r.limited || r.listed(strings.ToLower(strings.TrimSuffix(host, "."))) {
+		return nil
+	}
+	return r.networks
+}
+
 func (r Rules) opened(in netip.Prefix, a netip.Addr) bool {
 	return slices.ContainsFunc(r.networks, func(p netip.Prefix) bool { return p.Bits() >= in.Bits() && p.Contains(a) })
 }

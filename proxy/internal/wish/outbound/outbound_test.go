@@ -1,7 +1,9 @@
 package outbound
 
 import (
+	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -70,6 +72,47 @@ func TestAddress(t *testing.T) {
 		got := r.Address(c.host, netip.MustParseAddr(c.addr), inside)
 		if (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
 			t.Errorf("outbound=%q, %s of %q: %q, want %q", c.outbound, c.addr, c.host, got, c.want)
+		}
+	}
+}
+
+// TestForbidden: a list of networks forbids what Address does because it is inside.
+func TestForbidden(t *testing.T) {
+	inside := []Range{
+		{netip.MustParsePrefix("10.0.1.0/24"), "on the control network"},
+		Single(netip.MustParseAddr("10.0.1.9"), "itself"), Single(netip.MustParseAddr("192.0.2.10"), "the node m1"),
+	}
+	for _, text := range []string{"", "none", "a.example", "0.0.0.0/0", "10.0.0.0/8", "10.0.1.7", "10.0.1.0/24", "10.0.1.0/25 127.1.0.0/16", "192.0.2.10", "::1", "10.0.1.9"} {
+		r, err := Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := r.Forbidden(inside)
+		for _, addr := range []string{
+			"198.51.100.7", "10.20.0.1", "127.0.0.1", "127.1.0.3", "0.0.0.0", "169.254.169.254", "10.0.1.7", "10.0.1.8", "10.0.1.9", "10.0.1.200", "192.0.2.10", "192.0.2.11",
+			"224.0.0.1", "::", "::1", "::127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::1", "fe80::1", "2001:db8::1",
+		} {
+			a := netip.MustParseAddr(addr)
+			why := r.Address("a.example", a, inside)
+			want := why != "" && !strings.Contains(why, "not among")
+			if got := slices.ContainsFunc(all, func(p netip.Prefix) bool { return p.Contains(a) }); got != want {
+				t.Errorf("outbound=%q: %s is forbidden: %t, and Address says %q", text, addr, got, why)
+			}
+		}
+	}
+}
+
+// TestOnly: a host that the operator has not listed must be in his networks.
+func TestOnly(t *testing.T) {
+	for _, c := range []struct{ outbound, host, want string }{
+		{"", "a.example", "[]"}, {"a.example 10.20.0.0/16", "A.example.", "[]"}, {"*.example 10.20.0.0/16", "a.example", "[]"}, {"10.20.0.0/16 b.example", "a.example", "[10.20.0.0/16]"},
+	} {
+		r, err := Parse(c.outbound)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(r.Only(c.host)); got != c.want {
+			t.Errorf("outbound=%q, %s: %s, want %s", c.outbound, c.host, got, c.want)
 		}
 	}
 }

@@ -59,8 +59,14 @@ const AnyOrigin = "*"
 
 // ForwardAuth lets another service decide about each request.
 type ForwardAuth struct {
-	// URL is whom to ask.
-	URL string
+	// URL is whom to ask, Host and Port are those of it, the host in lower case and without
+	// brackets.
+	URL, Host string
+	Port      int
+	// Only are the networks in which the host must be, separated by spaces; empty: anywhere
+	// outside. Anywhere says that it may be inside, too.
+	Only     string
+	Anywhere bool
 	// Headers of its answer, in lower case, separated by spaces, that the request
 	// gets; what the client sent by these names is dropped.
 	Headers string

@@ -31,6 +31,13 @@ func forwardAuth(svc catalog.Service, g label.Group, o Options) *route.ForwardAu
 		if why := o.mayAsk(svc, u.Hostname()); why != "" {
 			g.Reject("forwardAuth", outsideOnly+why)
 		}
+		f.Host, f.Port, f.Anywhere = strings.ToLower(u.Hostname()), 80, o.isOperators(svc)
+		if port := u.Port(); port != "" {
+			f.Port, _ = strconv.Atoi(port) // authHost has seen that it is a number
+		}
+		if !f.Anywhere && !ofSwarm(f.Host) {
+			f.Only = networks(o.Outbound.Only(f.Host))
+		}
 		if u.Path == "" {
 			u.Path = "/"
 			f.URL = u.String()
@@ -56,11 +63,25 @@ func forwardAuth(svc catalog.Service, g label.Group, o Options) *route.ForwardAu
 // mayAsk returns why a service may not ask a host, empty if it may. A name without a dot is
 // that of a service, which the operator's list does not concern.
 func (o Options) mayAsk(svc catalog.Service, host string) string {
-	addr, err := netip.ParseAddr(host)
-	if err != nil && !strings.Contains(host, ".") && !strings.EqualFold(host, "localhost") {
+	if ofSwarm(host) {
 		return ""
 	}
+	addr, _ := netip.ParseAddr(host)
 	return o.mayName(svc, host, addr)
+}
+
+// ofSwarm reports whether a host is the name of a service.
+func ofSwarm(host string) bool {
+	return !strings.ContainsAny(host, ".:") && !strings.EqualFold(host, "localhost")
+}
+
+// networks writes them as words.
+func networks(all []netip.Prefix) string {
+	words := make([]string, len(all))
+	for i, p := range all {
+		words[i] = p.String()
+	}
+	return strings.Join(words, " ")
 }
 
 // authHost checks host and port of a URL.

@@ -61,12 +61,17 @@ type Options struct {
 // if it may, as far as it can be told before its name is looked up.
 func (o Options) mayName(svc catalog.Service, host string, addr netip.Addr) string {
 	switch {
-	case o.Operators != "" && strings.HasPrefix(svc.ID, o.Operators):
+	case o.isOperators(svc):
 		return ""
 	case addr.IsValid():
 		return o.Outbound.Address("", addr, nil)
 	}
 	return o.Outbound.Host(host)
+}
+
+// isOperators reports whether a service is the operator's own word.
+func (o Options) isOperators(svc catalog.Service) bool {
+	return o.Operators != "" && strings.HasPrefix(svc.ID, o.Operators)
 }
 
 // FromService is Reader.Service for one service alone.

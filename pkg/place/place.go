@@ -1,4 +1,6 @@
-package settings
+// Package place tells where a container stands: its networks, its own addresses on them, and
+// the ways out. It reads the kernel's tables (the interfaces, and proc_pid_net(5)).
+package place
 
 import (
 	"bufio"
@@ -20,34 +22,44 @@ type Network struct {
 	Net netip.Prefix
 }
 
-// Place is where the proxy runs: its networks, and the ways out of it.
+// Place is where this process runs: its networks, and the ways out of it.
 type Place struct {
 	Networks []Network
 	// Gateways are the ways out, by interface.
 	Gateways map[string]netip.Addr
 }
 
-// LookAround reads where the proxy runs. The networks of a container do not change.
-func LookAround() (Place, error) {
-	var p Place
+// Networks reads which networks this machine, or container, is on, loopback too.
+func Networks() ([]Network, error) {
 	all, err := net.Interfaces()
 	if err != nil {
-		return p, fmt.Errorf("the networks of the proxy: %w", err)
+		return nil, fmt.Errorf("the own networks: %w", err)
 	}
+	var out []Network
 	for _, i := range all {
 		addrs, err := i.Addrs()
 		if err != nil {
-			return p, fmt.Errorf("the networks of the proxy: %w", err)
+			return nil, fmt.Errorf("the own networks: %w", err)
 		}
 		for _, a := range addrs {
 			if prefix, err := netip.ParsePrefix(a.String()); err == nil {
-				p.Networks = append(p.Networks, Network{i.Name, prefix})
+				out = append(out, Network{i.Name, prefix})
 			}
 		}
 	}
+	return out, nil
+}
+
+// Look reads where this process runs. The networks of a container do not change.
+func Look() (Place, error) {
+	var p Place
+	var err error
+	if p.Networks, err = Networks(); err != nil {
+		return p, err
+	}
 	routes, err := os.Open("/proc/net/route")
 	if err != nil {
-		return p, fmt.Errorf("the routes of the proxy: %w", err)
+		return p, fmt.Errorf("the own routes: %w", err)
 	}
 	defer routes.Close()
 	p.Gateways, err = gateways(routes)
@@ -78,7 +90,7 @@ func gateways(routes io.Reader) (map[string]netip.Addr, error) {
 	return out, lines.Err()
 }
 
-// Own are the proxy's addresses.
+// Own are the own addresses.
 func (p Place) Own() []netip.Addr {
 	out := make([]netip.Addr, len(p.Networks))
 	for i, n := range p.Networks {
@@ -108,47 +120,4 @@ func (p Place) Ways() []netip.Addr {
 	}
 	slices.SortFunc(out, netip.Addr.Compare)
 	return out
-}
-
-// unnamed are networks without what of them is named: a part of one, or all of it.
-func unnamed(networks, names []netip.Prefix) []netip.Prefix {
-	out := networks
-	for _, name := range names {
-		var rest []netip.Prefix
-		for _, p := range out {
-			within := slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Bits() <= name.Bits() && n.Contains(name.Addr()) })
-			if within && name.Bits() <= p.Bits() && name.Contains(p.Addr()) {
-				continue
-			}
-			rest = append(rest, minus(p, name)...)
-		}
-		out = rest
-	}
-	return out
-}
-
-// minus is a network without another, as networks; all of it, unless the other is a part of
-// it and smaller.
-func minus(p, hole netip.Prefix) []netip.Prefix {
-	if p.Bits() >= hole.Bits() || !p.Overlaps(hole) {
-		return []netip.Prefix{p}
-	}
-	low := netip.PrefixFrom(p.Addr(), p.Bits()+1).Masked()
-	high := netip.PrefixFrom(after(low), low.Bits())
-	out := []netip.Prefix{}
-	for _, half := range []netip.Prefix{low, high} {
-		if half != hole {
-			out = append(out, minus(half, hole)...)
-		}
-	}
-	return out
-}
-
-// after is the first address behind a network.
-func after(p netip.Prefix) netip.Addr {
-	b := p.Addr().AsSlice()
-	bit := p.Bits() - 1
-	b[bit/8] |= 1 << (7 - bit%8)
-	a, _ := netip.AddrFromSlice(b)
-	return a
 }

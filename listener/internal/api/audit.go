@@ -1,0 +1,51 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/wagglehq/waggle/pkg/app"
+	"github.com/wagglehq/waggle/pkg/bus"
+)
+
+// usualAudit and mostAudit are how many entries are told: each is asked for by itself.
+const usualAudit, mostAudit = 100, 1000
+
+// Audit is the interface to the audit of all components.
+type Audit struct {
+	// Last returns the newest entries of the stream, oldest first, at most n.
+	Last func(ctx context.Context, n int) ([]bus.Message, error)
+}
+
+// Routes adds the handler.
+func (a Audit) Routes(r chi.Router) { r.Get("/v1/audit", a.newest) }
+
+// newest answers with the newest entries, the newest first.
+func (a Audit) newest(w http.ResponseWriter, r *http.Request) {
+	n := usualAudit
+	if text := r.URL.Query().Get("limit"); text != "" {
+		var err error
+		if n, err = strconv.Atoi(text); err != nil || n < 1 || n > mostAudit {
+			app.WriteError(w, http.StatusBadRequest, fmt.Errorf("limit=%q: want a number from 1 to %d", text, mostAudit))
+			return
+		}
+	}
+	entries, err := a.Last(r.Context(), n)
+	if err != nil {
+		app.WriteError(w, http.StatusServiceUnavailable, err)
+		return
+	}
+	out := make([]json.RawMessage, 0, len(entries))
+	for i := len(entries) - 1; i >= 0; i-- {
+		// What a component has written that is no JSON would spoil the whole answer.
+		if json.Valid(entries[i].Value) {
+			out = append(out, entries[i].Value)
+		}
+	}
+	app.WriteJSON(w, http.StatusOK, map[string]any{"entries": out})
+}
