@@ -3,6 +3,8 @@ package proxy
 import (
 	"context"
 	"errors"
+	"flag"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -24,14 +26,57 @@ func Supervise(ctx context.Context, c Config, controller []string, sh app.Shell)
 	if err != nil {
 		return err
 	}
-	file := filepath.Join(settings.Dir, apply.ConfigName)
-	if err := forgetAddresses(file); err != nil {
+	forHAProxy, forController, err := users(c, os.Geteuid())
+	if err != nil {
 		return err
 	}
+	file := filepath.Join(settings.Dir, apply.ConfigName)
+	if err := forController.Do(func() error { return forgetAddresses(file) }); err != nil {
+		return err
+	}
+	environ := app.Environ()
 	return supervisor.Run(ctx, supervisor.Options{
 		Haproxy: c.HAProxy, Config: file, Minimal: supervisor.Minimal(settings.StatsSocket, plainPorts(settings.Binds)),
-		MasterSocket: c.MasterSocket(), StatsSocket: settings.StatsSocket,
-		Controller: controller, Environ: app.Environ(), ControllerEnv: memoryOf(app.Environ()), Drain: c.Drain, Log: sh.Log,
+		MasterSocket: c.MasterSocket(), StatsSocket: settings.StatsSocket, HaproxyUser: forHAProxy, ControllerUser: forController,
+		Controller: controller, Environ: withoutSecrets(environ), ControllerEnv: append(environ, memoryOf(environ)...), Drain: c.Drain, Log: sh.Log,
+	})
+}
+
+// users are whom HAProxy and the controller run as, nil for whoever this process is; euid is
+// that one's number.
+func users(c Config, euid int) (forHAProxy, forController *supervisor.User, err error) {
+	forHAProxy, errHAProxy := supervisor.ParseUser(c.HAProxyUser)
+	forController, errController := supervisor.ParseUser(c.ControllerUser)
+	if err := errors.Join(named("haproxy-user", errHAProxy), named("controller-user", errController)); err != nil {
+		return nil, nil, err
+	}
+	switch {
+	case (forHAProxy == nil) != (forController == nil):
+		return nil, nil, errors.New("haproxy-user and controller-user: want both or neither")
+	case forHAProxy != nil && euid != 0:
+		return nil, nil, fmt.Errorf("haproxy-user: this process is the user %d and cannot become others: want a container that begins as root (user: \"0:0\"), with SETUID, SETGID and KILL", euid)
+	}
+	return forHAProxy, forController, nil
+}
+
+// named says which setting an error is about.
+func named(setting string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", setting, err)
+}
+
+// withoutSecrets leaves out the variables of secret settings: HAProxy gets what it needs of
+// them by its configuration.
+func withoutSecrets(environ []string) []string {
+	fs := flag.NewFlagSet("", flag.ContinueOnError)
+	new(Config).Flags(fs)
+	secret := map[string]bool{}
+	fs.VisitAll(func(f *flag.Flag) { secret[app.Variable(f.Name)] = app.IsSecret(f) })
+	return slices.DeleteFunc(slices.Clone(environ), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return secret[name]
 	})
 }
 

@@ -104,7 +104,7 @@ func run(ctx context.Context, name, version string, service Service, args []stri
 	common.Flags(fs)
 	run := service(fs)
 	complain := func(err error, code int) int {
-		_, _ = fmt.Fprintf(std.err, "%s: %v\n", name, err)
+		_, _ = fmt.Fprintf(std.err, "%s: %s\n", name, hideCredentials(err.Error()))
 		return code
 	}
 	if err := Parse(fs, args, env, options...); err != nil {
@@ -141,7 +141,7 @@ func run(ctx context.Context, name, version string, service Service, args []stri
 	sh.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	sh.Log.Info("starting", "version", version, slog.Any("config", effective(fs)))
 	if err := run(ctx, sh); err != nil && !errors.Is(err, context.Canceled) {
-		sh.Log.Error("stopped", "error", err)
+		sh.Log.Error("stopped", "error", hideCredentials(err.Error()))
 		return 1
 	}
 	sh.Log.Info("stopped")

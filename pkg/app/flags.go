@@ -132,12 +132,15 @@ func Settings(fs *flag.FlagSet) map[string]string {
 // credentials are those within a URL, a password with / and @ in it too.
 var credentials = regexp.MustCompile(`//[^\s,]*@`)
 
+// hideCredentials takes user and password out of the URLs in a text: errors repeat what they are about.
+func hideCredentials(text string) string { return credentials.ReplaceAllString(text, "//(hidden)@") }
+
 // effective returns the flags as they are in force, for the log. Secrets hide themselves.
 func effective(fs *flag.FlagSet) map[string]string {
 	out := map[string]string{}
 	fs.VisitAll(func(f *flag.Flag) {
 		if !IsCommand(f.Name) {
-			out[f.Name] = credentials.ReplaceAllString(f.Value.String(), "//(hidden)@")
+			out[f.Name] = hideCredentials(f.Value.String())
 		}
 	})
 	return out

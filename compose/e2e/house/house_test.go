@@ -63,10 +63,15 @@ type house struct {
 	// runs are the services that run, by name.
 	runs map[string]func()
 	log  *log
+	// more are further words of the services' command lines, and environ the variables of
+	// the proxy.
+	more    map[string][]string
+	environ []string
 }
 
-// open starts everything and waits until each part says that it is healthy.
-func open(t *testing.T) *house {
+// open starts everything and waits until each part says that it is healthy. What is to be
+// otherwise is changed before.
+func open(t *testing.T, change ...func(*house)) *house {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "wh") //nolint:usetesting // t.TempDir is too long for the path of a socket.
 	if err != nil {
@@ -76,6 +81,9 @@ func open(t *testing.T) *house {
 	h := &house{t: t, swarm: dockertest.New(t), dir: dir, runs: map[string]func(){}, log: newLog(t)}
 	h.ports = freePorts(t, "http", "bus", "listener", "proxy", "monitor", "scaler", "prometheus", "guard", "alertmanager")
 	h.tasks = startTasks(t)
+	for _, c := range change {
+		c(h)
+	}
 	h.startAlertmanager()
 	h.startHAProxy()
 	for _, name := range all {
@@ -154,7 +162,7 @@ func (h *house) start(name string) {
 	case "scaler":
 		run = scaler.Service(fs)
 	}
-	if err := fs.Parse(h.flags(name)); err != nil {
+	if err := fs.Parse(slices.Concat(h.flags(name), h.more[name])); err != nil {
 		h.t.Fatal(err)
 	}
 	sh := app.Shell{Name: name, Version: "test", Admin: h.addr(name), Registry: prometheus.NewRegistry(), Log: h.log.of(name)}
@@ -166,7 +174,7 @@ func (h *house) proxy(fs *flag.FlagSet) func(context.Context, app.Shell) error {
 	c := &proxy.Config{}
 	c.Flags(fs)
 	return func(ctx context.Context, sh app.Shell) error {
-		c.Resolver = dns{h.swarm}
+		c.Resolver, c.Environ = dns{h.swarm}, h.environ
 		return proxy.Run(ctx, *c, sh)
 	}
 }
@@ -535,17 +543,23 @@ func (h *house) loaded(path string, keepAlive bool) (end func()) {
 
 // log keeps what the parts say and shows it when the test has failed.
 type log struct {
-	mu   sync.Mutex // all parts write
-	text bytes.Buffer
+	level slog.LevelVar
+	mu    sync.Mutex // all parts write
+	text  bytes.Buffer
+}
+
+// String is all that was said.
+func (l *log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 func newLog(t *testing.T) *log {
 	l := &log{}
 	t.Cleanup(func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
 		if t.Failed() {
-			t.Logf("what the parts said:\n%s", l.text.String())
+			t.Logf("what the parts said:\n%s", l)
 		}
 	})
 	return l
@@ -559,7 +573,7 @@ func (l *log) Write(p []byte) (int, error) {
 }
 
 func (l *log) of(name string) *slog.Logger {
-	return slog.New(slog.NewTextHandler(l, nil)).With("service", name)
+	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: &l.level})).With("service", name)
 }
 
 // writer marks the lines of a program.

@@ -8,12 +8,17 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wagglehq/waggle/listener"
+	"github.com/wagglehq/waggle/monitor"
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/proxy"
+	"github.com/wagglehq/waggle/scaler"
 )
 
 // role makes the test's program play another part: process 1 of the proxy's
@@ -29,6 +34,18 @@ func TestMain(m *testing.M) {
 		os.Exit(supervise(ctx))
 	case "absent controller":
 		<-ctx.Done()
+	case "listener":
+		os.Exit(app.Main("listener", "test", listener.Service))
+	case "proxy":
+		os.Exit(app.Main("proxy", "test", func(fs *flag.FlagSet) func(context.Context, app.Shell) error {
+			c := proxy.Config{Environ: os.Environ()}
+			c.Flags(fs)
+			return func(ctx context.Context, sh app.Shell) error { return proxy.Run(ctx, c, sh) }
+		}))
+	case "monitor":
+		os.Exit(app.Main("monitor", "test", monitor.Service))
+	case "scaler":
+		os.Exit(app.Main("scaler", "test", scaler.Service))
 	default:
 		os.Exit(m.Run())
 	}
@@ -65,7 +82,7 @@ func (h *house) startHAProxy() {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	cmd := exec.Command(self, h.flags("proxy")...) //nolint:noctx // The clean-up ends it.
+	cmd := exec.Command(self, slices.Concat(h.flags("proxy"), h.more["proxy"])...) //nolint:noctx // The clean-up ends it.
 	cmd.Env = append(os.Environ(), role+"=supervisor")
 	h.process(cmd)
 	h.t.Cleanup(func() {

@@ -193,7 +193,7 @@ func TestSomebodySaysWhereTheImagesComeFrom(t *testing.T) {
 
 func TestADeploymentStartsFromTheLastOne(t *testing.T) {
 	m := newManager(t)
-	pin := m.stackFile("pin.yml", "version: '3.8'\nservices: {monitor: {environment: {WHO: \"${MINE_ALONE}\", COST: \"$${MINE_NOT}\"}}}\n")
+	pin := m.stackFile("pin.yml", "version: \"3.9\"\nservices: {monitor: {environment: {WHO: \"${MINE_ALONE}\", COST: \"$${MINE_NOT}\"}}}\n")
 	m.succeeds(images("WAGGLE_TAG=1.0.0", "WAGGLE_HTTP_PORT=8000", "MINE_ALONE=a b", "MINE_NOT=c", "ALERT_WEBHOOK=https://alerts.example.com/hook"),
 		"deploy", "-c", pin, "--with-registry-auth", "--resolve-image=never", "--prune")
 	first := m.read("environment")
@@ -215,7 +215,7 @@ func TestADeploymentStartsFromTheLastOne(t *testing.T) {
 		t.Errorf("deployed by %s", got)
 	}
 
-	another := m.stackFile("another.yml", "version: '3.8'\n")
+	another := m.stackFile("another.yml", "version: \"3.9\"\n")
 	m.succeeds([]string{"WAGGLE_HTTP_PORT="}, "deploy", "-c", another, "--forget", "MINE_ALONE", "--forget", "--with-registry-auth")
 	if got := m.deployed(); !strings.HasSuffix(got, "-c "+pin+" -c "+another+" --resolve-image never waggle") {
 		t.Errorf("deployed by %s", got)
@@ -237,9 +237,38 @@ func TestADeploymentStartsFromTheLastOne(t *testing.T) {
 	}
 }
 
+// Docker merges stack files of one version alone: those of the user say any, or none as newer
+// ones do.
+func TestStackFilesOfAnyVersionAreMerged(t *testing.T) {
+	m := newManager(t)
+	var args []string
+	for name, version := range map[string]string{"old.yml": "version: '3.8'\n", "new.yml": "version: \"3.13\" # the newest\n", "none.yml": ""} {
+		args = append(args, "-c", m.stackFile(name, version+"services: {listener: {labels: {from: "+name+"}}}\n"))
+	}
+	m.succeeds(images(), "deploy", args...)
+	said := map[string]int{}
+	files := m.read("files-of-the-stack")
+	for line := range strings.Lines(files) {
+		if strings.HasPrefix(line, "version:") {
+			said[line]++
+		}
+	}
+	if len(said) != 1 || said["version: \"3.9\"\n"] != 4 {
+		t.Errorf("four files say the versions %v", said)
+	}
+	for _, name := range []string{"old.yml", "new.yml", "none.yml"} {
+		if !strings.Contains(files, "{from: "+name+"}") {
+			t.Errorf("what %s says is lost", name)
+		}
+		if kept := m.succeeds(nil, "deploy", "--show"); !strings.Contains(kept, "/files/"+name+"\n") {
+			t.Errorf("%s does not count again:\n%s", name, kept)
+		}
+	}
+}
+
 func TestAStackFileThatIsNotHereIsNotDropped(t *testing.T) {
 	m := newManager(t)
-	certs := m.stackFile("certs.yml", "version: '3.8'\n")
+	certs := m.stackFile("certs.yml", "version: \"3.9\"\n")
 	m.succeeds(images(), "deploy", "-c", certs)
 	if err := os.Remove(certs); err != nil {
 		t.Fatal(err)
@@ -311,7 +340,7 @@ func TestAPortOpenedByHandIsNotClosedWithoutAWord(t *testing.T) {
 	if got := m.deployed(); got != "" {
 		t.Errorf("deployed by %s", got)
 	}
-	tcp := m.stackFile("tcp.yml", "version: '3.8'\nservices:\n  proxy:\n    ports:\n      - {target: 6379, published: 6379, protocol: tcp, mode: host}\n      - {target: 5432, published: 5432, protocol: tcp, mode: host}\n    environment: {PRICE: \"$$5\"}\n")
+	tcp := m.stackFile("tcp.yml", "version: \"3.9\"\nservices:\n  proxy:\n    ports:\n      - {target: 6379, published: 6379, protocol: tcp, mode: host}\n      - {target: 5432, published: 5432, protocol: tcp, mode: host}\n    environment: {PRICE: \"$$5\"}\n")
 	m.publishes(compose+"/stack.yml", tcp)
 	m.succeeds(nil, "deploy", "-c", tcp)
 	// Docker's merge has lost one of 443 by TCP and 443 by UDP, and deploy gives it back.

@@ -159,7 +159,7 @@ func (s *Stack) further() (string, error) {
 	if s.options.NATS {
 		listener = fmt.Sprintf("{environment: {NATS_REPLICAS: %d}, deploy: {replicas: %d}}", s.options.Managers, s.options.Listeners)
 	}
-	text := "version: \"3.8\"\nservices:\n  listener: " + listener + "\n"
+	text := "version: \"3.9\"\nservices:\n  listener: " + listener + "\n"
 	if s.options.Lean {
 		for _, name := range []string{"monitor", "alertmanager", "scaler"} {
 			text += "  " + name + ": {deploy: {replicas: 0}}\n"

@@ -28,6 +28,7 @@ func TestSwarm(t *testing.T) {
 		name string
 		tell func(*world, *testing.T)
 	}{
+		{"no container may do more than it must", (*world).privileges},
 		{"labels make routes, targets and rules", (*world).labels},
 		{"labels of every group do what they say", (*world).groups},
 		{"scaling costs no request", (*world).scaling},

@@ -1,6 +1,7 @@
 package docs
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -56,9 +57,9 @@ func TestOperationsTellTheServicesAsTheyAre(t *testing.T) {
 	for _, row := range rows(t, page, "Service | Where") {
 		told[strings.TrimPrefix(row[0], "waggle_")] = row[1] + "; " + row[3]
 	}
-	limits := map[string]string{}
+	limits, processes := map[string]string{}, map[string]string{}
 	for _, row := range rows(t, page, "Service | Limit") {
-		limits[row[0]] = row[1]
+		limits[row[0]], processes[row[0]] = row[1], row[2]
 	}
 	var alone []string
 	for _, s := range c.Services {
@@ -86,6 +87,9 @@ func TestOperationsTellTheServicesAsTheyAre(t *testing.T) {
 		if !strings.Contains(page, said) {
 			t.Errorf("the page does not say of the health check of %s that it begins %s", s.Name, said)
 		}
+		if got, want := processes[s.Name], fmt.Sprint(s.Deploy.Resources.Limits.Pids); got != want {
+			t.Errorf("the page says that %s has %q processes, and the stack file %q", s.Name, got, want)
+		}
 		if len(s.Ulimits) != 0 {
 			t.Errorf("%s has ulimits, and the page says that there are none", s.Name)
 		}
@@ -110,6 +114,94 @@ func TestOperationsTellTheServicesAsTheyAre(t *testing.T) {
 	for name, file := range c.Secrets {
 		if !file.External.External {
 			t.Errorf("the secret %s is not made by compose/init", name)
+		}
+	}
+}
+
+// What a container may do beyond serving is what the page says, and no more: no privilege but
+// those, no root that can be written to, secrets for those alone who need them.
+func TestOperationsTellThePrivilegesAsTheyAre(t *testing.T) {
+	page, c := operations(t), deployed(t)
+	type row struct{ user, privileges, writes, readers string }
+	told := map[string]row{}
+	for _, r := range rows(t, page, "Service | User | Privileges") {
+		told[r[0]] = row{r[1], r[2], r[3], r[4]}
+	}
+	if len(told) != len(c.Services) {
+		t.Errorf("the page tells the privileges of %d services of %d", len(told), len(c.Services))
+	}
+	for _, s := range c.Services {
+		r := told[s.Name]
+		if !slices.Equal(s.CapDrop, []string{"ALL"}) || !s.ReadOnly || s.Privileged {
+			t.Errorf("%s drops the privileges %v, read only: %t", s.Name, s.CapDrop, s.ReadOnly)
+		}
+		if want := cmp.Or(strings.Join(s.CapAdd, ", "), "none"); r.privileges != want {
+			t.Errorf("the page says that %s has the privileges %q, and the stack file %q", s.Name, r.privileges, want)
+		}
+		var writes []string
+		for _, v := range s.Volumes {
+			switch v.Type {
+			case "volume":
+				writes = append(writes, "its volume")
+			case "tmpfs":
+				writes = append(writes, v.Target)
+			case "bind":
+				if !v.ReadOnly {
+					t.Errorf("%s may write to %s of the node", s.Name, v.Source)
+				}
+			}
+		}
+		if want := cmp.Or(strings.Join(writes, ", "), "nothing"); r.writes != want {
+			t.Errorf("the page says that %s writes to %q, and the stack file %q", s.Name, r.writes, want)
+		}
+		root := strings.Contains(r.user, "root")
+		if (s.Name == "proxy") != (s.User == "0:0") {
+			t.Errorf("%s has the user %q, and the page says %q", s.Name, s.User, r.user)
+		}
+		for _, m := range s.Secrets {
+			mode, owner := uint32(0o444), ""
+			if m.Mode != nil {
+				mode, owner = *m.Mode, m.UID
+			}
+			switch {
+			case r.readers == "everybody in it":
+			case mode&0o007 != 0:
+				t.Errorf("everybody in %s can read the secret %s (%o), and the page says %s", s.Name, m.Source, mode, r.readers)
+			case root && s.Name != "proxy" && owner != "" && owner != "0", s.Name == "monitor" && owner != "65534":
+				t.Errorf("the secret %s of %s belongs to %q, and the page says %s", m.Source, s.Name, owner, r.readers)
+			}
+		}
+	}
+}
+
+// HAProxy is another user than the controller, whose secrets are, and shares its group, which
+// has no right to them.
+func TestHAProxyHasNoRightToTheSecretsOfTheProxy(t *testing.T) {
+	page, c := operations(t), deployed(t)
+	i := slices.IndexFunc(c.Services, func(s types.ServiceConfig) bool { return s.Name == "proxy" })
+	proxy := c.Services[i]
+	user := func(setting string) (uid, gid string) {
+		value := proxy.Environment[setting]
+		if value == nil {
+			t.Fatalf("the stack file does not set %s", setting)
+		}
+		if !strings.Contains(page, " "+*value) {
+			t.Errorf("the page does not say that %s is %s", setting, *value)
+		}
+		uid, gid, _ = strings.Cut(*value, ":")
+		return uid, gid
+	}
+	hUID, hGID := user("HAPROXY_USER")
+	cUID, cGID := user("CONTROLLER_USER")
+	if hUID == cUID || hGID != cGID {
+		t.Errorf("HAProxy is %s:%s and the controller %s:%s", hUID, hGID, cUID, cGID)
+	}
+	if len(proxy.Secrets) == 0 {
+		t.Error("the proxy has no secrets")
+	}
+	for _, m := range proxy.Secrets {
+		if m.Mode == nil || *m.Mode != 0o440 || m.UID != cUID || m.GID != "0" {
+			t.Errorf("the secret %s belongs to %s:%s", m.Source, m.UID, m.GID)
 		}
 	}
 }

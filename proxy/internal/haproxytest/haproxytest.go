@@ -43,7 +43,7 @@ type Instance struct {
 // Global is the beginning of a configuration, with the stats socket.
 const Global = `
 global
-  stats socket {dir}/stats.sock mode 600 level admin expose-fd listeners
+  stats socket {dir}/stats.sock mode 660 level admin expose-fd listeners
   maxconn 500
   hard-stop-after 10s
 `

@@ -37,7 +37,10 @@ type Config struct {
 	// made of. RunDir holds the sockets and lives as long as the container.
 	DataDir, RunDir string
 	HAProxy         string
-	MaxConn         int
+	// HAProxyUser and ControllerUser are whom the two run as ("98:99"), see
+	// supervisor.Options; empty: whoever the supervisor is.
+	HAProxyUser, ControllerUser string
+	MaxConn                     int
 	Networks        string
 	Separator       string
 	TrustedProxies  string
@@ -86,6 +89,8 @@ func (c *Config) Flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.DataDir, "data-dir", "/var/lib/waggle", "folder on a volume for the last good configuration")
 	fs.StringVar(&c.RunDir, "run-dir", "/run/waggle", "folder for the sockets of HAProxy")
 	fs.StringVar(&c.HAProxy, "haproxy", "haproxy", "HAProxy's program, 3.0 or later")
+	fs.StringVar(&c.HAProxyUser, "haproxy-user", "", "whom HAProxy runs as, by the numbers of user and group (98:99), in a container that begins as root with SETUID, SETGID and KILL; empty: as whoever the container runs")
+	fs.StringVar(&c.ControllerUser, "controller-user", "", "whom the controller runs as, likewise; the folder of the configuration is its own, and its group HAProxy's")
 	c.Edge.flags(fs)
 	c.Certs.flags(fs)
 	c.Clients.flags(fs)

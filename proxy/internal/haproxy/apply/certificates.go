@@ -17,8 +17,8 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/plan"
 )
 
-// keyMode is that of files with a private key.
-const keyMode = 0o600
+// keyMode is that of files with a private key, which HAProxy reads as one of its group.
+const keyMode = 0o640
 
 // certificates carries out the changes of certificates. A failure leaves what was served
 // before.

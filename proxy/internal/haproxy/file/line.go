@@ -137,11 +137,36 @@ func (l *Line) classify() {
 		if second != "" && !strings.HasPrefix(second, "track-sc") {
 			l.Flags = Inherit
 		}
-		if (strings.HasSuffix(second, "-header") || strings.HasSuffix(second, "-header-value")) && len(l.Words) > 3 && SecretHeader(l.Words[2].Text()) {
+		if (strings.HasSuffix(second, "-header") || strings.HasSuffix(second, "-header-value")) && len(l.Words) > 3 &&
+			(SecretHeader(l.Words[2].Text()) || first == "http-request" && tellsTasks(l.Words[2].Text(), l.Words[3].Text())) {
 			l.Flags, l.hide = l.Flags|Private, 3
 		}
 		l.List = listOf(l.Words)
+	case "use_backend":
+		if at := headerTexts(l.Words); at > 0 {
+			l.Flags, l.hide = l.Flags|Private, at
+		}
 	}
+}
+
+// tellsTasks reports whether a header of a request has a text of its own, by which a task may
+// know the proxy, and not only what HAProxy finds out.
+func tellsTasks(name, text string) bool {
+	return !strings.HasPrefix(strings.ToLower(name), "x-forwarded-") && !found.MatchString(text)
+}
+
+// found is a text that is one fetch and nothing else.
+var found = regexp.MustCompile(`^%\[[^\]]*\]$`)
+
+// headerTexts is the first of the words that say what a header must be, 0 if none does: a
+// route may be for those alone who know a key.
+func headerTexts(words []Word) int {
+	for i, w := range words {
+		if w.text == "--" && i > 3 && strings.HasPrefix(words[i-3].text, "req.fhdr(") && words[i-1].text == "str" {
+			return i + 1
+		}
+	}
+	return 0
 }
 
 // listOf is the name of the file of addresses that a condition names. Behind "--" stands

@@ -19,7 +19,7 @@ func Minimal(statsSocket string, ports []int) string {
 	local, peers := render.Peers(statsSocket)
 	return fmt.Sprintf(`# The minimal configuration: there was no last good one.
 global
-  stats socket %s mode 600 level admin expose-fd listeners
+  stats socket %s mode 660 level admin expose-fd listeners
   maxconn 1000
   log stderr format raw local0 notice
   %s

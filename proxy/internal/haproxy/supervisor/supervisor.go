@@ -1,7 +1,7 @@
 // Package supervisor is process 1 of the proxy's container. It keeps HAProxy and
 // the controller running without letting one share the other's fate.
 //
-// Files from top to bottom: supervisor.go, connections.go, memory.go, minimal.go.
+// Files from top to bottom: supervisor.go, connections.go, memory.go, user.go, minimal.go.
 package supervisor
 
 import (
@@ -14,7 +14,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"syscall"
 	"time"
 
@@ -36,10 +35,12 @@ type Options struct {
 	MasterSocket, StatsSocket string
 	// Controller is the command line of the controller, its program first.
 	Controller []string
-	// Environ are the variables of this process, which the others get too.
-	Environ []string
-	// ControllerEnv are variables that the controller gets beside those.
-	ControllerEnv []string
+	// Environ are the variables of HAProxy, ControllerEnv those of the controller.
+	Environ, ControllerEnv []string
+	// HaproxyUser and ControllerUser are whom they run as. The controller's owns the
+	// configuration, HAProxy's its sockets. To become them this process is root with the
+	// privileges SETUID, SETGID and KILL.
+	HaproxyUser, ControllerUser *User
 	// Drain is how long open connections may go on after the end of the context.
 	Drain time.Duration
 	Log   *slog.Logger
@@ -79,15 +80,8 @@ func Run(ctx context.Context, o Options) error {
 	if len(o.Controller) == 0 {
 		return errors.New("supervise: no controller")
 	}
-	if _, err := os.Stat(o.Config); errors.Is(err, fs.ErrNotExist) {
-		if _, err := atomicfile.Write(o.Config, []byte(o.Minimal), 0o640); err != nil {
-			return fmt.Errorf("supervise: %w", err)
-		}
-	}
-	for _, socket := range []string{o.MasterSocket, o.StatsSocket} {
-		if err := os.MkdirAll(filepath.Dir(socket), 0o755); err != nil {
-			return fmt.Errorf("supervise: %w", err)
-		}
+	if err := o.prepare(); err != nil {
+		return fmt.Errorf("supervise: %w", err)
 	}
 	// Without being process 1 it still gets the orphans of its own children.
 	if _, _, errno := syscall.Syscall(syscall.SYS_PRCTL, prSetChildSubreaper, 1, 0); errno != 0 {
@@ -101,17 +95,82 @@ func Run(ctx context.Context, o Options) error {
 	s := &supervisor{
 		o: o, null: null, running: map[int]*child{},
 		// HAProxy is to listen again within 500 ms, however often it dies.
-		haproxy:    &child{name: "haproxy", argv: []string{program, "-W", "-S", o.MasterSocket + ",mode,600", "-f", o.Config}, free: 3, most: 200 * time.Millisecond},
-		check:      &child{name: "check", argv: []string{program, "-c", "-f", o.Config}},
-		controller: &child{name: "controller", argv: o.Controller, most: 5 * time.Second, env: o.ControllerEnv, expendable: true},
+		haproxy: &child{
+			name: "haproxy", argv: []string{program, "-W", "-S", o.MasterSocket + ",mode,660", "-f", o.Config}, env: o.Environ, user: o.HaproxyUser,
+			free: 3, most: 200 * time.Millisecond,
+		},
+		check:      &child{name: "check", argv: []string{program, "-c", "-f", o.Config}, env: o.Environ, user: o.HaproxyUser},
+		controller: &child{name: "controller", argv: o.Controller, env: o.ControllerEnv, user: o.ControllerUser, most: 5 * time.Second, expendable: true},
 	}
-	s.haproxy.before, s.haproxy.ended = s.tidy, s.haproxyEnded
+	s.haproxy.before = func() { _ = o.HaproxyUser.Do(func() error { s.tidy(); return nil }) }
+	s.haproxy.ended = s.haproxyEnded
 	s.check.ended = s.checkEnded
 	s.controller.ended = s.controllerEnded
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, syscall.SIGCHLD)
 	defer signal.Stop(ended)
 	s.run(ctx, ended)
+	return nil
+}
+
+// prepare makes what the first start needs.
+func (o *Options) prepare() error {
+	if err := o.ControllerUser.Do(o.configure); err != nil {
+		return err
+	}
+	for _, socket := range []string{o.MasterSocket, o.StatsSocket} {
+		dir := filepath.Dir(socket)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+		if err := o.openTo(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openTo lets HAProxy make its sockets in a folder: one in memory, as Docker mounts it, is
+// root's, with the rights that the folder has in the image.
+func (o *Options) openTo(dir string) error {
+	if o.HaproxyUser == nil {
+		return nil
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if owner := info.Sys().(*syscall.Stat_t).Uid; owner == uint32(os.Geteuid()) {
+		return os.Chmod(dir, 0o777|fs.ModeSticky)
+	}
+	return o.ControllerUser.Do(func() error { return os.Chmod(dir, info.Mode().Perm()|0o070) })
+}
+
+// configure writes a configuration if there is none, and lets HAProxy's group read what lies
+// beside it: former versions ran all as one user, and kept keys from everybody else.
+func (o *Options) configure() error {
+	if _, err := os.Stat(o.Config); errors.Is(err, fs.ErrNotExist) {
+		_, err := atomicfile.Write(o.Config, []byte(o.Minimal), 0o640)
+		return err
+	}
+	if o.HaproxyUser == nil {
+		return nil
+	}
+	dir := filepath.Dir(o.Config)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o040 == 0 {
+			err = os.Chmod(filepath.Join(dir, e.Name()), info.Mode().Perm()|0o040)
+		}
+		if err != nil {
+			// The controller writes each file anew.
+			o.Log.Warn("HAProxy may not be able to read a file", "error", err)
+		}
+	}
 	return nil
 }
 
@@ -126,8 +185,10 @@ type child struct {
 	// free is how many short lives in a row cost no pause, most the longest pause.
 	free int
 	most time.Duration
-	// env are further variables; expendable says that it is to end first where memory does.
+	// env are its variables, and user whom it runs as; expendable says that it is to end
+	// first where memory does.
 	env        []string
+	user       *User
 	expendable bool
 
 	pid     int // 0 when it does not run
@@ -161,7 +222,7 @@ func (s *supervisor) run(ctx context.Context, ended <-chan os.Signal) {
 	end := func() { s.signal(s.haproxy, syscall.SIGTERM) }
 	stages := []stage{
 		{0, func() {
-			ports = listensOn(s.haproxy.group)
+			_ = s.haproxy.user.Do(func() error { ports = listensOn(s.haproxy.group); return nil })
 			look.Reset(drainPoll)
 			s.signal(s.controller, syscall.SIGTERM)
 			s.signal(s.haproxy, syscall.SIGUSR1)
@@ -246,10 +307,10 @@ func (s *supervisor) startDue() time.Duration {
 func (s *supervisor) start(c *child) error {
 	p, err := os.StartProcess(c.argv[0], c.argv, &os.ProcAttr{
 		Files: []*os.File{s.null, os.Stdout, os.Stderr},
-		Env:   slices.Concat(s.o.Environ, c.env),
+		Env:   c.env,
 		// A group of its own: signals to ours go through Run, and what HAProxy
 		// leaves behind can be reached together.
-		Sys: &syscall.SysProcAttr{Setpgid: true},
+		Sys: &syscall.SysProcAttr{Setpgid: true, Credential: c.user.credential()},
 	})
 	if err != nil {
 		return err
@@ -257,7 +318,7 @@ func (s *supervisor) start(c *child) error {
 	c.pid, c.group, c.started = p.Pid, p.Pid, time.Now()
 	s.running[c.pid] = c
 	if c.expendable {
-		if err := dieFirst(c.pid); err != nil {
+		if err := c.user.Do(func() error { return dieFirst(c.pid) }); err != nil {
 			s.o.Log.Warn("the kernel is not told whom to end first where memory ends", "process", c.name, "error", err)
 		}
 	}
@@ -309,7 +370,7 @@ func (s *supervisor) checkEnded(_ *child, status syscall.WaitStatus) {
 	if !refused && s.haproxy.short < hopeless {
 		return
 	}
-	if err := s.fallBack(); err != nil {
+	if err := s.o.ControllerUser.Do(s.fallBack); err != nil {
 		s.o.Log.Error("HAProxy does not start", "config", s.o.Config, "error", err)
 		return
 	}

@@ -54,7 +54,7 @@ func superviseAs(options string) int {
 	if err := os.Setenv(roleVariable, "controller "+filepath.Dir(o.Config)); err != nil {
 		panic(err)
 	}
-	o.Environ = os.Environ()
+	o.Environ, o.ControllerEnv = os.Environ(), os.Environ()
 	if err := Run(ctx, o); err != nil {
 		log.Error("failed", "error", err)
 		return 1
@@ -107,6 +107,9 @@ func start(t *testing.T, config string, change ...func(*Options)) *supervised {
 		t.Fatal(err)
 	}
 	s := &supervised{Instance: h, cmd: exec.Command(self), log: filepath.Join(h.Dir, "log")} //nolint:noctx // it is stopped below.
+	if o.HaproxyUser != nil {
+		s.cmd = asInTheStack(t, h, o, self)
+	}
 	// The race detector would hold every process for a second at its end.
 	s.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0", roleVariable+"=supervisor "+string(text))
 	log, err := os.Create(s.log)
@@ -370,8 +373,11 @@ func TestNoZombieStays(t *testing.T) {
 	})
 }
 
+// drain is how long connections may go on.
+func drain(d time.Duration) func(*Options) { return func(o *Options) { o.Drain = d } }
+
 // slowly sends requests to a server that answers when it is let.
-func slowly(t *testing.T, drain time.Duration) (s *supervised, release func(), answered <-chan int) {
+func slowly(t *testing.T, change ...func(*Options)) (s *supervised, release func(), answered <-chan int) {
 	t.Helper()
 	held, arrived := make(chan struct{}), make(chan struct{})
 	up := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -385,7 +391,7 @@ func slowly(t *testing.T, drain time.Duration) (s *supervised, release func(), a
 	}))
 	t.Cleanup(up.Close)
 	s = start(t, strings.Replace(lastGood, "http-request return status 200", "default_backend b", 1)+
-		"backend b\n  server s "+up.Listener.Addr().String()+"\n", func(o *Options) { o.Drain = drain })
+		"backend b\n  server s "+up.Listener.Addr().String()+"\n", change...)
 	s.answers(t, 200)
 	s.controller(t, 0)
 	status := make(chan int, 1)
@@ -398,7 +404,7 @@ func slowly(t *testing.T, drain time.Duration) (s *supervised, release func(), a
 }
 
 func TestAStopLetsRequestsFinish(t *testing.T) {
-	s, release, answered := slowly(t, 10*time.Second)
+	s, release, answered := slowly(t, drain(10*time.Second))
 	p := s.processes(t)
 	kill(t, s.cmd.Process.Pid, syscall.SIGTERM)
 	tooltest.Within(t, 5*time.Second, "new connections are refused", func() error {
@@ -440,7 +446,7 @@ func TestAStopWithoutClientsIsShort(t *testing.T) {
 }
 
 func TestAStopHasAnEnd(t *testing.T) {
-	s, release, answered := slowly(t, 200*time.Millisecond)
+	s, release, answered := slowly(t, drain(200*time.Millisecond))
 	defer release()
 	p := s.processes(t)
 	begin := time.Now()
