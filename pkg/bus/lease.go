@@ -181,7 +181,7 @@ func (l *Lease) ended(ctx context.Context, revision uint64) bool {
 		if last == 0 {
 			l.mirror.forget(l.o.Key, revision)
 		}
-		l.revision = l.mirror.deleted(l.o.Key)
+		l.revision = l.mirror.Deleted(l.o.Key)
 		return true
 	case err == nil && last == revision:
 		l.revision = revision
