@@ -65,8 +65,9 @@ seal_names() {
 # alert_password_names sets the name of the secret with the password that Alertmanager asks
 # for, unless it is set, and that of the secret with the hash by which it knows it.
 alert_password_names() {
-  [ -n "${WAGGLE_ALERT_PASSWORD_SECRET:-}" ] || export WAGGLE_ALERT_PASSWORD_SECRET=$(key_mounted monitor alertmanager_password)
-  [ -n "$WAGGLE_ALERT_PASSWORD_SECRET" ] || export WAGGLE_ALERT_PASSWORD_SECRET=waggle_alert_password
+  local deployed
+  deployed=$(key_mounted monitor alertmanager_password)
+  export WAGGLE_ALERT_PASSWORD_SECRET=${WAGGLE_ALERT_PASSWORD_SECRET:-${deployed:-waggle_alert_password}}
   export WAGGLE_ALERT_WEB_SECRET=${WAGGLE_ALERT_PASSWORD_SECRET}_web
 }
 

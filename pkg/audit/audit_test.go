@@ -99,7 +99,7 @@ func TestWhoAsked(t *testing.T) {
 	const one, two = "the-first-token-of-all", "the-second-token-of-all"
 	seen := map[string]string{}
 	for _, token := range []string{one, two} {
-		r := httptest.NewRequest(http.MethodPut, "/", nil)
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPut, "/", nil)
 		r.Header.Set("Authorization", "Bearer "+token)
 		app.RequireToken(one+" "+two)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			e := audit.Asked(r, audit.Reloaded, "")

@@ -21,7 +21,7 @@ func TestAudit(t *testing.T) {
 	Audit{Last: func(_ context.Context, n int) ([]bus.Message, error) { return stream[max(0, len(stream)-n):], err }}.Routes(r)
 	ask := func(query string) (int, string) {
 		w := httptest.NewRecorder()
-		r.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/v1/audit"+query, nil))
+		r.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/audit"+query, nil))
 		return w.Code, strings.Join(strings.Fields(w.Body.String()), "")
 	}
 	for query, want := range map[string]string{

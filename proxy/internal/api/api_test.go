@@ -220,7 +220,7 @@ func TestWhoChangedACertificate(t *testing.T) {
 	p := &proxy{entries: &controller.Certificates{Applied: true}}
 	router := p.router()
 	for _, r := range []struct{ method, token, body string }{{"PUT", "wrong", c}, {"PUT", "token", "no certificate"}, {"PUT", "token", c}, {"DELETE", "token", ""}} {
-		req := httptest.NewRequest(r.method, "/v1/certs/a.pem", strings.NewReader(r.body))
+		req := httptest.NewRequestWithContext(t.Context(), r.method, "/v1/certs/a.pem", strings.NewReader(r.body))
 		req.Header.Set("Authorization", "Bearer "+r.token)
 		router.ServeHTTP(httptest.NewRecorder(), req)
 	}
