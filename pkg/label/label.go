@@ -34,7 +34,7 @@ type Spec struct {
 	// Guarding labels keep somebody out, or keep something from being read. Without its
 	// label a service would be open, so such a label must never be passed over in silence.
 	Guarding bool
-	// Strict labels decide who gets in. Others that are empty, as an unset variable of a
+	// Strict labels decide who gets in, or bound what may be done. Others that are empty, as an unset variable of a
 	// stack file leaves them, are absent; an empty Strict label is a fault, and so is one at
 	// an index that leads nowhere, or whose name is nearly that of one.
 	Strict bool

@@ -132,12 +132,13 @@ func FromService(svc catalog.Service, s Settings) (Job, bool, error) {
 
 // Idle names the labels that describe a job although there is no scrapePort.
 func Idle(labels map[string]string) []string {
-	if _, ok := labels[catalog.Prefix+labelPort]; ok {
+	there := func(full string) bool { return strings.TrimSpace(labels[full]) != "" }
+	if there(catalog.Prefix + labelPort) {
 		return nil
 	}
 	var out []string
 	for _, full := range LabelNames() {
-		if _, ok := labels[full]; ok {
+		if there(full) {
 			out = append(out, full+" has no effect without "+catalog.Prefix+labelPort)
 		}
 	}

@@ -80,6 +80,20 @@ func TestFaultsNameTheLabel(t *testing.T) {
 	}
 }
 
+// TestAnEmptyPortIsNone, as an unset variable of a stack file leaves it.
+func TestAnEmptyPortIsNone(t *testing.T) {
+	svc := exporter("scrapePort=", "metricsPath=/m")
+	if job, ok, err := FromService(svc, settings); ok || err != nil {
+		t.Fatalf("%+v, %v, %v: want no job and no fault", job, ok, err)
+	}
+	if idle := Idle(svc.Labels); len(idle) != 1 || idle[0] != "com.df.metricsPath has no effect without com.df.scrapePort" {
+		t.Fatal(idle)
+	}
+	if job, ok, err := FromService(exporter("scrapePort=9100", "scrapeInterval=", "scrapeTimeout= ", "metricsPath="), settings); !ok || err != nil || job.Path != "/metrics" {
+		t.Fatalf("%+v, %v, %v: want the defaults", job, ok, err)
+	}
+}
+
 func TestNoPortNoJob(t *testing.T) {
 	svc := exporter("metricsPath=/m", "scrapeInterval=never")
 	if _, ok, err := FromService(svc, settings); ok || err != nil {

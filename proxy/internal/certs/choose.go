@@ -231,7 +231,7 @@ func foreign(name, service string, hosts map[string][]string) (host, other strin
 	}
 	var found []string
 	for h, services := range hosts {
-		if covers(name, h) && !slices.Contains(services, service) {
+		if Covers(name, h) && !slices.Contains(services, service) {
 			found = append(found, h)
 		}
 	}
@@ -242,9 +242,9 @@ func foreign(name, service string, hosts map[string][]string) (host, other strin
 	return found[0], slices.Min(hosts[found[0]])
 }
 
-// covers reports whether a certificate's name, which may be a wildcard, and a host,
+// Covers reports whether a certificate's name, which may be a wildcard, and a host,
 // which may be one too, have a name in common.
-func covers(name, host string) bool {
+func Covers(name, host string) bool {
 	if name == host {
 		return true
 	}

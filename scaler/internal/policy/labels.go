@@ -16,12 +16,12 @@ const (
 func Labels() []label.Spec {
 	return []label.Spec{
 		{
-			Name: scaleMin, Kind: "whole number, 0 or more", Default: "1",
-			Doc: "Least number of replicas that a scaling may lead to. With this label or scaleMax a replicated service asks to be scaled.",
+			Name: scaleMin, Kind: "whole number, 0 or more", Default: "1", Strict: true,
+			Doc: "Least number of replicas that a scaling may lead to. With this label or scaleMax a replicated service asks to be scaled. An empty one is a fault, since it bounds nothing.",
 		},
 		{
-			Name: scaleMax, Kind: "whole number, 1 or more", Default: "5",
-			Doc: "Greatest number of replicas that a scaling may lead to.",
+			Name: scaleMax, Kind: "whole number, 1 or more", Default: "5", Strict: true,
+			Doc: "Greatest number of replicas that a scaling may lead to. An empty one is a fault.",
 		},
 		{
 			Name: scaleUpBy, Kind: "whole number, 1 or more", Default: "1",

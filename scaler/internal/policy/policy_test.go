@@ -77,6 +77,9 @@ func TestFaultsAreNamed(t *testing.T) {
 		"scaleMax=3 scaleDownBy=0":         {`com.df.scaleDownBy="0"`},
 		"scaleMax=3 scaleCooldownUp=soon":  {`com.df.scaleCooldownUp="soon": want seconds, or a time such as 1m30s`},
 		"scaleMax=3 scaleCooldownDown=-5s": {`com.df.scaleCooldownDown="-5s"`},
+		"scaleMin=1 scaleMax=":             {`com.df.scaleMax="": want a whole number from 1 to 10000`},
+		"scaleMin= scaleMax=9":             {`com.df.scaleMin="": want a whole number from 0`},
+		"scaleMax=":                        {`com.df.scaleMax=""`},
 		"scaleMin=x scaleMax=y":            {`com.df.scaleMin="x"`, `com.df.scaleMax="y"`},
 	} {
 		t.Run(labels, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package budget
 
 import (
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -12,11 +13,24 @@ const MostHash = 60_000
 // WantHash says what would be right instead of a hash that is too dear, or not understood.
 const WantHash = "a hash that takes at most 60 ms to compute, such as what htpasswd makes, $6$ or $5$ with at most 150000 rounds, $2y$ with a cost of at most 10, or $y$j9T$"
 
-// form is one of hashes, by its beginning. cost gets what comes behind that.
+// form is one of hashes, by its beginning. What comes behind that has a shape, and a cost.
 type form struct {
 	prefix string
+	shape  *regexp.Regexp
 	cost   func(rest string) (micros int, ok bool)
 }
+
+// APR1 is the beginning of what htpasswd makes by default, which crypt(3) does not know.
+const APR1 = "$apr1$"
+
+// What comes behind the beginnings: of crypt(3)'s methods, of bcrypt, of APR1, and of the old
+// method of DES, which has no beginning.
+var (
+	ofCrypt  = regexp.MustCompile(`^[./A-Za-z0-9$=,]{20,}$`)
+	ofBcrypt = regexp.MustCompile(`^[0-9]{2}\$[./A-Za-z0-9]{53}$`)
+	ofAPR1   = regexp.MustCompile(`^[./A-Za-z0-9]{1,8}\$[./A-Za-z0-9]{22}$`)
+	ofDES    = regexp.MustCompile(`^[./A-Za-z0-9]{13}$`)
+)
 
 // forms are all that there are. One that is computed elsewhere than by crypt(3) is one more
 // row.
@@ -24,27 +38,37 @@ type form struct {
 // The times are those of one core of some 3 GHz.
 func forms() []form {
 	return []form{
-		{"$1$", fixed(300)},
-		{"$apr1$", fixed(1000)}, // by a script
-		{"$5$", rounds}, {"$6$", rounds},
-		{"$2a$", bcrypt}, {"$2b$", bcrypt}, {"$2x$", bcrypt}, {"$2y$", bcrypt},
-		{"$y$", yescrypt}, {"$gy$", yescrypt},
-		{"$7$", scrypt},
+		{"$1$", ofCrypt, fixed(300)},
+		{APR1, ofAPR1, fixed(1000)}, // by a script
+		{"$5$", ofCrypt, rounds}, {"$6$", ofCrypt, rounds},
+		{"$2a$", ofBcrypt, bcrypt}, {"$2b$", ofBcrypt, bcrypt}, {"$2x$", ofBcrypt, bcrypt}, {"$2y$", ofBcrypt, bcrypt},
+		{"$y$", ofCrypt, yescrypt}, {"$gy$", ofCrypt, yescrypt},
+		{"$7$", ofCrypt, scrypt},
+		{"", ofDES, des},
 	}
+}
+
+// formOf is the form of a hash, and what comes behind its beginning.
+func formOf(hash string) (f form, rest string) {
+	for _, f = range forms() {
+		if rest, found := strings.CutPrefix(hash, f.prefix); found {
+			return f, rest
+		}
+	}
+	return f, hash // not reached: the last form has no beginning
+}
+
+// IsHash reports whether a text has the form of a hash that can be checked.
+func IsHash(text string) bool {
+	f, rest := formOf(text)
+	return f.shape.MatchString(rest)
 }
 
 // HashCost is how long a hash of a password takes to compute, in microseconds. It is not ok
 // if that cannot be told.
 func HashCost(hash string) (micros int, ok bool) {
-	for _, f := range forms() {
-		if rest, found := strings.CutPrefix(hash, f.prefix); found {
-			return f.cost(rest)
-		}
-	}
-	if len(hash) == 13 && !strings.Contains(hash, "$") {
-		return 20, true // the old one of DES
-	}
-	return 0, false
+	f, rest := formOf(hash)
+	return f.cost(rest)
 }
 
 // DearHash reports whether a hash must not be computed.
@@ -52,6 +76,8 @@ func DearHash(hash string) bool {
 	micros, ok := HashCost(hash)
 	return !ok || micros > MostHash
 }
+
+func des(hash string) (int, bool) { return 20, ofDES.MatchString(hash) }
 
 func fixed(micros int) func(string) (int, bool) {
 	return func(string) (int, bool) { return micros, true }

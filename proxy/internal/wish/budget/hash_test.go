@@ -39,6 +39,43 @@ func TestHashes(t *testing.T) {
 	}
 }
 
+// TestShapes: what can be checked has the beginning of a form and what that form has behind it.
+func TestShapes(t *testing.T) {
+	digits := strings.Repeat("./Az", 20)
+	for _, c := range []struct {
+		name, text string
+		is         bool
+	}{
+		{"DES", digits[:13], true},
+		{"too short for DES", digits[:12], false},
+		{"too long for DES", digits[:14], false},
+		{"MD5", "$1$saltsalt$" + digits[:22], true},
+		{"SHA-256", "$5$salt$" + digits[:43], true},
+		{"SHA-512 with rounds", "$6$rounds=5000$salt$" + digits[:60], true},
+		{"SHA-512 that was cut off", "$6$salt$" + digits[:10], false},
+		{"yescrypt", "$y$j9T$salt$" + digits[:43], true},
+		{"gost-yescrypt", "$gy$j9T$salt$" + digits[:43], true},
+		{"scrypt", "$7$CU..../....salt$" + digits[:43], true},
+		{"bcrypt", "$2y$05$" + digits[:53], true},
+		{"bcrypt that was cut off", "$2y$05$" + digits[:52], false},
+		{"bcrypt of a digit", "$2b$5$" + digits[:53], false},
+		{"bcrypt of no kind", "$2z$05$" + digits[:53], false},
+		{"htpasswd's", "$apr1$saltsalt$" + digits[:22], true},
+		{"htpasswd's with a long salt", "$apr1$saltsalts$" + digits[:22], false},
+		{"htpasswd's without a salt", "$apr1$$" + digits[:22], false},
+		{"another method", "$8$salt$" + digits[:43], false},
+		{"a password", "secret", false},
+		{"a password of 13 characters", "correct horse", false},
+		{"with what no hash has", "$6$salt$" + digits[:40] + ":", false},
+		{"with a line behind it", "$6$salt$" + digits[:40] + "\n", false},
+		{"nothing", "", false},
+	} {
+		if got := budget.IsHash(c.text); got != c.is {
+			t.Errorf("%s, %q, is a hash: %v, want %v", c.name, c.text, got, c.is)
+		}
+	}
+}
+
 // FuzzHashCost: no text of a hash makes it fail, and no cost is negative.
 func FuzzHashCost(f *testing.F) {
 	for _, hash := range []string{"$6$rounds=5000$a$b", "$2y$05$a", "$y$j9T$a", "$7$CU..../....a", "abJnggxhB/yWI"} {

@@ -74,21 +74,22 @@ const (
 	nobody    = "no address of a host"
 )
 
-// fixed are inside everywhere.
-func fixed() []Range {
-	var out []Range
-	for _, r := range []struct{ net, what string }{
-		{"127.0.0.0/8", itself}, {"::1/128", itself},
-		// A connection to nobody's address is one to the own host.
-		{"0.0.0.0/8", itself}, {"::/128", itself},
-		{"169.254.0.0/16", linkLocal}, {"fe80::/10", linkLocal},
-		{"100.100.100.200/32", metadata}, {"fd00:ec2::254/128", metadata},
-		{"224.0.0.0/4", nobody}, {"ff00::/8", nobody}, {"240.0.0.0/4", nobody},
-	} {
-		out = append(out, Range{netip.MustParsePrefix(r.net), r.what})
-	}
-	return out
+// fixed are inside everywhere; they are asked about with each address of each answer of DNS.
+var fixed = []Range{ //nolint:gochecknoglobals // a constant that Go cannot have
+	{netip.MustParsePrefix("127.0.0.0/8"), itself}, {netip.MustParsePrefix("::1/128"), itself},
+	// A connection to nobody's address is one to the own host.
+	{netip.MustParsePrefix("0.0.0.0/8"), itself}, {netip.MustParsePrefix("::/128"), itself},
+	{netip.MustParsePrefix("169.254.0.0/16"), linkLocal}, {netip.MustParsePrefix("fe80::/10"), linkLocal},
+	{netip.MustParsePrefix("100.100.100.200/32"), metadata}, {netip.MustParsePrefix("fd00:ec2::254/128"), metadata},
+	{netip.MustParsePrefix("224.0.0.0/4"), nobody}, {netip.MustParsePrefix("ff00::/8"), nobody}, {netip.MustParsePrefix("240.0.0.0/4"), nobody},
 }
+
+// Networks of IPv6 in which an address of IPv4 stands.
+var ( //nolint:gochecknoglobals // constants that Go cannot have
+	compatible = netip.MustParsePrefix("::/96")
+	nat64      = netip.MustParsePrefix("64:ff9b::/96")
+	sixToFour  = netip.MustParsePrefix("2002::/16")
+)
 
 // Host returns why no requests may go to hosts of a name, whatever its addresses are;
 // empty if they may, as far as the name says.
@@ -120,7 +121,7 @@ func (r Rules) listed(name string) bool {
 // that a wide network does not open it by the way.
 func (r Rules) Address(host string, a netip.Addr, inside []Range) string {
 	for _, form := range forms(a) {
-		for _, ranges := range [][]Range{fixed(), inside} {
+		for _, ranges := range [][]Range{fixed, inside} {
 			for _, in := range ranges {
 				if in.Net.Contains(form) && !r.opened(in.Net, form) {
 					return a.String() + " is " + in.What
@@ -188,9 +189,9 @@ func forms(a netip.Addr) []netip.Addr {
 	four := func(at int) { out = append(out, netip.AddrFrom4([4]byte(b[at:at+4]))) }
 	switch {
 	case a.IsUnspecified() || a.IsLoopback():
-	case netip.MustParsePrefix("::/96").Contains(a), netip.MustParsePrefix("64:ff9b::/96").Contains(a):
+	case compatible.Contains(a), nat64.Contains(a):
 		four(12)
-	case netip.MustParsePrefix("2002::/16").Contains(a):
+	case sixToFour.Contains(a):
 		four(2)
 	}
 	return out

@@ -3,7 +3,6 @@ package route
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -42,24 +41,10 @@ const (
 	OperatorRealm = "defaultRealm"
 )
 
-// hash is the form of what crypt(3) makes: with a method in front, or the old one of
-// 13 characters. bcrypt is that of bcrypt, and apr1 the one that htpasswd
-// makes by default, which crypt(3) does not know.
-var (
-	hash   = regexp.MustCompile(`^(\$(1|5|6|7|y|gy)\$[./A-Za-z0-9$=,]{20,}|[./A-Za-z0-9]{13})$`)
-	bcrypt = regexp.MustCompile(`^\$2[abxy]\$[0-9]{2}\$[./A-Za-z0-9]{53}$`)
-	apr1   = regexp.MustCompile(`^\$apr1\$[./A-Za-z0-9]{1,8}\$[./A-Za-z0-9]{22}$`)
-)
-
-// isHash reports whether a text is a hash that can be checked.
-func isHash(text string) bool {
-	return hash.MatchString(text) || bcrypt.MatchString(text) || apr1.MatchString(text)
-}
-
 // APR1 reports whether the password is a hash that crypt(3) does not know.
-func (u User) APR1() bool { return u.Encrypted && apr1.MatchString(u.Password) }
+func (u User) APR1() bool { return u.Encrypted && strings.HasPrefix(u.Password, budget.APR1) }
 
-// parseUser reads "name:password" or a name alone. The second result says what would
+// ParseUser reads "name:password" or a name alone. The second result says what would
 // be right, and is empty if the text is.
 func ParseUser(text string, encrypted bool) (User, string) {
 	name, password, has := strings.Cut(text, ":")
@@ -69,7 +54,7 @@ func ParseUser(text string, encrypted bool) (User, string) {
 		return u, "name:password, or a name whose password stands elsewhere"
 	case has && password == "":
 		return u, "a password behind the colon"
-	case has && encrypted && !isHash(password):
+	case has && encrypted && !budget.IsHash(password):
 		return u, "a hash such as $6$salt$hash, or what htpasswd makes, behind the colon, because usersPassEncrypted is true"
 	case has && encrypted && budget.DearHash(password):
 		return u, budget.WantHash

@@ -74,7 +74,7 @@ func (g *ground) check(svc catalog.Service, wants, had *route.Service) error {
 			return err
 		}
 	}
-	return cmp.Or(a.outbound(wants), a.raw(wants))
+	return cmp.Or(a.outbound(wants), a.raw(wants), a.certificate(wants))
 }
 
 // take enters what a service has.

@@ -268,11 +268,11 @@ func (rd *Reader) destination(svc catalog.Service, g label.Group, besideHTTP boo
 			b.Name = b.Share.BackendOf(suffix)
 		}
 		for _, rt := range matches {
-			rt.Service, rt.Backend, rt.Group, rt.Default = svc, b.Name, b.Share.Group, fallback && suffix == ""
+			rt.Service, rt.Backend, rt.Group, rt.Default = svc, b.Name, b.Share.Group, fallback && (suffix == "" || !g.Has("port"))
 			rt.Conditions, rt.RawPath = slices.Concat(conditions, rt.Conditions), does.RawPath
 			oneLine(g, &rt)
 			out.Routes = append(out.Routes, rt)
-			fallback = false
+			fallback = fallback && !rt.Default // one takes all the rest
 		}
 		out.Backends = append(out.Backends, b)
 		out.Terms = append(out.Terms, rd.httpTerms(g, b)...)

@@ -86,6 +86,42 @@ func describe(s route.Service, err error) string {
 	return strings.Join(out, "; ")
 }
 
+// TestDefaultBackend: one route leads to where all requests go that fit none, with TLS or not.
+func TestDefaultBackend(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		labels []string
+		want   string
+	}{
+		{"none", []string{"port", "80"}, ""},
+		{"a port", []string{"port", "80", "isDefaultBackend", "true"}, "web-be80_0"},
+		{"one for TLS besides", []string{"port", "80", "httpsPort", "443", "isDefaultBackend", "true"}, "web-be80_0"},
+		{"one for TLS besides, and an entry port", []string{"port", "80", "httpsPort", "443", "srcPort", "80", "isDefaultBackend", "true"}, "web-be80_0"},
+		{"one for TLS alone", []string{"httpsPort", "443", "isDefaultBackend", "true"}, "web-be443_0s"},
+		{"several entry ports", []string{"port", "80", "srcPort", "80,443", "isDefaultBackend", "true"}, "web-be80_0"},
+		{"hosts that are compared in two ways", []string{"port", "80", "serviceDomain", "*.a.com,b", "serviceDomainAlgo", "hdr_beg(host)", "isDefaultBackend", "true"}, "web-be80_0"},
+		{"an index of several", []string{"port", "80", "servicePath.1", "/a", "servicePath.2", "/b", "httpsPort.2", "443", "isDefaultBackend.2", "true"}, "web-be80_2"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, err := labels.FromService(routetest.Service("web", 1, append([]string{"servicePath", "/a"}, c.labels...)...), opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, r := range s.Routes {
+				for _, claim := range r.Claims {
+					if claim.Kind == route.ClaimRest {
+						got = append(got, r.Backend)
+					}
+				}
+			}
+			if strings.Join(got, " ") != c.want {
+				t.Errorf("%v, want %q", got, c.want)
+			}
+		})
+	}
+}
+
 func TestServiceOnNoCommonNetwork(t *testing.T) {
 	s := routetest.Service("web", 1, "servicePath", "/a", "port", "80")
 	s.Networks = []string{"shop_default"}
