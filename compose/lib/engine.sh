@@ -30,6 +30,22 @@ docker_within() {
   return "$answer"
 }
 
+# docker_or_die prints what the call prints, and ends the script if it fails: what is not known
+# must not count as what is not there. A failure with the words "$1", which may be none, is an
+# empty answer.
+docker_or_die() {
+  local but=$1 said
+  shift
+  if said=$(docker "$@" 2>&1); then
+    [ -z "$said" ] || printf '%s\n' "$said"
+    return
+  fi
+  [ -z "$but" ] || ! grep -qiE "$but" <<<"$said" || return 0
+  printf '%s: error: %s failed: %s\n' "$(basename "$0")" "$(docker_call "$@")" "$(tail -n 1 <<<"$said")" >&"$docker_words"
+  kill -TERM $$
+  return 1
+}
+
 # docker_call names a call by its words before the first flag.
 docker_call() {
   local word words=docker

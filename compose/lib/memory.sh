@@ -11,7 +11,7 @@
 #   flag WORDS           a flag of docker stack deploy
 
 # memory_names prints the configs that hold one, the newest last.
-memory_names() { docker config ls --filter name=waggle_deployed_ --format '{{.Name}}' | sort; }
+memory_names() { docker_or_die "" config ls --filter name=waggle_deployed_ --format '{{.Name}}' | sort; }
 
 # recall prints the lines of the newest one, nothing if there is none.
 recall() {

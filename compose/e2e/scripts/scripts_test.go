@@ -266,6 +266,55 @@ func TestStackFilesOfAnyVersionAreMerged(t *testing.T) {
 	}
 }
 
+// What is accepted beside what a service has is there while one is replaced, and only then.
+func TestWhatIsAcceptedForAWhileIsMountedForAWhile(t *testing.T) {
+	m := newManager(t)
+	for _, c := range []struct {
+		env   []string
+		mount []string
+	}{
+		{env: []string{"WAGGLE_TOKEN_PROXY_OTHER=waggle_token_proxy_2"}, mount: []string{
+			"      TOKEN_OTHER_FILE: /run/secrets/token_other\n",
+			"      - {source: proxy_token_other, target: token_other, uid: \"99\", gid: \"0\", mode: 0440}\n",
+			"  proxy_token_other: {external: true, name: waggle_token_proxy_2}\n",
+		}},
+		{env: []string{"WAGGLE_TOKEN_SCALER_OTHER=waggle_token_scaler_2", "WAGGLE_SEAL_KEY_OTHER=waggle_seal_key_2"}, mount: []string{
+			"      SEAL_KEY_OTHER_FILE: /run/secrets/seal_key_other\n",
+			"      - {source: scaler_token_other, target: token_other, mode: 0400}\n",
+			"  proxy_seal_key_other: {external: true, name: waggle_seal_key_2}\n",
+			"  scaler_token_other: {external: true, name: waggle_token_scaler_2}\n",
+		}},
+		{env: []string{"WAGGLE_TOKEN_PROXY_OTHER=waggle_token_proxy"}},
+	} {
+		m.succeeds(append(images(), c.env...), "deploy")
+		files := m.read("files-of-the-stack")
+		for _, line := range c.mount {
+			if !strings.Contains(files, line) {
+				t.Errorf("%v: the stack has no %q", c.env, line)
+			}
+		}
+		if n := strings.Count(files, "_other, target"); n != strings.Count(strings.Join(c.mount, ""), "external") {
+			t.Errorf("%v: %d are mounted", c.env, n)
+		}
+	}
+}
+
+// An engine that cannot say what was deployed is none with nothing deployed.
+func TestWhatDockerDoesNotSayIsNotForgotten(t *testing.T) {
+	for _, call := range []string{"config ls --filter name=waggle_deployed_", "service inspect waggle_proxy"} {
+		t.Run(call, func(t *testing.T) {
+			m := newManager(t)
+			m.succeeds(append(images(), "WAGGLE_TAG=1.2.3"), "deploy")
+			before := m.read("calls")
+			m.write("breaks", "0 "+call+"\n")
+			m.fails(images(), "deploy", nil, "out of order")
+			if after := strings.TrimPrefix(m.read("calls"), before); strings.Contains(after, "stack deploy") {
+				t.Error("it was deployed")
+			}
+		})
+	}
+}
+
 func TestAStackFileThatIsNotHereIsNotDropped(t *testing.T) {
 	m := newManager(t)
 	certs := m.stackFile("certs.yml", "version: \"3.9\"\n")

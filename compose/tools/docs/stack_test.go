@@ -206,6 +206,22 @@ func TestHAProxyHasNoRightToTheSecretsOfTheProxy(t *testing.T) {
 	}
 }
 
+// Docker orders mounts by their secrets' names, and two of one name by chance, so that each
+// deployment could start the tasks anew.
+func TestNoServiceHasOneSecretTwice(t *testing.T) {
+	c := deployed(t)
+	for _, s := range c.Services {
+		mounts := map[string]string{}
+		for _, m := range s.Secrets {
+			name := c.Secrets[m.Source].Name
+			if other, is := mounts[name]; is {
+				t.Errorf("%s has the secret %s as %s and as %s", s.Name, name, other, m.Target)
+			}
+			mounts[name] = m.Target
+		}
+	}
+}
+
 // size writes a number of bytes as the stack file does.
 func size(bytes int64) string {
 	if bytes%(1<<30) == 0 {
