@@ -74,6 +74,14 @@ func (l *Lab) Processes(ctx context.Context, node, container string) ([]proc.Pro
 	return proc.InGroup(id)
 }
 
+// Processes returns all processes of a node: its engine, and what runs in containers.
+func (n *Node) Processes() ([]proc.Process, error) {
+	n.mu.Lock()
+	init := n.init
+	n.mu.Unlock()
+	return proc.Family(init)
+}
+
 // Volume returns the folder of a volume on the node's disk.
 func (n *Node) Volume(name string) string {
 	return filepath.Join(n.dir, "data", "volumes", name, "_data")

@@ -25,8 +25,14 @@ type Process struct {
 	Args []string
 	// CPU is what it has used, in and on behalf of user space.
 	CPU time.Duration
-	in  procfs.Proc
+	// Waited is what those of its children have used that have ended, and theirs.
+	Waited time.Duration
+	in     procfs.Proc
 }
+
+// tick is the unit of the kernel's times in /proc, as proc(5) describes it: USER_HZ, which is
+// 100 on all architectures that Docker knows.
+const tick = 10 * time.Millisecond
 
 // Command is the command line.
 func (p Process) Command() string { return strings.Join(p.Args, " ") }
@@ -51,7 +57,8 @@ func All() ([]Process, error) {
 			return nil, fmt.Errorf("process %d: %w", p.PID, err)
 		}
 		out = append(out, Process{
-			PID: p.PID, Parent: stat.PPID, Name: stat.Comm, Args: args, CPU: time.Duration(stat.CPUTime() * float64(time.Second)), in: p,
+			PID: p.PID, Parent: stat.PPID, Name: stat.Comm, Args: args, CPU: time.Duration(stat.CPUTime() * float64(time.Second)),
+			Waited: time.Duration(stat.CUTime+stat.CSTime) * tick, in: p,
 		})
 	}
 	return out, nil

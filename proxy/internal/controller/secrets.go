@@ -60,7 +60,7 @@ func secretsOf(services []route.Service) []string {
 func (s *secrets) logFaults(faults []string) {
 	text := strings.Join(faults, "; ")
 	if text != s.faults && text != "" {
-		s.log.Warn("some users do not get in", "reason", shorten(text))
+		s.log.Warn("some users do not get in, or take long", "reason", shorten(text))
 	}
 	s.faults = text
 }

@@ -27,6 +27,8 @@ type swarm struct {
 	runs, services, others int
 	// minute is how long requests are sent after a node was cut off.
 	minute time.Duration
+	// still is for how long nothing is done, for idle.
+	still time.Duration
 }
 
 // onSwarm measures how fast Waggle follows a swarm.
@@ -42,10 +44,12 @@ func onSwarm(ctx context.Context, args []string) (err error) {
 		{name: "own", do: m.own},
 		{name: "many", do: m.many},
 		{name: "deadnode", do: m.deadNode},
+		{name: "idle", do: m.idle},
 	})
 	fs.IntVar(&m.runs, "runs", 3, "how often each is measured")
 	fs.IntVar(&m.services, "services", 20, "services per run")
 	fs.DurationVar(&m.minute, "minute", time.Minute, "how long requests are sent after a node was cut off, for deadnode")
+	fs.DurationVar(&m.still, "still", time.Minute, "for how long nothing is done, for idle")
 	fs.IntVar(&m.others, "others", 200, "other services that are there when many are")
 	hold := fs.Bool("hold", false, "leave the swarm as it is at the end, to look around in it, until SIGINT")
 	parts, err := choose(args)

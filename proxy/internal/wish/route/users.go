@@ -97,7 +97,7 @@ func (u Users) TakesOperators() bool {
 // operator are the operator's users. Nobody gets in whose password is not found.
 func (u Users) Resolve(secret string, there bool, separator string, operator []User) (list []User, faults []string) {
 	if u.List == OperatorUsers {
-		return sorted(operator), nil
+		return sorted(operator), slow("the setting users", operator)
 	}
 	var kept []User
 	if u.Secret != "" {
@@ -109,6 +109,7 @@ func (u Users) Resolve(secret string, there bool, separator string, operator []U
 		for _, w := range wrong {
 			faults = append(faults, "secret dfp_users_"+u.Secret+": "+w)
 		}
+		faults = append(faults, slow("secret dfp_users_"+u.Secret, kept)...)
 	}
 	if u.Entries == "" {
 		return sorted(kept), faults
@@ -127,6 +128,25 @@ func (u Users) Resolve(secret string, there bool, separator string, operator []U
 		list = append(list, user)
 	}
 	return sorted(list), faults
+}
+
+// slow says so if HAProxy takes more time for the hashes of what the operator gives than one
+// service's labels may ask for. It is told and no more: whoever gets in now must go on to.
+func slow(from string, list []User) []string {
+	micros := 0
+	for _, u := range list {
+		if u.Encrypted {
+			cost, _ := budget.HashCost(u.Password)
+			micros += cost
+		}
+	}
+	limit := budget.Limits()[budget.Hashing]
+	if micros <= limit.Service {
+		return nil
+	}
+	seconds := func(micros int) float64 { return float64(micros) / 1e6 }
+	return []string{fmt.Sprintf("%s: HAProxy takes some %.1f s to compute its hashes, at each check and reload: want at most %.0f s, so %s",
+		from, seconds(micros), seconds(limit.Service), limit.Instead)}
 }
 
 // sorted sorts by name; of two entries with one name the first counts.
