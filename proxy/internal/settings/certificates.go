@@ -15,8 +15,8 @@ type Certificates struct {
 	// SealKey hides uploads on the bus; the token does if it is empty. SealKeyOther opens them
 	// too.
 	SealKey, SealKeyOther app.Secret
-	H3      bool
-	H3Port  int
+	H3                    bool
+	H3Port                int
 }
 
 func (c *Certificates) flags(fs *flag.FlagSet) {
