@@ -82,7 +82,7 @@ func (w *world) onlyTheirOwn(ctx context.Context) error {
 
 // warned is an error unless a replica of the proxy has applied the service and says all that.
 func (w *world) warned(ctx context.Context, service string, words []string) error {
-	statuses, err := w.Verdicts(ctx, service)
+	statuses, err := w.Verdicts(ctx, w.listener, service)
 	if err != nil {
 		return err
 	}

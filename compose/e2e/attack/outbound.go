@@ -31,10 +31,11 @@ func everywhere() []crook {
 	}
 }
 
-// named is a crook whose host is inside by what its name means.
-func named(to, port, means string) crook {
+// means is a crook whose host is inside by what it means here: its labels could be right
+// elsewhere, so they are in force, and it gets no server.
+func means(to, port, what string) crook {
 	c := leads(to, port)
-	c.state, c.says = catalog.StateDegraded, []string{means}
+	c.state, c.says = catalog.StateDegraded, []string{to, what}
 	return c
 }
 
@@ -45,8 +46,8 @@ func (w *world) outbound(ctx context.Context) error {
 		return err
 	}
 	crooks := append(everywhere(),
-		leads(w.Addr(stack.Manager), "22"), leads(w.Addr(stack.Worker), "22"), leads(inside, "9093"),
-		named("waggle_alertmanager", "9093", inside),
+		means(w.Addr(stack.Manager), "22", "is the node "+stack.Manager), means(w.Addr(stack.Worker), "22", "is the node "+stack.Worker),
+		means(inside, "9093", "on the control network"), means("waggle_alertmanager", "9093", inside),
 	)
 	if err := w.under(ctx, func(ctx context.Context) error { return w.refused(ctx, crooks...) }); err != nil || w.short {
 		return err
@@ -106,7 +107,7 @@ func (w *world) byName(ctx context.Context) error {
 	restore, err := w.with(ctx, nil, []string{w.Here()})
 	if err == nil {
 		err = w.under(ctx, func(ctx context.Context) error {
-			if err := w.refused(ctx, named(cloud, "80", "169.254.169.254"), named(home, "8080", "127.0.0.1")); err != nil {
+			if err := w.refused(ctx, means(cloud, "80", "169.254.169.254"), means(home, "8080", "127.0.0.1")); err != nil {
 				return err
 			}
 			return w.moves(ctx, names)
@@ -155,7 +156,7 @@ func (w *world) moves(ctx context.Context, names *acceptance.Names) error {
 		}
 	}
 	told := func(s catalog.Status) bool { return says(s, "127.0.0.1 is the proxy itself") }
-	if statuses, err := w.Verdicts(ctx, thief); err != nil || !slices.ContainsFunc(statuses, told) {
+	if statuses, err := w.Verdicts(ctx, w.listener, thief); err != nil || !slices.ContainsFunc(statuses, told) {
 		w.Fault("%s moved to the proxy itself, and nobody says so (%v): %+v", moving, err, statuses)
 	} else {
 		w.Say("%s moved to 127.0.0.1 after it was taken: never answered from there, and told by name", moving)

@@ -27,7 +27,7 @@ func (w *world) secrets(ctx context.Context) error {
 		if err == nil {
 			err = poll(ctx, told, "both to be judged", func(ctx context.Context) error {
 				for _, d := range []stack.Demo{keeps, spoils} {
-					statuses, err := w.Verdicts(ctx, d.Name)
+					statuses, err := w.Verdicts(ctx, w.listener, d.Name)
 					if err != nil {
 						return err
 					}

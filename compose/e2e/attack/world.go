@@ -25,6 +25,8 @@ type world struct {
 	short bool
 	// turn makes the paths of the neighbour differ.
 	turn int
+	// listener is asked what becomes of services.
+	listener *http.Client
 	// usual is how long a change of the neighbour's path takes when nobody attacks.
 	usual time.Duration
 }
@@ -50,7 +52,12 @@ func look(ctx context.Context, s *parts.Stage) (*world, error) {
 	w := &world{Stage: s}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	err := errors.Join(
+	listener, err := w.Listener(ctx)
+	if err != nil {
+		return nil, err
+	}
+	w.listener = listener
+	err = errors.Join(
 		w.Create(ctx, stack.Demo{Name: steady, Replicas: 2, Unchecked: true, Labels: of(own, stack.Labels(onSteady))}),
 		w.Create(ctx, stack.Demo{Name: neighbour, Replicas: 1, Unchecked: true, Labels: of(own, stack.Labels(w.there()))}),
 	)

@@ -612,14 +612,20 @@ func (s *Stack) AskScaler(ctx context.Context, service, direction, token string)
 	return text, err
 }
 
-// Verdicts are what the components say of a service, as the listener joins it.
-func (s *Stack) Verdicts(ctx context.Context, service string) ([]catalog.Status, error) {
+// Listener is a client that asks the listener itself, as long as it stays where it is.
+func (s *Stack) Listener(ctx context.Context) (*http.Client, error) {
 	node, err := s.Home(ctx, "waggle_listener")
 	if err != nil {
 		return nil, err
 	}
+	dial, err := s.Within(ctx, node, "waggle_listener")
+	return &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}, err
+}
+
+// Verdicts are what the components say of a service, as the listener joins it.
+func (s *Stack) Verdicts(ctx context.Context, listener *http.Client, service string) ([]catalog.Status, error) {
 	var answer struct{ Statuses []catalog.Status }
-	err = s.Inside(ctx, node, "waggle_listener", 8080, "/v1/services/"+service, &answer)
+	err := tooltest.Get(ctx, tooltest.Request{URL: "http://127.0.0.1:8080/v1/services/" + service, Client: listener}, &answer)
 	return answer.Statuses, err
 }
 

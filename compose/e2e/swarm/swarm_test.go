@@ -268,7 +268,11 @@ func (w *world) ruled(t *testing.T, prefix string, want ...string) {
 func (w *world) says(t *testing.T, service, component string, parts ...string) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("%s to say of %s: %v", component, service, parts), func() error {
-		statuses, err := w.Verdicts(t.Context(), service)
+		listener, err := w.Listener(t.Context())
+		if err != nil {
+			return err
+		}
+		statuses, err := w.Verdicts(t.Context(), listener, service)
 		if err != nil {
 			return err
 		}
