@@ -140,7 +140,7 @@ func (r Rules) Address(host string, a netip.Addr, inside []Range) string {
 // what Address forbids, for whoever can compare addresses and no more.
 func (r Rules) Forbidden(inside []Range) []netip.Prefix {
 	var out []netip.Prefix
-	for _, ranges := range [][]Range{fixed(), translated(), inside} {
+	for _, ranges := range [][]Range{fixed, translated(), inside} {
 		for _, in := range ranges {
 			opens := slices.DeleteFunc(slices.Clone(r.networks), func(p netip.Prefix) bool { return p.Bits() < in.Net.Bits() })
 			out = append(out, Without([]netip.Prefix{in.Net}, opens)...)
