@@ -10,6 +10,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/app"
@@ -63,6 +64,8 @@ func Asked(r *http.Request, action Action, object string) Entry {
 }
 
 const (
+	// longest is how many bytes of a text an entry has.
+	longest = 1000
 	// waiting bounds the entries that wait for the bus.
 	waiting = 1000
 	// patience bounds one attempt to write, and the last one when the process ends; again is
@@ -97,6 +100,7 @@ func New(o Options) *Journal { return &Journal{o: o, queue: make(chan Entry, wai
 // be called from any goroutine.
 func (j *Journal) Note(e Entry) {
 	e.Time, e.Component, e.Instance = j.o.Now().UTC(), j.o.Component, j.o.Instance
+	e.Object, e.Detail = cut(e.Object), cut(e.Detail)
 	words := []any{"action", e.Action, "object", e.Object}
 	for _, word := range []struct{ name, text string }{{"by", e.By}, {"remote", e.Remote}, {"fingerprint", e.Fingerprint}, {"detail", e.Detail}} {
 		if word.text != "" {
@@ -112,6 +116,14 @@ func (j *Journal) Note(e Entry) {
 	default:
 		j.o.Log.Warn("an entry of the audit is in the log alone, because too many wait for the bus", "action", e.Action, "object", e.Object)
 	}
+}
+
+// cut bounds a text, which may be that of a label: the stream takes no message above 16 kB.
+func cut(text string) string {
+	if len(text) <= longest {
+		return text
+	}
+	return strings.ToValidUTF8(text[:longest], "") + "…"
 }
 
 // Run writes until the context ends, and what is left then for as long as one attempt takes.

@@ -94,6 +94,32 @@ func TestTheChain(t *testing.T) {
 	}
 }
 
+// TestALongEntryIsCut: labels of 64 kB may stand in what is told of them, and one message that
+// the stream does not take would hold up all behind it.
+func TestALongEntryIsCut(t *testing.T) {
+	server := bustest.StartWithKeys(t, keys)
+	listener := server.Prepared()
+	j := audit.New(audit.Options{Bus: server.Connect("proxy"), Component: "proxy", Instance: "one", Log: slog.New(slog.DiscardHandler), Now: time.Now})
+	bustest.Run(t, j.Run)
+	long := strings.Repeat("Übergröße ", 10_000)
+	j.Note(audit.Entry{Action: audit.HostRefused, Object: long, Detail: long})
+	j.Note(audit.Entry{Action: audit.Reloaded})
+	tooltest.Eventually(t, "both are in the stream", func() error {
+		messages, err := listener.Last(t.Context(), bus.AuditStream, 10)
+		if err != nil || len(messages) != 2 {
+			return fmt.Errorf("%d messages, %w", len(messages), err)
+		}
+		var e audit.Entry
+		if err := json.Unmarshal(messages[0].Value, &e); err != nil {
+			return err
+		}
+		if !strings.HasPrefix(e.Detail, "Übergröße ") || !strings.HasSuffix(e.Detail, "…") || strings.Contains(e.Detail, "\uFFFD") {
+			t.Errorf("the detail is %q", e.Detail)
+		}
+		return nil
+	})
+}
+
 // TestWhoAsked: tokens are told apart and never told.
 func TestWhoAsked(t *testing.T) {
 	const one, two = "the-first-token-of-all", "the-second-token-of-all"
