@@ -32,6 +32,10 @@ func haproxySettings(ctx context.Context, c Config, sh app.Shell) (render.Settin
 	if err != nil {
 		return s, err
 	}
+	if s.Older, err = apply.Older(ctx, c.HAProxy, 3, 4); err != nil {
+		s.Older = true
+		sh.Log.Warn("HAProxy's version is not known, so clients have connections to tasks of their own", "error", err)
+	}
 	detectHTTP3(ctx, c, &s, sh)
 	files, err := settings.OpenFiles()
 	if err != nil {

@@ -74,7 +74,7 @@ func (e *Edge) flags(fs *flag.FlagSet) {
 	fs.StringVar(&e.DebugTCPFormat, "debug-tcp-format", "", "HAProxy's log-format of connections that are not HTTP; empty: JSON")
 	fs.StringVar(&e.CaptureHeader, "capture-request-header", "", "headers of requests that the JSON log shows, with their greatest length, separated by commas: User-Agent:64")
 	fs.StringVar(&e.ConnectionMode, "connection-mode", "http-keep-alive", "http-keep-alive, http-server-close or httpclose, for services that do not choose")
-	fs.StringVar(&e.HTTPReuse, "http-reuse", "safe", "never, safe, aggressive or always: whose connections to tasks may be used for requests of other clients, for services that do not choose; see com.df.httpReuse for the risk")
+	fs.StringVar(&e.HTTPReuse, "http-reuse", "", "never, safe, aggressive or always: whose connections to tasks may be used for requests of other clients, for services that do not choose; empty: always, but safe where proto is h2, and with a HAProxy before 3.4; see com.df.httpReuse for the risk")
 	fs.StringVar(&e.CompressionAlgo, "compression-algo", "", "gzip, deflate, raw-deflate or identity, for services that do not choose; empty: none")
 	fs.StringVar(&e.CompressionType, "compression-type", "", "media types that are compressed, separated by spaces; empty: all")
 	fs.StringVar(&e.ErrorFilesDir, "errorfiles-dir", "/errorfiles", "folder with answers of your own to errors: 503.http and the like, read at the start")
@@ -185,7 +185,7 @@ func (e *Edge) defaults(s *render.Settings) error {
 		want       string
 	}{
 		{"connection-mode", e.ConnectionMode, labels.ConnectionMode(e.ConnectionMode), "http-keep-alive, http-server-close or httpclose"},
-		{"http-reuse", e.HTTPReuse, labels.HTTPReuse(e.HTTPReuse), "never, safe, aggressive or always"},
+		{"http-reuse", e.HTTPReuse, e.HTTPReuse == "" || labels.HTTPReuse(e.HTTPReuse), "never, safe, aggressive or always"},
 		{"compression-algo", e.CompressionAlgo, e.CompressionAlgo == "" || labels.CompressionAlgo(e.CompressionAlgo), "gzip, deflate, raw-deflate or identity"},
 		{"default-req-mode", e.DefaultReqMode, labels.ReqMode(e.DefaultReqMode), "http, tcp or sni"},
 		{"service-domain-algo", e.ServiceDomainAlgo, labels.DomainAlgo(e.ServiceDomainAlgo), "one such as hdr(host), hdr_beg(host), hdr_dom(host) or hdr_end(host)"},

@@ -69,7 +69,7 @@ func TestDefaultsAreThoseOfDockerFlowProxyButForConnecting(t *testing.T) {
 		Binds: []edge.Bind{{Port: 80}, {Port: 443, TLS: true}},
 		TLS:   edge.TLS{H2: true, MinVer: "TLSv1.2", Ciphers: edge.DefaultCiphers, Ciphersuites: edge.DefaultCiphersuites},
 		// The port is not public; the original has the page there without any.
-		Statistics: render.Statistics{Address: "127.0.0.1", Port: 8404, URI: "/"}, ConnectionMode: "http-keep-alive", HTTPReuse: "safe", Timeouts: render.Timeouts{
+		Statistics: render.Statistics{Address: "127.0.0.1", Port: 8404, URI: "/"}, ConnectionMode: "http-keep-alive", Timeouts: render.Timeouts{
 			// The original waits for 5 s, in which a dead node costs a client too much.
 			Connect: 1200 * time.Millisecond, Client: 20 * time.Second, Server: 20 * time.Second, Queue: 30 * time.Second,
 			Tunnel: 3600 * time.Second, HTTPRequest: 5 * time.Second, HTTPKeepAlive: 15 * time.Second,

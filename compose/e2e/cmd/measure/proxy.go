@@ -21,7 +21,7 @@ type bench struct {
 	slices, few, services, idleServices int
 	slice, idle                         time.Duration
 	connections, sockets                int
-	others, burst                       int
+	others, burst, posted               int
 	pair, direct                        bool
 }
 
@@ -33,17 +33,20 @@ func ofProxy(ctx context.Context, args []string) (err error) {
 	choose := m.begin(fs, []part{
 		{"throughput", 10 * time.Minute, m.throughput},
 		{"routes", 5 * time.Minute, m.routes},
+		{"rules", 10 * time.Minute, m.rules},
+		{"posts", 10 * time.Minute, m.posts},
 		{"cold", 5 * time.Minute, m.cold},
 		{"websockets", 5 * time.Minute, m.websockets},
 		{"burst", 20 * time.Minute, m.bursts},
 	})
-	fs.IntVar(&m.slices, "slices", 15, "slices of each kind in turn, for throughput and routes")
+	fs.IntVar(&m.slices, "slices", 15, "slices of each kind in turn, for throughput, routes and rules")
 	fs.DurationVar(&m.slice, "slice", 2*time.Second, "length of a slice")
 	fs.IntVar(&m.connections, "connections", 50, "connections of the load")
 	fs.IntVar(&m.few, "few", 10, "services when there are few")
 	fs.IntVar(&m.services, "services", 1000, "services when there are many, for routes and cold")
 	fs.IntVar(&m.idleServices, "idle-services", 500, "services while the idle processor time is measured, for cold")
 	fs.DurationVar(&m.idle, "idle", 30*time.Second, "how long that is")
+	fs.IntVar(&m.posted, "posts", 10000, "POSTs at the moment when a task closes idle connections")
 	fs.IntVar(&m.sockets, "websockets", 10000, "WebSocket connections")
 	fs.IntVar(&m.others, "others", 200, "services that are there before the burst")
 	fs.IntVar(&m.burst, "burst", 100, "services that are created, and changed, at once")

@@ -53,3 +53,19 @@ func (h *HAProxy) judge(ctx context.Context, path string) error {
 	}
 	return nil
 }
+
+// Older reports whether a HAProxy is older than a version, of which the first two numbers
+// count.
+func Older(ctx context.Context, binary string, major, minor int) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, binary, "-v").Output()
+	if err != nil {
+		return false, fmt.Errorf("%s -v: %w", binary, err)
+	}
+	var hasMajor, hasMinor int
+	if _, err := fmt.Sscanf(string(out), "HAProxy version %d.%d", &hasMajor, &hasMinor); err != nil {
+		return false, fmt.Errorf("%s -v says %.40q: want HAProxy version and a number", binary, out)
+	}
+	return hasMajor < major || hasMajor == major && hasMinor < minor, nil
+}

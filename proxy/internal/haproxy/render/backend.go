@@ -29,7 +29,7 @@ func (l *library) backendSection(s Settings, b route.Backend) (*file.Section, er
 	if h.Plain() && b.Stream == nil {
 		return section(), nil // most are
 	}
-	base := handlingModel(b)
+	base := handlingModel(s, b)
 	if b.Stream != nil {
 		base, h.Extra = streamBackend(b.Stream), b.Stream.Extra
 	}
@@ -47,7 +47,7 @@ func (l *library) backendSection(s Settings, b route.Backend) (*file.Section, er
 }
 
 // handlingModel is the model of a backend for HTTP.
-func handlingModel(b route.Backend) *models.BackendBase {
+func handlingModel(s Settings, b route.Backend) *models.BackendBase {
 	h, base := b.Handling, &models.BackendBase{}
 	if h.TimeoutServer > 0 {
 		base.ServerTimeout = millis(h.TimeoutServer)
@@ -69,6 +69,7 @@ func handlingModel(b route.Backend) *models.BackendBase {
 		}
 	}
 	spread(base, h.Spread)
+	base.HTTPReuse = s.reuseOf(h)
 	return base
 }
 
@@ -202,9 +203,12 @@ func (r *rules) rewrite(h route.Handling) {
 
 // serverOptions are the words behind the address of each server of a backend, but for what
 // HAProxy can change while it runs.
-func serverOptions(b route.Backend, caDir string) []file.Word {
+func serverOptions(s Settings, b route.Backend) []file.Word {
 	h := b.Handling
 	out := spreadOptions(spreadOf(b), h.ServerName)
+	if b.Stream == nil {
+		out = append(out, s.poolOptions()...)
+	}
 	switch h.Access.SendProxy {
 	case 1:
 		out = append(out, file.W("send-proxy"))
@@ -230,7 +234,7 @@ func serverOptions(b route.Backend, caDir string) []file.Word {
 		} else {
 			ca := h.CA
 			if ca != route.SystemCA {
-				ca = caDir + "/" + ca
+				ca = s.SecretsDir + "/" + ca
 			}
 			out = append(out, bare("verify", "required", "ca-file", ca)...)
 			if h.ServerName != "" {

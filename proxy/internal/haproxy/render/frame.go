@@ -1,7 +1,6 @@
 package render
 
 import (
-	"cmp"
 	"reflect"
 	"slices"
 	"strconv"
@@ -125,7 +124,7 @@ func (l *library) defaultLines(s Settings) []file.Line {
 		// Without it a reload closes every idle client connection, and a request that is
 		// on its way meets a closed one.
 		IdleCloseOnResponse: enabled,
-		HTTPReuse:           cmp.Or(s.HTTPReuse, "safe"),
+		HTTPReuse:           s.reuse(),
 		Redispatch:          &models.Redispatch{Enabled: pointer(enabled), Interval: pointer(int64(1))},
 		Retries:             pointer(int64(route.DefaultRetries)),
 		RetryOn:             "conn-failure empty-response",

@@ -11,7 +11,7 @@
 //
 // Files from top to bottom: render.go, frame.go, backend.go, access.go, streams.go,
 // services.go, tls.go, scripts.go, paths.go, conditions.go, needs.go, maxbody.go,
-// forwardauth.go, spread.go, users.go, clients.go, peers.go, cors.go, rules.go, logs.go,
+// forwardauth.go, reuse.go, spread.go, users.go, clients.go, peers.go, cors.go, rules.go, logs.go,
 // settings.go, library.go, tcp.go, lists.go, weight.go.
 package render
 
@@ -196,7 +196,7 @@ func (r *Renderer) renderBackend(b route.Backend) (*backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &backend{of: b, section: section, lists: lists(b.Name, b.Handling.Access), options: serverOptions(b, r.settings.SecretsDir)}
+	out := &backend{of: b, section: section, lists: lists(b.Name, b.Handling.Access), options: serverOptions(r.settings, b)}
 	if b.Handling.Extra == "" {
 		out.section, out.profile = plan.Profile(r.settings.Dir, section)
 	}

@@ -44,6 +44,7 @@ func (l *library) serviceLines(s Settings, t route.Tables) []file.Line {
 	// A request that may have been worked on must not be sent again.
 	r.onRequest(models.HTTPRequestRule{Type: "disable-l7-retry"},
 		file.Unless(file.Is(file.Always("method"), bare("GET", "HEAD", "OPTIONS")...)))
+	r.keepsApart(s)
 	r.chains(t.Chains)
 	r.add(rawLines(s.ExtraFrontend)...)
 	r.lead(t.Chains, t.RawPaths)

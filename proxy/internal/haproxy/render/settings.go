@@ -27,8 +27,11 @@ type Settings struct {
 	MaxConn int
 	// Clients is how much one client may have.
 	Clients Clients
-	// HTTPReuse says which connections to tasks may be used again; "safe" if empty.
+	// HTTPReuse says which connections to tasks may be used again. If it is empty, that is
+	// "always", but "safe" for services with HTTP/2 and with an older HAProxy.
 	HTTPReuse string
+	// Older says that HAProxy is older than 3.4, as which it does not know all words.
+	Older bool
 	// TrustedProxies are addresses whose X-Forwarded-For is kept and added to, Untrusted
 	// those among them, and others, that are never trusted.
 	TrustedProxies, Untrusted []netip.Prefix

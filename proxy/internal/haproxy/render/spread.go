@@ -57,7 +57,6 @@ func spread(base *models.BackendBase, s route.Spread) {
 	case "no":
 		base.Redispatch = &models.Redispatch{Enabled: pointer("disabled")}
 	}
-	base.HTTPReuse = s.HTTPReuse
 }
 
 // hashes reports whether an algorithm finds the server by a hash.

@@ -188,7 +188,7 @@ func FuzzSpread(f *testing.F) {
 			if !slices.Contains([]string{"defaults", "backend", "balance", "hash-type", "option", "http-check", "http-reuse", "retries", "retry-on", "server"}, words[0]) {
 				t.Fatalf("labels %q gave the line %q", svc.Labels, line)
 			}
-			if most := map[string]int{"backend": 4, "balance": 2, "http-reuse": 2, "retries": 2, "server": 18}[words[0]]; most > 0 && len(words) > most {
+			if most := map[string]int{"backend": 4, "balance": 2, "http-reuse": 2, "retries": 2, "server": 22}[words[0]]; most > 0 && len(words) > most {
 				t.Fatalf("labels %q gave the line %q", svc.Labels, line)
 			}
 		}
