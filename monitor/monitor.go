@@ -15,8 +15,11 @@ import (
 	"time"
 
 	registry "github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
 	"github.com/wagglehq/waggle/monitor/internal/alert"
 	"github.com/wagglehq/waggle/monitor/internal/api"
+	"github.com/wagglehq/waggle/monitor/internal/desired"
 	"github.com/wagglehq/waggle/monitor/internal/loop"
 	"github.com/wagglehq/waggle/monitor/internal/prometheus"
 	"github.com/wagglehq/waggle/monitor/internal/scrape"
@@ -25,7 +28,6 @@ import (
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/reconcile"
-	"golang.org/x/sync/errgroup"
 )
 
 // Component is monitor's name on the bus.
@@ -63,6 +65,8 @@ type Config struct {
 	ScrapeTimeout      time.Duration
 	EvaluationInterval time.Duration
 	Retention          time.Duration
+	// ScaleAcrossStacks lets alerts scale services of other stacks.
+	ScaleAcrossStacks bool
 	// PrometheusOutput takes the log of our Prometheus; nil means standard error.
 	PrometheusOutput io.Writer
 }
@@ -89,6 +93,7 @@ func Service(fs *flag.FlagSet) func(context.Context, app.Shell) error {
 	fs.DurationVar(&c.ScrapeTimeout, "scrape-timeout", 10*time.Second, "how long a scrape may take whose labels do not say; at most the interval")
 	fs.DurationVar(&c.EvaluationInterval, "evaluation-interval", 10*time.Second, "how often alert rules are evaluated")
 	fs.DurationVar(&c.Retention, "retention", 15*24*time.Hour, "how long our Prometheus keeps data")
+	fs.BoolVar(&c.ScaleAcrossStacks, "scale-across-stacks", false, "let the alerts of a service scale services of other stacks, which they name by alertLabels")
 	return func(ctx context.Context, sh app.Shell) error { return Run(ctx, c, sh) }
 }
 
@@ -147,10 +152,12 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 
 	poke, applied := reconcile.NewPoke(), reconcile.NewPoke()
 	snapshots, accepted, statuses := b.Catalog(poke.Now), b.Accepted(poke.Now), b.Statuses(c.Instance, poke.Now)
+	sh.Registry.MustRegister(catalogAge(snapshots, time.Now()))
 	work, err := loop.New(loop.Options{
 		Catalog: snapshots, Accepted: accepted, Statuses: statuses, Prometheus: prom,
 		Alertmanagers: alertmanagers.Apply,
-		Settings:      scrape.Settings{Networks: list(c.Network), Interval: c.ScrapeInterval, Timeout: c.timeout()},
+		Settings:      c.judging(),
+		Evaluation:    c.EvaluationInterval,
 		AcceptedFile:  filepath.Join(c.DataDir, "accepted.json"),
 		Again:         poke.After,
 		Log:           sh.Log,
@@ -186,7 +193,17 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 }
 
 // judgedBy are the settings by which monitor judges labels, by their flags.
-func judgedBy() []string { return []string{"network", "scrape-interval", "scrape-timeout"} }
+func judgedBy() []string {
+	return []string{"network", "scrape-interval", "scrape-timeout", "scale-across-stacks", "own-stack"}
+}
+
+// judging are the same, as values.
+func (c Config) judging() desired.Settings {
+	return desired.Settings{
+		Settings:     scrape.Settings{Networks: list(c.Network), Interval: c.ScrapeInterval, Timeout: c.timeout()},
+		AcrossStacks: c.ScaleAcrossStacks, OwnStack: c.OwnStack,
+	}
+}
 
 // own is what this replica says of itself.
 func own(instance string, sh app.Shell, work *loop.Loop) func() (catalog.Instance, bool) {
@@ -219,11 +236,14 @@ func (c Config) base() (*url.URL, error) {
 
 // check names the first setting that cannot be meant.
 func (c Config) check() error {
-	for name, d := range map[string]time.Duration{
-		"scrape-interval": c.ScrapeInterval, "scrape-timeout": c.ScrapeTimeout, "evaluation-interval": c.EvaluationInterval, "retention": c.Retention,
+	for _, setting := range []struct {
+		name string
+		time.Duration
+	}{
+		{"scrape-interval", c.ScrapeInterval}, {"scrape-timeout", c.ScrapeTimeout}, {"evaluation-interval", c.EvaluationInterval}, {"retention", c.Retention},
 	} {
-		if d < time.Millisecond {
-			return fmt.Errorf("%s %s: want a time such as 10s", name, d)
+		if setting.Duration < time.Millisecond {
+			return fmt.Errorf("%s %s: want a time such as 10s", setting.name, setting.Duration)
 		}
 	}
 	if len(list(c.Network)) == 0 {
@@ -283,13 +303,32 @@ func newMetrics(reg registry.Registerer) metrics {
 	m := metrics{
 		reloads: registry.NewCounterVec(registry.CounterOpts{
 			Namespace: "waggle", Subsystem: Component, Name: "reloads_total",
-			Help: "Reloads of Prometheus by result (ok, refused, failed).",
+			Help: "Reloads of Prometheus by result (ok, refused, failed, and away while it is not there or still starts).",
 		}, []string{"result"}),
 		starts: registry.NewCounter(registry.CounterOpts{
 			Namespace: "waggle", Subsystem: Component, Name: "prometheus_starts_total",
 			Help: "Starts of our own Prometheus.",
 		}),
 	}
+	// A counter that appears as 1 has not increased.
+	for _, result := range prometheus.Results() {
+		m.reloads.WithLabelValues(result)
+	}
 	reg.MustRegister(m.reloads, m.starts)
 	return m
+}
+
+// catalogAge tells since when nothing has been heard of the listener, which says every
+// 25 s that its list is complete.
+func catalogAge(c *bus.Catalog, started time.Time) registry.Collector {
+	return registry.NewGaugeFunc(registry.GaugeOpts{
+		Namespace: "waggle", Subsystem: Component, Name: "catalog_age_seconds",
+		Help: "Seconds since the listener last said that its list of the swarm is complete; since the start while it has not been heard.",
+	}, func() float64 {
+		at := started
+		if list, ok := c.List(); ok {
+			at = list.Time
+		}
+		return max(time.Since(at), 0).Seconds()
+	})
 }

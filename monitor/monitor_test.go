@@ -170,6 +170,7 @@ func (s *stage) status(name string, state catalog.State) catalog.Status {
 	s.t.Helper()
 	var st catalog.Status
 	tooltest.Eventually(s.t, name+" is "+string(state), func() error {
+		st = catalog.Status{}
 		b, _, err := s.listener.Bucket(bus.StatusBucket).Get(s.t.Context(), bus.StatusKey("monitor", "test", "id"+name))
 		if err != nil {
 			return err
@@ -269,7 +270,7 @@ func TestFromLabelsToPrometheus(t *testing.T) {
 
 	// The bus loses its store, and what was accepted with it: nothing is removed.
 	s.nats.Stop()
-	const passes = `waggle_monitor_passes_total{loop="prometheus",result="ok"}`
+	const passes = `waggle_monitor_passes_total{loop="prometheus",result="waiting"}`
 	passed := s.counter(passes)
 	s.nats.LoseStore()
 	s.nats.StartAgain()
@@ -451,6 +452,76 @@ func TestWhyIsMyServiceNotScraped(t *testing.T) {
 	if err := s.get("http://"+s.admin+"/v1/services", &all); err != nil || len(all.Services) != 3 || all.Hash == "" {
 		t.Error(all, err)
 	}
+}
+
+// TestAWrongSecretIsNotASuccess: what was last accepted goes on, and the metrics tell.
+func TestAWrongSecretIsNotASuccess(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.config.NATSKey = "another-secret-than-monitors"
+	s.start()
+	var text string
+	tooltest.Eventually(t, "a pass waits", func() error {
+		if err := s.get("http://"+s.admin+"/metrics", &text); err != nil {
+			return err
+		}
+		if s.counter(`waggle_monitor_passes_total{loop="prometheus",result="waiting"}`) == 0 || s.counter("waggle_monitor_catalog_age_seconds") <= 0 {
+			return errors.New(text)
+		}
+		return nil
+	})
+	if s.counter(`waggle_monitor_passes_total{loop="prometheus",result="ok"}`) != 0 || s.counter(`waggle_monitor_last_success_timestamp_seconds{loop="prometheus"}`) != 0 {
+		t.Error(text)
+	}
+}
+
+// TestWhatBecomesOfRulesAfterTheyAreLoaded: a rule that fails, and one that looks at nothing,
+// are told at their service, whose metrics keep their own labels.
+func TestWhatBecomesOfRulesAfterTheyAreLoaded(t *testing.T) {
+	t.Parallel()
+	var body atomic.Pointer[string]
+	say := func(text string) { body.Store(&text) }
+	say("app_total{service=\"checkout\",node=\"rack7\"} 5\ndup{a=\"1\"} 1\ndup{a=\"2\"} 1\n")
+	exporter := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, *body.Load()) }))
+	defer exporter.Close()
+	_, port, err := net.SplitHostPort(exporter.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newStage(t)
+	s.start()
+	s.service("shop_web", "127.0.0.1", "scrapePort="+port, "metricsPath=/métriques",
+		"alertName.1=bad", "alertIf.1=dup * on () dup > 0", "alertName.2=orders", `alertIf.2=app_total{service="checkout"} > 1`, "alertName.3=none", "alertIf.3=ap_total > 1")
+	s.service("other", "127.0.0.1", "alertName=fine", "alertIf=up > 6")
+	s.publish()
+	st := s.status("shop_web", catalog.StateDegraded)
+	if st.Label != "com.df.alertIf.1" || !strings.Contains(st.Reason, "many-to-many") {
+		t.Error(st)
+	}
+	s.status("other", catalog.StateApplied)
+	say("app_total{service=\"checkout\",node=\"rack7\"} 5\ndup{a=\"1\"} 1\n")
+	tooltest.Eventually(t, "it is well again, but for what is not there", func() error {
+		if st := s.status("shop_web", catalog.StateApplied); len(st.Warnings) != 1 || !strings.HasPrefix(st.Warnings[0], "com.df.alertIf.3: no series ap_total") {
+			return fmt.Errorf("%+v", st)
+		}
+		return nil
+	})
+	tooltest.Eventually(t, "the alert on a label of the application's own fires", func() error {
+		var answer struct {
+			Data struct {
+				Alerts []struct{ Labels map[string]string }
+			}
+		}
+		if err := s.get("http://"+s.config.PrometheusListen+"/api/v1/alerts", &answer); err != nil {
+			return err
+		}
+		for _, a := range answer.Data.Alerts {
+			if a.Labels["alertname"] == "shop_web_orders" && a.Labels["service"] == "checkout" && a.Labels["owner"] == "shop_web" && a.Labels["job"] == "shop_web" {
+				return nil
+			}
+		}
+		return fmt.Errorf("%+v", answer)
+	})
 }
 
 func TestBadSettingsAreNamed(t *testing.T) {
