@@ -22,6 +22,7 @@ import (
 
 	"github.com/wagglehq/waggle/monitor"
 	"github.com/wagglehq/waggle/monitor/internal/prometheus"
+	"github.com/wagglehq/waggle/monitor/judge"
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bustest"
@@ -452,6 +453,51 @@ func TestWhyIsMyServiceNotScraped(t *testing.T) {
 	if err := s.get("http://"+s.admin+"/v1/services", &all); err != nil || len(all.Services) != 3 || all.Hash == "" {
 		t.Error(all, err)
 	}
+}
+
+// TestTheRunningMonitorDecidesAsTheJudgeDoes by the settings that it publishes.
+func TestTheRunningMonitorDecidesAsTheJudgeDoes(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.config.ScrapeInterval, s.config.ScrapeTimeout = 20*time.Second, 30*time.Second
+	s.start()
+	s.service("fine", "127.0.0.1", "alertName=a", "alertIf=up > 1", "alertName.1=b", "alertIf.1=up > 2")
+	s.service("short", "127.0.0.2", "scrapePort=9", "alertName=a", "alertIf=@resp_time_server_error:30s,0.1")
+	s.service("wrong", "127.0.0.3", "alertName=a", "alertIf=sum(")
+	s.service("idle", "127.0.0.4", "metricsPath=/m")
+	s.publish()
+	s.status("fine", catalog.StateApplied)
+	s.status("wrong", catalog.StateRejected)
+	var instance catalog.Instance
+	tooltest.Eventually(t, "it tells its settings", func() error {
+		b, _, err := s.listener.Bucket(bus.StatusBucket).Get(t.Context(), "instance.monitor.test")
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(b, &instance)
+	})
+	answers, err := judge.Services(judge.Question{Snapshot: s.swarm, Settings: instance.Settings})
+	if err != nil || len(answers) != 4 {
+		t.Fatal(answers, err)
+	}
+	var rules []string
+	for _, a := range answers {
+		want := a.State
+		if want == catalog.StateAccepted {
+			want = catalog.StateApplied
+		}
+		if st := s.status(a.Service, want); st.Reason != a.Reason || st.Label != a.Label || st.Hint != a.Hint {
+			t.Errorf("it says %+v, and the judge %+v", st, a.Status)
+		}
+		if a.Job != nil {
+			rules = append(rules, a.Job.Name+" "+a.Job.Targets[0]+a.Job.Path)
+		}
+		for _, r := range a.Rules {
+			rules = append(rules, r.Name+"="+r.Expr)
+		}
+	}
+	slices.Sort(rules)
+	s.eventuallyShows("targets and rules are the judge's", strings.Join(rules, "; "))
 }
 
 // TestAWrongSecretIsNotASuccess: what was last accepted goes on, and the metrics tell.

@@ -35,8 +35,10 @@ func Statuses(s desired.State, applied Applied) []catalog.Status {
 	return out
 }
 
-func status(svc desired.Service, applied Applied) catalog.Status {
-	st := catalog.Status{ServiceID: svc.ID, Service: svc.Name, State: catalog.StateApplied, Warnings: svc.Warnings, Revision: svc.Revision}
+// Judged says what becomes of the labels of a service: rejected, in part (degraded), asked for
+// nothing (ignored), or accepted.
+func Judged(svc desired.Service) catalog.Status {
+	st := catalog.Status{ServiceID: svc.ID, Service: svc.Name, State: catalog.StateAccepted, Warnings: svc.Warnings, Revision: svc.Revision}
 	switch {
 	case len(svc.Faults) > 0:
 		st.State = catalog.StateRejected
@@ -44,9 +46,20 @@ func status(svc desired.Service, applied Applied) catalog.Status {
 			st.State = catalog.StateDegraded
 		}
 		fault(&st, svc)
+	case svc.Job == nil && len(svc.Rules) == 0:
+		st.State, st.Reason = catalog.StateIgnored, "the labels ask for neither a scrape job nor an alert"
+	}
+	return st
+}
+
+func status(svc desired.Service, applied Applied) catalog.Status {
+	st := Judged(svc)
+	switch {
+	case st.State == catalog.StateIgnored:
+	case st.State != catalog.StateAccepted:
 		ailing(&st, svc, applied)
 	case applied.Err != nil:
-		st.State, st.Reason = catalog.StateAccepted, applied.Err.Error()
+		st.Reason = applied.Err.Error()
 	case ailing(&st, svc, applied):
 		st.State = catalog.StateDegraded
 	case svc.Job != nil && len(svc.Targets) == 0 && svc.Wanted > 0:
@@ -56,9 +69,9 @@ func status(svc desired.Service, applied Applied) catalog.Status {
 		st.State, st.Reason = catalog.StateDegraded, fmt.Sprintf("%d of its tasks are not in the catalog, which lists only so many of one service, so they are not scraped", svc.Unlisted)
 		st.Hint = "fewer replicas, or several services"
 	case applied.Unseen[svc.ID]:
-		st.State, st.Reason = catalog.StateAccepted, "Prometheus has not taken up all targets yet; it does so within seconds"
-	case svc.Job == nil && len(svc.Rules) == 0:
-		st.State, st.Reason = catalog.StateIgnored, "the labels ask for neither a scrape job nor an alert"
+		st.Reason = "Prometheus has not taken up all targets yet; it does so within seconds"
+	default:
+		st.State = catalog.StateApplied
 	}
 	for _, r := range svc.Rules {
 		for _, doubt := range applied.Doubts[r.Name] {
