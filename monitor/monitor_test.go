@@ -519,6 +519,12 @@ func TestAWrongSecretIsNotASuccess(t *testing.T) {
 	if s.counter(`waggle_monitor_passes_total{loop="prometheus",result="ok"}`) != 0 || s.counter(`waggle_monitor_last_success_timestamp_seconds{loop="prometheus"}`) != 0 {
 		t.Error(text)
 	}
+	// The first reload that fails must be an increase.
+	for _, result := range prometheus.Results() {
+		if line := `waggle_monitor_reloads_total{result="` + result + `"} 0`; !strings.Contains(text, line) {
+			t.Errorf("without %s:\n%s", line, text)
+		}
+	}
 }
 
 // TestWhatBecomesOfRulesAfterTheyAreLoaded: a rule that fails, and one that looks at nothing,
@@ -579,6 +585,8 @@ func TestBadSettingsAreNamed(t *testing.T) {
 		"promtool":         func(c *monitor.Config) { c.PromtoolBin = "/nowhere/promtool" },
 		"scrape-interval":  func(c *monitor.Config) { c.ScrapeInterval = 0 },
 		"network":          func(c *monitor.Config) { c.Network = " , " },
+		// Of several the first is named, each time.
+		"evaluation-interval": func(c *monitor.Config) { c.EvaluationInterval, c.Retention = 0, 0 },
 	} {
 		c := monitor.Config{
 			DataDir: t.TempDir(), PrometheusBin: "prometheus", PrometheusURL: "http://127.0.0.1:1", Network: "waggle", PromtoolBin: tooltest.Path(t, "promtool"),
@@ -625,7 +633,7 @@ func TestOwnRules(t *testing.T) {
 	s.status("db", catalog.StateApplied)
 	tooltest.Eventually(t, "both are there", func() error {
 		got, err := s.shows()
-		if err == nil && (!strings.Contains(got, "db_a=up > 1") || !strings.Contains(got, "WaggleHAProxyDown=waggle_proxy_haproxy_up == 0")) {
+		if err == nil && (!strings.Contains(got, "db_a=up > 1") || !strings.Contains(got, `WaggleHAProxyDown=waggle_proxy_haproxy_up{job="waggle_proxy"} == 0`)) {
 			err = errors.New(got)
 		}
 		return err
