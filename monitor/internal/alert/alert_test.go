@@ -173,7 +173,7 @@ func TestARangeHoldsTwoSamples(t *testing.T) {
 
 func TestWhatCanBeSeenOfAnExpressionIsTold(t *testing.T) {
 	for condition, want := range map[string]string{
-		`sum(rate(s_bucket{job="web",le="1"}[5m])) < 1`: `com.df.alertIf: le="1" matches nothing: Prometheus 3 stores whole bounds with a decimal point; write le=~"1|1[.]0"`,
+		`sum(rate(s_bucket{job="web",le="1"}[5m])) < 1`: `com.df.alertIf: le="1" does not match 1.0, as Prometheus 3 stores that bound; write le=~"1|1[.]0"`,
 		`s{quantile="1"} > 1`:                           `write quantile=~"1|1[.]0"`,
 		`sum(rate(s_bucket{le=~"1|2.5|10"}[5m])) < 1`:   `write le=~"1|1[.]0|2.5|10|10[.]0"`,
 		`rate(x_total{job="web"}[30s]) > 1`:             "the range [30s] never holds two samples, because the service is scraped every 20s; make it at least 40s",

@@ -1,6 +1,7 @@
 package alert
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -53,8 +54,8 @@ func doubts(c clause, s subject) []string {
 		switch n := n.(type) {
 		case *parser.VectorSelector:
 			for _, m := range n.LabelMatchers {
-				if form := stored(m); form != "" {
-					tell("%s matches nothing: Prometheus 3 stores whole bounds with a decimal point; write %s", m, form)
+				if bound, form := stored(m); form != "" {
+					tell("%s does not match %s, as Prometheus 3 stores that bound; write %s", m, bound, form)
 				}
 			}
 		case *parser.MatrixSelector:
@@ -78,30 +79,29 @@ func selects(v *parser.VectorSelector, name, value string) bool {
 
 var wholeNumber = regexp.MustCompile(`^-?[0-9]+$`)
 
-// stored is how a matcher of a bucket's bound or a quantile matches what Prometheus 3
-// stores as well, empty if it does so.
-func stored(m *labels.Matcher) string {
+// stored is the first whole bound or quantile of a matcher as Prometheus 3 stores it, and how
+// the matcher would match that as well; both are empty if it does.
+func stored(m *labels.Matcher) (bound, form string) {
 	if m.Name != model.BucketLabel && m.Name != model.QuantileLabel {
-		return ""
+		return "", ""
 	}
 	switch m.Type {
 	case labels.MatchEqual:
 		if wholeNumber.MatchString(m.Value) {
-			return fmt.Sprintf(`%s=~"%s|%s[.]0"`, m.Name, m.Value, m.Value)
+			return m.Value + ".0", fmt.Sprintf(`%s=~"%s|%s[.]0"`, m.Name, m.Value, m.Value)
 		}
 	case labels.MatchRegexp:
 		bounds := strings.Split(m.Value, "|")
-		short := false
 		for i, b := range bounds {
 			if wholeNumber.MatchString(b) && !m.Matches(b+".0") {
-				bounds[i], short = b+"|"+b+"[.]0", true
+				bound, bounds[i] = cmp.Or(bound, b+".0"), b+"|"+b+"[.]0"
 			}
 		}
-		if short {
-			return fmt.Sprintf(`%s=~"%s"`, m.Name, strings.Join(bounds, "|"))
+		if bound != "" {
+			return bound, fmt.Sprintf(`%s=~"%s"`, m.Name, strings.Join(bounds, "|"))
 		}
 	}
-	return ""
+	return "", ""
 }
 
 // functions that Prometheus 3 calls otherwise, by their former names.
@@ -113,21 +113,4 @@ func renamed(text string) string {
 		return ""
 	}
 	return "; since Prometheus 3 holt_winters is called double_exponential_smoothing, and must be switched on there (--enable-feature=promql-experimental-functions)"
-}
-
-// Selectors returns the selectors of an expression, each as PromQL and once, in the order
-// in which they stand; nil for an expression that cannot be read.
-func Selectors(expr string) []*parser.VectorSelector {
-	e, err := parser.NewParser(parser.Options{}).ParseExpr(expr)
-	if err != nil {
-		return nil
-	}
-	var out []*parser.VectorSelector
-	parser.Inspect(e, func(n parser.Node, _ []parser.Node) error {
-		if v, ok := n.(*parser.VectorSelector); ok {
-			out = append(out, v)
-		}
-		return nil
-	})
-	return out
 }

@@ -80,7 +80,7 @@ func shortcuts() map[string]shortcut {
 		"@service_mem_limit_nobuff": {[]valueKind{number}, serviceMemory("Memory without buffer", true)},
 		"@node_mem_limit":           {[]valueKind{number}, nodeMemory},
 		"@node_mem_limit_total_above": {[]valueKind{number}, func(s subject, v []string) clause {
-			return nodeMemoryTotal(s, ">", v[0], "above", "up")
+			return nodeMemoryTotal(s, ">", v[0], "over", "up")
 		}},
 		"@node_mem_limit_total_below": {[]valueKind{number}, func(s subject, v []string) clause {
 			return nodeMemoryTotal(s, "<", v[0], "below", "down")
