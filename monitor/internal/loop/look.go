@@ -11,12 +11,14 @@ import (
 )
 
 const (
-	// believed is how long it is believed what a rule lacks.
-	believed = time.Minute
+	// lacking and lackless are how long it is believed that a rule lacks something, and that
+	// it lacks nothing.
+	lacking, lackless = time.Minute, 10 * time.Minute
 	// maxQuestions bounds what Prometheus is asked in one pass, and asking how long that may take.
-	maxQuestions = 50
+	maxQuestions = 200
 	asking       = 2 * time.Second
-	// ailing is how soon a rule that fails is looked at again.
+	// ailing is how soon a rule that fails, or of which nothing was asked yet, is looked at
+	// again; it takes a pass.
 	ailing = 5 * time.Second
 )
 
@@ -38,6 +40,14 @@ type look struct {
 type seenRule struct {
 	first, told time.Time
 	words       []string
+}
+
+// due reports whether what is said of the rule must be found out anew.
+func (r *seenRule) due(now time.Time) bool {
+	if len(r.words) > 0 {
+		return now.Sub(r.told) >= lacking
+	}
+	return now.Sub(r.told) >= lackless
 }
 
 func newLook(prom Prometheus, every time.Duration) *look {
@@ -68,7 +78,7 @@ func (l *look) at(ctx context.Context, s desired.State, unseen map[string]bool) 
 		return v, fmt.Errorf("look at the rules: %w", err)
 	}
 	now := time.Now()
-	if now.Sub(l.asked) >= believed {
+	if now.Sub(l.asked) >= lacking {
 		l.known, l.asked = truth.Answers{}, now
 	}
 	ctx, cancel := context.WithTimeout(ctx, asking)
@@ -97,8 +107,8 @@ func (l *look) at(ctx context.Context, s desired.State, unseen map[string]bool) 
 				v.soon(left)
 				continue
 			}
-			if now.Sub(seen.told) >= believed && !l.tell(ctx, r, seen, now, &questions) {
-				v.soon(time.Second)
+			if seen.due(now) && !l.tell(ctx, r, seen, now, &questions) && seen.told.IsZero() {
+				v.soon(ailing)
 			}
 			if len(seen.words) > 0 {
 				v.doubts[r.Name] = seen.words

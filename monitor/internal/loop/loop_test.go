@@ -408,8 +408,9 @@ func TestWhatARuleLacksIsToldOnceItIsRipe(t *testing.T) {
 func TestManyQuestionsAreSpreadOverPasses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
+		const many = 150
 		var labels []string
-		for i := range 40 {
+		for i := range many {
 			n := strconv.Itoa(i + 1)
 			labels = append(labels, "alertName."+n, "a"+n, "alertIf."+n, "gone"+n+" > 1")
 		}
@@ -417,7 +418,7 @@ func TestManyQuestionsAreSpreadOverPasses(t *testing.T) {
 		w.pass()
 		time.Sleep(30 * time.Second)
 		passes := 0
-		for ; len(w.statuses[0].Warnings) < 40 && passes < 10; passes++ {
+		for ; len(w.statuses[0].Warnings) < many && passes < 10; passes++ {
 			asked := w.asked
 			w.pass()
 			if w.asked-asked > maxQuestions {
@@ -429,7 +430,7 @@ func TestManyQuestionsAreSpreadOverPasses(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		w.pass()
-		if len(w.statuses[0].Warnings) != 40 {
+		if len(w.statuses[0].Warnings) != many {
 			t.Error("warnings are lost while it is asked again")
 		}
 	})
