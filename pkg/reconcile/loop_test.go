@@ -219,6 +219,7 @@ func TestAPassThatCannotBeMadeYet(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- l.Run(ctx) }()
 		time.Sleep(time.Minute + time.Second)
+		synctest.Wait()
 		known = true
 		poke.Now()
 		synctest.Wait()
