@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,9 +20,10 @@ import (
 
 	"github.com/wagglehq/waggle/monitor/internal/alert"
 	"github.com/wagglehq/waggle/monitor/internal/api"
+	"github.com/wagglehq/waggle/monitor/internal/desired"
 	"github.com/wagglehq/waggle/monitor/internal/loop"
 	"github.com/wagglehq/waggle/monitor/internal/prometheus"
-	"github.com/wagglehq/waggle/monitor/internal/scrape"
+	"github.com/wagglehq/waggle/monitor/judge"
 	"github.com/wagglehq/waggle/pkg/announce"
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/bus"
@@ -67,6 +69,8 @@ type Config struct {
 	ScrapeTimeout      time.Duration
 	EvaluationInterval time.Duration
 	Retention          time.Duration
+	// ScaleAcrossStacks lets alerts scale services of other stacks.
+	ScaleAcrossStacks bool
 	// PrometheusOutput takes the log of our Prometheus; nil means standard error.
 	PrometheusOutput io.Writer
 }
@@ -79,7 +83,7 @@ func Service(fs *flag.FlagSet) func(context.Context, app.Shell) error {
 	fs.StringVar(&c.NATSCA, "nats-ca", "", "certificates (PEM) of those who vouch for servers with tls://, or system for those that the system trusts; empty: such a server proves itself by the key of this component, as the listener does")
 	fs.StringVar(&c.ControlNetwork, "control-network", "waggle_control", "network of Docker on which a name without a dot in nats-url is asked for first, and on which Prometheus reaches Waggle's own components and the tasks of the service of a tasks+http:// Alertmanager")
 	fs.StringVar(&c.Instance, "instance", "", "name of this replica on the bus; empty: the host name")
-	fs.StringVar(&c.Network, "network", "waggle", "networks on which Prometheus reaches tasks, the preferred one first")
+	fs.StringVar(&c.Network, judge.Network, judge.DefaultNetwork, "networks on which Prometheus reaches tasks, the preferred one first")
 	fs.StringVar(&c.DataDir, "data-dir", "/var/lib/waggle", "folder, on a volume, of Prometheus' configuration (prometheus/) and data (tsdb/)")
 	fs.StringVar(&c.PrometheusBin, "prometheus-bin", "prometheus", "Prometheus to run; empty if it runs elsewhere and reads DATA-DIR/prometheus")
 	fs.StringVar(&c.PrometheusURL, "prometheus-url", "http://127.0.0.1:9091", "where Prometheus answers to monitor")
@@ -88,12 +92,13 @@ func Service(fs *flag.FlagSet) func(context.Context, app.Shell) error {
 	fs.StringVar(&c.ExternalURL, "external-url", "", "URL at which users reach our Prometheus; its path becomes the prefix of all paths")
 	fs.StringVar(&c.AlertmanagerURL, "alertmanager-url", "", "Alertmanagers: tasks+http://SERVICE:PORT for the tasks that the catalog gives a service, http://HOST:PORT, or dns+http://NAME:PORT for every address of a name")
 	fs.Var(&c.AlertmanagerPassword, "alertmanager-password", "password that Prometheus sends to all of alertmanager-url, for the user waggle; empty: none")
-	fs.StringVar(&c.OwnStack, "own-stack", "waggle", "stack whose listener, proxy, monitor and scaler are scraped; empty for none")
+	fs.StringVar(&c.OwnStack, judge.OwnStack, judge.DefaultOwnStack, "stack whose listener, proxy, monitor and scaler are scraped; empty for none")
 	fs.BoolVar(&c.OwnRules, "own-rules", true, "load the alerts about Waggle itself, if own-stack is not empty")
-	fs.DurationVar(&c.ScrapeInterval, "scrape-interval", 10*time.Second, "how often targets are scraped whose labels do not say")
-	fs.DurationVar(&c.ScrapeTimeout, "scrape-timeout", 10*time.Second, "how long a scrape may take whose labels do not say; at most the interval")
+	fs.DurationVar(&c.ScrapeInterval, judge.ScrapeInterval, judge.DefaultScrapeInterval, "how often targets are scraped whose labels do not say")
+	fs.DurationVar(&c.ScrapeTimeout, judge.ScrapeTimeout, judge.DefaultScrapeTimeout, "how long a scrape may take whose labels do not say; at most the interval")
 	fs.DurationVar(&c.EvaluationInterval, "evaluation-interval", 10*time.Second, "how often alert rules are evaluated")
 	fs.DurationVar(&c.Retention, "retention", 15*24*time.Hour, "how long our Prometheus keeps data")
+	fs.BoolVar(&c.ScaleAcrossStacks, judge.ScaleAcrossStacks, false, "let the alerts of a service scale services of other stacks, which they name by alertLabels")
 	return func(ctx context.Context, sh app.Shell) error { return Run(ctx, c, sh) }
 }
 
@@ -107,7 +112,8 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	if err != nil {
 		return err
 	}
-	if err := c.check(); err != nil {
+	judging, err := c.check()
+	if err != nil {
 		return err
 	}
 	if c.Instance == "" {
@@ -152,10 +158,12 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 
 	poke, applied := reconcile.NewPoke(), reconcile.NewPoke()
 	snapshots, accepted, statuses := b.Catalog(poke.Now), b.Accepted(poke.Now), b.Statuses(c.Instance, poke.Now)
+	sh.Registry.MustRegister(catalogAge(snapshots, time.Now()))
 	work, err := loop.New(loop.Options{
 		Catalog: snapshots, Accepted: accepted, Statuses: statuses, Prometheus: prom,
 		Tasks:        tasks.Apply,
-		Settings:     scrape.Settings{Networks: list(c.Network), Interval: c.ScrapeInterval, Timeout: c.timeout()},
+		Settings:     judging,
+		Evaluation:   c.EvaluationInterval,
 		AcceptedFile: filepath.Join(c.DataDir, "accepted.json"),
 		Again:        poke.After,
 		Log:          sh.Log,
@@ -170,7 +178,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		defer applied.Now()
 		return work.Pass(ctx)
 	})
-	says := announce.Loop(Component, applied, announce.New(announce.Options{Bus: b, Own: own(c.Instance, sh, work)}), sh.Log)
+	says := announce.Loop(Component, applied, announce.New(announce.Options{Bus: b, Own: own(c, sh, work)}), sh.Log)
 	router := app.Router(sh, work.Healthy)
 	api.Mount(router, work, prom)
 
@@ -190,18 +198,23 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	return g.Wait()
 }
 
-// judgedBy are the settings by which monitor judges labels, by their flags.
-func judgedBy() []string { return []string{"network", "scrape-interval", "scrape-timeout"} }
+// judgedBy are the settings by which monitor judges labels, as package judge reads them.
+func (c Config) judgedBy() map[string]string {
+	return map[string]string{
+		judge.Network: c.Network, judge.ScrapeInterval: c.ScrapeInterval.String(), judge.ScrapeTimeout: c.ScrapeTimeout.String(),
+		judge.ScaleAcrossStacks: strconv.FormatBool(c.ScaleAcrossStacks), judge.OwnStack: c.OwnStack,
+	}
+}
 
 // own is what this replica says of itself.
-func own(instance string, sh app.Shell, work *loop.Loop) func() (catalog.Instance, bool) {
-	settings := sh.Chosen(judgedBy())
+func own(c Config, sh app.Shell, work *loop.Loop) func() (catalog.Instance, bool) {
+	settings := c.judgedBy()
 	return func() (catalog.Instance, bool) {
 		v := work.View()
 		if v == nil {
 			return catalog.Instance{}, false
 		}
-		return catalog.Instance{Instance: instance, Version: sh.Version, Revision: v.Revision, Hash: v.State.Hash, Settings: settings}, true
+		return catalog.Instance{Instance: c.Instance, Version: sh.Version, Revision: v.Revision, Hash: v.State.Hash, Settings: settings}, true
 	}
 }
 
@@ -222,26 +235,26 @@ func (c Config) base() (*url.URL, error) {
 	return u, nil
 }
 
-// check names the first setting that cannot be meant.
-func (c Config) check() error {
-	for name, d := range map[string]time.Duration{
-		"scrape-interval": c.ScrapeInterval, "scrape-timeout": c.ScrapeTimeout, "evaluation-interval": c.EvaluationInterval, "retention": c.Retention,
-	} {
-		if d < time.Millisecond {
-			return fmt.Errorf("%s %s: want a time such as 10s", name, d)
+// check names the first setting that cannot be meant, and returns those by which labels are judged.
+func (c Config) check() (desired.Settings, error) {
+	judging, err := judge.ParseSettings(c.judgedBy())
+	if err != nil {
+		return judging, err
+	}
+	for _, setting := range []struct {
+		name string
+		time.Duration
+	}{{"evaluation-interval", c.EvaluationInterval}, {"retention", c.Retention}} {
+		if setting.Duration < time.Millisecond {
+			return judging, fmt.Errorf("%s %s: want a time such as 10s", setting.name, setting.Duration)
 		}
 	}
-	if len(list(c.Network)) == 0 {
-		return fmt.Errorf("network %q: want the name of at least one network", c.Network)
-	}
-	return nil
+	return judging, nil
 }
-
-func (c Config) timeout() time.Duration { return min(c.ScrapeTimeout, c.ScrapeInterval) }
 
 func (c Config) settings(base *url.URL) prometheus.Settings {
 	s := prometheus.Settings{
-		ScrapeInterval: c.ScrapeInterval, ScrapeTimeout: c.timeout(), EvaluationInterval: c.EvaluationInterval,
+		ScrapeInterval: c.ScrapeInterval, ScrapeTimeout: min(c.ScrapeTimeout, c.ScrapeInterval), EvaluationInterval: c.EvaluationInterval,
 		Alertmanagers: list(c.AlertmanagerURL), OwnStack: c.OwnStack, OwnRules: c.OwnRules && c.OwnStack != "",
 		AlertmanagerPassword: c.AlertmanagerPassword != "",
 	}
@@ -289,13 +302,32 @@ func newMetrics(reg registry.Registerer) metrics {
 	m := metrics{
 		reloads: registry.NewCounterVec(registry.CounterOpts{
 			Namespace: "waggle", Subsystem: Component, Name: "reloads_total",
-			Help: "Reloads of Prometheus by result (ok, refused, failed).",
+			Help: "Reloads of Prometheus by result (ok, refused, failed, and away while it is not there or still starts).",
 		}, []string{"result"}),
 		starts: registry.NewCounter(registry.CounterOpts{
 			Namespace: "waggle", Subsystem: Component, Name: "prometheus_starts_total",
 			Help: "Starts of our own Prometheus.",
 		}),
 	}
+	// A counter that appears as 1 has not increased.
+	for _, result := range prometheus.Results() {
+		m.reloads.WithLabelValues(result)
+	}
 	reg.MustRegister(m.reloads, m.starts)
 	return m
+}
+
+// catalogAge tells since when nothing has been heard of the listener, which says every
+// 25 s that its list is complete.
+func catalogAge(c *bus.Catalog, started time.Time) registry.Collector {
+	return registry.NewGaugeFunc(registry.GaugeOpts{
+		Namespace: "waggle", Subsystem: Component, Name: "catalog_age_seconds",
+		Help: "Seconds since the listener last said that its list of the swarm is complete; since the start while it has not been heard.",
+	}, func() float64 {
+		at := started
+		if list, ok := c.List(); ok {
+			at = list.Time
+		}
+		return max(time.Since(at), 0).Seconds()
+	})
 }

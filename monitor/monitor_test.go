@@ -22,6 +22,7 @@ import (
 
 	"github.com/wagglehq/waggle/monitor"
 	"github.com/wagglehq/waggle/monitor/internal/prometheus"
+	"github.com/wagglehq/waggle/monitor/judge"
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bustest"
@@ -170,6 +171,7 @@ func (s *stage) status(name string, state catalog.State) catalog.Status {
 	s.t.Helper()
 	var st catalog.Status
 	tooltest.Eventually(s.t, name+" is "+string(state), func() error {
+		st = catalog.Status{}
 		b, _, err := s.listener.Bucket(bus.StatusBucket).Get(s.t.Context(), bus.StatusKey("monitor", "test", "id"+name))
 		if err != nil {
 			return err
@@ -269,7 +271,7 @@ func TestFromLabelsToPrometheus(t *testing.T) {
 
 	// The bus loses its store, and what was accepted with it: nothing is removed.
 	s.nats.Stop()
-	const passes = `waggle_monitor_passes_total{loop="prometheus",result="ok"}`
+	const passes = `waggle_monitor_passes_total{loop="prometheus",result="waiting"}`
 	passed := s.counter(passes)
 	s.nats.LoseStore()
 	s.nats.StartAgain()
@@ -453,6 +455,127 @@ func TestWhyIsMyServiceNotScraped(t *testing.T) {
 	}
 }
 
+// TestTheRunningMonitorDecidesAsTheJudgeDoes by the settings that it publishes.
+func TestTheRunningMonitorDecidesAsTheJudgeDoes(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.config.ScrapeInterval, s.config.ScrapeTimeout = 20*time.Second, 30*time.Second
+	s.start()
+	s.service("fine", "127.0.0.1", "alertName=a", "alertIf=up > 1", "alertName.1=b", "alertIf.1=up > 2")
+	s.service("short", "127.0.0.2", "scrapePort=9", "alertName=a", "alertIf=@resp_time_server_error:30s,0.1")
+	s.service("wrong", "127.0.0.3", "alertName=a", "alertIf=sum(")
+	s.service("idle", "127.0.0.4", "metricsPath=/m")
+	s.publish()
+	s.status("fine", catalog.StateApplied)
+	s.status("wrong", catalog.StateRejected)
+	var instance catalog.Instance
+	tooltest.Eventually(t, "it tells its settings", func() error {
+		b, _, err := s.listener.Bucket(bus.StatusBucket).Get(t.Context(), "instance.monitor.test")
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(b, &instance)
+	})
+	answers, err := judge.Services(judge.Question{Snapshot: s.swarm, Settings: instance.Settings})
+	if err != nil || len(answers) != 4 {
+		t.Fatal(answers, err)
+	}
+	var rules []string
+	for _, a := range answers {
+		want := a.State
+		if want == catalog.StateAccepted {
+			want = catalog.StateApplied
+		}
+		if st := s.status(a.Service, want); st.Reason != a.Reason || st.Label != a.Label || st.Hint != a.Hint {
+			t.Errorf("it says %+v, and the judge %+v", st, a.Status)
+		}
+		if a.Job != nil {
+			rules = append(rules, a.Job.Name+" "+a.Job.Targets[0]+a.Job.Path)
+		}
+		for _, r := range a.Rules {
+			rules = append(rules, r.Name+"="+r.Expr)
+		}
+	}
+	slices.Sort(rules)
+	s.eventuallyShows("targets and rules are the judge's", strings.Join(rules, "; "))
+}
+
+// TestAWrongSecretIsNotASuccess: what was last accepted goes on, and the metrics tell.
+func TestAWrongSecretIsNotASuccess(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.config.NATSKey = "another-secret-than-monitors"
+	s.start()
+	var text string
+	tooltest.Eventually(t, "a pass waits", func() error {
+		if err := s.get("http://"+s.admin+"/metrics", &text); err != nil {
+			return err
+		}
+		if s.counter(`waggle_monitor_passes_total{loop="prometheus",result="waiting"}`) == 0 || s.counter("waggle_monitor_catalog_age_seconds") <= 0 {
+			return errors.New(text)
+		}
+		return nil
+	})
+	if s.counter(`waggle_monitor_passes_total{loop="prometheus",result="ok"}`) != 0 || s.counter(`waggle_monitor_last_success_timestamp_seconds{loop="prometheus"}`) != 0 {
+		t.Error(text)
+	}
+	// The first reload that fails must be an increase.
+	for _, result := range prometheus.Results() {
+		if line := `waggle_monitor_reloads_total{result="` + result + `"} 0`; !strings.Contains(text, line) {
+			t.Errorf("without %s:\n%s", line, text)
+		}
+	}
+}
+
+// TestWhatBecomesOfRulesAfterTheyAreLoaded: a rule that fails, and one that looks at nothing,
+// are told at their service, whose metrics keep their own labels.
+func TestWhatBecomesOfRulesAfterTheyAreLoaded(t *testing.T) {
+	t.Parallel()
+	var body atomic.Pointer[string]
+	say := func(text string) { body.Store(&text) }
+	say("app_total{service=\"checkout\",node=\"rack7\"} 5\ndup{a=\"1\"} 1\ndup{a=\"2\"} 1\n")
+	exporter := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, *body.Load()) }))
+	defer exporter.Close()
+	_, port, err := net.SplitHostPort(exporter.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newStage(t)
+	s.start()
+	s.service("shop_web", "127.0.0.1", "scrapePort="+port, "metricsPath=/métriques",
+		"alertName.1=bad", "alertIf.1=dup * on () dup > 0", "alertName.2=orders", `alertIf.2=app_total{service="checkout"} > 1`, "alertName.3=none", "alertIf.3=ap_total > 1")
+	s.service("other", "127.0.0.1", "alertName=fine", "alertIf=up > 6")
+	s.publish()
+	st := s.status("shop_web", catalog.StateDegraded)
+	if st.Label != "com.df.alertIf.1" || !strings.Contains(st.Reason, "many-to-many") {
+		t.Error(st)
+	}
+	s.status("other", catalog.StateApplied)
+	say("app_total{service=\"checkout\",node=\"rack7\"} 5\ndup{a=\"1\"} 1\n")
+	tooltest.Eventually(t, "it is well again, but for what is not there", func() error {
+		if st := s.status("shop_web", catalog.StateApplied); len(st.Warnings) != 1 || !strings.HasPrefix(st.Warnings[0], "com.df.alertIf.3: no series ap_total") {
+			return fmt.Errorf("%+v", st)
+		}
+		return nil
+	})
+	tooltest.Eventually(t, "the alert on a label of the application's own fires", func() error {
+		var answer struct {
+			Data struct {
+				Alerts []struct{ Labels map[string]string }
+			}
+		}
+		if err := s.get("http://"+s.config.PrometheusListen+"/api/v1/alerts", &answer); err != nil {
+			return err
+		}
+		for _, a := range answer.Data.Alerts {
+			if a.Labels["alertname"] == "shop_web_orders" && a.Labels["service"] == "checkout" && a.Labels["owner"] == "shop_web" && a.Labels["job"] == "shop_web" {
+				return nil
+			}
+		}
+		return fmt.Errorf("%+v", answer)
+	})
+}
+
 func TestBadSettingsAreNamed(t *testing.T) {
 	for want, change := range map[string]func(*monitor.Config){
 		"prometheus-url":   func(c *monitor.Config) { c.PrometheusURL = "9090" },
@@ -462,6 +585,8 @@ func TestBadSettingsAreNamed(t *testing.T) {
 		"promtool":         func(c *monitor.Config) { c.PromtoolBin = "/nowhere/promtool" },
 		"scrape-interval":  func(c *monitor.Config) { c.ScrapeInterval = 0 },
 		"network":          func(c *monitor.Config) { c.Network = " , " },
+		// Of several the first is named, each time.
+		"evaluation-interval": func(c *monitor.Config) { c.EvaluationInterval, c.Retention = 0, 0 },
 	} {
 		c := monitor.Config{
 			DataDir: t.TempDir(), PrometheusBin: "prometheus", PrometheusURL: "http://127.0.0.1:1", Network: "waggle", PromtoolBin: tooltest.Path(t, "promtool"),
@@ -508,7 +633,7 @@ func TestOwnRules(t *testing.T) {
 	s.status("db", catalog.StateApplied)
 	tooltest.Eventually(t, "both are there", func() error {
 		got, err := s.shows()
-		if err == nil && (!strings.Contains(got, "db_a=up > 1") || !strings.Contains(got, "WaggleHAProxyDown=waggle_proxy_haproxy_up == 0")) {
+		if err == nil && (!strings.Contains(got, "db_a=up > 1") || !strings.Contains(got, `WaggleHAProxyDown=waggle_proxy_haproxy_up{job="waggle_proxy"} == 0`)) {
 			err = errors.New(got)
 		}
 		return err

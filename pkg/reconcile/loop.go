@@ -12,6 +12,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
+// ErrNotYet is for a pass that could do nothing because what it goes by is not known yet,
+// such as the catalog while the bus does not answer. It is neither a success nor a
+// failure: the next pass comes when somebody pokes, as he will who learns it.
+var ErrNotYet = errors.New("it is not known yet")
+
 // Options say how a Loop behaves. Zero durations take the defaults that are named.
 type Options struct {
 	// Component and Name stand in metrics and logs ("proxy", "routes").
@@ -86,7 +91,14 @@ func (l *Loop) Run(ctx context.Context) error {
 			l.metrics.applied(l.opts.Applied())
 		}
 		wait := l.opts.Resync
-		if err != nil {
+		switch {
+		case errors.Is(err, ErrNotYet):
+			retry = 0
+			if err.Error() != failure {
+				l.opts.Log.Info("a pass waits", "loop", l.opts.Name, "reason", err)
+			}
+			failure = err.Error()
+		case err != nil:
 			retry = min(max(2*retry, l.opts.RetryMin), l.opts.RetryMax)
 			wait = min(wait, retry)
 			level := slog.LevelWarn
@@ -95,7 +107,7 @@ func (l *Loop) Run(ctx context.Context) error {
 			}
 			failure = err.Error()
 			l.opts.Log.Log(ctx, level, "pass failed", "loop", l.opts.Name, "error", err, "took", took, "retry", wait)
-		} else {
+		default:
 			if failure != "" {
 				l.opts.Log.Info("pass succeeded again", "loop", l.opts.Name, "took", took)
 			}
@@ -164,7 +176,7 @@ func newMetrics(o Options) *metrics {
 	m := &metrics{
 		passes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "waggle", Subsystem: o.Component, Name: "passes_total",
-			Help: "Passes of the loop by result (ok, failed).", ConstLabels: labels,
+			Help: "Passes of the loop by result (ok, failed, waiting).", ConstLabels: labels,
 		}, []string{"result"}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: "waggle", Subsystem: o.Component, Name: "pass_duration_seconds",
@@ -185,6 +197,10 @@ func (m *metrics) passed(err error, took time.Duration) {
 		return
 	}
 	m.duration.Observe(took.Seconds())
+	if errors.Is(err, ErrNotYet) {
+		m.passes.WithLabelValues("waiting").Inc()
+		return
+	}
 	if err != nil && !errors.Is(err, context.Canceled) {
 		m.passes.WithLabelValues("failed").Inc()
 		return

@@ -3,12 +3,15 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // run starts a loop whose passes take a given time and answers with given
@@ -193,6 +196,55 @@ func TestAFailureIsWarnedOfOnce(t *testing.T) {
 		}
 		if !slices.Equal(lines, want) {
 			t.Errorf("logged\n%s\nwant\n%s", strings.Join(lines, "\n"), strings.Join(want, "\n"))
+		}
+	})
+}
+
+// TestAPassThatCannotBeMadeYet is neither a success nor a failure, and is not put off by a
+// growing delay: what is learnt meanwhile is acted upon at once.
+func TestAPassThatCannotBeMadeYet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		reg := prometheus.NewRegistry()
+		var passes []time.Duration
+		known, poke, start := false, NewPoke(), time.Now()
+		l := New(Options{Component: "bee", Name: "dance", Registry: reg, Poke: poke}, func(context.Context) error {
+			passes = append(passes, time.Since(start))
+			if !known {
+				return fmt.Errorf("the catalog: %w", ErrNotYet)
+			}
+			return nil
+		})
+		done := make(chan error)
+		go func() { done <- l.Run(ctx) }()
+		time.Sleep(time.Minute + time.Second)
+		synctest.Wait()
+		known = true
+		poke.Now()
+		synctest.Wait()
+		if want := []time.Duration{0, 30 * time.Second, time.Minute, 61 * time.Second}; !slices.Equal(passes, want) {
+			t.Errorf("passes at %v, want %v", passes, want)
+		}
+		families, err := reg.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, f := range families {
+			if f.GetName() == "waggle_bee_passes_total" {
+				for _, m := range f.GetMetric() {
+					got = append(got, fmt.Sprint(m.GetLabel()[1].GetValue(), " ", m.GetCounter().GetValue()))
+				}
+			}
+		}
+		slices.Sort(got)
+		if want := []string{"ok 1", "waiting 3"}; !slices.Equal(got, want) {
+			t.Errorf("counted %v, want %v", got, want)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -50,13 +50,30 @@ func TestEachFileIsOneForAlertmanager(t *testing.T) {
 	}
 }
 
+// Docker leaves a file of the user's as it is: as a template of its own it would try to
+// fill in what stands in it for Alertmanager, and reject the task.
+func TestTheStackTakesNoFileForATemplateOfDocker(t *testing.T) {
+	text, err := os.ReadFile("../../stack.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, configs, ok := strings.Cut(string(text), "\nconfigs:\n")
+	if !ok || !strings.Contains(configs, "file: ${ALERTMANAGER_CONFIG") || strings.Contains(configs, "template_driver") {
+		t.Errorf("the configs are\n%s", configs)
+	}
+}
+
 // What is said arrives at a webhook in Alertmanager's JSON, and at a chat in words.
 func TestAlertsArrive(t *testing.T) {
-	for name, want := range map[string][]string{
-		"alertmanager-webhook.yml": {`"status":"firing"`, `"summary":"The shop is closed"`},
-		"alertmanager-slack.yml":   {`"title":"[FIRING] closed shop_web"`, `The shop is closed`},
+	for _, c := range []struct {
+		name, who string // the file, and the label that says whom it is about or whose it is
+		want      []string
+	}{
+		{"alertmanager-webhook.yml", "service", []string{`"status":"firing"`, `"summary":"The shop is closed"`}},
+		{"alertmanager-slack.yml", "service", []string{`"title":"[FIRING] closed shop_web"`, `The shop is closed`}},
+		{"alertmanager-slack.yml", "owner", []string{`"title":"[FIRING] closed shop_web"`}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name+" by "+c.who, func(t *testing.T) {
 			t.Parallel()
 			got := make(chan string, 1)
 			receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -70,10 +87,10 @@ func TestAlertsArrive(t *testing.T) {
 				}
 			}))
 			defer receiver.Close()
-			url := start(t, name, receiver.URL)
+			url := start(t, c.name, receiver.URL)
 			now := time.Now().UTC()
-			alert := fmt.Sprintf(`[{"labels":{"alertname":"closed","service":"shop_web"},"annotations":{"summary":"The shop is closed"},"startsAt":%q,"endsAt":%q}]`,
-				now.Format(time.RFC3339), now.Add(time.Hour).Format(time.RFC3339))
+			alert := fmt.Sprintf(`[{"labels":{"alertname":"closed",%q:"shop_web"},"annotations":{"summary":"The shop is closed"},"startsAt":%q,"endsAt":%q}]`,
+				c.who, now.Format(time.RFC3339), now.Add(time.Hour).Format(time.RFC3339))
 			tooltest.Eventually(t, "Alertmanager takes the alert", func() error {
 				req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/api/v2/alerts", strings.NewReader(alert))
 				if err != nil {
@@ -92,7 +109,7 @@ func TestAlertsArrive(t *testing.T) {
 			})
 			select {
 			case body := <-got:
-				for _, w := range want {
+				for _, w := range c.want {
 					if !strings.Contains(body, w) {
 						t.Errorf("%q is not in\n%s", w, body)
 					}

@@ -8,9 +8,12 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/promql/parser"
+
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/label"
 )
@@ -25,13 +28,22 @@ const (
 	labelPersistent  = "alertPersistent"
 )
 
+// OwnerLabel says whose an alert is: the full name of the service that asks for it.
+const OwnerLabel = "owner"
+
+// What Alertmanager and the scaler go by: whom an alert is about, and which way it scales.
+const (
+	aboutService = "service"
+	aboutScale   = "scale"
+)
+
 // Labels describes the labels that this package reads.
 func Labels() []label.Spec {
 	return []label.Spec{
 		{Name: labelName, Kind: "text", Default: "no alert", Indexed: true, Doc: "The alert's name. The rule is called SERVICE_NAME, without any \"-\"."},
-		{Name: labelIf, Kind: "PromQL or shortcut", Default: "no alert", Indexed: true, Doc: "When the alert fires: a PromQL expression, a shortcut such as @service_mem_limit:0.8, or shortcuts joined by _and_, _or_ and _unless_."},
+		{Name: labelIf, Kind: "PromQL or shortcut", Default: "no alert", Indexed: true, Doc: "When the alert fires: a PromQL expression, a shortcut such as @service_mem_limit:0.8, or shortcuts joined by _and_, _or_ and _unless_. It may stand on several lines."},
 		{Name: labelFor, Kind: "Prometheus duration", Default: "at once", Indexed: true, Doc: "How long the condition must hold before the alert fires, such as 30s."},
-		{Name: labelLabels, Kind: "list of name=value", Default: "those of the shortcut, and service=FULL NAME", Indexed: true, Doc: "Labels of the alert. They replace the shortcut's own, name by name."},
+		{Name: labelLabels, Kind: "list of name=value", Default: "those of the shortcut", Indexed: true, Doc: "Labels of the alert. They replace the shortcut's own, name by name. Every alert has owner=FULL NAME, which cannot be set; one with scale is about service=FULL NAME unless it says otherwise."},
 		{Name: labelAnnotations, Kind: "list of name=value", Default: "summary, with a shortcut", Indexed: true, Doc: "Annotations of the alert. A comma that no NAME= follows belongs to the text before it."},
 		{Name: labelPersistent, Kind: "true or false", Default: "false", Indexed: true, Doc: "Read for compatibility: every alert stays while its service exists, scaled to zero or not, and goes with it."},
 	}
@@ -45,6 +57,9 @@ func LabelNames(index int) []string {
 	}
 	return out
 }
+
+// IfLabel returns the full name of the label that holds the expression of an alert.
+func IfLabel(index int) string { return fullName(labelIf, index) }
 
 // fullName is the label's name with prefix and index.
 func fullName(name string, index int) string {
@@ -75,14 +90,24 @@ type Alert struct {
 	Rule  Rule
 	// Err is of the type label.Faults.
 	Err error
+	// Warnings are what can be seen of the expression and does not keep it from being
+	// loaded; each begins with the label's name.
+	Warnings []string
+}
+
+// About is what the alerts of a service depend on beside its labels.
+type About struct {
+	// Replicas is how many tasks there should be; a global service has no number of its own.
+	Replicas uint64
+	// Interval is how often its own labels have it scraped; 0 if they do not.
+	Interval time.Duration
 }
 
 // FromService reads the alerts of a service, in the order of their indexes, and
-// the labels that have no effect. replicas is how many tasks there should be; a
-// global service has no number of its own.
+// the labels that have no effect.
 //
 // Labels without an index are an alert of their own; indexed ones inherit nothing.
-func FromService(svc catalog.Service, replicas uint64) ([]Alert, []string) {
+func FromService(svc catalog.Service, about About) ([]Alert, []string) {
 	r := label.NewReader(catalog.Prefix, svc.Labels, Labels(), "")
 	names := make([]string, 0, len(Labels()))
 	for _, s := range Labels() {
@@ -92,7 +117,7 @@ func FromService(svc catalog.Service, replicas uint64) ([]Alert, []string) {
 	if groups[0].Index > 0 {
 		groups = append([]label.Group{r.Service()}, groups...)
 	}
-	subject := subject{service: svc.Name, job: svc.CalledName(), replicas: strconv.FormatUint(replicas, 10)}
+	subject := subject{service: svc.Name, job: svc.CalledName(), replicas: strconv.FormatUint(about.Replicas, 10), interval: about.Interval}
 	var alerts []Alert
 	var idle []string
 	for _, g := range groups {
@@ -102,9 +127,9 @@ func FromService(svc catalog.Service, replicas uint64) ([]Alert, []string) {
 		}
 		before := len(faults(r))
 		var absent label.Faults
-		rule := read(group{g, &absent}, subject)
+		rule, warnings := read(group{g, &absent}, subject)
 		rule.ServiceID, rule.Service, rule.Index = svc.ID, svc.Name, g.Index
-		a := Alert{Index: g.Index, Rule: rule}
+		a := Alert{Index: g.Index, Rule: rule, Warnings: warnings}
 		if all := append(absent, faults(r)[before:]...); len(all) > 0 {
 			a.Err = all
 		}
@@ -135,12 +160,13 @@ type group struct {
 	absent *label.Faults
 }
 
-// text returns the label's text without white space around it, "" if it is absent or at fault.
+// text returns the label's text without white space around it, "" if it is absent or at
+// fault. It may have several lines: all that is written is quoted.
 func (g group) text(name string) string {
 	if !g.Own(name) {
 		return ""
 	}
-	text := g.Text(name, "")
+	text := g.Block(name, "")
 	if !utf8.ValidString(text) {
 		g.Reject(name, "text in UTF-8")
 		return ""
@@ -161,19 +187,20 @@ func (g group) needed(name, want string) string {
 	return text
 }
 
-func read(g group, s subject) Rule {
-	rule := Rule{
-		Labels:      map[string]string{"service": s.service},
-		Annotations: map[string]string{},
-	}
+func read(g group, s subject) (Rule, []string) {
+	rule := Rule{Labels: map[string]string{}, Annotations: map[string]string{}}
 	name := g.needed(labelName, "a name, such as mem_limit")
 	if len(name) > maxName {
 		g.Reject(labelName, fmt.Sprintf("a name of at most %d bytes", maxName))
 	}
+	if strings.ContainsAny(name, "\n\t") {
+		g.Reject(labelName, "a name on one line")
+	}
 	rule.Name = strings.ReplaceAll(s.job+"_"+name, "-", "")
+	var c clause
 	if text := g.needed(labelIf, "a PromQL expression or a shortcut such as @service_mem_limit:0.8"); text != "" {
-		c, err := condition(text, s)
-		if err != nil {
+		var err error
+		if c, err = condition(text, s); err != nil {
 			g.Reject(labelIf, err.Error())
 		}
 		rule.Expr = c.expr
@@ -196,8 +223,35 @@ func read(g group, s subject) Rule {
 	}
 	maps.Copy(rule.Labels, pairs(g, labelLabels, false))
 	maps.Copy(rule.Annotations, pairs(g, labelAnnotations, true))
-	return rule
+	rule.sign(s.service, c.parsed)
+	var warnings []string
+	for _, doubt := range doubts(c, s) {
+		warnings = append(warnings, g.Label(labelIf)+": "+doubt)
+	}
+	return rule, warnings
 }
+
+// sign says whose the alert is, and keeps series from saying what is for labels to say:
+// an alert that scales is about its own service unless its labels name another, and
+// where a series may bring a label scale, the rule takes it away.
+func (r *Rule) sign(owner string, expr parser.Expr) {
+	switch {
+	case r.Scales():
+		if r.Labels[aboutService] == "" {
+			r.Labels[aboutService] = owner
+		}
+	case expr != nil && carries(expr, aboutScale):
+		r.Labels[aboutScale] = ""
+	}
+	r.Labels[OwnerLabel] = owner
+}
+
+// Scales reports whether the alert asks the scaler for something.
+func (r Rule) Scales() bool { return r.Labels[aboutScale] != "" }
+
+// Names returns the service that the alert is about, as its labels say; empty if its
+// series say it.
+func (r Rule) Names() string { return r.Labels[aboutService] }
 
 // maxName bounds an alert's name, which stands in every series of the alert.
 const maxName = 200
@@ -235,6 +289,8 @@ func pairs(g group, name string, texts bool) map[string]string {
 			g.RejectText(name, part, "name=value, the name of letters, digits and _")
 		case strings.HasPrefix(key, "__") || key == model.AlertNameLabel:
 			g.RejectText(name, part, "another name: those that begin with __ and alertname are taken by Prometheus")
+		case !texts && key == OwnerLabel:
+			g.RejectText(name, part, "another name: owner says whose alert it is, which is always this service")
 		case twice:
 			g.RejectText(name, part, "each name once")
 		default:

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/label"
@@ -66,7 +67,7 @@ func TestGolden(t *testing.T) {
 // render returns the rules file of a service whose alerts are all right.
 func render(t *testing.T, svc catalog.Service, replicas uint64) []byte {
 	t.Helper()
-	alerts, idle := FromService(svc, replicas)
+	alerts, idle := FromService(svc, About{Replicas: replicas})
 	if len(idle) > 0 {
 		t.Fatal(idle)
 	}
@@ -109,6 +110,7 @@ func TestFaultsNameTheLabel(t *testing.T) {
 		{"a label without value", "alertName=a\nalertIf=up == 0\nalertLabels=x=1,severity", "com.df.alertLabels", "name=value"},
 		{"a label's name that is none", "alertName=a\nalertIf=up == 0\nalertLabels=my-label=1", "com.df.alertLabels", "letters, digits and _"},
 		{"a label that Prometheus keeps for itself", "alertName=a\nalertIf=up == 0\nalertLabels=__x=1", "com.df.alertLabels", "taken by Prometheus"},
+		{"somebody else's name", "alertName=a\nalertIf=up == 0\nalertLabels=owner=shop", "com.df.alertLabels", "owner says whose alert it is"},
 		{"a label twice", "alertName=a\nalertIf=up == 0\nalertLabels=x=1,x=2", "com.df.alertLabels", "each name once"},
 		{"a template that does not end", "alertName=a\nalertIf=up == 0\nalertAnnotations=summary={{ $value", "com.df.alertAnnotations", "unclosed action"},
 		{"a template with an unknown function", "alertName=a\nalertIf=up == 0\nalertAnnotations=summary={{ env \"HOME\" }}", "com.df.alertAnnotations", `function "env" not defined`},
@@ -118,7 +120,7 @@ func TestFaultsNameTheLabel(t *testing.T) {
 		{"a text that is no UTF-8", "alertName=a\xff\nalertIf=up == 0", "com.df.alertName", "UTF-8"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			alerts, _ := FromService(service("web", strings.Split(c.labels, "\n")...), 1)
+			alerts, _ := FromService(service("web", strings.Split(c.labels, "\n")...), About{Replicas: 1})
 			f := label.First(alerts[len(alerts)-1].Err)
 			if f == nil || f.Label != c.label || !strings.Contains(f.Want, c.want) {
 				t.Fatalf("fault %v, want one of %s that says %q", f, c.label, c.want)
@@ -127,17 +129,93 @@ func TestFaultsNameTheLabel(t *testing.T) {
 	}
 }
 
-func TestALineBreakIsAFault(t *testing.T) {
-	svc := service("web", "alertName=a", "alertIf=up == 0")
-	svc.Labels["com.df.alertAnnotations"] = "summary=x\n      - alert: mine"
-	alerts, _ := FromService(svc, 1)
-	if f := label.First(alerts[0].Err); f == nil || f.Label != "com.df.alertAnnotations" || !strings.Contains(f.Want, "one line") {
-		t.Fatal(f)
+// A block scalar of a stack file has several lines and ends in a line break.
+func TestTextsOfSeveralLines(t *testing.T) {
+	svc := service("web", "alertName=busy\n", "alertIf=sum(\r\n\trate(x_total[5m])\n)\n> 1\n", "alertFor=5m\n", "alertAnnotations=summary=busy,description=first line\n- alert: mine, with a comma\n")
+	alerts, _ := FromService(svc, About{Replicas: 1})
+	if alerts[0].Err != nil {
+		t.Fatal(alerts[0].Err)
+	}
+	r := alerts[0].Rule
+	if r.Name != "web_busy" || r.Expr != "sum(\n\trate(x_total[5m])\n)\n> 1" || r.For != "5m" || r.Annotations["description"] != "first line\n- alert: mine, with a comma" {
+		t.Fatalf("%+v", r)
+	}
+	checkFile(t, []Rule{r})
+	for _, labels := range []string{"alertName=a\nb", "alertIf=up\x00 == 0"} {
+		key, _, _ := strings.Cut(labels, "=")
+		alerts, _ := FromService(service("web", "alertName=a", "alertIf=up == 0", labels), About{Replicas: 1})
+		if f := label.First(alerts[0].Err); f == nil || f.Label != "com.df."+key {
+			t.Errorf("%q: %v", labels, f)
+		}
+	}
+}
+
+func TestARangeHoldsTwoSamples(t *testing.T) {
+	for _, c := range []struct {
+		condition string
+		every     time.Duration
+		want      string
+	}{
+		{"@resp_time_above:0.1,30s,0.9", 30 * time.Second, `at least 1m instead of "30s"`},
+		{"@resp_time_server_error:59s,0.1", 30 * time.Second, "at least 1m"},
+		{"@replicas_running_or_@resp_time_below:0.1,30s,0.9", 30 * time.Second, "at least 1m"},
+		{"@resp_time_above:0.1,30s,0.9", 15 * time.Second, ""},
+		{"@resp_time_above:0.1,1m,0.9", 30 * time.Second, ""},
+		{"@resp_time_above:0.1,5s,0.9", 0, ""},
+	} {
+		alerts, _ := FromService(service("web", "alertName=a", "alertIf="+c.condition), About{Replicas: 1, Interval: c.every})
+		f := label.First(alerts[0].Err)
+		if (c.want == "") != (f == nil) || f != nil && (f.Label != "com.df.alertIf" || !strings.Contains(f.Want, c.want)) {
+			t.Errorf("%s at %s: %v, want %q", c.condition, c.every, f, c.want)
+		}
+	}
+}
+
+func TestWhatCanBeSeenOfAnExpressionIsTold(t *testing.T) {
+	for condition, want := range map[string]string{
+		`sum(rate(s_bucket{job="web",le="1"}[5m])) < 1`: `com.df.alertIf: le="1" does not match 1.0, as Prometheus 3 stores that bound; write le=~"1|1[.]0"`,
+		`s{quantile="1"} > 1`:                           `write quantile=~"1|1[.]0"`,
+		`sum(rate(s_bucket{le=~"1|2.5|10"}[5m])) < 1`:   `write le=~"1|1[.]0|2.5|10|10[.]0"`,
+		`rate(x_total{job="web"}[30s]) > 1`:             "the range [30s] never holds two samples, because the service is scraped every 20s; make it at least 40s",
+		`s{le="1.0"} > 1`:                               "",
+		`s{le="0.5"} > 1`:                               "",
+		`s{le=~"1|1[.]0"} > 1`:                          "",
+		`s{le=~"1([.]0)?"} > 1`:                         "",
+		`rate(x_total{job="db"}[30s]) > 1`:              "",
+		`rate(x_total{job="web"}[40s]) > 1`:             "",
+		`@resp_time_above:1,40s,0.9`:                    "",
+	} {
+		alerts, _ := FromService(service("web", "alertName=a", "alertIf="+condition), About{Interval: 20 * time.Second})
+		a := alerts[0]
+		if a.Err != nil || len(a.Warnings) > 1 || strings.Join(a.Warnings, "") == "" != (want == "") || !strings.Contains(strings.Join(a.Warnings, ""), want) {
+			t.Errorf("%s: %v, %q, want %q", condition, a.Err, a.Warnings, want)
+		}
+	}
+	alerts, _ := FromService(service("web", "alertName=a", "alertIf=holt_winters(x[5m], 0.5, 0.5) > 1"), About{})
+	if f := label.First(alerts[0].Err); f == nil || !strings.Contains(f.Want, "double_exponential_smoothing") {
+		t.Error(f)
+	}
+}
+
+func TestWhatResultsMayCarry(t *testing.T) {
+	for expr, want := range map[string]bool{
+		"1 > bool 0": false, "up > 1": true, "sum(up) > 1": false, "sum by (scale) (up) > 1": true, "sum by (service) (up) > 1": false,
+		"sum without (a) (up) > 1": true, "topk(1, up)": true, "vector(1)": false, "-sum(up)": false, "(sum(up))": false,
+		`label_replace(vector(1), "scale", "up", "", "")`: true, "sum(up) and up": true, `absent(up{scale="up"})`: true,
+		`count_values("scale", up)`: true, "sum by (scale) (sum(up))": false, "max(up) > scalar(up)": false,
+	} {
+		alerts, _ := FromService(service("web", "alertName=a", "alertIf="+expr), About{})
+		if alerts[0].Err != nil {
+			t.Fatal(alerts[0].Err)
+		}
+		if _, taken := alerts[0].Rule.Labels["scale"]; taken != want {
+			t.Errorf("%s: taken away %t, want %t", expr, taken, want)
+		}
 	}
 }
 
 func TestOneBadAlertLeavesTheOthers(t *testing.T) {
-	alerts, _ := FromService(service("web", "alertName.1=a", "alertIf.1=up == 0", "alertName.2=b", "alertIf.2=up ==", "alertName.7=c", "alertIf.7=up == 1"), 1)
+	alerts, _ := FromService(service("web", "alertName.1=a", "alertIf.1=up == 0", "alertName.2=b", "alertIf.2=up ==", "alertName.7=c", "alertIf.7=up == 1"), About{Replicas: 1})
 	var right []int
 	for _, a := range alerts {
 		if a.Err == nil {
@@ -155,13 +233,13 @@ func TestThereIsNoLimitToAlerts(t *testing.T) {
 		n := strconv.Itoa(3*i + 1)
 		svc.Labels["com.df.alertName."+n], svc.Labels["com.df.alertIf."+n] = "a"+n, "up == "+n
 	}
-	if alerts, _ := FromService(svc, 1); len(alerts) != 300 || alerts[299].Index != 898 || alerts[299].Err != nil {
+	if alerts, _ := FromService(svc, About{Replicas: 1}); len(alerts) != 300 || alerts[299].Index != 898 || alerts[299].Err != nil {
 		t.Fatalf("%d alerts", len(alerts))
 	}
 }
 
 func TestLabelsWithoutAnAlertAreNamed(t *testing.T) {
-	alerts, idle := FromService(service("web", "alertName.1=a", "alertIf.1=up == 0", "alertFor=30s", "alertLabels.4=x=1"), 1)
+	alerts, idle := FromService(service("web", "alertName.1=a", "alertIf.1=up == 0", "alertFor=30s", "alertLabels.4=x=1"), About{Replicas: 1})
 	if len(alerts) != 1 || len(idle) != 2 || !strings.HasPrefix(idle[0], "com.df.alertFor has no effect") || !strings.HasPrefix(idle[1], "com.df.alertLabels.4 has no effect") {
 		t.Fatal(alerts, idle)
 	}
@@ -194,7 +272,7 @@ func TestBoundsMatchHoweverTheyAreWritten(t *testing.T) {
 }
 
 func TestEqualRulesHaveEqualKeys(t *testing.T) {
-	a, _ := FromService(service("web", "alertName.1=a", "alertIf.1=up == 0", "alertName.2=a", "alertIf.2=up == 0", "alertName.3=b", "alertIf.3=up == 0"), 1)
+	a, _ := FromService(service("web", "alertName.1=a", "alertIf.1=up == 0", "alertName.2=a", "alertIf.2=up == 0", "alertName.3=b", "alertIf.3=up == 0"), About{Replicas: 1})
 	if a[0].Rule.Key() != a[1].Rule.Key() || a[0].Rule.Key() == a[2].Rule.Key() || a[0].Rule.Key() == "" {
 		t.Fatal("keys do not tell rules apart")
 	}
@@ -211,8 +289,8 @@ func FuzzNoTextBreaksOut(f *testing.F) {
 	} {
 		f.Add(seed, "x="+seed, seed)
 	}
-	before, _ := FromService(service("aaa", "alertName=a", "alertIf=up == 0"), 1)
-	after, _ := FromService(service("zzz", "alertName=z", "alertIf=up == 0"), 1)
+	before, _ := FromService(service("aaa", "alertName=a", "alertIf=up == 0"), About{Replicas: 1})
+	after, _ := FromService(service("zzz", "alertName=z", "alertIf=up == 0"), About{Replicas: 1})
 	f.Fuzz(func(t *testing.T, name, pairs, condition string) {
 		svc := service("mmm")
 		maps.Copy(svc.Labels, map[string]string{
@@ -220,7 +298,7 @@ func FuzzNoTextBreaksOut(f *testing.F) {
 			"com.df.alertName.2": "b", "com.df.alertIf.2": condition, "com.df.alertFor.2": name, "com.df.alertAnnotations.2": pairs,
 			"com.df.alertName.3": "c", "com.df.alertIf.3": "up == 0", "com.df.alertLabels.3": "x=" + name,
 		})
-		alerts, _ := FromService(svc, 1)
+		alerts, _ := FromService(svc, About{Replicas: 1})
 		rules := []Rule{before[0].Rule}
 		for _, a := range alerts {
 			if a.Err == nil {

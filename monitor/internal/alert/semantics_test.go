@@ -4,11 +4,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
-	"github.com/wagglehq/waggle/pkg/tooltest"
 	yaml "go.yaml.in/yaml/v3"
+
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // TestWhatFires lets Prometheus' own engine say whether an alert fires after ten
@@ -16,13 +18,14 @@ import (
 // notation, one value per half minute.
 func TestWhatFires(t *testing.T) {
 	const (
-		memory = `container_memory_usage_bytes{container_label_com_docker_swarm_service_name="shop_web", id="a"} `
-		limit  = `container_spec_memory_limit_bytes{container_label_com_docker_swarm_service_name="shop_web", id="a"} `
-		cache  = `container_memory_cache{container_label_com_docker_swarm_service_name="shop_web", id="a"} `
-		other  = `container_memory_usage_bytes{id="/"} 1x20`
+		memory = `container_memory_usage_bytes{container_label_com_docker_swarm_service_name="shop_web", id="a", name="a"} `
+		limit  = `container_spec_memory_limit_bytes{container_label_com_docker_swarm_service_name="shop_web", id="a", name="a"} `
+		cache  = `container_memory_cache{container_label_com_docker_swarm_service_name="shop_web", id="a", name="a"} `
+		root   = `container_memory_usage_bytes{id="/"} 1x20`
 		count  = `http_server_resp_time_count{job="web", code="200", path="/"} `
 		errors = `http_server_resp_time_count{job="web", code="503", path="/"} `
 	)
+	other := func(name string) string { return strings.ReplaceAll(memory, `"a"`, strconv.Quote(name)) }
 	bucket := func(le string) string { return `http_server_resp_time_bucket{job="web", le="` + le + `"} ` }
 	nodes := func(suffix, used string) []string {
 		return []string{
@@ -45,26 +48,29 @@ func TestWhatFires(t *testing.T) {
 		{"slow requests", "@resp_time_above:0.1,5m,0.99", []string{bucket("0.1") + "0+5x20", count + "0+10x20"}, true},
 		{"fast requests", "@resp_time_above:0.1,5m,0.99", []string{bucket("0.1") + "0+10x20", count + "0+10x20"}, false},
 		{"an idle service is not slow", "@resp_time_above:0.1,5m,0.99", []string{bucket("0.1") + "5x20", count + "10x20"}, false},
-		{"a service that is not there is not slow", "@resp_time_above:0.1,5m,0.99", []string{other}, false},
+		{"a service that is not there is not slow", "@resp_time_above:0.1,5m,0.99", []string{root}, false},
 		{"a whole bound as Prometheus 3 stores it", "@resp_time_above:1,5m,0.99", []string{bucket("1.0") + "0+5x20", count + "0+10x20"}, true},
 		{"a whole bound as Prometheus 2 stores it", "@resp_time_above:1,5m,0.99", []string{bucket("1") + "0+5x20", count + "0+10x20"}, true},
 
 		{"fast requests let it shrink", "@resp_time_below:0.1,5m,0.75", []string{bucket("0.1") + "0+9x20", count + "0+10x20"}, true},
 		{"slow requests do not", "@resp_time_below:0.1,5m,0.75", []string{bucket("0.1") + "0+1x20", count + "0+10x20"}, false},
-		{"an idle service may shrink", "@resp_time_below:0.1,5m,0.75", []string{bucket("0.1") + "5x20", count + "10x20"}, true},
-		{"a service that tells nothing does not shrink", "@resp_time_below:0.1,5m,0.75", []string{other}, false},
+		{"an idle service may shrink", "@resp_time_below:0.1,5m,0.75", []string{bucket("0.1") + "5x20", count + "10x20", `up{job="web"} 1x20`}, true},
+		{"one that hangs is not idle", "@resp_time_below:0.1,5m,0.75", []string{bucket("0.1") + "5x20", count + "10x20", `up{job="web"} 0x20`}, false},
+		{"a service that tells nothing does not shrink", "@resp_time_below:0.1,5m,0.75", []string{root}, false},
 		{"a bound that is no bucket's tells nothing", "@resp_time_below:0.3,5m,0.75", []string{bucket("0.1") + "0+9x20", count + "0+10x20"}, false},
 
 		{"errors", "@resp_time_server_error:5m,0.1", []string{errors + "0+2x20", count + "0+8x20"}, true},
 		{"few errors", "@resp_time_server_error:5m,0.1", []string{errors + "0+1x20", count + "0+99x20"}, false},
 		{"no request, no error", "@resp_time_server_error:5m,0.1", []string{errors + "2x20", count + "8x20"}, false},
 
-		{"all replicas run", "@replicas_running", []string{memory + "1x20", strings.Replace(memory, `"a"`, `"b"`, 1) + "1x20"}, false},
+		{"all replicas run", "@replicas_running", []string{memory + "1x20", other("b") + "1x20"}, false},
 		{"a replica is missing", "@replicas_running", []string{memory + "1x20"}, true},
-		{"all replicas are gone", "@replicas_less_than", []string{other}, true},
-		{"all replicas are gone, too", "@replicas_running", []string{other}, true},
+		{"all replicas are gone", "@replicas_less_than", []string{root}, true},
+		{"all replicas are gone, too", "@replicas_running", []string{root}, true},
 		{"without cAdvisor nothing is known", "@replicas_less_than", []string{count + "1x20"}, false},
-		{"a replica too many", "@replicas_more_than", []string{memory + "1x20", strings.Replace(memory, `"a"`, `"b"`, 1) + "1x20", strings.Replace(memory, `"a"`, `"c"`, 1) + "1x20"}, true},
+		{"as many as should be, in two cAdvisors", "@replicas_more_than", []string{memory + "1x20", other("b") + "1x20",
+			strings.Replace(memory, "{", `{job="second", `, 1) + "1x20", strings.Replace(other("b"), "{", `{job="second", `, 1) + "1x20"}, false},
+		{"a replica too many", "@replicas_more_than", []string{memory + "1x20", other("b") + "1x20", other("c") + "1x20"}, true},
 
 		{"a node's memory by today's names", "@node_mem_limit:0.8", nodes("_bytes", "5x20"), true},
 		{"a node's memory by the old names", "@node_mem_limit:0.8", nodes("", "5x20"), true},
@@ -73,15 +79,15 @@ func TestWhatFires(t *testing.T) {
 		{"all nodes together have room", "@node_mem_limit_total_below:0.5", nodes("_bytes", "80x20"), true},
 		{"a full disk", "@node_fs_limit:0.8", []string{
 			`node_filesystem_size_bytes{job="web", instance="n1", fstype="ext4", mountpoint="/"} 100x20`,
-			`node_filesystem_free_bytes{job="web", instance="n1", fstype="ext4", mountpoint="/"} 10x20`,
+			`node_filesystem_avail_bytes{job="web", instance="n1", fstype="ext4", mountpoint="/"} 10x20`,
 		}, true},
 		{"a full filesystem in memory is no disk", "@node_fs_limit:0.8", []string{
 			`node_filesystem_size_bytes{job="web", instance="n1", fstype="tmpfs", mountpoint="/run"} 100x20`,
-			`node_filesystem_free_bytes{job="web", instance="n1", fstype="tmpfs", mountpoint="/run"} 1x20`,
+			`node_filesystem_avail_bytes{job="web", instance="n1", fstype="tmpfs", mountpoint="/run"} 1x20`,
 		}, false},
 		{"a full disk by the old names", "@node_fs_limit:0.8", []string{
 			`node_filesystem_size{job="web", instance="n1", fstype="aufs", mountpoint="/"} 100x20`,
-			`node_filesystem_free{job="web", instance="n1", fstype="aufs", mountpoint="/"} 10x20`,
+			`node_filesystem_avail{job="web", instance="n1", fstype="aufs", mountpoint="/"} 10x20`,
 		}, true},
 
 		{"two conditions whose results carry different labels", "@service_mem_limit:0.8_and_@resp_time_above:0.1,5m,0.99",
@@ -104,8 +110,18 @@ func TestWhatFires(t *testing.T) {
 	}
 }
 
-// runPromtool runs one unit test of rules.
+// runPromtool asks whether any alert fires, by counting, since a result may carry labels of its own.
 func runPromtool(t *testing.T, rules string, series []string, fires bool) {
+	t.Helper()
+	want := 0
+	if fires {
+		want = 1
+	}
+	ask(t, rules, series, `group(ALERTS{alertstate="firing"})`, want)
+}
+
+// ask has Prometheus' own engine evaluate an expression after ten minutes; 0 stands for no result.
+func ask(t *testing.T, rules string, series []string, expr string, want int) {
 	t.Helper()
 	type input struct {
 		Series string `yaml:"series"`
@@ -116,18 +132,15 @@ func runPromtool(t *testing.T, rules string, series []string, fires bool) {
 		at := strings.LastIndex(s, "} ") + 1
 		inputs[i] = input{s[:at], strings.TrimSpace(s[at:])}
 	}
-	// Whether it fires is asked by counting, since a result may carry labels of its own.
-	want := []map[string]any{}
-	if fires {
-		want = append(want, map[string]any{"labels": "{}", "value": 1})
+	samples := []map[string]any{}
+	if want > 0 {
+		samples = append(samples, map[string]any{"labels": "{}", "value": want})
 	}
 	test := map[string]any{
 		"rule_files": []string{"rules.yml"},
 		"tests": []map[string]any{{
 			"interval": "30s", "input_series": inputs,
-			"promql_expr_test": []map[string]any{{
-				"expr": `group(ALERTS{alertstate="firing"})`, "eval_time": "10m", "exp_samples": want,
-			}},
+			"promql_expr_test": []map[string]any{{"expr": expr, "eval_time": "10m", "exp_samples": samples}},
 		}},
 	}
 	b, err := yaml.Marshal(test)
@@ -144,5 +157,45 @@ func runPromtool(t *testing.T, rules string, series []string, fires bool) {
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s\n%s", err, out, rules)
+	}
+}
+
+// TestWhatAlertsSay: who fires, how often, and with which labels.
+func TestWhatAlertsSay(t *testing.T) {
+	disk := func(kind, mount, value string) string {
+		return "node_filesystem_" + kind + `_bytes{job="shop_web", instance="n1", node="one", device="/dev/sda1", fstype="ext4", mountpoint="` + mount + `"} ` + value
+	}
+	for _, c := range []struct {
+		name   string
+		labels string // separated by line ends
+		series []string
+		alerts string // a selector of alerts
+		count  int
+	}{
+		{"one for each service that PromQL groups by", "alertIf=sum by (service) (up) >= 1", []string{`up{service="a"} 1x20`, `up{service="b"} 1x20`, `up{service="c"} 0x20`}, `owner="shop_web"`, 2},
+		{"each about the service that its series name", "alertIf=sum by (service) (up) >= 1", []string{`up{service="a"} 1x20`, `up{service="b"} 1x20`}, `service="b"`, 1},
+		{"whose it is, whatever a series says", "alertIf=up == 1", []string{`up{owner="somebody"} 1x20`}, `owner="shop_web"`, 1},
+		{"no series asks for scaling", "alertIf=up == 1", []string{`up{scale="up", type="service", service="victim"} 1x20`}, `scale!=""`, 0},
+		{"no function does", `alertIf=label_replace(label_replace(vector(1), "scale", "up", "", ""), "service", "victim", "", "")`, []string{`up{} 1x20`}, `scale!=""`, 0},
+		{"who scales is about itself", "alertIf=up == 1\nalertLabels=scale=up,type=service", []string{`up{service="victim"} 1x20`}, `scale="up", service="shop_web"`, 1},
+		{"a node by its name", "alertIf=@node_mem_limit:0.8", []string{
+			`node_memory_MemTotal_bytes{job="shop_web", instance="10.0.0.1:9100", node="one"} 100x20`, `node_memory_MemFree_bytes{job="shop_web", instance="10.0.0.1:9100", node="one"} 5x20`,
+			`node_memory_Buffers_bytes{job="shop_web", instance="10.0.0.1:9100", node="one"} 5x20`, `node_memory_Cached_bytes{job="shop_web", instance="10.0.0.1:9100", node="one"} 5x20`,
+		}, `node="one"`, 1},
+		{"a disk once, however often it is mounted", "alertIf=@node_fs_limit:0.8", []string{
+			disk("size", "/", "100x20"), disk("avail", "/", "10x20"), disk("size", "/etc/hosts", "100x20"), disk("avail", "/etc/hosts", "10x20"),
+		}, `node="one"`, 1},
+		{"a container once", "alertIf=@service_mem_limit:0.8", []string{
+			`container_memory_usage_bytes{container_label_com_docker_swarm_service_name="shop_web", id="a", name="w.1", node="one", job="a"} 90x20`,
+			`container_spec_memory_limit_bytes{container_label_com_docker_swarm_service_name="shop_web", id="a", name="w.1", node="one", job="a"} 100x20`,
+			`container_memory_usage_bytes{container_label_com_docker_swarm_service_name="shop_web", id="a", name="w.1", node="one", job="b"} 90x20`,
+			`container_spec_memory_limit_bytes{container_label_com_docker_swarm_service_name="shop_web", id="a", name="w.1", node="one", job="b"} 100x20`,
+		}, `name="w.1", node="one"`, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			rules := render(t, service("shop_web", append(strings.Split(c.labels, "\n"), "alertName=x")...), 2)
+			ask(t, string(rules), c.series, `count(ALERTS{alertstate="firing", `+c.alerts+`})`, c.count)
+		})
 	}
 }

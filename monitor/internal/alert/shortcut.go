@@ -8,9 +8,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/promql/parser"
+
 	"github.com/wagglehq/waggle/pkg/label"
 )
 
@@ -21,6 +23,8 @@ type subject struct {
 	service, job string
 	// replicas is how many tasks there should be.
 	replicas string
+	// interval is how often job is scraped; 0 if that is not known.
+	interval time.Duration
 }
 
 // clause is a condition with what comes along with it.
@@ -29,6 +33,9 @@ type clause struct {
 	summary string
 	labels  map[string]string
 	series  series
+	// parsed is the expression; raw says that it is the user's own.
+	parsed parser.Expr
+	raw    bool
 }
 
 // series says which labels the results of an expression carry, since PromQL
@@ -37,9 +44,9 @@ type series int
 
 const (
 	whole      series = iota // one result without labels
-	container                // one result per container, with cAdvisor's labels
-	node                     // one result per node, with the label instance
-	filesystem               // one result per filesystem, instance among its labels
+	container                // one result per container, with its name and node
+	node                     // one result per node, with the labels instance and node
+	filesystem               // one result per disk, instance and node among its labels
 	mixed                    // results of several kinds
 )
 
@@ -73,7 +80,7 @@ func shortcuts() map[string]shortcut {
 		"@service_mem_limit_nobuff": {[]valueKind{number}, serviceMemory("Memory without buffer", true)},
 		"@node_mem_limit":           {[]valueKind{number}, nodeMemory},
 		"@node_mem_limit_total_above": {[]valueKind{number}, func(s subject, v []string) clause {
-			return nodeMemoryTotal(s, ">", v[0], "above", "up")
+			return nodeMemoryTotal(s, ">", v[0], "over", "up")
 		}},
 		"@node_mem_limit_total_below": {[]valueKind{number}, func(s subject, v []string) clause {
 			return nodeMemoryTotal(s, "<", v[0], "below", "down")
@@ -95,7 +102,8 @@ func shortcuts() map[string]shortcut {
 }
 
 // serviceMemory compares a container's memory with its limit. A container
-// without a limit reports 0 and is left out, instead of being infinitely over it.
+// without a limit reports 0 and is left out, instead of being infinitely over it. Of
+// cAdvisor's many labels the result keeps those that tell containers apart.
 func serviceMemory(what string, withoutCache bool) func(subject, []string) clause {
 	return func(s subject, v []string) clause {
 		of := "{container_label_com_docker_swarm_service_name=" + strconv.Quote(s.service) + "}"
@@ -104,7 +112,7 @@ func serviceMemory(what string, withoutCache bool) func(subject, []string) claus
 			used = "(" + used + " - container_memory_cache" + of + ")"
 		}
 		return clause{
-			expr:    used + " / (container_spec_memory_limit_bytes" + of + " > 0) > " + v[0],
+			expr:    "max by (node, name, container_label_com_docker_swarm_task_id) (" + used + " / (container_spec_memory_limit_bytes" + of + " > 0)) > " + v[0],
 			summary: what + " of the service " + s.job + " is over " + v[0],
 			labels:  system(s.service), series: container,
 		}
@@ -118,7 +126,7 @@ func nodeMetric(name string, s subject) string {
 	return "(node_memory_" + name + "_bytes" + of + " or node_memory_" + name + of + ")"
 }
 
-// nodeMemoryShare is the used share of memory, aggregated by sum ("sum" or "sum by (instance)").
+// nodeMemoryShare is the used share of memory, aggregated by sum ("sum" or "sum by (instance, node)").
 func nodeMemoryShare(s subject, sum string) string {
 	total := sum + " " + nodeMetric("MemTotal", s)
 	free := sum + " (" + nodeMetric("MemFree", s) + " + " + nodeMetric("Buffers", s) + " + " + nodeMetric("Cached", s) + ")"
@@ -127,7 +135,7 @@ func nodeMemoryShare(s subject, sum string) string {
 
 func nodeMemory(s subject, v []string) clause {
 	return clause{
-		expr:    nodeMemoryShare(s, "sum by (instance)") + " > " + v[0],
+		expr:    nodeMemoryShare(s, "sum by (instance, node)") + " > " + v[0],
 		summary: "Memory of a node is over " + v[0],
 		labels:  system(s.service), series: node,
 	}
@@ -145,8 +153,10 @@ func nodeMemoryTotal(s subject, operator, limit, where, scale string) clause {
 // disk below it once more for every container.
 const notOnDisk = "autofs|cgroup.*|devtmpfs|fuse.lxcfs|iso9660|nsfs|overlay|proc|ramfs|rootfs|squashfs|sysfs|tmpfs"
 
-// nodeFilesystem looks at every filesystem on a disk. From an exporter before
-// 0.16 it takes what the original took, aufs.
+// nodeFilesystem looks at every disk once, however often it is mounted: in a container
+// the exporter sees it at /etc/hosts and elsewhere too. What is available to all but root
+// counts, because that is what ends first. From an exporter before 0.16 it takes what the
+// original took, aufs.
 func nodeFilesystem(s subject, v []string) clause {
 	metric := func(name string) string {
 		job := strconv.Quote(s.job)
@@ -154,7 +164,7 @@ func nodeFilesystem(s subject, v []string) clause {
 			" or node_filesystem_" + name + `{fstype="aufs", job=` + job + "})"
 	}
 	return clause{
-		expr:    "(" + metric("size") + " - " + metric("free") + ") / " + metric("size") + " > " + v[0],
+		expr:    "max by (instance, node, device) ((" + metric("size") + " - " + metric("avail") + ") / " + metric("size") + ") > " + v[0],
 		summary: "Disk usage of a node is over " + v[0],
 		labels:  system(s.service), series: filesystem,
 	}
@@ -181,10 +191,11 @@ func responseTimeAbove(s subject, v []string) clause {
 
 // responseTimeBelow also holds when the service is scraped and was asked nothing
 // in the whole range: an idle service may shrink. It does not hold when the
-// metric is not there at all, since then nothing is known.
+// metric is not there at all, or no task answers the scrape, since then nothing is known
+// and a service that hangs looks like one that is idle.
 func responseTimeBelow(s subject, v []string) clause {
 	return clause{
-		expr:    fastShare(s, v) + " > " + v[2] + " or " + requests(s, "count", "", v[1]) + " == 0",
+		expr:    fastShare(s, v) + " > " + v[2] + " or (" + requests(s, "count", "", v[1]) + " == 0 and on () max(up{job=" + strconv.Quote(s.job) + "}) == 1)",
 		summary: "Response time of the service " + s.job + " is below " + v[0],
 		labels:  system(s.service, "scale", "down", "type", "service"), series: whole,
 	}
@@ -198,11 +209,11 @@ func serverErrors(s subject, v []string) clause {
 	}
 }
 
-// replicas counts containers. Where cAdvisor reports any container at all, none
-// of this service counts as 0, so that a total outage is seen; without cAdvisor
-// nothing is known and nothing fires.
+// replicas counts containers, each once, by however many cAdvisors it is reported. Where
+// cAdvisor reports any container at all, none of this service counts as 0, so that a total
+// outage is seen; without cAdvisor nothing is known and nothing fires.
 func replicas(s subject, operator, than, scale string) clause {
-	running := "(count(container_memory_usage_bytes{container_label_com_docker_swarm_service_name=" + strconv.Quote(s.service) + "})" +
+	running := "(count(count by (container_label_com_docker_swarm_task_id, name) (container_memory_usage_bytes{container_label_com_docker_swarm_service_name=" + strconv.Quote(s.service) + "}))" +
 		" or 0 * count(container_memory_usage_bytes))"
 	return clause{
 		expr:    running + " " + operator + " " + s.replicas,
@@ -240,6 +251,14 @@ func boundMatcher(text string) string {
 
 var numberPattern = regexp.MustCompile(`^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?$`)
 
+// tooShort reports whether a range, as Prometheus writes it, is shorter than two scrape
+// intervals. The left end of a range does not belong to it, so it may hold one sample
+// alone, of which there is no rate. An interval of 0 is not known.
+func tooShort(text string, every time.Duration) bool {
+	d, err := model.ParseDuration(text)
+	return err == nil && time.Duration(d) < 2*every
+}
+
 // check reports whether a text is such a value.
 func (k valueKind) check(text string) bool {
 	switch k {
@@ -250,100 +269,6 @@ func (k valueKind) check(text string) bool {
 		return err == nil && d > 0
 	default:
 		return numberPattern.MatchString(text)
-	}
-}
-
-// condition reads the text of alertIf: a shortcut, several joined, or PromQL. Its
-// error says what would be right.
-func condition(text string, s subject) (clause, error) {
-	c := clause{expr: text}
-	if strings.HasPrefix(text, "@") {
-		var err error
-		if c, err = compound(text, s); err != nil {
-			return clause{}, err
-		}
-	}
-	expr, err := parser.NewParser(parser.Options{}).ParseExpr(c.expr)
-	if err != nil {
-		return clause{}, fmt.Errorf("a PromQL expression: %w", err)
-	}
-	if t := expr.Type(); t != parser.ValueTypeVector && t != parser.ValueTypeScalar {
-		return clause{}, fmt.Errorf("an expression that gives an instant vector or a scalar, not a %s", t)
-	}
-	return c, nil
-}
-
-// compound reads one shortcut, or several joined by operators, of which and and
-// unless bind tighter than or, as in PromQL. Joined shortcuts keep their
-// summaries and lose their labels: which of them should hold is not ours to say.
-func compound(text string, s subject) (clause, error) {
-	words, ops := split(text)
-	clauses := make([]clause, len(words))
-	for i, w := range words {
-		c, err := single(w, s)
-		if err != nil {
-			return clause{}, err
-		}
-		clauses[i] = c
-	}
-	if len(clauses) == 1 {
-		return clauses[0], nil
-	}
-	summary := clauses[0].summary
-	for i, op := range ops {
-		summary += " " + op + " " + clauses[i+1].summary
-	}
-	all := clause{series: mixed}
-	term := clause{expr: "(" + clauses[0].expr + ")", series: clauses[0].series}
-	for i, op := range ops {
-		next := clauses[i+1]
-		if op == "or" {
-			all = either(all, term)
-			term = clause{expr: "(" + next.expr + ")", series: next.series}
-			continue
-		}
-		term.expr += " " + op + match(term.series, next.series) + " (" + next.expr + ")"
-	}
-	all = either(all, term)
-	all.summary = summary
-	return all, nil
-}
-
-func either(a, b clause) clause {
-	if a.expr == "" {
-		return b
-	}
-	return clause{expr: a.expr + " or " + b.expr, series: mixed}
-}
-
-// match is what must stand behind and or unless so that the two sides meet although
-// their results carry different labels.
-func match(a, b series) string {
-	onNode := func(s series) bool { return s == node || s == filesystem }
-	switch {
-	case a == b && a != mixed:
-		return ""
-	case onNode(a) && onNode(b):
-		return " on (instance)"
-	default:
-		return " on ()"
-	}
-}
-
-// split takes a compound apart at the operators that stand before an "@".
-func split(text string) (words, ops []string) {
-	for {
-		at, op := -1, ""
-		for _, o := range []string{"_unless_", "_and_", "_or_"} {
-			if i := strings.Index(text, o+"@"); i >= 0 && (at < 0 || i < at) {
-				at, op = i, o
-			}
-		}
-		if at < 0 {
-			return append(words, text), ops
-		}
-		words, ops = append(words, text[:at]), append(ops, strings.Trim(op, "_"))
-		text = text[at+len(op):]
 	}
 }
 
@@ -365,6 +290,10 @@ func single(text string, s subject) (clause, error) {
 		values[i] = strings.TrimSpace(values[i])
 		if !kind.check(values[i]) {
 			return clause{}, fmt.Errorf("%s with %s instead of %q", name, kind, label.Show(values[i], false))
+		}
+		if kind == interval && tooShort(values[i], s.interval) {
+			return clause{}, fmt.Errorf("%s with a range of at least %s instead of %q, because the service is scraped every %s and a shorter one never holds two samples",
+				name, model.Duration(2*s.interval), values[i], model.Duration(s.interval))
 		}
 	}
 	return sc.make(s, values), nil

@@ -49,7 +49,7 @@ func TestTemplatesAreJudgedAsPrometheusDoes(t *testing.T) {
 
 func TestPrometheusTakesWhatIsAdmitted(t *testing.T) {
 	for _, text := range []string{"a: b", "- x", "\"", "'", "\\", "#", "&a", "*a", "!!binary x", "|", "%YAML", "---", "\u2028", "null", "true", "0x10", "<<", "{", "}", "äöü ☃", strings.Repeat("x", 10000)} {
-		alerts, _ := FromService(service("web", "alertName=a", "alertIf=up == 0", "alertLabels=x="+text, "alertAnnotations=null="+text+",on=y"), 1)
+		alerts, _ := FromService(service("web", "alertName=a", "alertIf=up == 0", "alertLabels=x="+text, "alertAnnotations=null="+text+",on=y"), About{Replicas: 1})
 		if alerts[0].Err != nil {
 			t.Errorf("%q is not admitted: %v", text, alerts[0].Err)
 			continue

@@ -28,7 +28,17 @@ type Input struct {
 	// Refused says, by alert.Rule.Key, why Prometheus' own checker refuses a
 	// rule that our reading let through.
 	Refused  map[string]string
-	Settings scrape.Settings
+	Settings Settings
+}
+
+// Settings are what the operator decides.
+type Settings struct {
+	scrape.Settings
+	// AcrossStacks lets alerts scale services of other stacks.
+	AcrossStacks bool
+	// OwnStack is Waggle's own stack, whose jobs go by the names of its services; empty
+	// if they are not scraped.
+	OwnStack string
 }
 
 // State is what Prometheus should do.
@@ -43,6 +53,8 @@ type State struct {
 	RulesFile, TargetsFile []byte
 	// Hash is that of both files, in hexadecimal.
 	Hash string
+	// Refused are the keys of Input.Refused that are in use.
+	Refused map[string]bool
 }
 
 // Service is what became of one service.
@@ -61,7 +73,7 @@ type Service struct {
 	Targets []scrape.Target
 	Rules   []alert.Rule
 	Faults  []Fault
-	// Warnings are labels that have no effect.
+	// Warnings are labels that have no effect, and what can be seen of a rule in force.
 	Warnings []string
 	// Fresh is how many items of the present labels are in force.
 	Fresh int
@@ -79,14 +91,17 @@ type Fault struct {
 
 // From computes the desired state.
 func From(in Input) (State, error) {
-	s := State{Accepted: map[string]catalog.Service{}}
-	claims := claims{called: map[string]catalog.Service{}, rules: map[string]alert.Rule{}, refused: in.Refused, snapshot: in.Snapshot}
+	s := State{Accepted: map[string]catalog.Service{}, Refused: map[string]bool{}}
+	claims := claims{
+		called: map[string]catalog.Service{}, rules: map[string]alert.Rule{}, snapshot: in.Snapshot, settings: in.Settings,
+		refused: in.Refused, used: s.Refused,
+	}
 	for _, svc := range in.Snapshot.Sorted() {
 		if !svc.OptedIn() || svc.Fits() == nil && !Asks(svc.Labels) {
 			continue
 		}
 		tasks := in.Snapshot.Tasks[svc.ID]
-		one, labels := settle(svc, in.Accepted[svc.ID], wanted(svc, in.Snapshot), in.Settings, claims)
+		one, labels := settle(svc, in.Accepted[svc.ID], wanted(svc, in.Snapshot), in.Settings.Settings, claims)
 		one.Revision, one.Unlisted = in.Snapshot.RevisionOf(svc.ID), in.Snapshot.TaskCount(svc.ID)-len(tasks)
 		if one.Job != nil {
 			one.Targets = scrape.Targets(*one.Job, tasks, in.Snapshot.Nodes)
@@ -130,40 +145,54 @@ func Asks(labels map[string]string) bool {
 	return false
 }
 
-// wanted is how many tasks a service should have. A global service should have
-// one on each node on which Swarm wants one; where not all are listed, as many as
-// there are.
+// wanted is how many tasks a service should have. A global service should have one on each
+// node for which Swarm has made one, also while it waits to be started again: what is
+// wanted must not follow an outage. A job should have those that are not done. Where not
+// all are listed, there should be as many as there are.
 func wanted(svc catalog.Service, s catalog.Snapshot) uint64 {
-	if svc.Mode != catalog.Global && svc.Mode != catalog.GlobalJob {
+	if svc.Mode == catalog.Replicated || svc.Mode == "" {
 		return svc.Replicas
 	}
 	if cut, ok := s.Cut[svc.ID]; ok {
 		return uint64(max(cut, 0))
 	}
-	nodes := map[string]bool{}
+	places := map[string]bool{}
 	for _, t := range s.Tasks[svc.ID] {
-		if t.Desired == "running" {
-			nodes[t.Node] = true
+		switch {
+		case t.Desired == "shutdown" || t.Desired == "remove":
+		case svc.Mode == catalog.Global:
+			places[t.Node] = true
+		case !done(t):
+			places[t.ID] = true
 		}
 	}
-	return uint64(len(nodes))
+	return uint64(len(places))
+}
+
+// done reports whether a task has ended, well or not.
+func done(t catalog.Task) bool {
+	return slices.Contains([]string{"complete", "failed", "rejected", "shutdown", "orphaned", "remove"}, t.State)
 }
 
 // claims are what no two services may have at once. Services claim in the order of their age.
 type claims struct {
-	called  map[string]catalog.Service
-	rules   map[string]alert.Rule
+	called map[string]catalog.Service
+	rules  map[string]alert.Rule
+	// refused are the rules, by key, that Prometheus or its checker refuses, and used those
+	// that were asked for.
 	refused map[string]string
+	used    map[string]bool
 	// snapshot says whose the service is that an alert names.
 	snapshot catalog.Snapshot
+	settings Settings
 }
 
-// scales reports whether an alert of a service may name another in its label service, by
-// which the scaler finds what it scales: one of the same stack, or none that there is. What
+// scales reports whether an alert may ask for what it asks: one that scales names, in its
+// label service, its own service, one of the same stack, or none that there is. What
 // a template makes of it is not known before the alert fires.
 func (c claims) scales(r alert.Rule) bool {
-	named := r.Labels["service"]
-	if named == r.Service {
+	named := r.Names()
+	if !r.Scales() || named == r.Service || c.settings.AcrossStacks {
 		return true
 	}
 	own := c.snapshot.Services[r.ServiceID].Stack
@@ -178,6 +207,12 @@ func (c claims) scales(r alert.Rule) bool {
 // call claims the name that a service is called.
 func (c claims) call(svc catalog.Service) error {
 	name := svc.CalledName()
+	if svc.Stack != c.settings.OwnStack && slices.Contains(scrape.OwnJobs(c.settings.OwnStack), name) {
+		return label.Faults{{
+			Label: catalog.Prefix + "shortName", Text: svc.Labels[catalog.Prefix+"shortName"],
+			Want: fmt.Sprintf("another name: %s is a job of Waggle's own", name),
+		}}
+	}
 	other, taken := c.called[name]
 	if !taken {
 		c.called[name] = svc
@@ -201,6 +236,7 @@ func (c claims) rule(r alert.Rule) error {
 	}
 	if len(c.refused) > 0 {
 		if why, ok := c.refused[r.Key()]; ok {
+			c.used[r.Key()] = true
 			return fault("alertIf", r.Expr, "a rule that Prometheus takes: "+why)
 		}
 	}
@@ -212,7 +248,7 @@ func (c claims) rule(r alert.Rule) error {
 		return fault("alertName", r.Name, "another name: "+owner+" the rule "+other.Name)
 	}
 	if !c.scales(r) {
-		return fault("alertLabels", "service="+r.Labels["service"], "no service but this one, or one of its stack: the scaler scales what an alert names")
+		return fault("alertLabels", "service="+r.Labels["service"], "no service but this one, or one of its stack: the scaler scales what an alert names; monitor's -scale-across-stacks allows others")
 	}
 	c.rules[r.Name] = r
 	return nil
@@ -235,8 +271,13 @@ func items(svc catalog.Service, replicas uint64, settings scrape.Settings) ([]it
 	if job, ok, err := scrape.FromService(svc, settings); ok {
 		out = append(out, item{name: "scrape", labels: scrape.LabelNames(), job: &job, err: err})
 	}
-	alerts, idle := alert.FromService(svc, replicas)
+	about := alert.About{Replicas: replicas}
+	if len(out) > 0 && out[0].err == nil {
+		about.Interval = out[0].job.Interval
+	}
+	alerts, idle := alert.FromService(svc, about)
 	for _, a := range alerts {
+		warnings = append(warnings, a.Warnings...)
 		name := "alert"
 		if a.Index > 0 {
 			name = fmt.Sprintf("alert %d", a.Index)

@@ -14,7 +14,10 @@ import (
 	"github.com/wagglehq/waggle/pkg/label"
 )
 
-var settings = scrape.Settings{Networks: []string{"waggle"}, Interval: 10 * time.Second, Timeout: 10 * time.Second}
+var settings = Settings{
+	Settings: scrape.Settings{Networks: []string{"waggle"}, Interval: 10 * time.Second, Timeout: 10 * time.Second},
+	OwnStack: "waggle",
+}
 
 // swarm is a catalog whose services are told one per line: "NAME LABEL=TEXT ...",
 // labels without prefix and "_" for a space in a text. Each is younger than the
@@ -50,7 +53,9 @@ func swarm(lines ...string) catalog.Snapshot {
 // computing it again from its own accepted labels changes nothing.
 func from(t *testing.T, in Input) (State, string) {
 	t.Helper()
-	in.Settings = settings
+	if in.Settings.Interval == 0 {
+		in.Settings = settings
+	}
 	s, err := From(in)
 	if err != nil {
 		t.Fatal(err)
@@ -245,8 +250,41 @@ func TestAGlobalServiceShouldHaveATaskOnEachNode(t *testing.T) {
 		{ID: "1", Node: "n1", State: "running", Desired: "running"}, {ID: "2", Node: "n2", State: "failed", Desired: "shutdown"},
 		{ID: "3", Node: "n2", State: "starting", Desired: "running"}, {ID: "4", Node: "n3", State: "running", Desired: "running"},
 	}
-	if s, _ := from(t, Input{Snapshot: snapshot}); !strings.HasSuffix(s.Rules[0].Expr, "!= 3") {
-		t.Fatal(s.Rules[0].Expr)
+	before, _ := from(t, Input{Snapshot: snapshot})
+	if !strings.HasSuffix(before.Rules[0].Expr, "!= 3") {
+		t.Fatal(before.Rules[0].Expr)
+	}
+	// A task waits to be started again after it has crashed.
+	snapshot.Tasks["id-exp"][3] = catalog.Task{ID: "5", Node: "n3", State: "ready", Desired: "ready"}
+	if s, _ := from(t, Input{Snapshot: snapshot}); s.Hash != before.Hash {
+		t.Error("the rule follows the outage:", s.Rules[0].Expr)
+	}
+}
+
+// TestAJob has a target while its task runs, and after its end neither a target nor an alert.
+func TestAJob(t *testing.T) {
+	for _, mode := range []catalog.Mode{catalog.ReplicatedJob, catalog.GlobalJob} {
+		snapshot := swarm("nightly scrapePort=80 alertName=a alertIf=@replicas_running")
+		svc := snapshot.Services["id-nightly"]
+		svc.Mode = mode
+		snapshot.Services["id-nightly"] = svc
+		for state, want := range map[string]uint64{"running": 1, "complete": 0, "failed": 0} {
+			task := &snapshot.Tasks["id-nightly"][0]
+			task.State, task.Desired = state, "complete"
+			s, _ := from(t, Input{Snapshot: snapshot})
+			if s.Services[0].Wanted != want || uint64(len(s.Targets)) != want {
+				t.Errorf("%s, %s: %d wanted and %d targets, want %d", mode, state, s.Services[0].Wanted, len(s.Targets), want)
+			}
+		}
+	}
+}
+
+// TestNamesOfWagglesOwnJobs are not for others, whose metrics would be taken for its own.
+func TestNamesOfWagglesOwnJobs(t *testing.T) {
+	snapshot := swarm("x/waggle_proxy shortName=true scrapePort=80", "waggle/proxy scrapePort=80", "y/waggle_proxies shortName=true scrapePort=80")
+	_, got := from(t, Input{Snapshot: snapshot})
+	if want := "waggle_proxy: 10.0.0.2:80/metrics []\nx_waggle_proxy: [] !name(gone)\ny_waggle_proxies: 10.0.0.3:80/metrics []"; strings.ReplaceAll(got, ":  [", ": [") != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
 
@@ -254,15 +292,16 @@ func TestTheServiceLabelIsTheFullName(t *testing.T) {
 	s, _ := from(t, Input{Snapshot: swarm("shop/web shortName=true alertName.1=a alertIf.1=up<1 alertName.2=b alertIf.2=@replicas_running alertName.3=c alertIf.3=up<3 alertLabels.3=service=x")})
 	var got []string
 	for _, r := range s.Rules {
-		got = append(got, r.Name+" "+r.Labels["service"])
+		got = append(got, r.Name+" "+r.Labels["service"]+" of "+r.Labels["owner"])
 	}
-	if want := []string{"web_a shop_web", "web_b shop_web", "web_c x"}; !slices.Equal(got, want) {
+	if want := []string{"web_a  of shop_web", "web_b shop_web of shop_web", "web_c x of shop_web"}; !slices.Equal(got, want) {
 		t.Fatal(got)
 	}
 }
 
-// TestAnAlertScalesItsOwnStack: the scaler scales the service that an alert names, so nobody
-// names one of another stack, neither in the label nor by what a template makes of it.
+// TestAnAlertScalesItsOwnStack: the scaler scales the service that an alert names, so one that
+// scales names none of another stack, neither in the label nor by what a template makes of
+// it, unless the operator allows it. One that does not scale may be about any.
 func TestAnAlertScalesItsOwnStack(t *testing.T) {
 	for _, c := range []struct{ name, named, want string }{
 		{"another service of the stack", "evil_api", ""},
@@ -274,16 +313,24 @@ func TestAnAlertScalesItsOwnStack(t *testing.T) {
 		{"a service of a stack whose name begins alike", "evil_a_web", "com.df.alertLabels"},
 		{"what a template makes", "{{$labels.x}}", "com.df.alertLabels"},
 	} {
-		for _, scale := range []string{",scale=down,type=service", ""} {
-			s, _ := from(t, Input{Snapshot: swarm("shop/web shortName=true", "evil_a/web", "evil/api", "evil/web alertName=x alertIf=vector(1) alertLabels=service="+c.named+scale)})
+		for _, mode := range []string{"scales", "does not scale", "is allowed to"} {
+			in, scale, want := Input{Settings: settings}, ",scale=down,type=service", c.want
+			switch mode {
+			case "does not scale":
+				scale, want = "", ""
+			case "is allowed to":
+				in.Settings.AcrossStacks, want = true, ""
+			}
+			in.Snapshot = swarm("shop/web shortName=true", "evil_a/web", "evil/api", "evil/web alertName=x alertIf=vector(1) alertLabels=service="+c.named+scale)
+			s, _ := from(t, in)
 			got := ""
 			for _, one := range s.Services {
 				for _, f := range one.Faults {
 					got += label.First(f.Err).Label
 				}
 			}
-			if got != c.want || (len(s.Rules) == 0) != (c.want != "") {
-				t.Errorf("%s%s: faults %q and %d rules, want %q", c.name, scale, got, len(s.Rules), c.want)
+			if got != want || (len(s.Rules) == 0) != (want != "") {
+				t.Errorf("%s, %s: faults %q and %d rules, want %q", c.name, mode, got, len(s.Rules), want)
 			}
 		}
 	}

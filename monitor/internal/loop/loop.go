@@ -17,9 +17,10 @@ import (
 	"github.com/wagglehq/waggle/monitor/internal/desired"
 	"github.com/wagglehq/waggle/monitor/internal/prometheus"
 	"github.com/wagglehq/waggle/monitor/internal/report"
-	"github.com/wagglehq/waggle/monitor/internal/scrape"
+	"github.com/wagglehq/waggle/monitor/internal/truth"
 	"github.com/wagglehq/waggle/pkg/atomicfile"
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/reconcile"
 )
 
 // Catalog is the swarm, false while it is not known to be complete.
@@ -41,8 +42,10 @@ type Statuses interface {
 // Prometheus is what is made equal to the labels.
 type Prometheus interface {
 	Check(ctx context.Context, rules []alert.Rule, file []byte) (map[string]string, error)
-	Apply(ctx context.Context, rules []alert.Rule, rulesFile, targetsFile []byte) error
+	Apply(ctx context.Context, rules []alert.Rule, rulesFile, targetsFile []byte) (differing map[string]string, err error)
 	Targets(context.Context) ([]prometheus.ShownTarget, error)
+	Rules(context.Context) (map[string]prometheus.Health, error)
+	Ask(context.Context, truth.Question) ([]string, error)
 }
 
 // Options are what a Loop works with. All are needed but Tasks.
@@ -53,7 +56,9 @@ type Options struct {
 	Prometheus Prometheus
 	// Tasks is told of each complete catalog.
 	Tasks    func(catalog.Snapshot) error
-	Settings scrape.Settings
+	Settings desired.Settings
+	// Evaluation is how often Prometheus evaluates rules.
+	Evaluation time.Duration
 	// AcceptedFile remembers the accepted labels for a bus that lost them.
 	AcceptedFile string
 	// Again asks for another pass after that time.
@@ -84,6 +89,7 @@ type Loop struct {
 	tasks    map[string]seen
 	logged   string
 	looks    int
+	look     *look
 }
 
 // applied is what was last applied and verified.
@@ -100,7 +106,7 @@ type seen struct {
 
 // New returns a Loop that remembers what its file says was accepted.
 func New(o Options) (*Loop, error) {
-	l := &Loop{o: o, started: time.Now(), accepted: map[string]catalog.Service{}, refused: map[string]string{}, tasks: map[string]seen{}}
+	l := &Loop{o: o, started: time.Now(), accepted: map[string]catalog.Service{}, refused: map[string]string{}, tasks: map[string]seen{}, look: newLook(o.Prometheus, o.Evaluation)}
 	if l.o.Tasks == nil {
 		l.o.Tasks = func(catalog.Snapshot) error { return nil }
 	}
@@ -143,11 +149,12 @@ func (l *Loop) Applied() (hash string, desired, rejected int) {
 }
 
 // Pass makes Prometheus equal to the catalog. Until the catalog is completely known it
-// changes nothing, and until the accepted labels are nothing but Tasks.
+// changes nothing, and until the accepted labels are nothing but Tasks; the error
+// is reconcile.ErrNotYet then.
 func (l *Loop) Pass(ctx context.Context) error {
 	snapshot, ok := l.o.Catalog.Snapshot()
 	if !ok {
-		return nil
+		return fmt.Errorf("the catalog: %w", reconcile.ErrNotYet)
 	}
 	snapshot = l.bridge(snapshot)
 	if err := l.o.Tasks(snapshot); err != nil {
@@ -155,22 +162,18 @@ func (l *Loop) Pass(ctx context.Context) error {
 	}
 	accepted, ok := l.o.Accepted.Services()
 	if !ok {
-		return nil
+		return fmt.Errorf("the labels last accepted: %w", reconcile.ErrNotYet)
 	}
-	state, err := l.settle(ctx, desired.Input{
+	start := time.Now()
+	state, fate, err := l.apply(ctx, desired.Input{
 		Snapshot: snapshot, Accepted: l.remember(accepted, snapshot.Services), Refused: l.refused, Settings: l.o.Settings,
 	})
 	if err != nil {
 		return err
 	}
-	start := time.Now()
-	err = l.o.Prometheus.Apply(ctx, state.Rules, state.RulesFile, state.TargetsFile)
-	fate := report.Applied{Err: err}
-	if err == nil {
-		fate.Unseen, err = l.unseen(ctx, state)
-	}
-	if fate.Err == nil {
-		err = errors.Join(err, l.keep(ctx, state, time.Since(start)))
+	l.forgetRefused(state)
+	if err = fate.Err; err == nil {
+		err = errors.Join(l.see(ctx, state, &fate), l.keep(ctx, state, time.Since(start)))
 	}
 	statuses := report.Statuses(state, fate)
 	view := &View{Revision: snapshot.Revision, Services: snapshot.Services, State: state, Statuses: statuses}
@@ -179,6 +182,35 @@ func (l *Loop) Pass(ctx context.Context) error {
 	}
 	l.view.Store(view)
 	return errors.Join(err, l.o.Statuses.Publish(ctx, statuses))
+}
+
+// apply makes Prometheus equal to what the input asks for. Rules that it refuses although
+// its checker lets them through are left out like those that the checker refuses.
+func (l *Loop) apply(ctx context.Context, in desired.Input) (desired.State, report.Applied, error) {
+	for {
+		state, err := l.settle(ctx, in)
+		if err != nil {
+			return state, report.Applied{}, err
+		}
+		differing, err := l.o.Prometheus.Apply(ctx, state.Rules, state.RulesFile, state.TargetsFile)
+		var refused *prometheus.RefusedError
+		if errors.As(err, &refused) && l.refuse(refused.Rules) {
+			continue
+		}
+		return state, report.Applied{Err: err, Differing: differing}, nil
+	}
+}
+
+// see notes what Prometheus shows of what was applied.
+func (l *Loop) see(ctx context.Context, state desired.State, fate *report.Applied) error {
+	unseen, err := l.unseen(ctx, state)
+	fate.Unseen = unseen
+	rules, rulesErr := l.look.at(ctx, state, unseen)
+	fate.Failing, fate.Doubts = rules.failing, rules.doubts
+	if rules.again > 0 {
+		l.o.Again(rules.again)
+	}
+	return errors.Join(err, rulesErr)
 }
 
 // bridged is how long tasks are believed in that the catalog has ceased to name
@@ -220,14 +252,8 @@ func (l *Loop) remember(accepted, present map[string]catalog.Service) map[string
 	return out
 }
 
-// maxRefused bounds the memory of refused rules.
-const maxRefused = 1000
-
 // settle computes the desired state that Prometheus' checker lets through.
 func (l *Loop) settle(ctx context.Context, in desired.Input) (desired.State, error) {
-	if len(l.refused) > maxRefused {
-		clear(l.refused)
-	}
 	for {
 		state, err := desired.From(in)
 		if err != nil {
@@ -237,13 +263,23 @@ func (l *Loop) settle(ctx context.Context, in desired.Input) (desired.State, err
 		if err != nil {
 			return state, fmt.Errorf("check: %w", err)
 		}
-		before := len(l.refused)
-		maps.Copy(l.refused, refused)
-		// Each round finds rules that were not refused before, or is the last one.
-		if len(l.refused) == before {
+		if !l.refuse(refused) {
 			return state, nil
 		}
 	}
+}
+
+// refuse remembers refused rules by their key, and reports whether there are any that were
+// not refused before.
+func (l *Loop) refuse(rules map[string]string) bool {
+	before := len(l.refused)
+	maps.Copy(l.refused, rules)
+	return len(l.refused) > before
+}
+
+// forgetRefused drops what was said of rules that no label asks for any more.
+func (l *Loop) forgetRefused(s desired.State) {
+	maps.DeleteFunc(l.refused, func(key, _ string) bool { return !s.Refused[key] })
 }
 
 // unseen returns the services whose targets Prometheus does not show as they

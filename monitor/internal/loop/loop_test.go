@@ -6,15 +6,19 @@ import (
 	"log/slog"
 	"maps"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/wagglehq/waggle/monitor/internal/alert"
+	"github.com/wagglehq/waggle/monitor/internal/desired"
 	"github.com/wagglehq/waggle/monitor/internal/prometheus"
 	"github.com/wagglehq/waggle/monitor/internal/scrape"
+	"github.com/wagglehq/waggle/monitor/internal/truth"
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/reconcile"
 )
 
 // world is everything around a Loop, as plain values.
@@ -31,12 +35,19 @@ type world struct {
 	pokes    int
 
 	refuses  string // an expression that the checker refuses
+	blames   string // an expression that Prometheus refuses
 	applyErr error
 	rules    []alert.Rule
 	targets  string
 	applies  int
 	blind    bool // Prometheus does not show its targets yet
 	shown    []prometheus.ShownTarget
+
+	differing   map[string]string
+	fails       map[string]string
+	unevaluated bool
+	series      map[truth.Question][]string // that Prometheus has
+	asked       int
 }
 
 func (w *world) Snapshot() (catalog.Snapshot, bool) { return w.snapshot, w.complete }
@@ -63,12 +74,35 @@ func (w *world) Check(_ context.Context, rules []alert.Rule, _ []byte) (map[stri
 	return out, nil
 }
 
-func (w *world) Apply(_ context.Context, rules []alert.Rule, _, targets []byte) error {
+func (w *world) Apply(_ context.Context, rules []alert.Rule, _, targets []byte) (map[string]string, error) {
 	w.applies++
+	blamed := map[string]string{}
+	for _, r := range rules {
+		if w.blames != "" && strings.Contains(r.Expr, w.blames) {
+			blamed[r.Key()] = "Prometheus does not like it"
+		}
+	}
+	if len(blamed) > 0 {
+		return nil, &prometheus.RefusedError{Reason: "no", Rules: blamed}
+	}
 	if w.applyErr == nil {
 		w.rules, w.targets = rules, string(targets)
 	}
-	return w.applyErr
+	return w.differing, w.applyErr
+}
+
+func (w *world) Rules(context.Context) (map[string]prometheus.Health, error) {
+	out := map[string]prometheus.Health{}
+	for _, r := range w.rules {
+		h := prometheus.Health{Evaluated: !w.unevaluated, Error: w.fails[r.Name]}
+		out[r.Name] = h
+	}
+	return out, nil
+}
+
+func (w *world) Ask(_ context.Context, q truth.Question) ([]string, error) {
+	w.asked++
+	return w.series[q], nil
 }
 
 func (w *world) Targets(context.Context) ([]prometheus.ShownTarget, error) {
@@ -107,8 +141,9 @@ func (w *world) restart() {
 	w.t.Helper()
 	l, err := New(Options{
 		Catalog: w, Accepted: w, Statuses: w, Prometheus: w, AcceptedFile: w.file, Log: slog.New(slog.DiscardHandler),
-		Settings: scrape.Settings{Networks: []string{"waggle"}, Interval: 10 * time.Second, Timeout: 10 * time.Second},
-		Again:    func(time.Duration) { w.pokes++ },
+		Settings:   desired.Settings{Settings: scrape.Settings{Networks: []string{"waggle"}, Interval: 10 * time.Second, Timeout: 10 * time.Second}},
+		Evaluation: 10 * time.Second,
+		Again:      func(time.Duration) { w.pokes++ },
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -119,6 +154,14 @@ func (w *world) restart() {
 func (w *world) pass() {
 	w.t.Helper()
 	if err := w.loop.Pass(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// waits makes a pass that can do nothing yet, which is not a success.
+func (w *world) waits() {
+	w.t.Helper()
+	if err := w.loop.Pass(w.t.Context()); !errors.Is(err, reconcile.ErrNotYet) {
 		w.t.Fatal(err)
 	}
 }
@@ -143,9 +186,9 @@ func (w *world) wants(state catalog.State, rule string, scraped bool) {
 func TestNothingHappensBeforeEverythingIsKnown(t *testing.T) {
 	w := newWorld(t)
 	w.complete = false
-	w.pass()
+	w.waits()
 	w.complete, w.known = true, false
-	w.pass()
+	w.waits()
 	if w.applies != 0 || w.statuses != nil || w.loop.View() != nil || w.loop.Healthy() == nil {
 		t.Fatal("something was applied")
 	}
@@ -162,7 +205,7 @@ func TestWithoutABusItIsHealthyAfterTwentySeconds(t *testing.T) {
 		w := newWorld(t)
 		w.complete = false
 		time.Sleep(19 * time.Second)
-		w.pass()
+		w.waits()
 		if w.loop.Healthy() == nil {
 			t.Error("healthy too early")
 		}
@@ -178,7 +221,7 @@ func TestALostBusCostsNothing(t *testing.T) {
 	w.pass()
 	w.complete = false
 	w.snapshot = catalog.Snapshot{}
-	w.pass()
+	w.waits()
 	if w.applies != 1 {
 		t.Fatal("applied without a catalog")
 	}
@@ -242,8 +285,8 @@ func TestAppliedMeansThatPrometheusShowsIt(t *testing.T) {
 		w.blind = true
 		w.pass()
 		w.wants(catalog.StateAccepted, "up < 1", true)
-		if w.pokes != 1 {
-			t.Errorf("%d pokes, want one for another look", w.pokes)
+		if w.pokes == 0 {
+			t.Error("nobody asked for another look")
 		}
 		w.blind = false
 		w.pass()
@@ -284,4 +327,111 @@ func TestTasksOfAServiceScaledToZeroAreGoneAtOnce(t *testing.T) {
 	w.snapshot.Tasks = nil
 	w.pass()
 	w.wants(catalog.StateApplied, "up < 1", false)
+}
+
+// TestARuleThatPrometheusRefusesIsLeftOut although its checker lets it through: everything else goes on.
+func TestARuleThatPrometheusRefusesIsLeftOut(t *testing.T) {
+	w := newWorld(t)
+	w.pass()
+	w.label("scrapePort", "81", "alertName", "a", "alertIf", "up < 2", "alertName.1", "b", "alertIf.1", "up < 3")
+	w.blames = "< 2"
+	w.pass()
+	if st := w.statuses[0]; st.State != catalog.StateAccepted && st.State != catalog.StateDegraded || st.Label != "com.df.alertIf" || !strings.Contains(st.Reason, "Prometheus does not like it") {
+		t.Fatal(st)
+	}
+	if len(w.rules) != 2 || !strings.Contains(w.targets, "10.0.0.1:81") {
+		t.Fatal(w.rules, w.targets)
+	}
+	// What was said is forgotten with the label that it is about.
+	w.label("alertName.1", "b", "alertIf.1", "up < 3")
+	w.pass()
+	if len(w.loop.refused) != 0 {
+		t.Error(w.loop.refused)
+	}
+}
+
+func TestARuleThatFailsIsToldAtItsService(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.label("alertName.1", "good", "alertIf.1", "up < 1", "alertName.2", "bad", "alertIf.2", "up * on () up > 0")
+		w.unevaluated = true
+		w.pass()
+		if w.statuses[0].State != catalog.StateApplied || w.pokes != 1 {
+			t.Error(w.statuses, w.pokes)
+		}
+		w.unevaluated, w.fails = false, map[string]string{"web_bad": "many-to-many matching not allowed"}
+		w.pass()
+		if st := w.statuses[0]; st.State != catalog.StateDegraded || st.Label != "com.df.alertIf.2" || !strings.Contains(st.Reason, "many-to-many") || w.pokes != 2 {
+			t.Error(st, w.pokes)
+		}
+		w.fails = nil
+		w.pass()
+		if st := w.statuses[0]; st.State != catalog.StateApplied {
+			t.Error(st)
+		}
+		w.differing = map[string]string{"web_good": "Prometheus shows it otherwise than it was written"}
+		w.pass()
+		if st := w.statuses[0]; st.State != catalog.StateDegraded || st.Label != "com.df.alertIf.1" || !strings.Contains(st.Reason, "otherwise") {
+			t.Error(st)
+		}
+	})
+}
+
+func TestWhatARuleLacksIsToldOnceItIsRipe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.label("alertName", "a", "alertIf", "gone_total > 1")
+		w.pass()
+		if w.asked != 0 || len(w.statuses[0].Warnings) != 0 {
+			t.Fatal("it was asked at once", w.asked, w.statuses)
+		}
+		time.Sleep(30 * time.Second)
+		w.pass()
+		if st := w.statuses[0]; st.State != catalog.StateApplied || len(st.Warnings) != 1 || !strings.HasPrefix(st.Warnings[0], "com.df.alertIf: no series gone_total") {
+			t.Fatal(st)
+		}
+		asked := w.asked
+		w.pass()
+		if w.asked != asked || len(w.statuses[0].Warnings) != 1 {
+			t.Error("it was asked again, or forgotten")
+		}
+		w.series = map[truth.Question][]string{{Selector: "gone_total"}: {"yes"}}
+		time.Sleep(time.Minute)
+		w.pass()
+		if st := w.statuses[0]; len(st.Warnings) != 0 {
+			t.Error(st)
+		}
+	})
+}
+
+// TestManyQuestionsAreSpreadOverPasses, and no answer that was there is lost meanwhile.
+func TestManyQuestionsAreSpreadOverPasses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		const many = 150
+		var labels []string
+		for i := range many {
+			n := strconv.Itoa(i + 1)
+			labels = append(labels, "alertName."+n, "a"+n, "alertIf."+n, "gone"+n+" > 1")
+		}
+		w.label(labels...)
+		w.pass()
+		time.Sleep(30 * time.Second)
+		passes := 0
+		for ; len(w.statuses[0].Warnings) < many && passes < 10; passes++ {
+			asked := w.asked
+			w.pass()
+			if w.asked-asked > maxQuestions {
+				t.Errorf("%d questions in one pass", w.asked-asked)
+			}
+		}
+		if passes < 2 || passes == 10 {
+			t.Errorf("%d passes, %d warnings", passes, len(w.statuses[0].Warnings))
+		}
+		time.Sleep(time.Minute)
+		w.pass()
+		if len(w.statuses[0].Warnings) != many {
+			t.Error("warnings are lost while it is asked again")
+		}
+	})
 }

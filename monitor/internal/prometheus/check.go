@@ -136,9 +136,5 @@ func clean(out, path string) string {
 		}
 		kept = append(kept, line)
 	}
-	text := strings.Join(kept, "; ")
-	if len(text) > 500 {
-		text = strings.ToValidUTF8(text[:500], "") + "..."
-	}
-	return text
+	return short(strings.Join(kept, "; "))
 }

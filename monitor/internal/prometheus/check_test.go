@@ -14,7 +14,7 @@ import (
 )
 
 func rule(service, name, expr string) alert.Rule {
-	return alert.Rule{Service: service, Name: name, Expr: expr, Labels: map[string]string{"service": service}, Annotations: map[string]string{}}
+	return alert.Rule{Service: service, Name: name, Expr: expr, Labels: map[string]string{"owner": service}, Annotations: map[string]string{}}
 }
 
 // check runs the Checker over rules.

@@ -48,11 +48,7 @@ func (c *client) do(ctx context.Context, method, path string, into any) error {
 		return err
 	}
 	if res.StatusCode != http.StatusOK {
-		text := strings.TrimSpace(string(body))
-		if len(text) > 500 {
-			text = strings.ToValidUTF8(text[:500], "") + "..."
-		}
-		return &refusedError{status: res.StatusCode, text: text}
+		return &refusedError{status: res.StatusCode, text: short(strings.TrimSpace(string(body)))}
 	}
 	if into == nil {
 		return nil
@@ -66,6 +62,14 @@ func (c *client) do(ctx context.Context, method, path string, into any) error {
 	return nil
 }
 
+// short cuts what is said in an error.
+func short(text string) string {
+	if len(text) > 500 {
+		return strings.ToValidUTF8(text[:500], "") + "..."
+	}
+	return text
+}
+
 func (c *client) reload(ctx context.Context) error {
 	return c.do(ctx, http.MethodPost, "/-/reload", nil)
 }
@@ -77,6 +81,9 @@ type shownRule struct {
 	Duration    float64           `json:"duration"`
 	Labels      map[string]string `json:"labels"`
 	Annotations map[string]string `json:"annotations"`
+	// Health is "ok", "err", or "unknown" before the first evaluation.
+	Health    string `json:"health"`
+	LastError string `json:"lastError"`
 }
 
 type shownGroup struct {

@@ -4,11 +4,15 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/prometheus/common/model"
-	"github.com/wagglehq/waggle/pkg/app"
 	yaml "go.yaml.in/yaml/v3"
+
+	"github.com/wagglehq/waggle/pkg/app"
+
+	"github.com/wagglehq/waggle/monitor/internal/scrape"
 )
 
 // The files in the folder that Prometheus reads. Their names are relative to
@@ -51,11 +55,8 @@ type Settings struct {
 
 // components are Waggle's own services with their admin ports.
 func (s Settings) components() (out []source) {
-	if s.OwnStack == "" {
-		return nil
-	}
-	for _, component := range []string{"listener", "proxy", "monitor", "scaler"} {
-		out = append(out, source{s.OwnStack + "_" + component, adminPort})
+	for _, name := range scrape.OwnJobs(s.OwnStack) {
+		out = append(out, source{name, adminPort})
 	}
 	return out
 }
@@ -94,7 +95,33 @@ type scrapeYAML struct {
 	MetricsPath string `yaml:"metrics_path,omitempty"`
 	// FollowRedirects is true by Prometheus' default.
 	FollowRedirects *bool `yaml:"follow_redirects,omitempty"`
-	discovery       `yaml:",inline"`
+	// FallbackProtocol is how an answer is read whose type says nothing.
+	FallbackProtocol string        `yaml:"fallback_scrape_protocol,omitempty"`
+	MetricRelabel    []relabelYAML `yaml:"metric_relabel_configs,omitempty"`
+	discovery        `yaml:",inline"`
+}
+
+type relabelYAML struct {
+	SourceLabels []string `yaml:"source_labels,flow,omitempty"`
+	Regex        string   `yaml:"regex"`
+	TargetLabel  string   `yaml:"target_label,omitempty"`
+	// Replacement may be empty, which takes the label away.
+	Replacement *string `yaml:"replacement,omitempty"`
+	Action      string  `yaml:"action,omitempty"`
+}
+
+// keepOwn gives a metric back the label of that name that it came with. Prometheus has put
+// the target's in its place and calls the metric's own exported_NAME, or, if it has
+// one of that name too, exported_exported_NAME.
+func keepOwn(name string) []relabelYAML {
+	once, twice := model.ExportedLabelPrefix+name, model.ExportedLabelPrefix+model.ExportedLabelPrefix+name
+	nothing := ""
+	return []relabelYAML{
+		{SourceLabels: []string{twice}, Regex: "(.+)", TargetLabel: name},
+		{SourceLabels: []string{twice, once}, Regex: ";(.+)", TargetLabel: name},
+		{SourceLabels: []string{twice, once}, Regex: ";.+", TargetLabel: once, Replacement: &nothing},
+		{Regex: twice, Action: "labeldrop"},
+	}
 }
 
 type discovery struct {
@@ -120,8 +147,9 @@ type fileYAML struct {
 }
 
 // refresh is how often names are resolved, and how late at most a changed file
-// is read should the kernel not tell of the change.
-const refresh = model.Duration(5 * time.Second)
+// is read should the kernel not tell of the change. Since 3.12 Prometheus takes new targets
+// up at once if it has not heard of any for a while, and every refresh counts as hearing.
+const refresh = model.Duration(30 * time.Second)
 
 // Render returns prometheus.yml. It does not depend on any label: services come
 // and go in the files that it names.
@@ -133,7 +161,10 @@ func Render(s Settings) ([]byte, error) {
 			JobName: Pool,
 			// A target leads Prometheus to itself and nowhere else.
 			FollowRedirects: new(bool),
-			discovery:       discovery{File: []fileYAML{{Files: []string{TargetsFile}, RefreshInterval: refresh}}},
+			// What Prometheus 2 read, with any type or none, is read.
+			FallbackProtocol: "PrometheusText0.0.4",
+			MetricRelabel:    slices.Concat(keepOwn(scrape.ServiceLabel), keepOwn(scrape.NodeLabel)),
+			discovery:        discovery{File: []fileYAML{{Files: []string{TargetsFile}, RefreshInterval: refresh}}},
 		}},
 	}
 	if s.Self != "" {

@@ -5,11 +5,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/promql/parser"
+
 	"github.com/wagglehq/waggle/monitor/internal/alert"
 	"github.com/wagglehq/waggle/pkg/tooltest"
 )
@@ -44,33 +46,44 @@ func TestOwnRulesAreRight(t *testing.T) {
 // given series, one value per minute, with the metrics as they are called today.
 func TestWhenOwnRulesFire(t *testing.T) {
 	proxy := `{job="waggle_proxy", instance="p"}`
+	// there are all components, without which one is missed.
+	there := []string{`up{job="waggle_listener"} 1x120`, `up{job="waggle_proxy"} 1x120`, `up{job="waggle_monitor"} 1x120`, `up{job="waggle_scaler"} 1x120`}
 	for _, c := range []struct {
 		name   string
 		series []string
 		fires  string
 	}{
 		{"all is well", []string{
-			`up` + proxy + ` 1x120`, `waggle_proxy_haproxy_up` + proxy + ` 1x120`, `waggle_proxy_last_success_timestamp_seconds{loop="routes"} 0+60x120`,
-			`waggle_proxy_replicas_disagreeing` + proxy + ` 0x120`, `waggle_proxy_drift` + proxy + ` 0x120`, `waggle_proxy_reloads_total{reason="failed"} 0x120`,
-			`waggle_proxy_reloads_total{reason="frame"} 0+5x120`, `waggle_proxy_rejected_services{job="waggle_proxy"} 0x120`,
-			`waggle_proxy_certificate_expiry_timestamp_seconds{name="a"} 9999999x120`,
+			`waggle_proxy_haproxy_up` + proxy + ` 1x120`, `waggle_proxy_last_success_timestamp_seconds{job="waggle_proxy", loop="routes"} 0+60x120`,
+			`waggle_proxy_replicas_disagreeing` + proxy + ` 0x120`, `waggle_proxy_drift` + proxy + ` 0x120`, `waggle_proxy_reloads_total{job="waggle_proxy", reason="failed"} 0x120`,
+			`waggle_proxy_reloads_total{job="waggle_proxy", reason="frame"} 0+5x120`, `waggle_proxy_rejected_services{job="waggle_proxy"} 0x120`,
+			`waggle_proxy_certificate_expiry_timestamp_seconds{job="waggle_proxy", name="a"} 9999999x120`,
 		}, ""},
 		{"a component that cannot be scraped", []string{`up{job="waggle_scaler"} 0x120`}, "WaggleComponentDown"},
+		{"a component without a task that DNS knows", []string{`up{job="waggle_scaler"} 1x60 stale`}, "WaggleComponentDown"},
+		{"what others offer by the names of Waggle's metrics", []string{
+			`waggle_proxy_haproxy_up{job="shop_web"} 0x120`, `waggle_a_last_success_timestamp_seconds{job="shop_web"} 1x120`, `waggle_b_last_success_timestamp_seconds{job="shop_web"} 1x120`,
+			`waggle_proxy_replicas_disagreeing{job="shop_web"} 1x120`, `waggle_proxy_drift{job="shop_web"} 1x120`, `waggle_proxy_reloads_total{job="shop_web", reason="failed"} 0+1x120`,
+			`waggle_proxy_rejected_services{job="shop_web"} 1x120`, `waggle_monitor_catalog_age_seconds{job="shop_web"} 999x120`,
+			`waggle_proxy_certificate_expiry_timestamp_seconds{job="shop_web", name="a"} 1x120`,
+		}, ""},
+		{"a monitor that hears nothing of the listener", []string{`waggle_monitor_catalog_age_seconds{job="waggle_monitor"} 0+60x120`}, "WaggleCatalogStale"},
+		{"a Prometheus that still started when it was to reload", []string{`waggle_monitor_reloads_total{job="waggle_monitor", result="away"} 0x115 1x5`}, ""},
 		{"a service of somebody else that cannot be scraped", []string{`up{job="shop_web"} 0x120`, `up{job="my_waggle_proxy"} 0x120`}, ""},
 		{"HAProxy down", []string{`waggle_proxy_haproxy_up` + proxy + ` 0x120`}, "WaggleHAProxyDown"},
-		{"a loop that stands still", []string{`waggle_proxy_last_success_timestamp_seconds{loop="routes"} 60x120`}, "WaggleNotPassing"},
-		{"a loop that never succeeded", []string{`waggle_scaler_last_success_timestamp_seconds{loop="decisions"} 0x120`}, "WaggleNotPassing"},
+		{"a loop that stands still", []string{`waggle_proxy_last_success_timestamp_seconds{job="waggle_proxy", loop="routes"} 60x120`}, "WaggleNotPassing"},
+		{"a loop that never succeeded", []string{`waggle_scaler_last_success_timestamp_seconds{job="waggle_scaler", loop="decisions"} 0x120`}, "WaggleNotPassing"},
 		{"replicas that disagree", []string{`waggle_proxy_replicas_disagreeing` + proxy + ` 1x120`}, "WaggleReplicasDisagree"},
 		{"drift", []string{`waggle_proxy_drift` + proxy + ` 0x118 1x2`}, "WaggleDrift"},
-		{"a reload that failed", []string{`waggle_proxy_reloads_total{reason="failed"} 0x115 1x5`}, "WaggleReloadsFail"},
-		{"a configuration that HAProxy refused", []string{`waggle_proxy_refused_total 0x115 1x5`}, "WaggleReloadsFail"},
-		{"a reload of Prometheus that it refused", []string{`waggle_monitor_reloads_total{result="refused"} 0x115 1x5`}, "WaggleReloadsFail"},
-		{"a failure of long ago", []string{`waggle_proxy_reloads_total{reason="failed"} 0 1x119`}, ""},
+		{"a reload that failed", []string{`waggle_proxy_reloads_total{job="waggle_proxy", reason="failed"} 0x115 1x5`}, "WaggleReloadsFail"},
+		{"a configuration that HAProxy refused", []string{`waggle_proxy_refused_total{job="waggle_proxy"} 0x115 1x5`}, "WaggleReloadsFail"},
+		{"a reload of Prometheus that it refused", []string{`waggle_monitor_reloads_total{job="waggle_monitor", result="refused"} 0x115 1x5`}, "WaggleReloadsFail"},
+		{"a failure of long ago", []string{`waggle_proxy_reloads_total{job="waggle_proxy", reason="failed"} 0 1x119`}, ""},
 		{"a rejected service, as several replicas see it", []string{
 			`waggle_proxy_rejected_services{job="waggle_proxy", instance="p"} 1x120`, `waggle_proxy_rejected_services{job="waggle_proxy", instance="q"} 1x120`,
 		}, "WaggleServicesRejected"},
 		{"a certificate that ends soon", []string{
-			`waggle_proxy_certificate_expiry_timestamp_seconds{name="a", instance="p"} 1000000x120`, `waggle_proxy_certificate_expiry_timestamp_seconds{name="a", instance="q"} 1000000x120`,
+			`waggle_proxy_certificate_expiry_timestamp_seconds{job="waggle_proxy", name="a", instance="p"} 1000000x120`, `waggle_proxy_certificate_expiry_timestamp_seconds{job="waggle_proxy", name="a", instance="q"} 1000000x120`,
 		}, "WaggleCertificateExpires"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -81,7 +94,14 @@ func TestWhenOwnRulesFire(t *testing.T) {
 			}
 			var b strings.Builder
 			b.WriteString("rule_files: [waggle.yml]\ntests:\n- interval: 1m\n  input_series:\n")
-			for _, s := range c.series {
+			series := c.series
+			for _, s := range there {
+				// What the case says of a component counts.
+				if name, _, _ := strings.Cut(s, "}"); !slices.ContainsFunc(c.series, func(own string) bool { return strings.HasPrefix(own, name) }) {
+					series = append(series, s)
+				}
+			}
+			for _, s := range series {
 				at := strings.LastIndex(s, "}") + 1
 				if at == 0 {
 					at = strings.Index(s, " ")

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -40,13 +41,56 @@ type Process struct {
 }
 
 const (
-	// graceful is how long Prometheus may take to end.
-	graceful = 30 * time.Second
+	// graceful is how long Prometheus may take to end; the stack grants a minute.
+	graceful = 50 * time.Second
 	// early is how soon after its start an end counts as a failed start.
 	early = 2 * time.Second
 	// tries is how many failed starts in a row are enough.
 	tries = 5
+	// settled is how long it must have run for what was before to be forgotten.
+	settled = time.Minute
 )
+
+// crashes is what is known of a Prometheus that ends by itself.
+type crashes struct{ unable, ended int }
+
+// after tells, of one that has run for so long, how long to wait before the next start,
+// and whether to give up. It is the longer the more often it has ended, because one that
+// dies while it reads what it has stored does so again.
+func (c *crashes) after(ran time.Duration) (pause time.Duration, giveUp bool) {
+	c.unable++
+	if ran > early {
+		c.unable = 0
+	}
+	if ran > settled {
+		c.ended = 0
+	}
+	c.ended++
+	return min(50*time.Millisecond<<min(c.ended-1, 10), 30*time.Second), c.unable >= tries
+}
+
+// lastLine passes on what is written and keeps the last line of it.
+type lastLine struct {
+	to   io.Writer
+	mu   sync.Mutex // the two outputs of a process may be written at once
+	line string
+}
+
+// Write is that of io.Writer.
+func (l *lastLine) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if lines := strings.Split(strings.TrimSpace(string(b)), "\n"); lines[len(lines)-1] != "" {
+		l.line = short(lines[len(lines)-1])
+	}
+	return l.to.Write(b)
+}
+
+func (l *lastLine) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.line
+}
 
 func (p *Process) args() []string {
 	args := []string{
@@ -55,7 +99,8 @@ func (p *Process) args() []string {
 		"--storage.tsdb.retention.time=" + model.Duration(p.Retention).String(),
 		"--web.listen-address=" + p.Listen,
 		"--web.enable-lifecycle",
-		// New targets are taken up within a second instead of five.
+		// New targets are taken up a second after they are known. In Prometheus before 3.12
+		// they are known up to five seconds after the file has changed, whatever is set.
 		"--scrape.discovery-reload-interval=1s",
 	}
 	if p.ExternalURL != "" {
@@ -71,31 +116,31 @@ func (p *Process) Run(ctx context.Context) error {
 	// The child is killed with the thread that started it, see run.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	failed := 0
+	var crashes crashes
 	for {
 		start := time.Now()
 		err := p.run(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
-		if time.Since(start) > early {
-			failed = 0
-		}
-		if failed++; failed >= tries {
+		ran := time.Since(start)
+		pause, giveUp := crashes.after(ran)
+		if giveUp {
 			return fmt.Errorf("prometheus does not start: %w", err)
 		}
-		p.Log.Error("Prometheus ended and is started again", "error", err, "ran", time.Since(start))
+		p.Log.Error("Prometheus ended and is started again", "error", err, "ran", ran, "pause", pause)
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(min(50*time.Millisecond<<(failed-1), 2*time.Second)):
+		case <-time.After(pause):
 		}
 	}
 }
 
 func (p *Process) run(ctx context.Context) error {
 	cmd := exec.CommandContext(ctx, p.Bin, p.args()...)
-	cmd.Stdout, cmd.Stderr = p.Output, p.Output
+	said := &lastLine{to: p.Output}
+	cmd.Stdout, cmd.Stderr = said, said
 	// Should this process be killed, Prometheus must not hold the port and the data.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
@@ -110,6 +155,9 @@ func (p *Process) run(ctx context.Context) error {
 	err := cmd.Wait()
 	if err == nil {
 		err = errors.New("it ended by itself")
+	}
+	if last := said.String(); last != "" {
+		err = fmt.Errorf("%w; it said: %s", err, last)
 	}
 	return err
 }

@@ -4,12 +4,16 @@
 package prometheus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"maps"
+	"net"
+	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +21,7 @@ import (
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/promql/parser"
+
 	"github.com/wagglehq/waggle/monitor/internal/alert"
 	"github.com/wagglehq/waggle/monitor/internal/scrape"
 	"github.com/wagglehq/waggle/pkg/atomicfile"
@@ -31,8 +36,11 @@ type Server struct {
 	log      *slog.Logger
 	reloaded func(result string)
 
-	// good is the rules file that Prometheus was last seen to have loaded.
-	good []byte
+	// good is the rules file that Prometheus was last seen to have loaded, goodRules are the
+	// rules in it, and differing is what was said of those that it shows otherwise.
+	good      []byte
+	goodRules []alert.Rule
+	differing map[string]string
 	// verified is when that was, so that it is looked at again now and then.
 	verified time.Time
 	// stale says that a foreign Prometheus has not read the present prometheus.yml.
@@ -54,9 +62,21 @@ type Options struct {
 	OwnRules []byte
 	// AlertmanagerPassword is the content of PasswordFile, empty if it is not used.
 	AlertmanagerPassword string
-	// Reloaded is called after each reload with "ok", "refused" or "failed".
+	// Reloaded is called after each reload with one of Results.
 	Reloaded func(result string)
 }
+
+// The results of a reload. Away means that Prometheus was not there to be asked, or is
+// still starting; it reads the files by itself then.
+const (
+	ReloadOK      = "ok"
+	ReloadRefused = "refused"
+	ReloadFailed  = "failed"
+	ReloadAway    = "away"
+)
+
+// Results are all results of a reload.
+func Results() []string { return []string{ReloadOK, ReloadRefused, ReloadFailed, ReloadAway} }
 
 // New returns the Server; it touches nothing.
 func New(o Options) *Server {
@@ -68,7 +88,12 @@ func New(o Options) *Server {
 
 // RefusedError says that Prometheus refused what its checker had let through.
 // The last good rules are in force again.
-type RefusedError struct{ Reason string }
+type RefusedError struct {
+	Reason string
+	// Rules are those that it refuses, by their key, and its words; empty if it refuses
+	// the whole for another reason.
+	Rules map[string]string
+}
 
 // Error is what Prometheus answered.
 func (e *RefusedError) Error() string {
@@ -141,78 +166,101 @@ const again = 10 * time.Second
 // targets, and verifies the rules. A change of targets alone reloads nothing:
 // Prometheus watches their file.
 //
+// It returns, by their names, the rules that Prometheus shows otherwise than they were
+// written, and how; all others are in force.
+//
 // A *RefusedError leaves the last good rules in force. After any other error,
 // such as Prometheus being away, the files are written and will be read when it
 // is back; Apply should then be called again.
-func (s *Server) Apply(ctx context.Context, rules []alert.Rule, rulesFile, targetsFile []byte) error {
+func (s *Server) Apply(ctx context.Context, rules []alert.Rule, rulesFile, targetsFile []byte) (map[string]string, error) {
 	if _, err := atomicfile.Write(s.path(TargetsFile), targetsFile, 0o644); err != nil {
-		return err
+		return nil, err
 	}
 	old, err := os.ReadFile(s.path(RulesFile))
 	if err != nil {
-		return fmt.Errorf("last good rules: %w", err)
+		return nil, fmt.Errorf("last good rules: %w", err)
 	}
 	if s.good != nil {
 		old = s.good
 	}
 	wrote, err := atomicfile.Write(s.path(RulesFile), rulesFile, 0o644)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	same := !wrote && !s.stale
-	if same && string(s.good) == string(rulesFile) && time.Since(s.verified) < again {
-		return nil
+	loaded := same && string(s.good) == string(rulesFile)
+	if loaded && time.Since(s.verified) < again {
+		return s.differing, nil
 	}
 	if same {
 		// Prometheus may have started with these very rules.
-		switch err := s.verify(ctx, rules); {
-		case err == nil:
-			s.remember(rulesFile)
-			return nil
-		case !errors.As(err, new(*mismatchError)):
-			return err
+		differing, err := s.verify(ctx, rules)
+		switch {
+		case err == nil && (len(differing) == 0 || loaded && maps.Equal(differing, s.differing)):
+			s.remember(rules, rulesFile, differing)
+			return differing, nil
+		case err != nil && !errors.As(err, new(*mismatchError)):
+			return nil, err
 		}
 	}
-	if err := s.reload(ctx, old); err != nil {
-		return err
+	if err := s.reload(ctx, rules, old); err != nil {
+		return nil, err
 	}
-	if err := s.verify(ctx, rules); err != nil {
-		return err
+	differing, err := s.verify(ctx, rules)
+	if err != nil {
+		return nil, err
 	}
-	s.remember(rulesFile)
-	return nil
+	s.remember(rules, rulesFile, differing)
+	return differing, nil
 }
 
-func (s *Server) remember(rulesFile []byte) {
-	s.good, s.verified, s.stale = rulesFile, time.Now(), false
+func (s *Server) remember(rules []alert.Rule, rulesFile []byte, differing map[string]string) {
+	s.good, s.goodRules, s.differing, s.verified, s.stale = rulesFile, rules, differing, time.Now(), false
 }
 
-// reload asks Prometheus to read its files, and puts the old rules back if it refuses.
-func (s *Server) reload(ctx context.Context, old []byte) error {
+// reload asks Prometheus to read its files. If it refuses, the rules to blame are looked
+// for, and the old ones are put back.
+func (s *Server) reload(ctx context.Context, rules []alert.Rule, old []byte) error {
+	err := s.ask(ctx)
+	var refused *refusedError
+	if !errors.As(err, &refused) {
+		return err
+	}
+	failure := &RefusedError{Reason: refused.text}
+	var blame error
+	failure.Rules, blame = s.blame(ctx, rules)
+	if _, err := atomicfile.Write(s.path(RulesFile), old, 0o644); err != nil {
+		return errors.Join(failure, blame, err)
+	}
+	if err := s.ask(ctx); err != nil {
+		return errors.Join(failure, blame, fmt.Errorf("reload of the last good rules: %w", err))
+	}
+	return errors.Join(failure, blame)
+}
+
+// ask has Prometheus read its files. The error is a *refusedError if it does not take them.
+func (s *Server) ask(ctx context.Context) error {
 	start := time.Now()
 	err := s.client.reload(ctx)
 	var refused *refusedError
+	var network *net.OpError
 	switch {
 	case err == nil:
-		s.reloaded("ok")
+		s.reloaded(ReloadOK)
 		s.log.Info("Prometheus reloaded", "took", time.Since(start))
 		return nil
-	case !errors.As(err, &refused):
-		s.reloaded("failed")
-		return fmt.Errorf("reload: %w", err)
-	case refused.status == 503:
-		s.reloaded("failed")
-		return fmt.Errorf("reload: Prometheus is not ready: %w", err)
+	case errors.As(err, &refused) && refused.status != http.StatusServiceUnavailable:
+		s.reloaded(ReloadRefused)
+		return err
+	case refused != nil:
+		s.reloaded(ReloadAway)
+		return fmt.Errorf("reload: Prometheus is not ready: %s", refused.text)
+	case errors.As(err, &network) && network.Op == "dial":
+		s.reloaded(ReloadAway)
+	default:
+		s.reloaded(ReloadFailed)
 	}
-	s.reloaded("refused")
-	failure := error(&RefusedError{Reason: refused.text})
-	if _, err := atomicfile.Write(s.path(RulesFile), old, 0o644); err != nil {
-		return errors.Join(failure, err)
-	}
-	if err := s.client.reload(ctx); err != nil {
-		return errors.Join(failure, fmt.Errorf("reload of the last good rules: %w", err))
-	}
-	return failure
+	return fmt.Errorf("reload: %w", err)
 }
 
 // mismatchError says how what Prometheus shows differs from what was written.
@@ -221,37 +269,79 @@ type mismatchError struct{ text string }
 // Error names the difference.
 func (e *mismatchError) Error() string { return "Prometheus does not show the rules: " + e.text }
 
-// verify compares the rules that Prometheus shows with those it should have.
-func (s *Server) verify(ctx context.Context, rules []alert.Rule) error {
+// verify returns the rules that Prometheus shows otherwise than they should be, by their
+// names. The error is a *mismatchError if it cannot have read our file as it is.
+func (s *Server) verify(ctx context.Context, rules []alert.Rule) (map[string]string, error) {
+	shown, err := s.shown(ctx)
+	if err != nil {
+		return nil, err
+	}
+	differing, missing := map[string]string{}, 0
+	for _, want := range rules {
+		got, ok := shown[want.Name]
+		switch {
+		case !ok:
+			differing[want.Name] = "Prometheus does not show it"
+			missing++
+		case !equal(want, got):
+			differing[want.Name] = "Prometheus shows it otherwise than it was written"
+		}
+		delete(shown, want.Name)
+	}
+	for name := range shown {
+		return nil, &mismatchError{name + " should be gone"}
+	}
+	if len(rules) > 0 && missing == len(rules) {
+		return nil, &mismatchError{"none is there; is " + RulesFile + " among its rule_files?"}
+	}
+	return differing, nil
+}
+
+// shown returns the rules of labels that Prometheus shows, by their names, of which
+// there is one each. Another folder may hold a file of the same name, and ours may be
+// mounted anywhere, so they are known by their owner.
+func (s *Server) shown(ctx context.Context) (map[string]shownRule, error) {
 	groups, err := s.client.rules(ctx)
 	if err != nil {
-		return fmt.Errorf("look at the rules: %w", err)
+		return nil, fmt.Errorf("look at the rules: %w", err)
 	}
-	shown := map[string]shownRule{}
+	out := map[string]shownRule{}
 	for _, g := range groups {
-		// Rules of an operator's own files are none of ours.
 		if filepath.Base(g.File) != RulesFile {
 			continue
 		}
 		for _, r := range g.Rules {
-			shown[g.Name+"\x00"+r.Name] = r
+			if r.Labels[alert.OwnerLabel] == g.Name {
+				out[r.Name] = r
+			}
 		}
 	}
-	for _, want := range rules {
-		key := want.Service + "\x00" + want.Name
-		got, ok := shown[key]
-		if !ok {
-			return &mismatchError{want.Name + " is missing; is " + RulesFile + " among its rule_files?"}
-		}
-		if !equal(want, got) {
-			return &mismatchError{want.Name + " differs"}
-		}
-		delete(shown, key)
+	return out, nil
+}
+
+// Health is how the evaluation of a rule fares.
+type Health struct {
+	// Evaluated is false before the first evaluation.
+	Evaluated bool
+	// Error is why the last one failed, in Prometheus' words; empty if it did not.
+	Error string
+}
+
+// Rules returns how the rules fare that Prometheus has loaded, by their names.
+func (s *Server) Rules(ctx context.Context) (map[string]Health, error) {
+	shown, err := s.shown(ctx)
+	if err != nil {
+		return nil, err
 	}
-	for _, extra := range shown {
-		return &mismatchError{extra.Name + " should be gone"}
+	out := make(map[string]Health, len(shown))
+	for name, r := range shown {
+		h := Health{Evaluated: r.Health == "ok" || r.Health == "err"}
+		if r.Health == "err" {
+			h.Error = cmp.Or(short(r.LastError), "it does not say why")
+		}
+		out[name] = h
 	}
-	return nil
+	return out, nil
 }
 
 func equal(want alert.Rule, got shownRule) bool {
@@ -287,11 +377,12 @@ func (s *Server) Targets(ctx context.Context) ([]ShownTarget, error) {
 
 // Shows reports whether Prometheus scrapes the target as it should.
 func Shows(shown []ShownTarget, want scrape.Target) bool {
+	path := (&url.URL{Path: want.Labels[model.MetricsPathLabel]}).EscapedPath()
 	for _, t := range shown {
 		if t.Labels[model.InstanceLabel] == want.Address() && t.Labels[model.JobLabel] == want.Labels[model.JobLabel] {
-			return t.Labels["service"] == want.Labels["service"] && t.Labels["node"] == want.Labels["node"] &&
+			return t.Labels[scrape.ServiceLabel] == want.Labels[scrape.ServiceLabel] && t.Labels[scrape.NodeLabel] == want.Labels[scrape.NodeLabel] &&
 				t.ScrapeInterval == want.Labels[model.ScrapeIntervalLabel] && t.ScrapeTimeout == want.Labels[model.ScrapeTimeoutLabel] &&
-				strings.HasSuffix(t.ScrapeURL, want.Address()+want.Labels[model.MetricsPathLabel])
+				strings.HasSuffix(t.ScrapeURL, want.Address()+path)
 		}
 	}
 	return false

@@ -26,7 +26,6 @@ import (
 	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
-// freeAddress is an address of this machine at which nothing listens.
 // house is a Prometheus of the test's own.
 type house struct {
 	t       *testing.T
@@ -51,7 +50,13 @@ func (h *house) open(promtool string) {
 		Dir: h.dir, URL: "http://" + h.addr, Checker: &Checker{Bin: promtool}, Log: slog.New(slog.DiscardHandler),
 		Reloaded: func(result string) { h.reloads[result]++ },
 	})
-	config, err := Render(Settings{ScrapeInterval: 10 * time.Second, ScrapeTimeout: 10 * time.Second, EvaluationInterval: 10 * time.Second})
+	h.prepare(10 * time.Second)
+}
+
+// prepare has Prometheus scrape and evaluate so often.
+func (h *house) prepare(every time.Duration) {
+	h.t.Helper()
+	config, err := Render(Settings{ScrapeInterval: every, ScrapeTimeout: every, EvaluationInterval: every})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -106,7 +111,19 @@ func (h *house) apply(rules []alert.Rule, targets []scrape.Target) error {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return h.server.Apply(h.t.Context(), rules, rulesFile, targetsFile)
+	differing, err := h.server.Apply(h.t.Context(), rules, rulesFile, targetsFile)
+	if len(differing) > 0 {
+		h.t.Error(differing)
+	}
+	return err
+}
+
+// has makes sure that Prometheus shows these rules and no others.
+func (h *house) has(rules []alert.Rule) {
+	h.t.Helper()
+	if differing, err := h.server.verify(h.t.Context(), rules); err != nil || len(differing) > 0 {
+		h.t.Fatal(differing, err)
+	}
 }
 
 // lastReload is Prometheus' own time of its last successful reload.
@@ -244,9 +261,7 @@ func TestARefusedReloadLeavesTheLastGood(t *testing.T) {
 	if !errors.As(err, &refused) || !strings.Contains(refused.Reason, "failed to reload config") {
 		t.Fatal(err)
 	}
-	if err := h.server.verify(t.Context(), good); err != nil {
-		t.Fatal(err)
-	}
+	h.has(good)
 	file, err := os.ReadFile(filepath.Join(h.dir, RulesFile))
 	want, _ := alert.Render(good)
 	if err != nil || string(file) != string(want) {
@@ -324,9 +339,7 @@ func TestAKilledPrometheusIsBackWithTheSame(t *testing.T) {
 		t.Fatal("it was not started again")
 	}
 	h.ready()
-	if err := h.server.verify(t.Context(), rules); err != nil {
-		t.Fatal(err)
-	}
+	h.has(rules)
 	tooltest.Eventually(t, "the target is there again", func() error {
 		shown, err := h.server.Targets(t.Context())
 		if err == nil && !Shows(shown, target) {
@@ -358,7 +371,7 @@ func TestAPrometheusThatCannotStartIsAnError(t *testing.T) {
 	h := build(t, tooltest.Path(t, "promtool"))
 	p := h.process()
 	p.ExternalURL = "http://[broken"
-	if err := p.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "does not start") {
+	if err := p.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "does not start") || !strings.Contains(err.Error(), "http://[broken") {
 		t.Fatal(err)
 	}
 }

@@ -4,8 +4,10 @@ package report
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/wagglehq/waggle/monitor/internal/alert"
 	"github.com/wagglehq/waggle/monitor/internal/desired"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/label"
@@ -17,6 +19,11 @@ type Applied struct {
 	Err error
 	// Unseen are the services, by ID, of whose targets Prometheus does not show all as they should be.
 	Unseen map[string]bool
+	// Differing are the rules, by name, that Prometheus does not show as they should be,
+	// and Failing those that it cannot evaluate, each with the reason. Doubts say what
+	// keeps a rule from ever firing.
+	Differing, Failing map[string]string
+	Doubts             map[string][]string
 }
 
 // Statuses returns the status of every service that is opted in and asks for something.
@@ -28,8 +35,10 @@ func Statuses(s desired.State, applied Applied) []catalog.Status {
 	return out
 }
 
-func status(svc desired.Service, applied Applied) catalog.Status {
-	st := catalog.Status{ServiceID: svc.ID, Service: svc.Name, State: catalog.StateApplied, Warnings: svc.Warnings, Revision: svc.Revision}
+// Judged says what becomes of the labels of a service: rejected, in part (degraded), asked for
+// nothing (ignored), or accepted.
+func Judged(svc desired.Service) catalog.Status {
+	st := catalog.Status{ServiceID: svc.ID, Service: svc.Name, State: catalog.StateAccepted, Warnings: svc.Warnings, Revision: svc.Revision}
 	switch {
 	case len(svc.Faults) > 0:
 		st.State = catalog.StateRejected
@@ -37,8 +46,22 @@ func status(svc desired.Service, applied Applied) catalog.Status {
 			st.State = catalog.StateDegraded
 		}
 		fault(&st, svc)
+	case svc.Job == nil && len(svc.Rules) == 0:
+		st.State, st.Reason = catalog.StateIgnored, "the labels ask for neither a scrape job nor an alert"
+	}
+	return st
+}
+
+func status(svc desired.Service, applied Applied) catalog.Status {
+	st := Judged(svc)
+	switch {
+	case st.State == catalog.StateIgnored:
+	case st.State != catalog.StateAccepted:
+		ailing(&st, svc, applied)
 	case applied.Err != nil:
-		st.State, st.Reason = catalog.StateAccepted, applied.Err.Error()
+		st.Reason = applied.Err.Error()
+	case ailing(&st, svc, applied):
+		st.State = catalog.StateDegraded
 	case svc.Job != nil && len(svc.Targets) == 0 && svc.Wanted > 0:
 		st.State, st.Reason = catalog.StateDegraded, "no task of the service runs on a network of Prometheus, so there is nothing to scrape"
 		st.Hint = "docker service ps " + svc.Name
@@ -46,11 +69,41 @@ func status(svc desired.Service, applied Applied) catalog.Status {
 		st.State, st.Reason = catalog.StateDegraded, fmt.Sprintf("%d of its tasks are not in the catalog, which lists only so many of one service, so they are not scraped", svc.Unlisted)
 		st.Hint = "fewer replicas, or several services"
 	case applied.Unseen[svc.ID]:
-		st.State, st.Reason = catalog.StateAccepted, "Prometheus has not taken up all targets yet; it does so within seconds"
-	case svc.Job == nil && len(svc.Rules) == 0:
-		st.State, st.Reason = catalog.StateIgnored, "the labels ask for neither a scrape job nor an alert"
+		st.Reason = "Prometheus has not taken up all targets yet; it does so within seconds"
+	default:
+		st.State = catalog.StateApplied
+	}
+	for _, r := range svc.Rules {
+		for _, doubt := range applied.Doubts[r.Name] {
+			st.Warnings = append(slices.Clip(st.Warnings), alert.IfLabel(r.Index)+": "+doubt)
+		}
 	}
 	return st
+}
+
+// ailing adds the rules that are loaded and do not do what they should, and reports
+// whether there are any.
+func ailing(st *catalog.Status, svc desired.Service, applied Applied) bool {
+	found := false
+	add := func(r alert.Rule, reason, hint string) {
+		if st.Reason != "" {
+			st.Reason += "; "
+		}
+		st.Reason += reason
+		if st.Label == "" && st.Hint == "" {
+			st.Label, st.Hint = alert.IfLabel(r.Index), hint
+		}
+		found = true
+	}
+	for _, r := range svc.Rules {
+		if why, ok := applied.Differing[r.Name]; ok {
+			add(r, "the rule "+r.Name+" is not in force: "+why, "the log of Prometheus; a foreign one must read this folder alone for these rules")
+		}
+		if why, ok := applied.Failing[r.Name]; ok {
+			add(r, "the rule "+r.Name+" fails whenever Prometheus evaluates it, so it never fires: "+why, "try the expression in Prometheus, and change it until it gives a result")
+		}
+	}
+	return found
 }
 
 // fault names every fault, and the first one's label.

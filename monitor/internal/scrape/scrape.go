@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/prometheus/common/model"
+
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/label"
 )
@@ -55,6 +56,19 @@ type Settings struct {
 	Networks []string
 	// Interval and Timeout hold where labels say nothing.
 	Interval, Timeout time.Duration
+}
+
+// OwnJobs are the jobs of Waggle's own components, which go by the full names of its
+// services; none without a stack.
+func OwnJobs(stack string) []string {
+	if stack == "" {
+		return nil
+	}
+	var out []string
+	for _, component := range []string{"listener", "proxy", "monitor", "scaler"} {
+		out = append(out, stack+"_"+component)
+	}
+	return out
 }
 
 // Job is one service to scrape.
@@ -170,6 +184,13 @@ func path(g label.Group) string {
 	return p
 }
 
+// The labels of a target that a metric of its own may replace; see the relabelling of
+// the pool in package prometheus.
+const (
+	ServiceLabel = "service"
+	NodeLabel    = "node"
+)
+
 // Target is one address to scrape with its labels, as Prometheus' file and HTTP
 // service discovery take it. Labels that begin with "__" are instructions.
 type Target struct {
@@ -190,7 +211,8 @@ func Targets(job Job, tasks []catalog.Task, nodes map[string]catalog.Node) []Tar
 	}
 	var out []Target
 	for _, t := range tasks {
-		if t.Desired != "running" || (t.State != "running" && t.State != "starting") {
+		// The tasks of jobs are meant to complete.
+		if (t.Desired != "running" && t.Desired != "complete") || (t.State != "running" && t.State != "starting") {
 			continue
 		}
 		if addr, ok := address(job, t); ok {
@@ -217,13 +239,13 @@ func (j Job) target(address, node string) Target {
 	labels := map[string]string{
 		model.JobLabel:            j.Name,
 		model.InstanceLabel:       address,
-		"service":                 j.Service,
+		ServiceLabel:              j.Service,
 		model.MetricsPathLabel:    j.Path,
 		model.ScrapeIntervalLabel: model.Duration(j.Interval).String(),
 		model.ScrapeTimeoutLabel:  model.Duration(j.Timeout).String(),
 	}
 	if node != "" {
-		labels["node"] = node
+		labels[NodeLabel] = node
 	}
 	return Target{Targets: []string{address}, Labels: labels}
 }

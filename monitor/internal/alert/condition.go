@@ -1,0 +1,102 @@
+package alert
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/prometheus/prometheus/promql/parser"
+)
+
+// condition reads the text of alertIf: a shortcut, several joined, or PromQL. Its
+// error says what would be right.
+func condition(text string, s subject) (clause, error) {
+	c := clause{expr: text, raw: true}
+	if strings.HasPrefix(text, "@") {
+		var err error
+		if c, err = compound(text, s); err != nil {
+			return clause{}, err
+		}
+	}
+	var err error
+	if c.parsed, err = parser.NewParser(parser.Options{}).ParseExpr(c.expr); err != nil {
+		return clause{}, fmt.Errorf("a PromQL expression: %w%s", err, renamed(text))
+	}
+	if t := c.parsed.Type(); t != parser.ValueTypeVector && t != parser.ValueTypeScalar {
+		return clause{}, fmt.Errorf("an expression that gives an instant vector or a scalar, not a %s", t)
+	}
+	return c, nil
+}
+
+// compound reads one shortcut, or several joined by operators, of which and and
+// unless bind tighter than or, as in PromQL. Joined shortcuts keep their
+// summaries and lose their labels: which of them should hold is not ours to say.
+func compound(text string, s subject) (clause, error) {
+	words, ops := split(text)
+	clauses := make([]clause, len(words))
+	for i, w := range words {
+		c, err := single(w, s)
+		if err != nil {
+			return clause{}, err
+		}
+		clauses[i] = c
+	}
+	if len(clauses) == 1 {
+		return clauses[0], nil
+	}
+	summary := clauses[0].summary
+	for i, op := range ops {
+		summary += " " + op + " " + clauses[i+1].summary
+	}
+	all := clause{series: mixed}
+	term := clause{expr: "(" + clauses[0].expr + ")", series: clauses[0].series}
+	for i, op := range ops {
+		next := clauses[i+1]
+		if op == "or" {
+			all = either(all, term)
+			term = clause{expr: "(" + next.expr + ")", series: next.series}
+			continue
+		}
+		term.expr += " " + op + match(term.series, next.series) + " (" + next.expr + ")"
+	}
+	all = either(all, term)
+	all.summary = summary
+	return all, nil
+}
+
+func either(a, b clause) clause {
+	if a.expr == "" {
+		return b
+	}
+	return clause{expr: a.expr + " or " + b.expr, series: mixed}
+}
+
+// match is what must stand behind and or unless so that the two sides meet although
+// their results carry different labels.
+func match(a, b series) string {
+	onNode := func(s series) bool { return s == node || s == filesystem }
+	switch {
+	case a == b && a != mixed:
+		return ""
+	case onNode(a) && onNode(b):
+		return " on (instance)"
+	default:
+		return " on ()"
+	}
+}
+
+// split takes a compound apart at the operators that stand before an "@".
+func split(text string) (words, ops []string) {
+	for {
+		at, op := -1, ""
+		for _, o := range []string{"_unless_", "_and_", "_or_"} {
+			if i := strings.Index(text, o+"@"); i >= 0 && (at < 0 || i < at) {
+				at, op = i, o
+			}
+		}
+		if at < 0 {
+			return append(words, text), ops
+		}
+		words, ops = append(words, text[:at]), append(ops, strings.Trim(op, "_"))
+		text = text[at+len(op):]
+	}
+}

@@ -1,0 +1,141 @@
+// Package judge answers for a snapshot of the swarm what becomes of each service in the
+// monitor: what would be scraped, and which alerts there would be. It is pure, and the
+// running monitor decides by the same functions.
+package judge
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/wagglehq/waggle/monitor/internal/desired"
+	"github.com/wagglehq/waggle/monitor/internal/report"
+	"github.com/wagglehq/waggle/pkg/catalog"
+)
+
+// The settings by which labels are judged, by the names of their flags.
+const (
+	Network           = "network"
+	ScrapeInterval    = "scrape-interval"
+	ScrapeTimeout     = "scrape-timeout"
+	ScaleAcrossStacks = "scale-across-stacks"
+	OwnStack          = "own-stack"
+)
+
+// The defaults of those settings, for the monitor's flags too.
+const (
+	DefaultNetwork        = "waggle"
+	DefaultScrapeInterval = 10 * time.Second
+	DefaultScrapeTimeout  = 10 * time.Second
+	DefaultOwnStack       = "waggle"
+)
+
+// Names are the names of those settings.
+func Names() []string {
+	return []string{Network, ScrapeInterval, ScrapeTimeout, ScaleAcrossStacks, OwnStack}
+}
+
+// Question is what is judged, and by what.
+type Question struct {
+	// Snapshot is the swarm: services with their labels and networks, their tasks, and nodes.
+	Snapshot catalog.Snapshot
+	// Accepted are the label sets that were last accepted, by service ID.
+	Accepted map[string]catalog.Service
+	// Settings are those that the monitor publishes in the record of each instance; one
+	// that is missing has its default.
+	Settings map[string]string
+}
+
+// Answer is what becomes of one service.
+type Answer struct {
+	// Status says whether its labels are in force, and if not why, which label is at
+	// fault and what would be right. What would be in force is accepted: whether it is
+	// applied, and whether rules ever have a result, is for a running monitor to say, and
+	// a rule that Prometheus alone refuses is not known here.
+	catalog.Status
+	// Job is nil if the service would not be scraped.
+	Job   *Job
+	Rules []Rule
+}
+
+// Job is what would be scraped.
+type Job struct {
+	Name, Path        string
+	Interval, Timeout time.Duration
+	// Targets are the addresses with their ports.
+	Targets []string
+}
+
+// Rule is one alert.
+type Rule struct {
+	Name, Expr string
+	// For is empty or a duration as Prometheus writes it.
+	For                 string
+	Labels, Annotations map[string]string
+}
+
+// Services judges all services that opted in and ask for something, sorted by name. The
+// error is that of a setting.
+func Services(q Question) ([]Answer, error) {
+	settings, err := ParseSettings(q.Settings)
+	if err != nil {
+		return nil, err
+	}
+	state, err := desired.From(desired.Input{Snapshot: q.Snapshot, Accepted: q.Accepted, Settings: settings})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Answer, 0, len(state.Services))
+	for _, svc := range state.Services {
+		a := Answer{Status: report.Judged(svc)}
+		a.Component = "monitor"
+		if svc.Job != nil {
+			a.Job = &Job{Name: svc.Job.Name, Path: svc.Job.Path, Interval: svc.Job.Interval, Timeout: svc.Job.Timeout}
+			for _, t := range svc.Targets {
+				a.Job.Targets = append(a.Job.Targets, t.Address())
+			}
+		}
+		for _, r := range svc.Rules {
+			a.Rules = append(a.Rules, Rule{Name: r.Name, Expr: r.Expr, For: r.For, Labels: r.Labels, Annotations: r.Annotations})
+		}
+		out = append(out, a)
+	}
+	return out, nil
+}
+
+// ParseSettings reads the settings that the monitor publishes.
+func ParseSettings(settings map[string]string) (desired.Settings, error) {
+	text := func(name, def string) string {
+		if text, ok := settings[name]; ok {
+			return text
+		}
+		return def
+	}
+	out := desired.Settings{OwnStack: text(OwnStack, DefaultOwnStack)}
+	for part := range strings.SplitSeq(text(Network, DefaultNetwork), ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			out.Networks = append(out.Networks, part)
+		}
+	}
+	if len(out.Networks) == 0 {
+		return out, fmt.Errorf("%s %q: want the name of at least one network", Network, settings[Network])
+	}
+	for _, one := range []struct {
+		name string
+		def  time.Duration
+		into *time.Duration
+	}{{ScrapeInterval, DefaultScrapeInterval, &out.Interval}, {ScrapeTimeout, DefaultScrapeTimeout, &out.Timeout}} {
+		d, err := time.ParseDuration(text(one.name, one.def.String()))
+		if err != nil || d < time.Millisecond {
+			return out, fmt.Errorf("%s %s: want a time such as 10s", one.name, settings[one.name])
+		}
+		*one.into = d
+	}
+	out.Timeout = min(out.Timeout, out.Interval)
+	var err error
+	if out.AcrossStacks, err = strconv.ParseBool(text(ScaleAcrossStacks, "false")); err != nil {
+		return out, fmt.Errorf("%s %q: want true or false", ScaleAcrossStacks, settings[ScaleAcrossStacks])
+	}
+	return out, nil
+}
