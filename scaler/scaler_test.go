@@ -53,6 +53,7 @@ func newCluster(t *testing.T, services func(*swarmtest.Swarm)) *cluster {
 	c := &cluster{t: t, bus: bustest.StartWithKeys(t, keys), swarm: swarmtest.New()}
 	services(c.swarm)
 	c.list = c.swarm.Listen(t, c.bus.Prepared())
+	c.list.Follow(c.swarm)
 	return c
 }
 
@@ -277,8 +278,8 @@ func TestRequestsByHand(t *testing.T) {
 	}
 }
 
-func TestEightIdenticalRequestsAtOnce(t *testing.T) {
-	c := newCluster(t, func(s *swarmtest.Swarm) { s.Create("web", 1, "scaleMax=9") })
+func TestEightRequestsAtOnceAreEightSteps(t *testing.T) {
+	c := newCluster(t, func(s *swarmtest.Swarm) { s.Create("web", 1, "scaleMax=20") })
 	s := c.start()
 	replies := make([]reply, 8)
 	var wg sync.WaitGroup
@@ -286,19 +287,52 @@ func TestEightIdenticalRequestsAtOnce(t *testing.T) {
 		wg.Go(func() { replies[i] = s.scale("/v1/scale-service?service=web&scale=up&by=1", "") })
 	}
 	wg.Wait()
-	scaled := 0
 	for _, r := range replies {
-		switch {
-		case r.code != http.StatusOK || r.Decision == nil:
-			t.Errorf("%+v", r)
-		case r.Decision.Action == decide.Scaled:
-			scaled++
-		case r.Decision.Action != decide.Held || !strings.Contains(r.Message, "cooldown of 30s"):
+		if r.code != http.StatusOK || r.Decision == nil || r.Decision.Code != decide.CodeScaled {
 			t.Errorf("%+v", r)
 		}
 	}
-	if got := c.swarm.Changes("web"); scaled != 1 || !slices.Equal(got, []uint64{2}) {
-		t.Errorf("%d were granted, replicas set to %v; want one step to 2", scaled, got)
+	c.eventually("web", 2, 3, 4, 5, 6, 7, 8, 9)
+}
+
+// TestUpAndAtOnceDownAgain: people need not wait.
+func TestUpAndAtOnceDownAgain(t *testing.T) {
+	c := newCluster(t, func(s *swarmtest.Swarm) { s.Create("web", 1, "scaleMax=7 scaleUpBy=3 scaleDownBy=2") })
+	s := c.start()
+	s.scale("/v1/scale-service?service=web&scale=up", "")
+	if r := s.scale("/v1/scale-service?service=web&scale=down", ""); r.code != http.StatusOK || r.Decision.To != 2 {
+		t.Errorf("%+v", r)
+	}
+	c.eventually("web", 4, 2)
+}
+
+// TestForce lets a person go past an alert and past scale=off.
+func TestForce(t *testing.T) {
+	c := newCluster(t, func(s *swarmtest.Swarm) {
+		s.Create("web", 3, "scaleMax=9")
+		s.Create("quiet", 3, "scaleMax=9 scale=off")
+	})
+	s := c.start()
+	s.scale("/v1/alerts", webhook("firing", "web", "up"))
+	s.scale("/v1/alerts", webhook("firing", "quiet", "up"))
+	c.eventually("web", 4)
+	for _, tc := range []struct {
+		query string
+		code  decide.Code
+	}{
+		{"service=web&scale=down", decide.CodeBeaten},
+		{"service=web&scale=down&force=true", decide.CodeScaled},
+		{"service=quiet&scale=up", decide.CodeOff},
+		{"service=quiet&scale=up&force=true", decide.CodeScaled},
+	} {
+		if r := s.scale("/v1/scale-service?"+tc.query, ""); r.code != http.StatusOK || r.Decision.Code != tc.code {
+			t.Errorf("%s: %d %s %+v", tc.query, r.code, r.Message, r.Decision)
+		}
+	}
+	c.eventually("web", 4, 3)
+	c.eventually("quiet", 4)
+	if r := s.scale("/v1/scale-service?service=web&scale=up&force=perhaps", ""); r.code != http.StatusBadRequest || !strings.Contains(r.Message, "force can only be true or false") {
+		t.Errorf("%+v", r)
 	}
 }
 
@@ -321,22 +355,40 @@ func TestSameRequestTwice(t *testing.T) {
 	}
 }
 
-func TestRequestThatNobodyDecidesExpires(t *testing.T) {
+// TestDockerThatDoesNotAnswerIsSaid, and nothing of the request is done later.
+func TestDockerThatDoesNotAnswerIsSaid(t *testing.T) {
 	c := newCluster(t, func(s *swarmtest.Swarm) { s.Create("web", 1, "scaleMax=9") })
-	s := c.start(func(config *Config) { config.RequestPatience = 300 * time.Millisecond })
+	s := c.start()
 	c.swarm.Fail(errDown)
 	r := s.scale("/v1/scale-service?service=web&scale=up", "")
-	if r.code != http.StatusGatewayTimeout || r.Message != "web: the request expired after 300ms without a decision; nothing was scaled" {
+	if r.code != http.StatusServiceUnavailable || r.Status != "NOK" || !strings.Contains(r.Message, "docker: down") {
 		t.Errorf("%+v", r)
 	}
 	c.swarm.Fail(nil)
 	if code, body := s.do(http.MethodPost, "/v1/alerts", webhook("firing", "web", "up")); code != http.StatusOK {
 		t.Fatalf("%d %s", code, body)
 	}
-	c.eventually("web", 2) // by the alert; a step of the expired request would have come before
-	if d := s.decisions("web"); d[len(d)-1].Request != "" || d[len(d)-1].Action != decide.Scaled {
-		t.Errorf("first decision %+v", d[len(d)-1])
+	c.eventually("web", 2) // by the alert; a step of the request would have come before
+}
+
+func TestRequestThatNobodyDecidesExpires(t *testing.T) {
+	c := newCluster(t, func(s *swarmtest.Swarm) { s.Create("web", 1, "scaleMax=9") })
+	s := c.start(func(config *Config) { config.RequestPatience = 300 * time.Millisecond })
+	asked, decided := make(chan struct{}, 9), make(chan struct{})
+	c.swarm.Before(func(string) error {
+		asked <- struct{}{}
+		<-decided
+		return errors.New("refused in the end")
+	})
+	s.scale("/v1/alerts", webhook("firing", "web", "up"))
+	<-asked // Docker is slow with this one
+	r := s.scale("/v1/scale-service?service=web&scale=up", "")
+	if r.code != http.StatusGatewayTimeout || r.Message != "web: the request expired after 300ms without a decision; nothing was scaled" {
+		t.Errorf("%+v", r)
 	}
+	c.swarm.Before(nil)
+	close(decided)
+	c.eventually("web", 2) // by the alert, which is tried again
 }
 
 func TestWebhookIsState(t *testing.T) {
@@ -409,7 +461,8 @@ func TestWebhookWithFaults(t *testing.T) {
 		"by hand at the wrong place": {`{"groupLabels":{"service":"web","scale":"up"}}`, 400, "requests by hand go to /v1/scale-service"},
 		"nodes":                      {`{"status":"firing","groupLabels":{"service":"web","scale":"up","type":"node"}}`, 404, "Scaling of nodes is not supported"},
 		"no JSON":                    {"<xml>", 400, "Incorrect body in request"},
-		"too much":                   {`{"status":"` + strings.Repeat("x", 2<<20) + `"}`, 413, "too large"},
+		"too much":                   {`{"status":"` + strings.Repeat("x", 9<<20) + `"}`, 413, "too large"},
+		"much":                       {`{"status":"` + strings.Repeat("x", 7<<20) + `"}`, 400, "No service name"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if r := s.scale("/v1/alerts", tc.body); r.code != tc.code || !strings.Contains(r.Message, tc.say) {
@@ -768,12 +821,7 @@ func TestThroughTheDockerAPI(t *testing.T) {
 		t.Errorf("%d replicas, and the rest of the specification\n%s\nwas\n%s", d.Replicas("shop_web"), got, want)
 	}
 
-	// A step whose tasks do not run yet is waited for, an update too.
-	d.SetTasks("shop_web", dockertest.Task{}, dockertest.Task{State: "starting"}, dockertest.Task{State: "starting"})
-	if r := s.scale("/v1/scale-service?service=shop_web&scale=up", ""); r.code != http.StatusOK || !strings.Contains(r.Message, "is not complete: not all of 3 tasks run") {
-		t.Errorf("%+v", r)
-	}
-	d.SetTasks("shop_web", dockertest.Task{}, dockertest.Task{}, dockertest.Task{})
+	// An update is waited for.
 	d.SetUpdateState("shop_web", "updating")
 	if r := s.scale("/v1/scale-service?service=shop_web&scale=up", ""); r.code != http.StatusOK || !strings.Contains(r.Message, "an update is in progress: updating") {
 		t.Errorf("%+v", r)

@@ -10,6 +10,14 @@ const (
 	scaleDownBy       = "scaleDownBy"
 	scaleCooldownUp   = "scaleCooldownUp"
 	scaleCooldownDown = "scaleCooldownDown"
+	scale             = "scale"
+)
+
+// The words of scale.
+const (
+	on     = "on"
+	off    = "off"
+	dryRun = "dry-run"
 )
 
 // Labels describes the labels that the scaler reads.
@@ -33,11 +41,15 @@ func Labels() []label.Spec {
 		},
 		{
 			Name: scaleCooldownUp, Kind: "seconds, or a time such as 1m30s", Default: "30",
-			Doc: "Time that must have passed since the last scaling, in either direction, before a step up.",
+			Doc: "Time that must have passed since the last scaling, in either direction, before a step up. It waits besides until the tasks of a step up run, and the range of the alert that asks (its annotation `settle`) has passed since. A number that somebody else sets counts as a scaling. A request by hand does not wait.",
 		},
 		{
 			Name: scaleCooldownDown, Kind: "seconds, or a time such as 1m30s", Default: "120",
-			Doc: "Time that must have passed since the last scaling, in either direction, before a step down.",
+			Doc: "Time that must have passed since the last scaling, in either direction, before a step down; otherwise as scaleCooldownUp.",
+		},
+		{
+			Name: scale, Kind: "on, off or dry-run", Default: "on",
+			Doc: "With `off` the scaler leaves the service alone; only a request by hand with `force=true` changes it. With `dry-run` it decides and tells, and changes nothing.",
 		},
 	}
 }
