@@ -843,3 +843,54 @@ func TestThroughTheDockerAPI(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+// TestDockerThatHangsIsSaidWithinSeconds, whatever alerts stand: not 5 s for each of them.
+func TestDockerThatHangsIsSaidWithinSeconds(t *testing.T) {
+	d := dockertest.New(t)
+	labels := map[string]string{"com.df.notify": "true", "com.df.scaleMax": "9"}
+	for n := range 20 {
+		d.Create(dockertest.Service{Name: fmt.Sprint("s", n), Replicas: 1, Labels: labels})
+	}
+	c := newCluster(t, func(*swarmtest.Swarm) {})
+	reader, err := docker.Connect(d.Host(), docker.AllowRead, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	c.list.PublishFrom(func() catalog.Snapshot {
+		listing, err := reader.List(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return listing.Snapshot
+	})
+	s := c.startWith(Run, func(config *Config) { config.DockerHost = d.Host() })
+	tooltest.Eventually(t, "the services are known", func() error {
+		if code, body := s.do(http.MethodGet, "/v1/services/s19", ""); code != http.StatusOK {
+			return errors.New(body)
+		}
+		return nil
+	})
+	d.Hang(dockertest.Inspect)
+	d.Hang(dockertest.Update)
+	for n := range 19 {
+		s.scale("/v1/alerts", webhook("firing", fmt.Sprint("s", n), "up"))
+	}
+	start := time.Now()
+	r := s.scale("/v1/scale-service?service=s19&scale=up", "")
+	if took := time.Since(start); r.code != http.StatusServiceUnavailable || took > 8*time.Second {
+		t.Errorf("%+v after %s", r, took)
+	}
+	d.Mend()
+	tooltest.Within(t, 40*time.Second, "all are scaled when Docker answers again", func() error {
+		for n := range 19 {
+			if got := d.Replicas(fmt.Sprint("s", n)); got != 2 {
+				return fmt.Errorf("s%d has %d replicas", n, got)
+			}
+		}
+		return nil
+	})
+	if got := d.Replicas("s19"); got != 1 {
+		t.Errorf("what was refused was done later: %d replicas", got)
+	}
+}

@@ -161,7 +161,9 @@ type Task struct {
 func (t Task) Running() bool { return t.State == "running" && t.Desired == "running" }
 
 // Unplaced reports whether the task waits for a node with room for it.
-func (t Task) Unplaced() bool { return t.Desired == "running" && (t.State == "new" || t.State == "pending") }
+func (t Task) Unplaced() bool {
+	return t.Desired == "running" && (t.State == "new" || t.State == "pending")
+}
 
 // Equal reports whether two tasks are published as the same bytes, without encoding them.
 func (t Task) Equal(o Task) bool {

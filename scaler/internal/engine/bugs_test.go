@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/scaler/internal/decide"
 	"github.com/wagglehq/waggle/scaler/internal/engine"
+	"github.com/wagglehq/waggle/scaler/internal/policy"
 	"github.com/wagglehq/waggle/scaler/internal/signal"
 	"github.com/wagglehq/waggle/scaler/internal/swarmtest"
 )
@@ -228,5 +230,65 @@ func TestDecisionsOfOneServiceAreFoundBehindThoseOfOthers(t *testing.T) {
 	}
 	if all, err := i.Decisions(t.Context(), "noise", 3); err != nil || len(all) != 3 || all[0].From != 1099 || all[2].From != 1097 {
 		t.Errorf("%+v, %v", all, err)
+	}
+}
+
+// TestABlindScalerFollowsPeopleAlone, and alerts again when it sees.
+func TestABlindScalerFollowsPeopleAlone(t *testing.T) {
+	blind := true
+	s := newScene(t, func(s *swarmtest.Swarm) { s.Create("web", 2, "scaleMax=9 scaleCooldownUp=0") })
+	i := s.start("a", func(o *engine.Options) { o.Blind = func(time.Time) bool { return blind } })
+	i.fires("web", signal.Up)
+	i.pass()
+	s.wantChanges("web")
+	if d := i.told[0]; d.Code != decide.CodeBlind {
+		t.Errorf("%s: %s", d.Code, d.Reason)
+	}
+	i.asks("r1", "web", signal.Up)
+	i.pass()
+	s.wantChanges("web", 3)
+	blind = false
+	i.pass()
+	s.wantChanges("web", 3, 4)
+}
+
+// TestAPausedUpdateIsToldInTheStatus, with the command that ends it.
+func TestAPausedUpdateIsToldInTheStatus(t *testing.T) {
+	s := newScene(t, web)
+	s.swarm.Set("web", func(svc *engine.Scale) { svc.UpdateState = "paused" })
+	i := s.start("a")
+	i.fires("web", signal.Up)
+	i.pass()
+	v, err := i.ViewOf("web")
+	if err != nil || v.State != policy.Degraded || !strings.Contains(v.Reason, "its update is paused") || !strings.Contains(v.Hint, "docker service rollback web") {
+		t.Errorf("%+v, %v", v, err)
+	}
+	if d := i.told[0]; d.Code != decide.CodeUpdatePaused {
+		t.Errorf("%s: %s", d.Code, d.Reason)
+	}
+}
+
+// TestWhatDockerRefusesIsToldAndTriedAgain at least every ten seconds.
+func TestWhatDockerRefusesIsToldAndTriedAgain(t *testing.T) {
+	s := newScene(t, web)
+	i := s.start("a")
+	i.fires("web", signal.Up)
+	s.swarm.Before(func(string) error { return errors.New("secret db_password not found") })
+	for range 6 {
+		i.pass()
+		s.after(10 * time.Second)
+	}
+	v, err := i.ViewOf("web")
+	if err != nil || v.State != policy.Degraded || !strings.Contains(v.Reason, "secret db_password not found") {
+		t.Errorf("%+v, %v", v, err)
+	}
+	if n := len(i.told); n != 1 || i.told[0].Code != decide.CodeDocker {
+		t.Errorf("told %d times: %+v", n, i.told)
+	}
+	s.swarm.Before(nil)
+	i.pass()
+	s.wantChanges("web", 3)
+	if v, err := i.ViewOf("web"); err != nil || v.State != policy.Applied {
+		t.Errorf("%+v, %v", v, err)
 	}
 }

@@ -165,4 +165,3 @@ func (e *Engine) Passed() bool {
 	defer e.mu.Unlock()
 	return e.passed
 }
-
