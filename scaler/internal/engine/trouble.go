@@ -133,7 +133,7 @@ func (t *trouble) explain(o policy.Outcome) policy.Outcome {
 	defer t.mu.Unlock()
 	if p, ok := t.services[o.Service.ID]; ok && o.State == policy.Applied {
 		o.State, o.Reason = policy.Degraded, "Docker does not change its number: "+p.err.Error()
-		o.Hint = "it is tried again every " + mostPause.String() + "; docker service update " + o.Service.Name + " has the same error"
+		o.Hint = "it is tried again within " + mostPause.String()
 	}
 	return o
 }

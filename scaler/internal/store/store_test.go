@@ -1,10 +1,14 @@
 package store_test
 
 import (
+	"errors"
+	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/bustest"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 	"github.com/wagglehq/waggle/scaler/internal/signal"
 	"github.com/wagglehq/waggle/scaler/internal/store"
 )
@@ -34,4 +38,44 @@ func TestALateFiringDoesNotReviveAnEndedAlert(t *testing.T) {
 	if !take(noon.Add(20*time.Second), signal.News{Firing: []signal.Alert{alert}}) {
 		t.Error("the alert has begun anew, and does not stand")
 	}
+}
+
+// TestADeliveryThatSaysTheSamePokesNobody: with two hundred alerts that stand there are
+// three of these a second.
+func TestADeliveryThatSaysTheSamePokesNobody(t *testing.T) {
+	server := bustest.Start(t)
+	server.Prepared()
+	var pokes atomic.Int64
+	s := store.New(server.Connect("scaler"), time.Hour, func() { pokes.Add(1) })
+	bustest.Run(t, s.Run)
+	noon := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	heard := func(now time.Time, by uint64) {
+		t.Helper()
+		if _, err := s.Take(t.Context(), signal.News{
+			ServiceID: "id", Service: "web", Direction: signal.Up, Firing: []signal.Alert{{Fingerprint: "f", StartsAt: noon, By: by}},
+		}, now); err != nil {
+			t.Fatal(err)
+		}
+		tooltest.Eventually(t, "the delivery has come back", func() error {
+			if asked, _ := s.Asked(now); len(asked.Signals) != 1 || !asked.Signals[0].ReceivedAt.Equal(now) {
+				return fmt.Errorf("%+v", asked.Signals)
+			}
+			return nil
+		})
+	}
+	heard(noon, 1)
+	before := pokes.Load()
+	for n := range 10 {
+		heard(noon.Add(time.Duration(n+1)*time.Minute), 1)
+	}
+	if n := pokes.Load() - before; n != 0 {
+		t.Errorf("%d pokes by ten deliveries that say the same", n)
+	}
+	heard(noon.Add(20*time.Minute), 2)
+	tooltest.Eventually(t, "another step is news", func() error {
+		if pokes.Load() == before {
+			return errors.New("no poke")
+		}
+		return nil
+	})
 }
