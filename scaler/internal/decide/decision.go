@@ -40,6 +40,8 @@ const (
 	CodeFailing      Code = "failing"
 	CodePending      Code = "pending"
 	CodeCooldown     Code = "cooldown"
+	CodeStabilizing  Code = "stabilizing"
+	CodeLimit        Code = "limit"
 	CodeDocker       Code = "docker"
 	CodeAtMax        Code = "at_max"
 	CodeAtMin        Code = "at_min"

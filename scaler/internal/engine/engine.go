@@ -101,6 +101,7 @@ func (e *Engine) Pass(ctx context.Context) (time.Time, error) {
 	e.hold(outcomes)
 	e.memory.catalog = snapshot
 	errs := []error{e.observe(ctx, snapshot, outcomes)}
+	e.wish(outcomes, asked)
 	soon, err := e.answer(ctx, asked)
 	errs = append(errs, err)
 	next, err := e.follow(ctx, snapshot, asked)

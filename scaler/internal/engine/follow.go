@@ -165,7 +165,7 @@ func (e *Engine) stateOf(svc catalog.Service, snapshot catalog.Snapshot) (decide
 	if err != nil || last != nil && !last.Confirmed || !listed && svc.Replicas > 0 || snapshot.TaskCount(svc.ID) > len(tasks) {
 		return decide.State{}, false
 	}
-	s := decide.State{Replicas: svc.Replicas, UpdateState: svc.UpdateState, Last: last, Blind: e.isBlind()}
+	s := decide.State{Replicas: svc.Replicas, UpdateState: svc.UpdateState, Last: last, Wanted: e.memory.wanted[svc.ID], Blind: e.isBlind()}
 	s.Running, s.Pending = count(tasks)
 	if last != nil && e.memory.isBehind(svc.ID, snapshot) {
 		s.Replicas, s.Running = last.To, min(s.Running, last.To)

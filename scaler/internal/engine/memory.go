@@ -21,12 +21,14 @@ type memory struct {
 	// behind are the revisions of entries of the catalog that are older than what Docker
 	// was seen, or made, to have.
 	behind map[string]catalog.Revision
+	// wanted is what was wanted lately of services that have a window of stabilization.
+	wanted map[string][]decide.Wish
 	// catalog is the one of the present pass.
 	catalog catalog.Snapshot
 }
 
 func newMemory() *memory {
-	return &memory{own: map[string]signal.Step{}, seen: map[string]uint64{}, behind: map[string]catalog.Revision{}}
+	return &memory{own: map[string]signal.Step{}, seen: map[string]uint64{}, behind: map[string]catalog.Revision{}, wanted: map[string][]decide.Wish{}}
 }
 
 // isBehind reports whether the catalog does not show the last step yet.
@@ -111,6 +113,48 @@ func (e *Engine) observe(ctx context.Context, snapshot catalog.Snapshot, outcome
 	return errors.Join(errs...)
 }
 
+// wish notes what alerts want of the services that have a window of stabilization: of
+// several numbers the greatest, and the present one where nothing is wanted.
+func (e *Engine) wish(outcomes []policy.Outcome, asked store.Asked) {
+	now := e.opts.Now()
+	wanted := map[string][]decide.Wish{}
+	for _, o := range outcomes {
+		p := o.Policy
+		window := max(p.Pace.Up.Stabilize, p.Pace.Down.Stabilize)
+		if !p.InForce() || window == 0 {
+			continue
+		}
+		number := o.Service.Replicas
+		if last, _, err := e.last(o.Service.ID); err == nil && last != nil && last.Confirmed && e.memory.isBehind(o.Service.ID, e.memory.catalog) {
+			number = last.To
+		}
+		present, isWanted := number, false
+		for _, s := range asked.Signals {
+			if s.ServiceID != o.Service.ID {
+				continue
+			}
+			one := decide.Wanted(p, decide.Asked{Direction: s.Direction, By: s.By}, present)
+			if !isWanted || one > number {
+				number, isWanted = one, true
+			}
+		}
+		wanted[o.Service.ID] = noted(e.memory.wanted[o.Service.ID], decide.Wish{At: now, Number: number}, now.Add(-window))
+	}
+	e.memory.wanted = wanted
+}
+
+// noted adds a wish unless it is the last one, and drops those that were replaced before
+// the window began.
+func noted(wishes []decide.Wish, w decide.Wish, begin time.Time) []decide.Wish {
+	if len(wishes) == 0 || wishes[len(wishes)-1].Number != w.Number {
+		wishes = append(wishes, w)
+	}
+	for len(wishes) > 1 && !wishes[1].At.After(begin) {
+		wishes = wishes[1:]
+	}
+	return wishes
+}
+
 // shows reports whether a step has done what it was made for: all tasks of one up run,
 // and of one down no others.
 func shows(s signal.Step, svc catalog.Service, snapshot catalog.Snapshot) bool {
@@ -159,8 +203,9 @@ func (e *Engine) adopt(ctx context.Context, snapshot catalog.Snapshot, o policy.
 		e.trouble.failed(svc.ID, err, now)
 		return nil // the service is gone, or is looked at again
 	}
+	var recent []signal.Change
 	if last != nil {
-		expected = last.To
+		expected, recent = last.To, last.Recent
 	}
 	if scale.Replicas == expected {
 		e.memory.behind[svc.ID] = snapshot.RevisionOf(svc.ID)
@@ -171,7 +216,7 @@ func (e *Engine) adopt(ctx context.Context, snapshot catalog.Snapshot, o policy.
 	}
 	s := signal.Step{
 		ServiceID: svc.ID, Service: svc.Name, Direction: signal.Up, From: expected, To: scale.Replicas, Version: scale.Version,
-		Time: now, Instance: e.opts.Instance, Confirmed: true,
+		Time: now, Instance: e.opts.Instance, Confirmed: true, Recent: recent,
 	}
 	if s.To < s.From {
 		s.Direction = signal.Down

@@ -103,7 +103,7 @@ func (e *Engine) step(ctx context.Context, t target, asked decide.Asked) (decide
 		}
 		d := decide.Decide(p, decide.State{
 			Replicas: scale.Replicas, Running: scale.Running, Pending: scale.Pending, UpdateState: scale.UpdateState, Silent: scale.Silent,
-			Last: done, Blind: e.isBlind(),
+			Last: done, Wanted: e.memory.wanted[t.id], Blind: e.isBlind(),
 		}, asked, now)
 		if d.Action != decide.Scaled || d.DryRun {
 			return d, nil
@@ -111,6 +111,9 @@ func (e *Engine) step(ctx context.Context, t target, asked decide.Asked) (decide
 		claim := signal.Step{
 			ServiceID: t.id, Service: scale.Name, Direction: d.Direction, From: d.From, To: d.To, Version: scale.Version,
 			Time: now, Request: asked.Request, Instance: e.opts.Instance, Before: done.Alone(),
+		}
+		if longest := max(p.Pace.Up.Most.Period, p.Pace.Down.Most.Period); longest > 0 {
+			claim.Recent = append(done.Since(now.Add(-longest)), signal.Change{Time: now, From: d.From, To: d.To})
 		}
 		mine, err := e.opts.Store.Claim(ctx, claim, revision)
 		if errors.Is(err, store.ErrConflict) {

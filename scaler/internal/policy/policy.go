@@ -5,6 +5,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -34,7 +35,31 @@ type Policy struct {
 	// Off leaves the service alone; DryRun decides and tells, and changes nothing.
 	Off    bool `json:"off,omitempty"`
 	DryRun bool `json:"dryRun,omitempty"`
+	Pace   Pace `json:"pace,omitzero"`
 }
+
+// Pace says how steadily the number changes, either way.
+type Pace struct {
+	Up   Way `json:"up,omitzero"`
+	Down Way `json:"down,omitzero"`
+}
+
+// Way is one direction.
+type Way struct {
+	// Stabilize is for how long something must have been wanted.
+	Stabilize time.Duration `json:"stabilize,omitempty"`
+	// Most bounds what is added, or taken away, within a time; the zero Rate is no limit.
+	Most Rate `json:"most,omitzero"`
+}
+
+// Rate is a number of replicas within a time.
+type Rate struct {
+	Number uint64        `json:"number"`
+	Period time.Duration `json:"period"`
+}
+
+// String is the text of a label.
+func (r Rate) String() string { return fmt.Sprintf("%d/%s", r.Number, r.Period) }
 
 // Defaults hold where a service has no label.
 type Defaults struct {
@@ -118,6 +143,10 @@ func FromService(s catalog.Service, d Defaults) (Policy, error) {
 	}
 	mode := g.OneOf(scale, on, on, off, dryRun)
 	p.Off, p.DryRun = mode == off, mode == dryRun
+	p.Pace = Pace{
+		Up:   Way{Stabilize: g.Seconds(scaleStabilizeUp, 0, 0, MaxCooldown), Most: rate(g, scaleUpMost)},
+		Down: Way{Stabilize: g.Seconds(scaleStabilizeDown, 0, 0, MaxCooldown), Most: rate(g, scaleDownMost)},
+	}
 	switch {
 	case r.Err() != nil || least <= most:
 	case g.Has(scaleMin) && g.Has(scaleMax):
@@ -131,6 +160,22 @@ func FromService(s catalog.Service, d Defaults) (Policy, error) {
 		return Policy{}, err
 	}
 	return p, nil
+}
+
+// rate reads a text such as 4/1m.
+func rate(g label.Group, name string) Rate {
+	text := strings.TrimSpace(g.Text(name, ""))
+	if text == "" {
+		return Rate{}
+	}
+	number, period, _ := strings.Cut(text, "/")
+	n, err := strconv.ParseUint(number, 10, 32)
+	d, errPeriod := time.ParseDuration(period)
+	if err != nil || errPeriod != nil || n < 1 || n > Most || d <= 0 || d > MaxCooldown {
+		g.Reject(name, fmt.Sprintf("a number from 1 to %d, / and a time up to %s, such as 4/1m", Most, MaxCooldown))
+		return Rate{}
+	}
+	return Rate{Number: n, Period: d}
 }
 
 // Judge is FromService for a service whose labels last accepted are those, nil if none

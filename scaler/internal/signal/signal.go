@@ -197,8 +197,31 @@ type Step struct {
 	// far as that was seen.
 	Confirmed bool      `json:"confirmed,omitempty"`
 	Converged time.Time `json:"converged,omitzero"`
+	// Recent are the steps of the scaler's own that count for a limit, this one included.
+	Recent []Change `json:"recent,omitempty"`
 	// Before is the step before, which still counts if this one did not take place.
 	Before *Step `json:"before,omitempty"`
+}
+
+// Change is what a step did to the number.
+type Change struct {
+	Time time.Time `json:"time"`
+	From uint64    `json:"from"`
+	To   uint64    `json:"to"`
+}
+
+// Since returns the recent changes after a moment.
+func (s *Step) Since(t time.Time) []Change {
+	if s == nil {
+		return nil
+	}
+	var out []Change
+	for _, c := range s.Recent {
+		if c.Time.After(t) {
+			out = append(out, c)
+		}
+	}
+	return out
 }
 
 // Done returns the last step that took place, if the service is now at version;
