@@ -58,7 +58,7 @@ func (c *Client) Scale(ctx context.Context, serviceID string) (Scale, error) {
 	plain := make([]task, len(list))
 	for i, t := range list {
 		plain[i] = t.task
-		isOld := svc.UpdateStatus == nil && !over(t.Status.State) && !t.isOf(svc.Spec.TaskTemplate)
+		isOld := svc.UpdateStatus == nil && !over(t.Status.State) && !down[t.NodeID] && !t.isOf(svc.Spec.TaskTemplate)
 		out.Silent = out.Silent || isOld
 	}
 	for _, t := range taskListing(plain, down).Tasks[svc.ID] {

@@ -19,10 +19,10 @@ import (
 )
 
 const (
-	// Every is how often both are asked, After how long neither has answered when the
-	// scaler is blind.
-	Every = 10 * time.Second
-	After = time.Minute
+	// every is how often both are asked, blindAfter how long neither has answered when
+	// the scaler is blind.
+	every      = 10 * time.Second
+	blindAfter = time.Minute
 	// timeout bounds one question.
 	timeout = 5 * time.Second
 )
@@ -78,7 +78,7 @@ func New(o Options) (*Watch, error) {
 func (w *Watch) Blind(now time.Time) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.asked) > 0 && now.Sub(w.heard) >= After
+	return len(w.asked) > 0 && now.Sub(w.heard) >= blindAfter
 }
 
 // Run asks until the context ends.
@@ -86,7 +86,7 @@ func (w *Watch) Run(ctx context.Context) error {
 	if len(w.asked) == 0 {
 		return nil
 	}
-	ticker := time.NewTicker(Every)
+	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	was := false
 	for {

@@ -59,7 +59,7 @@ func TestBlindWhileNeitherAnswers(t *testing.T) {
 		go func() { done <- w.Run(ctx) }()
 		after := func(d time.Duration, want bool, why string) {
 			t.Helper()
-			time.Sleep(d) //nolint:forbidigo // in a bubble of synctest it is the clock that moves
+			time.Sleep(d)
 			synctest.Wait()
 			if got := w.Blind(time.Now()); got != want {
 				t.Errorf("%s: blind is %v", why, got)
@@ -80,7 +80,9 @@ func TestBlindWhileNeitherAnswers(t *testing.T) {
 			t.Errorf("%d pokes when it sees again, want 2", pokes)
 		}
 		cancel()
-		<-done
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	})
 }
 
