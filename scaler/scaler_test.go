@@ -412,6 +412,9 @@ func TestWebhookWithFaults(t *testing.T) {
 			}
 		})
 	}
+	if _, body := s.do(http.MethodGet, "/metrics", ""); !strings.Contains(body, "waggle_scaler_deliveries_too_large_total 1\n") {
+		t.Error("a delivery that was too large is not counted")
+	}
 	if got := c.swarm.Changes("web"); len(got) != 0 {
 		t.Errorf("replicas set to %v", got)
 	}

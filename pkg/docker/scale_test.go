@@ -103,7 +103,12 @@ func TestTasksOfAnotherSpecification(t *testing.T) {
 
 func tasksNow(t *testing.T, swarm *dockertest.Swarm) string {
 	t.Helper()
-	res, err := http.Get(fmt.Sprintf("http://%s/v1.41/tasks", strings.TrimPrefix(swarm.Host(), "tcp://")))
+	target := fmt.Sprintf("http://%s/v1.41/tasks", strings.TrimPrefix(swarm.Host(), "tcp://"))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, target, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
