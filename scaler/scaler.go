@@ -26,6 +26,7 @@ import (
 	"github.com/wagglehq/waggle/scaler/internal/signal"
 	"github.com/wagglehq/waggle/scaler/internal/store"
 	"github.com/wagglehq/waggle/scaler/internal/swarm"
+	"github.com/wagglehq/waggle/scaler/internal/watch"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -58,6 +59,7 @@ type Config struct {
 	DryRun                       bool
 	AlertmanagerURL              string
 	AlertmanagerPassword         app.Secret
+	PrometheusURL                string
 	AlertLifetime                time.Duration
 	AlertScaleMin, AlertScaleMax bool
 	Instance                     string
@@ -97,7 +99,8 @@ func declare(fs *flag.FlagSet, c *Config) {
 	fs.BoolVar(&c.DryRun, "dry-run", false, "decide and tell, but change nothing")
 	fs.StringVar(&c.AlertmanagerURL, "alertmanager-url", "", "Alertmanager that is told of decisions, by alerts named scale_service; empty: none is")
 	fs.Var(&c.AlertmanagerPassword, "alertmanager-password", "password that is sent to alertmanager-url, for the user waggle; empty: none")
-	fs.DurationVar(&c.AlertLifetime, "alert-timeout", 10*time.Second, "how long such an alert lasts")
+	fs.StringVar(&c.PrometheusURL, "prometheus-url", "", "Prometheus; while neither it nor Alertmanager has answered for a minute, alerts scale nothing; empty: it is not asked")
+	fs.DurationVar(&c.AlertLifetime, "alert-timeout", time.Minute, "how long such an alert lasts; Alertmanager tells nobody of one that has ended before it was looked at")
 	fs.BoolVar(&c.AlertScaleMin, "alert-scale-min", false, "tell also of a request down at the least number of replicas")
 	fs.BoolVar(&c.AlertScaleMax, "alert-scale-max", true, "tell also of a request up at the greatest number of replicas")
 	fs.StringVar(&c.Instance, "instance", "", "name of this instance in decisions; empty: the host name")
@@ -160,16 +163,24 @@ func run(ctx context.Context, c Config, sh app.Shell, sw engine.Swarm) error {
 	}
 
 	poke, decided := reconcile.NewPoke(), reconcile.NewPoke()
+	eyes, err := watch.New(watch.Options{
+		Prometheus: c.PrometheusURL, Alertmanager: c.AlertmanagerURL, Poke: poke.Now, Now: time.Now, Log: sh.Log, Registry: sh.Registry,
+	})
+	if err != nil {
+		return err
+	}
 	services := b.Catalog(poke.Now)
 	statuses, accepted := b.Statuses(c.Instance, poke.Now), b.Accepted(poke.Now)
 	signals := store.New(b, c.SignalTTL, poke.Now)
 	e := engine.New(engine.Options{
 		Bus: b, Catalog: services, Statuses: statuses, Accepted: accepted, Store: signals, Swarm: sw, Notify: notifier.Tell, Poke: poke.Now,
-		Defaults: c.defaults(), DryRun: c.DryRun, Instance: c.Instance, Now: time.Now, Log: sh.Log, Registry: sh.Registry,
+		Defaults: c.defaults(), DryRun: c.DryRun, Blind: eyes.Blind, Instance: c.Instance, Now: time.Now, Log: sh.Log, Registry: sh.Registry,
 	})
 	says := announce.Loop("scaler", decided, announce.New(announce.Options{Bus: b, Own: own(c.Instance, sh, e)}), sh.Log)
+	// A pass that failed costs Docker nothing, so who asks by hand need not wait long for
+	// the next one.
 	loop := reconcile.New(reconcile.Options{
-		Component: "scaler", Name: "decisions", Poke: poke, Pause: 50 * time.Millisecond, Applied: e.Policies, Log: sh.Log, Registry: sh.Registry,
+		Component: "scaler", Name: "decisions", Poke: poke, Pause: 50 * time.Millisecond, RetryMax: time.Second, Applied: e.Policies, Log: sh.Log, Registry: sh.Registry,
 	}, func(ctx context.Context) error {
 		next, err := e.Pass(ctx)
 		decided.Now()
@@ -188,7 +199,8 @@ func run(ctx context.Context, c Config, sh app.Shell, sw engine.Swarm) error {
 		return nil
 	})
 	(&api.API{
-		Token: c.Token.And(c.TokenOther), Snapshot: services.Snapshot, Store: signals, Engine: e, Defaults: c.defaults(), Note: journal.Note, Now: time.Now, Log: sh.Log,
+		Token: c.Token.And(c.TokenOther), Snapshot: services.Snapshot, Store: signals, Engine: e, Note: journal.Note, Now: time.Now, Log: sh.Log,
+		TooLarge: api.NewTooLarge(sh.Registry),
 		Patience: cmp.Or(c.RequestPatience, signal.Patience),
 	}).Routes(router)
 
@@ -198,6 +210,7 @@ func run(ctx context.Context, c Config, sh app.Shell, sw engine.Swarm) error {
 	g.Go(func() error { return accepted.Run(ctx) })
 	g.Go(func() error { return signals.Run(ctx) })
 	g.Go(func() error { return notifier.Run(ctx) })
+	g.Go(func() error { return eyes.Run(ctx) })
 	g.Go(func() error { return loop.Run(ctx) })
 	g.Go(func() error { return says.Run(ctx) })
 	g.Go(func() error { return journal.Run(ctx) })

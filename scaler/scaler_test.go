@@ -54,6 +54,7 @@ func newCluster(t *testing.T, services func(*swarmtest.Swarm)) *cluster {
 	c := &cluster{t: t, bus: bustest.StartWithKeys(t, keys), swarm: swarmtest.New()}
 	services(c.swarm)
 	c.list = c.swarm.Listen(t, c.bus.Prepared())
+	c.list.Follow(c.swarm)
 	return c
 }
 
@@ -278,31 +279,6 @@ func TestRequestsByHand(t *testing.T) {
 	}
 }
 
-func TestEightIdenticalRequestsAtOnce(t *testing.T) {
-	c := newCluster(t, func(s *swarmtest.Swarm) { s.Create("web", 1, "scaleMax=9") })
-	s := c.start()
-	replies := make([]reply, 8)
-	var wg sync.WaitGroup
-	for i := range replies {
-		wg.Go(func() { replies[i] = s.scale("/v1/scale-service?service=web&scale=up&by=1", "") })
-	}
-	wg.Wait()
-	scaled := 0
-	for _, r := range replies {
-		switch {
-		case r.code != http.StatusOK || r.Decision == nil:
-			t.Errorf("%+v", r)
-		case r.Decision.Action == decide.Scaled:
-			scaled++
-		case r.Decision.Action != decide.Held || !strings.Contains(r.Message, "cooldown of 30s"):
-			t.Errorf("%+v", r)
-		}
-	}
-	if got := c.swarm.Changes("web"); scaled != 1 || !slices.Equal(got, []uint64{2}) {
-		t.Errorf("%d were granted, replicas set to %v; want one step to 2", scaled, got)
-	}
-}
-
 func TestSameRequestTwice(t *testing.T) {
 	c := newCluster(t, func(s *swarmtest.Swarm) { s.Create("web", 1, "scaleMax=9 scaleCooldownUp=0 scaleCooldownDown=0") })
 	s := c.start()
@@ -350,22 +326,40 @@ func TestWhoScaledByHandIsInTheAudit(t *testing.T) {
 	})
 }
 
-func TestRequestThatNobodyDecidesExpires(t *testing.T) {
+// TestDockerThatDoesNotAnswerIsSaid, and nothing of the request is done later.
+func TestDockerThatDoesNotAnswerIsSaid(t *testing.T) {
 	c := newCluster(t, func(s *swarmtest.Swarm) { s.Create("web", 1, "scaleMax=9") })
-	s := c.start(func(config *Config) { config.RequestPatience = 300 * time.Millisecond })
+	s := c.start()
 	c.swarm.Fail(errDown)
 	r := s.scale("/v1/scale-service?service=web&scale=up", "")
-	if r.code != http.StatusGatewayTimeout || r.Message != "web: the request expired after 300ms without a decision; nothing was scaled" {
+	if r.code != http.StatusServiceUnavailable || r.Status != "NOK" || !strings.Contains(r.Message, "docker: down") {
 		t.Errorf("%+v", r)
 	}
 	c.swarm.Fail(nil)
 	if code, body := s.do(http.MethodPost, "/v1/alerts", webhook("firing", "web", "up")); code != http.StatusOK {
 		t.Fatalf("%d %s", code, body)
 	}
-	c.eventually("web", 2) // by the alert; a step of the expired request would have come before
-	if d := s.decisions("web"); d[len(d)-1].Request != "" || d[len(d)-1].Action != decide.Scaled {
-		t.Errorf("first decision %+v", d[len(d)-1])
+	c.eventually("web", 2) // by the alert; a step of the request would have come before
+}
+
+func TestRequestThatNobodyDecidesExpires(t *testing.T) {
+	c := newCluster(t, func(s *swarmtest.Swarm) { s.Create("web", 1, "scaleMax=9") })
+	s := c.start(func(config *Config) { config.RequestPatience = 300 * time.Millisecond })
+	asked, decided := make(chan struct{}, 9), make(chan struct{})
+	c.swarm.Before(func(string) error {
+		asked <- struct{}{}
+		<-decided
+		return errors.New("refused in the end")
+	})
+	s.scale("/v1/alerts", webhook("firing", "web", "up"))
+	<-asked // Docker is slow with this one
+	r := s.scale("/v1/scale-service?service=web&scale=up", "")
+	if r.code != http.StatusGatewayTimeout || r.Message != "web: the request expired after 300ms without a decision; nothing was scaled" {
+		t.Errorf("%+v", r)
 	}
+	c.swarm.Before(nil)
+	close(decided)
+	c.eventually("web", 2) // by the alert, which is tried again
 }
 
 func TestWebhookIsState(t *testing.T) {
@@ -438,13 +432,17 @@ func TestWebhookWithFaults(t *testing.T) {
 		"by hand at the wrong place": {`{"groupLabels":{"service":"web","scale":"up"}}`, 400, "requests by hand go to /v1/scale-service"},
 		"nodes":                      {`{"status":"firing","groupLabels":{"service":"web","scale":"up","type":"node"}}`, 404, "Scaling of nodes is not supported"},
 		"no JSON":                    {"<xml>", 400, "Incorrect body in request"},
-		"too much":                   {`{"status":"` + strings.Repeat("x", 2<<20) + `"}`, 413, "too large"},
+		"too much":                   {`{"status":"` + strings.Repeat("x", 9<<20) + `"}`, 413, "too large"},
+		"much":                       {`{"status":"` + strings.Repeat("x", 7<<20) + `"}`, 400, "No service name"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if r := s.scale("/v1/alerts", tc.body); r.code != tc.code || !strings.Contains(r.Message, tc.say) {
 				t.Errorf("%d %q, want %d %q", r.code, r.Message, tc.code, tc.say)
 			}
 		})
+	}
+	if _, body := s.do(http.MethodGet, "/metrics", ""); !strings.Contains(body, "waggle_scaler_deliveries_too_large_total 1\n") {
+		t.Error("a delivery that was too large is not counted")
 	}
 	if got := c.swarm.Changes("web"); len(got) != 0 {
 		t.Errorf("replicas set to %v", got)
@@ -797,12 +795,7 @@ func TestThroughTheDockerAPI(t *testing.T) {
 		t.Errorf("%d replicas, and the rest of the specification\n%s\nwas\n%s", d.Replicas("shop_web"), got, want)
 	}
 
-	// A step whose tasks do not run yet is waited for, an update too.
-	d.SetTasks("shop_web", dockertest.Task{}, dockertest.Task{State: "starting"}, dockertest.Task{State: "starting"})
-	if r := s.scale("/v1/scale-service?service=shop_web&scale=up", ""); r.code != http.StatusOK || !strings.Contains(r.Message, "is not complete: not all of 3 tasks run") {
-		t.Errorf("%+v", r)
-	}
-	d.SetTasks("shop_web", dockertest.Task{}, dockertest.Task{}, dockertest.Task{})
+	// An update is waited for.
 	d.SetUpdateState("shop_web", "updating")
 	if r := s.scale("/v1/scale-service?service=shop_web&scale=up", ""); r.code != http.StatusOK || !strings.Contains(r.Message, "an update is in progress: updating") {
 		t.Errorf("%+v", r)

@@ -60,3 +60,39 @@ func (b *Bus) Last(ctx context.Context, stream string, n int) ([]Message, error)
 	}
 	return out, nil
 }
+
+// LastOf returns the newest messages of a stream that were published under the given
+// tokens, oldest first, at most n, however many others lie between them.
+func (b *Bus) LastOf(ctx context.Context, stream, tokens string, n int) ([]Message, error) {
+	s, err := b.js.Stream(ctx, stream)
+	if err != nil {
+		return nil, wrap("read", stream, "", err)
+	}
+	info := s.CachedInfo().State
+	subject := jetstream.WithGetMsgSubject(streamSubject(stream) + tokens)
+	var out []Message
+	// A server finds the next message of a subject, and not the one before; so what is
+	// read goes back by windows, each as long as all after it.
+	end, window := info.LastSeq+1, uint64(n)
+	for end > info.FirstSeq && len(out) < n && info.Msgs > 0 {
+		begin := info.FirstSeq
+		if end-begin > window {
+			begin = end - window
+		}
+		var found []Message
+		for sequence := begin; sequence < end; {
+			m, err := s.GetMsg(ctx, sequence, subject)
+			if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && m.Sequence >= end {
+				break
+			}
+			if err != nil {
+				return nil, wrap("read", stream, "", err)
+			}
+			found = append(found, Message{Subject: m.Subject, Value: m.Data, Time: m.Time})
+			sequence = m.Sequence + 1
+		}
+		out = append(found, out...)
+		end, window = begin, 2*window
+	}
+	return out[max(0, len(out)-n):], nil
+}

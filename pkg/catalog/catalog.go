@@ -160,6 +160,11 @@ type Task struct {
 // Running reports whether the task runs and is meant to.
 func (t Task) Running() bool { return t.State == "running" && t.Desired == "running" }
 
+// Unplaced reports whether the task waits for a node with room for it.
+func (t Task) Unplaced() bool {
+	return t.Desired == "running" && (t.State == "new" || t.State == "pending")
+}
+
 // Equal reports whether two tasks are published as the same bytes, without encoding them.
 func (t Task) Equal(o Task) bool {
 	return t.ID == o.ID && t.Slot == o.Slot && t.Node == o.Node && t.State == o.State && t.Desired == o.Desired &&

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"time"
 
@@ -32,6 +33,14 @@ func call[T any](ctx context.Context, c *Client, k kind, what string, f func(con
 	}
 	c.done(ctx, k, limit, time.Since(start), err)
 	return v, err
+}
+
+// IsAway reports whether an error says that no daemon answered that serves a swarm, which
+// is the trouble of all calls and not of the one that failed.
+func IsAway(err error) bool {
+	var failed net.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrNotManager) || errors.Is(err, ErrAPIVersion) ||
+		errors.As(err, &failed) || client.IsErrConnectionFailed(err)
 }
 
 // explain turns an error of the SDK into one of this package's.

@@ -8,10 +8,12 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"reflect"
 	"strconv"
 	"strings"
 
 	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/swarm"
 	"github.com/wagglehq/waggle/pkg/catalog"
 )
 
@@ -21,10 +23,14 @@ type Scale struct {
 	// Version is what SetReplicas takes.
 	Version uint64
 	// Replicas is the number asked for, Running the number of tasks that run on
-	// nodes that are not down.
-	Replicas, Running uint64
+	// nodes that are not down, Pending that of tasks for which no node has room.
+	Replicas, Running, Pending uint64
 	// UpdateState is as in catalog.Service.
 	UpdateState string
+	// Silent says that tasks are not of the service's specification, and that Swarm
+	// has not said yet that it replaces them: a change of the service made now would
+	// become what Swarm rolls back to.
+	Silent bool
 	// Labels are the service labels under com.df.
 	Labels map[string]string
 	Mode   catalog.Mode
@@ -36,15 +42,49 @@ func (c *Client) Scale(ctx context.Context, serviceID string) (Scale, error) {
 	if err != nil {
 		return Scale{}, err
 	}
-	tasks, err := c.TasksOf(ctx, svc.ID)
+	list, err := tasksAs[taskWithSpec](ctx, c, []string{svc.ID})
+	if err != nil {
+		return Scale{}, err
+	}
+	down, err := c.isDown(ctx)
 	if err != nil {
 		return Scale{}, err
 	}
 	mode, replicas := modeOf(svc.Spec.Mode)
-	return Scale{
-		ID: svc.ID, Name: svc.Spec.Name, Version: svc.Version.Index, Replicas: replicas, Running: running(tasks[svc.ID]),
+	out := Scale{
+		ID: svc.ID, Name: svc.Spec.Name, Version: svc.Version.Index, Replicas: replicas,
 		UpdateState: updateState(svc), Labels: ours(svc.Spec.Labels), Mode: mode,
-	}, nil
+	}
+	plain := make([]task, len(list))
+	for i, t := range list {
+		plain[i] = t.task
+		isOld := svc.UpdateStatus == nil && !over(t.Status.State) && !down[t.NodeID] && !t.isOf(svc.Spec.TaskTemplate)
+		out.Silent = out.Silent || isOld
+	}
+	for _, t := range taskListing(plain, down).Tasks[svc.ID] {
+		switch {
+		case t.Running():
+			out.Running++
+		case t.Unplaced():
+			out.Pending++
+		}
+	}
+	return out, nil
+}
+
+// taskWithSpec is a task with what it was made of.
+type taskWithSpec struct {
+	task
+	Spec swarm.TaskSpec
+}
+
+// isOf reports whether a task is of this specification, as Swarm sees it: where it may run
+// is no reason to replace one that may stay where it is.
+func (t taskWithSpec) isOf(spec swarm.TaskSpec) bool {
+	have := t.Spec
+	have.Placement, spec.Placement = nil, nil
+	have.Runtime, spec.Runtime = "", "" // the engine tells it of services alone
+	return reflect.DeepEqual(have, spec)
 }
 
 // SetReplicas sets the number of replicas of a service that opted in, if the
@@ -72,15 +112,19 @@ func (c *Client) SetReplicas(ctx context.Context, serviceID string, version, rep
 	_, err = call(ctx, c, kindUpdate, "update service "+serviceID, func(ctx context.Context, s *session) (struct{}, error) {
 		return struct{}{}, c.update(ctx, s, have.ID, version, spec)
 	})
-	if err == nil || errors.Is(err, ErrNotFound) || ctx.Err() != nil {
+	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	// The daemon answers a wrong version with a plain 500, so what became of
-	// the version is asked instead of what the text says.
-	if now, readErr := c.read(ctx, serviceID); errors.Is(readErr, ErrNotFound) {
+	// The daemon answers a wrong version with a plain 500, and 404 also for a network
+	// that is gone, so what became of the service is asked instead of what the text says.
+	now, readErr := c.read(ctx, serviceID)
+	switch {
+	case errors.Is(readErr, ErrNotFound):
 		return readErr
-	} else if readErr == nil && now.Version.Index != version {
+	case readErr == nil && now.Version.Index != version:
 		return fmt.Errorf("%w: %w", ErrConflict, err)
+	case errors.Is(err, ErrNotFound):
+		return fmt.Errorf("service %s: refused: %v", serviceID, err) //nolint:errorlint // it is the service that would be taken for gone
 	}
 	return err
 }
@@ -98,7 +142,7 @@ func (c *Client) read(ctx context.Context, serviceID string) (raw, error) {
 			return raw{}, errdefs.ErrNotFound
 		}
 		var out raw
-		res, err := c.send(ctx, s, http.MethodGet, "/services/"+serviceID, nil, nil)
+		res, err := c.sendWhole(ctx, s, http.MethodGet, "/services/"+serviceID, nil, nil)
 		if err != nil {
 			return raw{}, err
 		}
@@ -116,7 +160,7 @@ func (c *Client) update(ctx context.Context, s *session, id string, version uint
 		// was never updated does not have.
 		"registryAuthFrom": {"spec"},
 	}
-	res, err := c.send(ctx, s, http.MethodPost, "/services/"+id+"/update", query, spec)
+	res, err := c.sendWhole(ctx, s, http.MethodPost, "/services/"+id+"/update", query, spec)
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,9 @@ type session struct {
 	http      *http.Client
 	transport *http.Transport
 	scheme    string
+	// newest is the version of the API that the daemon speaks, which may be newer than
+	// any that the SDK knows.
+	newest string
 }
 
 // Keep-alives end a connection whose other side has gone without a word after
@@ -87,6 +90,7 @@ func (c *Client) connected(ctx context.Context) (*session, error) {
 		return nil, errors.New("the answer to _ping names no API version: is this a Docker daemon?")
 	}
 	s.sdk.NegotiateAPIVersionPing(ping)
+	s.newest = ping.APIVersion
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.session == nil {
@@ -112,6 +116,12 @@ func (c *Client) drop(s *session) {
 // answer that is not a success becomes a StatusError. The caller closes the body.
 func (c *Client) send(ctx context.Context, s *session, method, call string, query url.Values, body []byte) (*http.Response, error) {
 	return c.sendTo(ctx, s, method, path.Join("v"+s.sdk.ClientVersion(), call), query, body)
+}
+
+// sendWhole is send in the daemon's own version of the API: in an older one it leaves
+// fields out of what it tells, and takes them away from what it is told.
+func (c *Client) sendWhole(ctx context.Context, s *session, method, call string, query url.Values, body []byte) (*http.Response, error) {
+	return c.sendTo(ctx, s, method, path.Join("v"+s.newest, call), query, body)
 }
 
 // sendTo is send to a path that may be one without a version.

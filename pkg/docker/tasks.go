@@ -97,6 +97,10 @@ type task struct {
 // services are megabytes, of which the SDK would keep all, as text and as values: they are
 // read one by one instead.
 func (c *Client) tasks(ctx context.Context, serviceIDs []string) ([]task, error) {
+	return tasksAs[task](ctx, c, serviceIDs)
+}
+
+func tasksAs[T any](ctx context.Context, c *Client, serviceIDs []string) ([]T, error) {
 	wanted := filters.NewArgs(
 		filters.Arg("desired-state", string(swarm.TaskStateRunning)),
 		filters.Arg("desired-state", string(swarm.TaskStateAccepted)),
@@ -112,7 +116,7 @@ func (c *Client) tasks(ctx context.Context, serviceIDs []string) ([]task, error)
 	if err != nil {
 		return nil, fmt.Errorf("docker: list tasks: %w", err)
 	}
-	return call(ctx, c, kindTasks, "list tasks", func(ctx context.Context, s *session) ([]task, error) {
+	return call(ctx, c, kindTasks, "list tasks", func(ctx context.Context, s *session) ([]T, error) {
 		res, err := c.send(ctx, s, http.MethodGet, "/tasks", url.Values{"filters": {text}}, nil)
 		if err != nil {
 			return nil, err
@@ -122,19 +126,19 @@ func (c *Client) tasks(ctx context.Context, serviceIDs []string) ([]task, error)
 			_, _ = io.CopyN(io.Discard, res.Body, 512)
 			_ = res.Body.Close()
 		}()
-		return decodeTasks(res.Body)
+		return decodeTasks[T](res.Body)
 	})
 }
 
 // decodeTasks reads an array of tasks to its end.
-func decodeTasks(r io.Reader) ([]task, error) {
+func decodeTasks[T any](r io.Reader) ([]T, error) {
 	decoder := json.NewDecoder(r)
 	if begin, err := decoder.Token(); err != nil || begin != json.Delim('[') {
 		return nil, cmp.Or(err, fmt.Errorf("want a list, got %v", begin))
 	}
-	var out []task
+	var out []T
 	for decoder.More() {
-		var t task
+		var t T
 		if err := decoder.Decode(&t); err != nil {
 			return nil, err
 		}
@@ -195,15 +199,4 @@ func taskValue(t task) catalog.Task {
 		slices.Sort(ips)
 	}
 	return out
-}
-
-// running counts the tasks that run and are meant to.
-func running(tasks []catalog.Task) uint64 {
-	var n uint64
-	for _, t := range tasks {
-		if t.Running() {
-			n++
-		}
-	}
-	return n
 }

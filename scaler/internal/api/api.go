@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/audit"
 	"github.com/wagglehq/waggle/pkg/catalog"
@@ -28,17 +29,22 @@ import (
 	"github.com/wagglehq/waggle/scaler/internal/webhook"
 )
 
+// maxBody is the largest delivery that is read: Alertmanager does not send again what is
+// refused, and a group of ten thousand alerts takes some megabytes.
+const maxBody = 8 << 20
+
 // API holds what the handlers need.
 type API struct {
 	Token    app.Secret
 	Snapshot func() (catalog.Snapshot, bool)
 	Store    *store.Store
 	Engine   *engine.Engine
-	Defaults policy.Defaults
 	// Note takes who had what scaled by hand.
 	Note func(audit.Entry)
-	Now  func() time.Time
-	Log  *slog.Logger
+	Now      func() time.Time
+	Log      *slog.Logger
+	// TooLarge counts the deliveries that were too large, and so lost.
+	TooLarge prometheus.Counter
 	// Patience is how long a request by hand waits for its decision.
 	Patience time.Duration
 }
@@ -50,6 +56,16 @@ type answer struct {
 	Decision *decide.Decision `json:"decision,omitempty"`
 	// Request is the ID of a request by hand; the same ID again gets the same answer.
 	Request string `json:"request,omitempty"`
+}
+
+// NewTooLarge returns the counter of deliveries that were too large, registered.
+func NewTooLarge(reg prometheus.Registerer) prometheus.Counter {
+	c := prometheus.NewCounter(prometheus.CounterOpts{
+		Namespace: "waggle", Subsystem: "scaler", Name: "deliveries_too_large_total",
+		Help: "Deliveries and requests above 8 MiB, which are refused and not sent again.",
+	})
+	reg.MustRegister(c)
+	return c
 }
 
 // Routes adds the interface to a router.
@@ -87,8 +103,9 @@ func (a *API) alerts(w http.ResponseWriter, r *http.Request) { a.take(w, r, fals
 func (a *API) scaleService(w http.ResponseWriter, r *http.Request) { a.take(w, r, true) }
 
 func (a *API) take(w http.ResponseWriter, r *http.Request, byHand bool) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, app.MaxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
+		a.TooLarge.Inc()
 		nok(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("%v: %v", webhook.ErrBody, err))
 		return
 	}
@@ -171,13 +188,17 @@ func (a *API) takeRequest(w http.ResponseWriter, r *http.Request, asked webhook.
 		nok(w, code(err), a.refuse(svc, ask, err))
 		return
 	}
+	if err := a.Engine.Away(); err != nil {
+		nok(w, http.StatusServiceUnavailable, fmt.Sprintf("%s stays as it is: %v", svc.Name, err))
+		return
+	}
 	id := requestID(r)
 	if len(id) > 128 {
 		nok(w, http.StatusBadRequest, "the ID of a request may have 128 characters")
 		return
 	}
 	request, err := a.Store.Ask(r.Context(), signal.Request{
-		ID: id, ServiceID: svc.ID, Service: svc.Name, Direction: ask.Direction, By: ask.By, ReceivedAt: a.Now(),
+		ID: id, ServiceID: svc.ID, Service: svc.Name, Direction: ask.Direction, By: ask.By, Force: ask.Force, ReceivedAt: a.Now(),
 	})
 	switch {
 	case errors.Is(err, store.ErrDuplicate):
@@ -217,6 +238,10 @@ func (a *API) awaitAnswer(w http.ResponseWriter, r *http.Request, request signal
 	if d.DryRun && d.Action == decide.Scaled {
 		message += " (dry run: nothing was changed)"
 	}
+	if d.Code == decide.CodeDocker {
+		app.WriteJSON(w, http.StatusServiceUnavailable, answer{Status: "NOK", Message: message, Decision: &d, Request: request.ID})
+		return d, true
+	}
 	app.WriteJSON(w, http.StatusOK, answer{Status: "OK", Message: message, Decision: &d, Request: request.ID})
 	return d, true
 }
@@ -245,14 +270,14 @@ func (a *API) find(snapshot catalog.Snapshot, name string) (catalog.Service, err
 
 // refuse records that a service is not scaled and returns the text for whoever asked.
 func (a *API) refuse(svc catalog.Service, ask webhook.Ask, err error) string {
-	d := decide.Refuse(svc.ID, svc.Name, decide.Asked{Direction: ask.Direction}, policy.Why(err), a.Now())
+	d := decide.Refuse(svc.ID, svc.Name, decide.Asked{Direction: ask.Direction}, decide.Code(policy.Code(err)), policy.Why(err), a.Now())
 	a.Engine.Refuse(d)
 	return d.Message
 }
 
 // misread records that a request was not understood and returns the text for whoever asked.
 func (a *API) misread(f *webhook.Fault) string {
-	d := decide.Refuse("", label.Show(f.Service, false), decide.Asked{Direction: f.Direction}, f.Error(), a.Now())
+	d := decide.Refuse("", label.Show(f.Service, false), decide.Asked{Direction: f.Direction}, decide.CodeBadRequest, f.Error(), a.Now())
 	d.Message = d.Reason
 	a.Engine.Refuse(d)
 	return d.Message

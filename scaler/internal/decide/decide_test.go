@@ -34,6 +34,15 @@ func TestDecide(t *testing.T) {
 	}
 	against := down
 	against.UpStands = true
+	byHand := func(a decide.Asked) decide.Asked {
+		a.Request = "r"
+		return a
+	}
+	forced := func(a decide.Asked) decide.Asked {
+		a.Force = true
+		return a
+	}
+	hand := byHand(up)
 	runs := func(n uint64) decide.State { return decide.State{Replicas: n, Running: n} }
 	with := func(s decide.State, change func(*decide.State)) decide.State {
 		change(&s)
@@ -62,7 +71,17 @@ func TestDecide(t *testing.T) {
 		{"S-29 up goes before down", runs(4), against, decide.Held, 4, "an alert asks for up at the same time"},
 		{"an update", with(runs(3), func(s *decide.State) { s.UpdateState = "updating" }), up, decide.Held, 3, "an update is in progress: updating"},
 		{"a roll-back", with(runs(3), func(s *decide.State) { s.UpdateState = "rollback_started" }), up, decide.Held, 3, "rollback started"},
-		{"a paused update", with(runs(3), func(s *decide.State) { s.UpdateState = "paused" }), down, decide.Held, 3, "paused"},
+		{"a paused update", with(runs(3), func(s *decide.State) { s.UpdateState = "paused" }), down, decide.Held, 3, "docker service update --image IMAGE web"},
+		{"a roll-back that is paused", with(runs(3), func(s *decide.State) { s.UpdateState = "rollback_paused" }), hand, decide.Held, 3, "docker service rollback web"},
+		{"an update of which Swarm says nothing yet", with(runs(3), func(s *decide.State) { s.Silent = true }), hand, decide.Held, 3, "an update is about to begin"},
+		{"blind", with(runs(3), func(s *decide.State) { s.Blind = true }), up, decide.Held, 3, "neither Prometheus nor Alertmanager answers"},
+		{"blind, but a person asks", with(runs(3), func(s *decide.State) { s.Blind = true }), hand, decide.Scaled, 5, ""},
+		{"less than half runs", with(runs(4), func(s *decide.State) { s.Running = 1 }), down, decide.Held, 4, "less than half of its 4 tasks runs"},
+		{"tasks find no room", with(runs(4), func(s *decide.State) { s.Running, s.Pending = 3, 1 }), up, decide.Held, 4, "no node has room"},
+		{"tasks find no room, and less is asked for", with(runs(4), func(s *decide.State) { s.Running, s.Pending = 3, 1 }), down, decide.Scaled, 3, ""},
+		{"a person does not wait for tasks", with(runs(4), func(s *decide.State) { s.Running, s.Last = 2, ago(time.Second, 2, 4) }), hand, decide.Scaled, 5, ""},
+		{"up beats a person's down", runs(4), byHand(against), decide.Held, 4, "an alert asks for up at the same time"},
+		{"unless it is forced", runs(4), forced(byHand(against)), decide.Scaled, 3, ""},
 		{"a completed update", with(runs(3), func(s *decide.State) { s.UpdateState = "completed" }), up, decide.Scaled, 5, ""},
 		{"nothing runs", with(runs(3), func(s *decide.State) { s.Running = 0 }), up, decide.Held, 3, "none of its 3 tasks runs"},
 		{"nothing runs, so its silence means nothing", with(runs(3), func(s *decide.State) { s.Running = 0 }), down, decide.Held, 3, "none of its 3 tasks runs"},
@@ -80,7 +99,7 @@ func TestDecide(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := decide.Decide(web(), c.state, c.asked, noon)
-			if d.Action != c.action || d.From != c.state.Replicas || d.To != c.to || !strings.Contains(d.Message, c.message) || d.Reason == "" {
+			if d.Action != c.action || d.From != c.state.Replicas || d.To != c.to || !strings.Contains(d.Message, c.message) || d.Reason == "" || d.Code == "" {
 				t.Errorf("%s from %d to %d: %q (%s)\nwant %s to %d: %q", d.Action, d.From, d.To, d.Message, d.Reason, c.action, c.to, c.message)
 			}
 		})
@@ -123,7 +142,7 @@ func FuzzDecide(f *testing.F) {
 		s := decide.State{Replicas: uint64(replicas), Running: uint64(running), Last: ago(time.Duration(since)*time.Second, 1, 2)}
 		d := decide.Decide(p, s, a, noon)
 		switch {
-		case d.From != s.Replicas || d.Reason == "" || d.Message == "":
+		case d.From != s.Replicas || d.Reason == "" || d.Message == "" || d.Code == "":
 			t.Errorf("incomplete: %+v", d)
 		case d.Action != decide.Scaled && d.To != d.From:
 			t.Errorf("not scaled, and yet to %d: %+v", d.To, d)

@@ -65,13 +65,22 @@ func (e *Engine) policyOf(s Scale) (policy.Policy, error) {
 	e.mu.Lock()
 	last, oversize := e.accepted[s.ID].Labels, e.oversize[s.ID]
 	e.mu.Unlock()
-	return policy.Judge(catalog.Service{ID: s.ID, Name: s.Name, Labels: s.Labels, Mode: s.Mode, Oversize: oversize}, last, e.opts.Defaults)
+	p, err := policy.Judge(catalog.Service{ID: s.ID, Name: s.Name, Labels: s.Labels, Mode: s.Mode, Oversize: oversize}, last, e.opts.Defaults)
+	p.DryRun = p.DryRun || e.opts.DryRun
+	return p, err
+}
+
+// judge returns the policy of a service of the catalog.
+func (e *Engine) judge(svc catalog.Service) (policy.Policy, error) {
+	p, err := policy.Judge(svc, e.acceptedNow()[svc.ID].Labels, e.opts.Defaults)
+	p.DryRun = p.DryRun || e.opts.DryRun
+	return p, err
 }
 
 // Admits returns nil if a service of the catalog has a policy, and otherwise why not:
 // an error of policy.FromService. It may be called by any goroutine.
 func (e *Engine) Admits(svc catalog.Service) error {
-	p, err := policy.Judge(svc, e.acceptedNow()[svc.ID].Labels, e.opts.Defaults)
+	p, err := e.judge(svc)
 	if p.InForce() {
 		return nil
 	}

@@ -16,7 +16,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "waggle", Subsystem: "scaler", Name: "decisions_total",
-			Help: "Decisions by direction (up, down) and action (scaled, held, refused); a repeated hold counts once.",
+			Help: "Decisions by direction (up, down) and action (scaled, adopted, held, refused); a repeated hold counts once.",
 		}, []string{"direction", "action"}),
 		signals: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Namespace: "waggle", Subsystem: "scaler", Name: "signals",
@@ -26,7 +26,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	reg.MustRegister(m.decisions, m.signals)
 	for _, d := range []signal.Direction{signal.Up, signal.Down} {
 		m.signals.WithLabelValues(string(d))
-		for _, a := range []decide.Action{decide.Scaled, decide.Held, decide.Refused} {
+		for _, a := range []decide.Action{decide.Scaled, decide.Adopted, decide.Held, decide.Refused} {
 			m.decisions.WithLabelValues(string(d), string(a))
 		}
 	}

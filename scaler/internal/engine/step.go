@@ -18,14 +18,17 @@ type Scale struct {
 	ID, Name string
 	// Version changes with every change of the service.
 	Version uint64
-	// Replicas is the number asked for, Running that of running tasks on ready nodes.
-	Replicas, Running uint64
-	UpdateState       string
-	Labels            map[string]string
-	Mode              catalog.Mode
+	// Replicas is the number asked for, Running that of running tasks on ready nodes,
+	// Pending that of tasks for which no node has room.
+	Replicas, Running, Pending uint64
+	UpdateState                string
+	// Silent says that tasks are not of the specification although no update is told of.
+	Silent bool
+	Labels map[string]string
+	Mode   catalog.Mode
 }
 
-// Swarm reads and sets the number of replicas.
+// Swarm reads and sets the number of replicas. Without an answer its errors are ErrAway.
 type Swarm interface {
 	// Scale returns ErrNotFound for a service that is not there.
 	Scale(ctx context.Context, serviceID string) (Scale, error)
@@ -61,18 +64,21 @@ func (e *Engine) step(ctx context.Context, t target, asked decide.Asked) (decide
 	var failed uint64
 	for range attempts {
 		now := e.opts.Now()
-		scale, err := e.opts.Swarm.Scale(ctx, t.id)
+		scale, err := e.look(ctx, t.id)
 		if errors.Is(err, ErrNotFound) {
-			return decide.Refuse(t.id, t.name, asked, "is no longer there", now), nil
+			return decide.Refuse(t.id, t.name, asked, decide.Code(policy.Code(policy.ErrUnknown)), "is no longer there", now), nil
 		}
 		if err != nil {
 			return decide.Decision{}, fmt.Errorf("%s: %w", t.name, err)
 		}
 		p, err := e.policyOf(scale)
 		if !p.InForce() {
-			return decide.Refuse(t.id, t.name, asked, policy.Why(err), now), nil
+			return decide.Refuse(t.id, t.name, asked, decide.Code(policy.Code(err)), policy.Why(err), now), nil
 		}
-		written, revision, err := e.opts.Store.Step(ctx, t.id)
+		written, revision, err := e.readable(ctx, scale, now)
+		if errors.Is(err, store.ErrConflict) {
+			continue
+		}
 		if err != nil {
 			return decide.Decision{}, fmt.Errorf("%s: %w", t.name, err)
 		}
@@ -80,18 +86,34 @@ func (e *Engine) step(ctx context.Context, t target, asked decide.Asked) (decide
 		if written != nil && revision == failed && scale.Replicas != written.To {
 			done = written.Before
 		}
-		done = e.newer(t.id, done)
-		if asked.Request != "" && done != nil && done.Request == asked.Request {
-			return e.repeat(p, done, asked), nil
+		if done != nil && done == written && !done.Confirmed {
+			if asked.Request != "" && asked.Request == done.Request && scale.Replicas != done.To {
+				// The service was changed by others, and nobody knows whether this
+				// was done before. It is done now, once.
+				done = done.Before
+			} else if done, revision, err = e.confirm(ctx, *done, scale, revision, now); errors.Is(err, store.ErrConflict) {
+				continue
+			} else if err != nil {
+				return decide.Decision{}, fmt.Errorf("%s: %w", t.name, err)
+			}
 		}
-		d := decide.Decide(p, decide.State{Replicas: scale.Replicas, Running: scale.Running, UpdateState: scale.UpdateState, Last: done}, asked, now)
-		d.DryRun = e.opts.DryRun
-		if d.Action != decide.Scaled || e.opts.DryRun {
+		done = e.memory.newer(t.id, done)
+		if asked.Request != "" && done != nil && done.Request == asked.Request {
+			return decide.Done(p, *done, asked), nil
+		}
+		d := decide.Decide(p, decide.State{
+			Replicas: scale.Replicas, Running: scale.Running, Pending: scale.Pending, UpdateState: scale.UpdateState, Silent: scale.Silent,
+			Last: done, Wanted: e.memory.wanted[t.id], Blind: e.isBlind(),
+		}, asked, now)
+		if d.Action != decide.Scaled || d.DryRun {
 			return d, nil
 		}
 		claim := signal.Step{
 			ServiceID: t.id, Service: scale.Name, Direction: d.Direction, From: d.From, To: d.To, Version: scale.Version,
 			Time: now, Request: asked.Request, Instance: e.opts.Instance, Before: done.Alone(),
+		}
+		if longest := max(p.Pace.Up.Most.Period, p.Pace.Down.Most.Period); longest > 0 {
+			claim.Recent = append(done.Since(now.Add(-longest)), signal.Change{Time: now, From: d.From, To: d.To})
 		}
 		mine, err := e.opts.Store.Claim(ctx, claim, revision)
 		if errors.Is(err, store.ErrConflict) {
@@ -101,12 +123,12 @@ func (e *Engine) step(ctx context.Context, t target, asked decide.Asked) (decide
 			return decide.Decision{}, fmt.Errorf("%s: %w", t.name, err)
 		}
 		if open, err := e.stillAsked(ctx, asked); err != nil || !open {
-			return decide.Refuse(t.id, t.name, asked, "is not scaled: the request was withdrawn", now), err
+			return decide.Refuse(t.id, t.name, asked, decide.CodeUnchanged, "is not scaled: the request was withdrawn", now), err
 		}
-		err = e.opts.Swarm.SetReplicas(ctx, t.id, scale.Version, d.To)
+		err = e.set(ctx, t.id, scale.Version, d.To)
 		switch {
 		case err == nil:
-			e.remember(claim)
+			e.done(ctx, claim, mine)
 			return d, nil
 		case errors.Is(err, ErrConflict):
 			// Whoever wrote a claim on the same version that ours replaced may
@@ -115,13 +137,85 @@ func (e *Engine) step(ctx context.Context, t target, asked decide.Asked) (decide
 				failed = mine
 			}
 		case errors.Is(err, ErrNotFound):
-			return decide.Refuse(t.id, t.name, asked, "is no longer there", now), nil
+			return decide.Refuse(t.id, t.name, asked, decide.Code(policy.Code(policy.ErrUnknown)), "is no longer there", now), nil
 		default:
 			// Whether the change took place is seen from the version, in the next pass.
 			return decide.Decision{}, fmt.Errorf("%s: %w", t.name, err)
 		}
 	}
-	return decide.Decision{}, fmt.Errorf("%s: %w, %d times in a row", t.name, ErrConflict, attempts)
+	return decide.Decision{}, fmt.Errorf("%s: %w, %d times in a row", t.name, &failure{ErrConflict}, attempts)
+}
+
+// failure is what Docker did not do, unlike what the bus did not.
+type failure struct{ err error }
+
+// Error is Docker's text.
+func (f *failure) Error() string { return f.err.Error() }
+
+// Unwrap returns Docker's error.
+func (f *failure) Unwrap() error { return f.err }
+
+// look reads a service from Docker.
+func (e *Engine) look(ctx context.Context, id string) (Scale, error) {
+	e.trouble.begin()
+	scale, err := e.opts.Swarm.Scale(ctx, id)
+	e.trouble.end(err, e.opts.Now())
+	if err != nil {
+		return scale, &failure{err}
+	}
+	return scale, nil
+}
+
+func (e *Engine) set(ctx context.Context, id string, version, replicas uint64) error {
+	e.trouble.begin()
+	err := e.opts.Swarm.SetReplicas(ctx, id, version, replicas)
+	e.trouble.end(err, e.opts.Now())
+	if err != nil {
+		return &failure{err}
+	}
+	return nil
+}
+
+// readable reads the last step from the bus. One that cannot be read is made one of now,
+// so that its service waits for its cooldown, once, and no other is harmed.
+func (e *Engine) readable(ctx context.Context, scale Scale, now time.Time) (*signal.Step, uint64, error) {
+	last, revision, err := e.opts.Store.Step(ctx, scale.ID)
+	if !errors.Is(err, store.ErrUnreadable) {
+		return last, revision, err
+	}
+	e.opts.Log.Warn("last step taken for one of now", "swarm_service", scale.Name, "error", err)
+	s := signal.Step{
+		ServiceID: scale.ID, Service: scale.Name, From: scale.Replicas, To: scale.Replicas, Version: scale.Version, Time: now,
+		Instance: e.opts.Instance, Confirmed: true, Converged: now,
+	}
+	revision, err = e.opts.Store.Claim(ctx, s, revision)
+	return &s, revision, err
+}
+
+// uncertain is how long whoever claimed a step may still be about to do it.
+const uncertain = time.Minute
+
+// confirm notes that a claimed step took place, as the service shows. One that the service
+// went on from without having its number may have; it counts, for caution, and is left
+// alone as long as whoever claimed it may be at work.
+func (e *Engine) confirm(ctx context.Context, s signal.Step, scale Scale, revision uint64, now time.Time) (*signal.Step, uint64, error) {
+	if scale.Replicas != s.To && now.Sub(s.Time) < uncertain {
+		return &s, revision, nil
+	}
+	s.To, s.Confirmed, s.Before = scale.Replicas, true, nil
+	revision, err := e.opts.Store.Claim(ctx, s, revision)
+	return &s, revision, err
+}
+
+// done remembers a step that was made. That the bus learns it too only saves the next
+// look at Docker, so it does not matter if it does not.
+func (e *Engine) done(ctx context.Context, s signal.Step, revision uint64) {
+	s.Confirmed, s.Before = true, nil
+	e.memory.remember(s)
+	e.memory.behind[s.ServiceID] = e.memory.catalog.RevisionOf(s.ServiceID)
+	if _, err := e.opts.Store.Claim(ctx, s, revision); err != nil {
+		e.opts.Log.Debug("a step is not confirmed on the bus", "swarm_service", s.Service, "error", err)
+	}
 }
 
 // stillAsked reports whether a request by hand was not withdrawn. It is asked
@@ -132,38 +226,4 @@ func (e *Engine) stillAsked(ctx context.Context, asked decide.Asked) (bool, erro
 		return true, nil
 	}
 	return e.opts.Store.Pending(ctx, asked.Request)
-}
-
-// repeat is the decision about a request that was granted already, perhaps by
-// another instance, or by this one before it was restarted.
-func (e *Engine) repeat(p policy.Policy, s *signal.Step, asked decide.Asked) decide.Decision {
-	asked.By = s.To - s.From
-	if s.Direction == signal.Down {
-		asked.By = s.From - s.To
-	}
-	// The bounds may have changed since; what was done is told as it was done.
-	p.Min, p.Max = min(p.Min, s.From, s.To), max(p.Max, s.From, s.To)
-	d := decide.Decide(p, decide.State{Replicas: s.From, Running: s.From}, asked, s.Time)
-	d.Instance = s.Instance
-	return d
-}
-
-// newer returns the later one of a step that the bus knows and the one that this
-// instance remembers, so that a bus that lost its store does not shorten a cooldown.
-func (e *Engine) newer(id string, known *signal.Step) *signal.Step {
-	if own, ok := e.own[id]; ok && (known == nil || own.Time.After(known.Time)) {
-		return &own
-	}
-	return known
-}
-
-func (e *Engine) remember(s signal.Step) {
-	s.Before = nil
-	now := s.Time
-	for id, old := range e.own {
-		if now.Sub(old.Time) > policy.MaxCooldown+time.Hour {
-			delete(e.own, id)
-		}
-	}
-	e.own[s.ServiceID] = s
 }

@@ -146,6 +146,9 @@ func toAlert(d decide.Decision, lifetime time.Duration) alert {
 	if d.Action == decide.Refused && !d.AtBound {
 		status = "error"
 	}
+	if d.Action == decide.Adopted {
+		request = "Changed by somebody else: " + d.Service
+	}
 	if d.Service == webhook.BadRequest {
 		request = "Incorrect request"
 	}
@@ -154,7 +157,11 @@ func toAlert(d decide.Decision, lifetime time.Duration) alert {
 		summary += " (dry run)"
 	}
 	return alert{
-		Labels:      map[string]string{"alertname": "scale_service", "service": d.Service, "status": status},
+		// Two decisions in a row are two messages: Alertmanager tells nothing more of an
+		// alert that lasts, so the time makes each an alert of its own.
+		Labels: map[string]string{
+			"alertname": "scale_service", "service": d.Service, "status": status, "at": d.Time.UTC().Format(time.RFC3339Nano),
+		},
 		Annotations: map[string]string{"request": request, "summary": summary},
 		StartsAt:    d.Time.UTC(),
 		EndsAt:      d.Time.UTC().Add(lifetime),

@@ -4,12 +4,24 @@ import "github.com/wagglehq/waggle/pkg/label"
 
 // The labels of the scaler, without prefix.
 const (
-	scaleMin          = "scaleMin"
-	scaleMax          = "scaleMax"
-	scaleUpBy         = "scaleUpBy"
-	scaleDownBy       = "scaleDownBy"
-	scaleCooldownUp   = "scaleCooldownUp"
-	scaleCooldownDown = "scaleCooldownDown"
+	scaleMin           = "scaleMin"
+	scaleMax           = "scaleMax"
+	scaleUpBy          = "scaleUpBy"
+	scaleDownBy        = "scaleDownBy"
+	scaleCooldownUp    = "scaleCooldownUp"
+	scaleCooldownDown  = "scaleCooldownDown"
+	scale              = "scale"
+	scaleStabilizeUp   = "scaleStabilizeUp"
+	scaleStabilizeDown = "scaleStabilizeDown"
+	scaleUpMost        = "scaleUpMost"
+	scaleDownMost      = "scaleDownMost"
+)
+
+// The words of scale.
+const (
+	on     = "on"
+	off    = "off"
+	dryRun = "dry-run"
 )
 
 // Labels describes the labels that the scaler reads.
@@ -33,11 +45,31 @@ func Labels() []label.Spec {
 		},
 		{
 			Name: scaleCooldownUp, Kind: "seconds, or a time such as 1m30s", Default: "30",
-			Doc: "Time that must have passed since the last scaling, in either direction, before a step up.",
+			Doc: "Time that must have passed since the last scaling, in either direction, before a step up. It waits besides until the tasks of a step up run, and the range of the alert that asks (its annotation `settle`) has passed since. A number that somebody else sets counts as a scaling. A request by hand does not wait.",
 		},
 		{
 			Name: scaleCooldownDown, Kind: "seconds, or a time such as 1m30s", Default: "120",
-			Doc: "Time that must have passed since the last scaling, in either direction, before a step down.",
+			Doc: "Time that must have passed since the last scaling, in either direction, before a step down; otherwise as scaleCooldownUp.",
+		},
+		{
+			Name: scaleStabilizeUp, Kind: "seconds, or a time such as 1m30s", Default: "0",
+			Doc: "A step up goes no higher than the least number that was wanted in this time, so that a short peak moves nothing. A request by hand does not wait for it.",
+		},
+		{
+			Name: scaleStabilizeDown, Kind: "seconds, or a time such as 1m30s", Default: "0",
+			Doc: "A step down goes no lower than the greatest number that was wanted in this time. A request by hand does not wait for it.",
+		},
+		{
+			Name: scaleUpMost, Kind: "NUMBER/TIME, such as 4/1m", Default: "no limit",
+			Doc: "How many replicas may be added within any such time. A request by hand is not limited, but what it adds counts.",
+		},
+		{
+			Name: scaleDownMost, Kind: "NUMBER/TIME, such as 2/5m", Default: "no limit",
+			Doc: "How many replicas may be taken away within any such time; otherwise as scaleUpMost.",
+		},
+		{
+			Name: scale, Kind: "on, off or dry-run", Default: "on",
+			Doc: "With `off` the scaler leaves the service alone; only a request by hand with `force=true` changes it. With `dry-run` it decides and tells, and changes nothing.",
 		},
 	}
 }

@@ -5,6 +5,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -31,7 +32,34 @@ type Policy struct {
 	// Patience is how long a step may take to have all its tasks running before
 	// the next one no longer waits for it.
 	Patience time.Duration `json:"patience"`
+	// Off leaves the service alone; DryRun decides and tells, and changes nothing.
+	Off    bool `json:"off,omitempty"`
+	DryRun bool `json:"dryRun,omitempty"`
+	Pace   Pace `json:"pace,omitzero"`
 }
+
+// Pace says how steadily the number changes, either way.
+type Pace struct {
+	Up   Way `json:"up,omitzero"`
+	Down Way `json:"down,omitzero"`
+}
+
+// Way is one direction.
+type Way struct {
+	// Stabilize is for how long something must have been wanted.
+	Stabilize time.Duration `json:"stabilize,omitempty"`
+	// Most bounds what is added, or taken away, within a time; the zero Rate is no limit.
+	Most Rate `json:"most,omitzero"`
+}
+
+// Rate is a number of replicas within a time.
+type Rate struct {
+	Number uint64        `json:"number"`
+	Period time.Duration `json:"period"`
+}
+
+// String is the text of a label.
+func (r Rate) String() string { return fmt.Sprintf("%d/%s", r.Number, r.Period) }
 
 // Defaults hold where a service has no label.
 type Defaults struct {
@@ -63,13 +91,14 @@ func (d Defaults) Check() error {
 	if d.Min > d.Max {
 		errs = append(errs, fmt.Errorf("default-min=%d: want at most default-max, which is %d", d.Min, d.Max))
 	}
-	for name, t := range map[string]time.Duration{
-		"default-cooldown-up": d.CooldownUp, "default-cooldown-down": d.CooldownDown, "patience": d.Patience,
-	} {
+	within := func(name string, t time.Duration) {
 		if t < 0 || t > MaxCooldown {
 			errs = append(errs, fmt.Errorf("%s=%s: want a time from 0s to %s", name, t, MaxCooldown))
 		}
 	}
+	within("default-cooldown-up", d.CooldownUp)
+	within("default-cooldown-down", d.CooldownDown)
+	within("patience", d.Patience)
 	return errors.Join(errs...)
 }
 
@@ -112,6 +141,12 @@ func FromService(s catalog.Service, d Defaults) (Policy, error) {
 		CooldownDown: g.Seconds(scaleCooldownDown, d.CooldownDown, 0, MaxCooldown),
 		Patience:     d.Patience,
 	}
+	mode := g.OneOf(scale, on, on, off, dryRun)
+	p.Off, p.DryRun = mode == off, mode == dryRun
+	p.Pace = Pace{
+		Up:   Way{Stabilize: g.Seconds(scaleStabilizeUp, 0, 0, MaxCooldown), Most: rate(g, scaleUpMost)},
+		Down: Way{Stabilize: g.Seconds(scaleStabilizeDown, 0, 0, MaxCooldown), Most: rate(g, scaleDownMost)},
+	}
 	switch {
 	case r.Err() != nil || least <= most:
 	case g.Has(scaleMin) && g.Has(scaleMax):
@@ -125,6 +160,22 @@ func FromService(s catalog.Service, d Defaults) (Policy, error) {
 		return Policy{}, err
 	}
 	return p, nil
+}
+
+// rate reads a text such as 4/1m.
+func rate(g label.Group, name string) Rate {
+	text := strings.TrimSpace(g.Text(name, ""))
+	if text == "" {
+		return Rate{}
+	}
+	number, period, _ := strings.Cut(text, "/")
+	n, err := strconv.ParseUint(number, 10, 32)
+	d, errPeriod := time.ParseDuration(period)
+	if err != nil || errPeriod != nil || n < 1 || n > Most || d <= 0 || d > MaxCooldown {
+		g.Reject(name, fmt.Sprintf("a number from 1 to %d, / and a time up to %s, such as 4/1m", Most, MaxCooldown))
+		return Rate{}
+	}
+	return Rate{Number: n, Period: d}
 }
 
 // Judge is FromService for a service whose labels last accepted are those, nil if none
@@ -161,6 +212,25 @@ func Why(err error) string {
 		return "is not scaled: " + err.Error()
 	}
 	return err.Error()
+}
+
+// Code is the stable word for an error of FromService or Find.
+func Code(err error) string {
+	switch {
+	case errors.Is(err, ErrNotAsked):
+		return "not_asked"
+	case errors.Is(err, ErrNotNotified):
+		return "not_opted_in"
+	case errors.Is(err, ErrGlobal):
+		return "global"
+	case errors.Is(err, ErrJob):
+		return "job"
+	case errors.Is(err, ErrUnknown):
+		return "unknown_service"
+	case errors.Is(err, ErrAmbiguous):
+		return "ambiguous"
+	}
+	return "label_fault"
 }
 
 // State is what becomes of a service's wish to be scaled; the words are those
@@ -214,6 +284,10 @@ func Explain(s catalog.Service, tasks []catalog.Task, last map[string]string, d 
 		}
 	}
 	switch {
+	case paused(s.UpdateState):
+		o.State = Degraded
+		o.Reason = pausedSince(s) + ", so it is not scaled"
+		o.Hint = EndPaused(s.Name) + " ends that"
 	case s.Replicas < p.Min:
 		o.State = Degraded
 		o.Reason = fmt.Sprintf("asks for %d replicas, below scaleMin %d", s.Replicas, p.Min)
@@ -228,6 +302,25 @@ func Explain(s catalog.Service, tasks []catalog.Task, last map[string]string, d 
 		o.Hint = "it is not scaled until at least one runs; see docker service ps " + s.Name
 	}
 	return o
+}
+
+// paused reports whether Swarm's word says that an update waits for a person. A change
+// of the number would resume it.
+func paused(updateState string) bool {
+	return updateState == "paused" || updateState == "rollback_paused"
+}
+
+func pausedSince(s catalog.Service) string {
+	text := "its update is " + strings.ReplaceAll(s.UpdateState, "_", " ")
+	if s.Update != nil && !s.Update.Started.IsZero() {
+		text += ", which began at " + s.Update.Started.UTC().Format(time.RFC3339)
+	}
+	return text
+}
+
+// EndPaused is the command by which a person ends the paused update of a service.
+func EndPaused(service string) string {
+	return fmt.Sprintf("docker service update --image IMAGE %[1]s (or docker service rollback %[1]s)", service)
 }
 
 func (o *Outcome) refuse(err error) {

@@ -43,6 +43,13 @@ func TestFromService(t *testing.T) {
 		{"notify=true scaleMax=5 scaleUpBy=2 scaleDownBy=3", with(func(p *policy.Policy) { p.UpBy, p.DownBy = 2, 3 })},
 		{"notify=true scaleMax=5 scaleCooldownUp=0 scaleCooldownDown=1m30s", with(func(p *policy.Policy) { p.CooldownUp, p.CooldownDown = 0, 90*time.Second })},
 		{"notify=true scaleMax=5 port=8080 servicePath=/x", standard},
+		{"notify=true scaleMax=5 scale=on", standard},
+		{"notify=true scaleMax=5 scaleStabilizeUp=30 scaleStabilizeDown=5m scaleUpMost=4/1m scaleDownMost=2/5m", with(func(p *policy.Policy) {
+			p.Pace.Up = policy.Way{Stabilize: 30 * time.Second, Most: policy.Rate{Number: 4, Period: time.Minute}}
+			p.Pace.Down = policy.Way{Stabilize: 5 * time.Minute, Most: policy.Rate{Number: 2, Period: 5 * time.Minute}}
+		})},
+		{"notify=true scaleMax=5 scale=off", with(func(p *policy.Policy) { p.Off = true })},
+		{"notify=true scaleMax=5 scale=Dry-Run", with(func(p *policy.Policy) { p.DryRun = true })},
 	} {
 		t.Run(c.labels, func(t *testing.T) {
 			got, err := policy.FromService(service(c.labels), policy.Standard())
@@ -67,6 +74,10 @@ func TestOperatorsDefaultsHoldWhereALabelIsMissing(t *testing.T) {
 
 func TestFaultsAreNamed(t *testing.T) {
 	for labels, want := range map[string][]string{
+		"scaleMax=5 scaleUpMost=4":         {`com.df.scaleUpMost="4": want a number from 1 to 10000, / and a time up to 24h0m0s, such as 4/1m`},
+		"scaleMax=5 scaleDownMost=0/1m":    {`com.df.scaleDownMost="0/1m"`},
+		"scaleMax=5 scaleStabilizeUp=soon": {`com.df.scaleStabilizeUp="soon"`},
+		"scaleMax=5 scale=never":           {`com.df.scale="never": want one of on, off, dry-run`},
 		"scaleMin=many":                    {`com.df.scaleMin="many": want a whole number from 0 to 10000`},
 		"scaleMin=-1":                      {`com.df.scaleMin="-1"`},
 		"scaleMax=0":                       {`com.df.scaleMax="0": want a whole number from 1 to 10000`},

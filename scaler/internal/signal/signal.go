@@ -6,6 +6,7 @@ package signal
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -27,6 +28,8 @@ type Alert struct {
 	StartsAt    time.Time `json:"startsAt"`
 	// By is the step that the alert asks for; 0 is that of the policy.
 	By uint64 `json:"by,omitempty"`
+	// Settle is how far back the alert's expression looks.
+	Settle time.Duration `json:"settle,omitempty"`
 	// ReceivedAt is when it was last heard of.
 	ReceivedAt time.Time `json:"receivedAt"`
 }
@@ -38,8 +41,12 @@ type Signal struct {
 	Direction Direction `json:"direction"`
 	// By is the greatest step that an alert asks for; 0 is that of the policy.
 	By uint64 `json:"by,omitempty"`
-	// Alerts are those that fire, by fingerprint.
+	// Settle is the longest time that one of the alerts looks back.
+	Settle time.Duration `json:"settle,omitempty"`
+	// Alerts are those that fire, by fingerprint. Ended are those that were resolved,
+	// as long as a delivery that is late could still say that they fire.
 	Alerts     []Alert   `json:"alerts"`
+	Ended      []Alert   `json:"ended,omitempty"`
 	ReceivedAt time.Time `json:"receivedAt"`
 }
 
@@ -55,18 +62,25 @@ func (s Signal) Fingerprints() []string {
 	return out
 }
 
-// Alive returns the signal with the alerts that were heard of less than ttl ago.
+// Alive returns the signal with the alerts, and the ended ones, that were heard of less
+// than ttl ago.
 func (s Signal) Alive(now time.Time, ttl time.Duration) Signal {
-	alive := make([]Alert, 0, len(s.Alerts))
-	s.By = 0
+	s.Alerts, s.Ended = recent(s.Alerts, now, ttl), recent(s.Ended, now, ttl)
+	s.By, s.Settle = 0, 0
 	for _, a := range s.Alerts {
+		s.By, s.Settle = max(s.By, a.By), max(s.Settle, a.Settle)
+	}
+	return s
+}
+
+func recent(alerts []Alert, now time.Time, ttl time.Duration) []Alert {
+	out := make([]Alert, 0, len(alerts))
+	for _, a := range alerts {
 		if now.Sub(a.ReceivedAt) < ttl {
-			alive = append(alive, a)
-			s.By = max(s.By, a.By)
+			out = append(out, a)
 		}
 	}
-	s.Alerts = alive
-	return s
+	return out
 }
 
 // News is what one delivery says about one service and direction.
@@ -74,36 +88,61 @@ type News struct {
 	ServiceID string
 	Service   string
 	Direction Direction
-	// Firing are the alerts that fire; Resolved the fingerprints of those that no longer do.
-	Firing   []Alert
-	Resolved []string
+	// Firing are the alerts that fire; Resolved those that no longer do.
+	Firing, Resolved []Alert
 	// AllResolved says that nothing fires any more, whatever was known.
 	AllResolved bool
 }
 
 // Take returns the signal after the news. A service created anew under an old
-// name begins without the alerts of its predecessor.
+// name begins without the alerts of its predecessor. A firing that is no later than the
+// end of the same alert is one that was delivered late, and passed over; one that does
+// not say when it began counts.
 func Take(old Signal, n News, now time.Time, ttl time.Duration) Signal {
-	if old.ServiceID != n.ServiceID || n.AllResolved {
+	if old.ServiceID != n.ServiceID {
 		old = Signal{}
 	}
-	alerts := map[string]Alert{}
-	for _, a := range old.Alerts {
-		alerts[a.Fingerprint] = a
+	old = old.Alive(now, ttl)
+	alerts, ended := byFingerprint(old.Alerts), byFingerprint(old.Ended)
+	resolved := n.Resolved
+	if n.AllResolved {
+		resolved = append(slices.Clone(resolved), old.Alerts...)
 	}
-	for _, fingerprint := range n.Resolved {
-		delete(alerts, fingerprint)
+	for _, a := range resolved {
+		if known := ended[a.Fingerprint]; known.StartsAt.After(a.StartsAt) {
+			a.StartsAt = known.StartsAt
+		}
+		a.ReceivedAt = now
+		if stands := alerts[a.Fingerprint]; !stands.StartsAt.After(a.StartsAt) || a.StartsAt.IsZero() {
+			delete(alerts, a.Fingerprint)
+		}
+		if !a.StartsAt.IsZero() {
+			ended[a.Fingerprint] = a
+		}
 	}
 	for _, a := range n.Firing {
 		a.ReceivedAt = now
+		if over, ok := ended[a.Fingerprint]; ok && !a.StartsAt.IsZero() && !a.StartsAt.After(over.StartsAt) {
+			over.ReceivedAt = now
+			ended[a.Fingerprint] = over
+			continue
+		}
 		alerts[a.Fingerprint] = a
 	}
-	s := Signal{ServiceID: n.ServiceID, Service: n.Service, Direction: n.Direction, ReceivedAt: now}
-	for _, a := range alerts {
-		s.Alerts = append(s.Alerts, a)
-	}
-	slices.SortFunc(s.Alerts, func(a, b Alert) int { return strings.Compare(a.Fingerprint, b.Fingerprint) })
+	s := Signal{ServiceID: n.ServiceID, Service: n.Service, Direction: n.Direction, ReceivedAt: now, Alerts: sorted(alerts), Ended: sorted(ended)}
 	return s.Alive(now, ttl)
+}
+
+func byFingerprint(alerts []Alert) map[string]Alert {
+	out := map[string]Alert{}
+	for _, a := range alerts {
+		out[a.Fingerprint] = a
+	}
+	return out
+}
+
+func sorted(alerts map[string]Alert) []Alert {
+	return slices.SortedFunc(maps.Values(alerts), func(a, b Alert) int { return strings.Compare(a.Fingerprint, b.Fingerprint) })
 }
 
 // Patience is how long a request by hand waits for its decision.
@@ -116,7 +155,9 @@ type Request struct {
 	Service   string    `json:"service"`
 	Direction Direction `json:"direction"`
 	// By is the step asked for; 0 is that of the policy.
-	By         uint64    `json:"by,omitempty"`
+	By uint64 `json:"by,omitempty"`
+	// Force lets it go past alerts and the label scale=off.
+	Force      bool      `json:"force,omitempty"`
 	ReceivedAt time.Time `json:"receivedAt"`
 	// Answer is the decision, once there is one, as JSON for whoever asked.
 	Answer []byte `json:"answer,omitempty"`
@@ -129,7 +170,7 @@ func (r Request) Open(now time.Time) bool {
 
 // Same reports whether two requests ask for the same.
 func (r Request) Same(other Request) bool {
-	return r.ServiceID == other.ServiceID && r.Direction == other.Direction && r.By == other.By
+	return r.ServiceID == other.ServiceID && r.Direction == other.Direction && r.By == other.By && r.Force == other.Force
 }
 
 // Earlier orders requests by time, then by ID.
@@ -137,9 +178,9 @@ func Earlier(a, b Request) int {
 	return cmp.Or(a.ReceivedAt.Compare(b.ReceivedAt), strings.Compare(a.ID, b.ID))
 }
 
-// Step is a scaling of one service. It is written before the scaling is done, so
-// that a crash in between cannot lead to a second one: it took place if the
-// service is no longer at Version.
+// Step is a change of the number of one service. One of the scaler's own is written
+// before it is done, so that a crash in between cannot lead to a second one: it took
+// place if the service is no longer at Version. Once that is seen it is confirmed.
 type Step struct {
 	ServiceID string    `json:"serviceId"`
 	Service   string    `json:"service"`
@@ -152,14 +193,41 @@ type Step struct {
 	// Request is the ID of the request by hand that it answers, if any.
 	Request  string `json:"request,omitempty"`
 	Instance string `json:"instance,omitempty"`
+	// Confirmed says that it took place, Converged since when all of its tasks run, as
+	// far as that was seen.
+	Confirmed bool      `json:"confirmed,omitempty"`
+	Converged time.Time `json:"converged,omitzero"`
+	// Recent are the steps of the scaler's own that count for a limit, this one included.
+	Recent []Change `json:"recent,omitempty"`
 	// Before is the step before, which still counts if this one did not take place.
 	Before *Step `json:"before,omitempty"`
+}
+
+// Change is what a step did to the number.
+type Change struct {
+	Time time.Time `json:"time"`
+	From uint64    `json:"from"`
+	To   uint64    `json:"to"`
+}
+
+// Since returns the recent changes after a moment.
+func (s *Step) Since(t time.Time) []Change {
+	if s == nil {
+		return nil
+	}
+	var out []Change
+	for _, c := range s.Recent {
+		if c.Time.After(t) {
+			out = append(out, c)
+		}
+	}
+	return out
 }
 
 // Done returns the last step that took place, if the service is now at version;
 // nil if there was none.
 func (s *Step) Done(version uint64) *Step {
-	for s != nil && s.Version == version {
+	for s != nil && !s.Confirmed && s.Version == version {
 		s = s.Before
 	}
 	return s

@@ -21,7 +21,7 @@ func firing(fingerprints ...string) signal.News {
 }
 
 func resolved(fingerprints ...string) signal.News {
-	return signal.News{ServiceID: "id", Service: "web", Direction: signal.Up, Resolved: fingerprints}
+	return signal.News{ServiceID: "id", Service: "web", Direction: signal.Up, Resolved: firing(fingerprints...).Firing}
 }
 
 func TestTake(t *testing.T) {

@@ -9,9 +9,11 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -46,6 +48,8 @@ var (
 	ErrConflict = errors.New("store: written by another instance meanwhile")
 	// ErrUnderWay says that a request was claimed, but has no answer yet.
 	ErrUnderWay = errors.New("a step was claimed and not yet confirmed")
+	// ErrUnreadable says that a step is there that cannot be read.
+	ErrUnreadable = errors.New("store: the last step cannot be read")
 	// ErrDuplicate says that the ID of a request was used for another one.
 	ErrDuplicate = errors.New("the ID was used for another request already")
 )
@@ -56,18 +60,22 @@ type Store struct {
 	bucket *bus.Bucket
 	mirror *bus.Mirror
 
-	// mu guards changed, which the mirror's goroutine and those who wait share.
+	// mu guards the rest, which the mirror's goroutine and those who wait share.
 	mu      sync.Mutex
 	changed chan struct{}
+	// told is the digest of what the last poke was about.
+	told string
 }
 
 // New returns the store on a bus. A signal that is not heard of for ttl is
-// forgotten. poke is called after every change.
+// forgotten. poke is called after every change, but not for the delivery of an alert that
+// says what the last one said.
 func New(b *bus.Bus, ttl time.Duration, poke func()) *Store {
 	s := &Store{ttl: ttl, bucket: b.Bucket(bus.SignalsBucket), changed: make(chan struct{})}
 	s.mirror = s.bucket.Mirror(">", func() {
-		s.wake()
-		poke()
+		if s.wake() {
+			poke()
+		}
 	})
 	return s
 }
@@ -75,11 +83,31 @@ func New(b *bus.Bus, ttl time.Duration, poke func()) *Store {
 // Run follows the bucket until the context ends.
 func (s *Store) Run(ctx context.Context) error { return s.mirror.Run(ctx) }
 
-func (s *Store) wake() {
+// wake wakes those who wait, and reports whether there is something to decide.
+func (s *Store) wake() bool {
+	now := s.digest()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	close(s.changed)
 	s.changed = make(chan struct{})
+	isNews := now != s.told
+	s.told = now
+	return isNews
+}
+
+// digest is the same as long as the bucket says the same, whenever it was heard.
+func (s *Store) digest() string {
+	values, _ := s.mirror.Values()
+	h := sha256.New()
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		data := values[key].Data
+		var sig signal.Signal
+		if !strings.HasPrefix(key, requestPrefix) && !strings.HasPrefix(key, stepPrefix) && json.Unmarshal(data, &sig) == nil {
+			data = fmt.Appendf(nil, "%q %d %s %q", sig.ServiceID, sig.By, sig.Settle, sig.Fingerprints())
+		}
+		_, _ = fmt.Fprintf(h, "%q %q\n", key, data)
+	}
+	return string(h.Sum(nil))
 }
 
 // Asked is everything that is asked for at one moment.
@@ -146,10 +174,10 @@ func (s *Store) Take(ctx context.Context, n signal.News, now time.Time) (signal.
 			_ = json.Unmarshal(data, &old)
 		}
 		sig := signal.Take(old, n, now, s.ttl)
-		if !sig.Stands() && !known {
+		if !sig.Stands() && len(sig.Ended) == 0 && !known {
 			return sig, nil
 		}
-		if sig.Stands() {
+		if sig.Stands() || len(sig.Ended) > 0 {
 			err = s.put(ctx, key, sig, revision, s.ttl)
 		} else {
 			err = conflict(s.bucket.Delete(ctx, key, bus.IfRevision(revision)))
@@ -268,7 +296,8 @@ func (s *Store) withdraw(ctx context.Context, serviceID, id string) ([]byte, err
 }
 
 // Step reads the last step of a service from the bus itself, and its revision
-// for Claim. The step is nil if there was none.
+// for Claim. The step is nil if there was none; the error is ErrUnreadable, with the
+// revision, if it has no form that is known.
 func (s *Store) Step(ctx context.Context, serviceID string) (*signal.Step, uint64, error) {
 	data, revision, err := s.bucket.Get(ctx, stepPrefix+bus.Token(serviceID))
 	switch {
@@ -279,25 +308,26 @@ func (s *Store) Step(ctx context.Context, serviceID string) (*signal.Step, uint6
 	}
 	var step signal.Step
 	if err := json.Unmarshal(data, &step); err != nil {
-		return nil, 0, fmt.Errorf("store: step of %s: %w", serviceID, err)
+		return nil, revision, fmt.Errorf("%w: %s: %w", ErrUnreadable, serviceID, err)
 	}
 	return &step, revision, nil
 }
 
-// KnownStep returns the last step of a service as far as it has been heard of.
-func (s *Store) KnownStep(serviceID string) *signal.Step {
+// KnownStep returns the last step of a service as far as it has been heard of, and its
+// revision; nil if there is none, or ErrUnreadable.
+func (s *Store) KnownStep(serviceID string) (*signal.Step, uint64, error) {
 	v, ok := s.mirror.Value(stepPrefix + bus.Token(serviceID))
 	if !ok {
-		return nil
+		return nil, 0, nil
 	}
 	var step signal.Step
-	if json.Unmarshal(v.Data, &step) != nil {
-		return nil
+	if err := json.Unmarshal(v.Data, &step); err != nil {
+		return nil, v.Revision, fmt.Errorf("%w: %s: %w", ErrUnreadable, serviceID, err)
 	}
-	return &step
+	return &step, v.Revision, nil
 }
 
-// Claim writes a step that is about to be done, if the last one is still at
+// Claim writes a step that is about to be done, or what has become of it, if the last one is still at
 // revision; otherwise the error is ErrConflict. It returns the new revision.
 func (s *Store) Claim(ctx context.Context, step signal.Step, revision uint64) (uint64, error) {
 	value, err := catalog.Encode(step)

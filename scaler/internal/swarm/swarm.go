@@ -32,6 +32,8 @@ func translate(err error) error {
 		return errors.Join(engine.ErrNotFound, err)
 	case errors.Is(err, docker.ErrConflict):
 		return errors.Join(engine.ErrConflict, err)
+	case docker.IsAway(err):
+		return errors.Join(engine.ErrAway, err)
 	}
 	return err
 }

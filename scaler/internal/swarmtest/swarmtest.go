@@ -22,16 +22,19 @@ type Swarm struct {
 	// mu guards the rest, which the test and several scalers share.
 	mu       sync.Mutex
 	services map[string]engine.Scale
+	looks    int
 	version  uint64
 	changes  map[string][]uint64
 	before   func(id string) error
 	after    func(id string) error
 	down     error
+	// changed is told of each change.
+	changed chan struct{}
 }
 
 // New returns a swarm without services.
 func New() *Swarm {
-	return &Swarm{services: map[string]engine.Scale{}, version: 100, changes: map[string][]uint64{}}
+	return &Swarm{services: map[string]engine.Scale{}, version: 100, changes: map[string][]uint64{}, changed: make(chan struct{}, 1)}
 }
 
 // Labels reads a text such as "scaleMin=2 scaleMax=5"; notify=true is added.
@@ -65,6 +68,14 @@ func (s *Swarm) Set(name string, change func(*engine.Scale)) {
 	s.version++
 	svc.Version = s.version
 	s.services[svc.ID] = svc
+	s.tell()
+}
+
+func (s *Swarm) tell() {
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
 }
 
 // Remove removes a service.
@@ -72,6 +83,7 @@ func (s *Swarm) Remove(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.services, ID(name))
+	s.tell()
 }
 
 // Fail lets every call fail until it is called with nil.
@@ -109,10 +121,18 @@ func (s *Swarm) Changes(name string) []uint64 {
 	return append([]uint64{}, s.changes[ID(name)]...)
 }
 
+// Looks returns how often a scaler has read a service.
+func (s *Swarm) Looks() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.looks
+}
+
 // Scale is that of engine.Swarm.
 func (s *Swarm) Scale(_ context.Context, id string) (engine.Scale, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.looks++
 	if s.down != nil {
 		return engine.Scale{}, s.down
 	}
@@ -158,6 +178,7 @@ func (s *Swarm) set(id string, version, replicas uint64) error {
 	svc.Version, svc.Replicas, svc.Running = s.version, replicas, replicas
 	s.services[id] = svc
 	s.changes[id] = append(s.changes[id], replicas)
+	s.tell()
 	return nil
 }
 
@@ -173,8 +194,12 @@ func (s *Swarm) Snapshot() catalog.Snapshot {
 		out.Services[id] = catalog.Service{
 			ID: id, Name: svc.Name, Labels: svc.Labels, Mode: svc.Mode, Replicas: svc.Replicas, UpdateState: svc.UpdateState,
 		}
+		out.Tasks[id] = []catalog.Task{}
 		for i := range svc.Running {
 			out.Tasks[id] = append(out.Tasks[id], catalog.Task{ID: fmt.Sprintf("%s-%d", id, i), State: "running", Desired: "running"})
+		}
+		for i := range svc.Pending {
+			out.Tasks[id] = append(out.Tasks[id], catalog.Task{ID: fmt.Sprintf("%s-p%d", id, i), State: "pending", Desired: "running"})
 		}
 	}
 	return out
@@ -183,8 +208,24 @@ func (s *Swarm) Snapshot() catalog.Snapshot {
 // Listener publishes the swarm on a bus.
 type Listener struct {
 	t      testing.TB
-	list   func() catalog.Snapshot
 	writer *bus.CatalogWriter
+	// mu is held while something is published.
+	mu   sync.Mutex
+	list func() catalog.Snapshot
+}
+
+// Follow publishes each change of the swarm from now on.
+func (l *Listener) Follow(s *Swarm) {
+	bustest.Run(l.t, func(ctx context.Context) error {
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-s.changed:
+			}
+			_ = l.publish(ctx) // what was not taken is published by the next change or by the test
+		}
+	})
 }
 
 // Listen returns a listener that has published the swarm as it is.
@@ -199,23 +240,29 @@ func (s *Swarm) Listen(t testing.TB, b *bus.Bus) *Listener {
 // Publish publishes the swarm as it is now.
 func (l *Listener) Publish() {
 	l.t.Helper()
-	tooltest.Eventually(l.t, "the catalog is written", func() error {
-		entries, _, err := catalog.EncodeAll(l.list())
-		if err != nil {
-			return err
-		}
-		seen, ok := l.writer.Seen()
-		if !ok {
-			return bus.ErrNotSynced
-		}
-		_, err = l.writer.Write(l.t.Context(), seen, seen.Plan(entries))
+	tooltest.Eventually(l.t, "the catalog is written", func() error { return l.publish(l.t.Context()) })
+}
+
+func (l *Listener) publish(ctx context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	entries, _, err := catalog.EncodeAll(l.list())
+	if err != nil {
 		return err
-	})
+	}
+	seen, ok := l.writer.Seen()
+	if !ok {
+		return bus.ErrNotSynced
+	}
+	_, err = l.writer.Write(ctx, seen, seen.Plan(entries))
+	return err
 }
 
 // PublishFrom publishes what another list says, from now on.
 func (l *Listener) PublishFrom(list func() catalog.Snapshot) {
 	l.t.Helper()
+	l.mu.Lock()
 	l.list = list
+	l.mu.Unlock()
 	l.Publish()
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/prometheus/alertmanager/template"
 	"github.com/wagglehq/waggle/pkg/label"
@@ -28,6 +29,8 @@ var (
 	ErrNodes          = errors.New("Scaling of nodes is not supported: type can only be service")
 	ErrWrongType      = errors.New("Incorrect type in request: type can only be service")
 	ErrWrongBy        = errors.New("Incorrect by in request")
+	ErrWrongSettle    = errors.New("Incorrect settle in annotations")
+	ErrWrongForce     = errors.New("Incorrect force in request: force can only be true or false")
 	ErrBody           = errors.New("Incorrect body in request")
 )
 
@@ -38,10 +41,11 @@ type Ask struct {
 	Direction signal.Direction
 	// By is the step of a request by hand; 0 is that of the policy. Alerts carry their own.
 	By uint64
+	// Force is that of a request by hand.
+	Force bool
 	// Firing, Resolved and AllResolved are as in signal.News.
-	Firing      []signal.Alert
-	Resolved    []string
-	AllResolved bool
+	Firing, Resolved []signal.Alert
+	AllResolved      bool
 }
 
 // Fault is one thing that could not be understood.
@@ -126,6 +130,10 @@ func Parse(body []byte, query url.Values) (Request, error) {
 	told := map[string]bool{}
 	for _, a := range alerts {
 		one, by, fault := read(lookup(query, a.Labels, m.GroupLabels, m.CommonLabels))
+		settle, err := settle(a.Annotations["settle"])
+		if fault == nil && err != nil {
+			fault = &Fault{Service: one.Service, Direction: one.Direction, Err: err}
+		}
 		if fault != nil {
 			if id := fault.Service + "\x00" + fault.Error(); !told[id] {
 				told[id] = true
@@ -137,7 +145,7 @@ func Parse(body []byte, query url.Values) (Request, error) {
 		if asks[key] == nil {
 			asks[key] = &one
 		}
-		asks[key].add(a, by, m.Status, whole)
+		asks[key].add(a, signal.Alert{Name: a.Labels["alertname"], StartsAt: a.StartsAt, By: by, Settle: settle}, m.Status, whole)
 	}
 	out := Request{Faults: faults}
 	for _, key := range slices.Sorted(maps.Keys(asks)) {
@@ -146,21 +154,21 @@ func Parse(body []byte, query url.Values) (Request, error) {
 	return out, nil
 }
 
-func (ask *Ask) add(a template.Alert, by uint64, status string, whole bool) {
-	fingerprint := a.Fingerprint
-	if fingerprint == "" {
-		fingerprint = "labels:" + hash(a.Labels)
+func (ask *Ask) add(a template.Alert, one signal.Alert, status string, whole bool) {
+	one.Fingerprint = a.Fingerprint
+	if one.Fingerprint == "" {
+		one.Fingerprint = "labels:" + hash(a.Labels)
 	}
 	if a.Status != "" {
 		status = a.Status
 	}
 	switch {
 	case status == "firing":
-		ask.Firing = append(ask.Firing, signal.Alert{Fingerprint: fingerprint, Name: a.Labels["alertname"], StartsAt: a.StartsAt, By: by})
+		ask.Firing = append(ask.Firing, one)
 	case whole:
 		ask.AllResolved = true
 	default:
-		ask.Resolved = append(ask.Resolved, fingerprint)
+		ask.Resolved = append(ask.Resolved, one)
 	}
 }
 
@@ -170,6 +178,12 @@ func byHand(m message, query url.Values) Request {
 		return Request{ByHand: true, Faults: []*Fault{fault}}
 	}
 	ask.By = by
+	if text := query.Get("force"); text != "" {
+		var err error
+		if ask.Force, err = strconv.ParseBool(text); err != nil {
+			return Request{ByHand: true, Faults: []*Fault{{Service: ask.Service, Direction: ask.Direction, Err: ErrWrongForce}}}
+		}
+	}
 	return Request{ByHand: true, Asks: []Ask{ask}}
 }
 
@@ -241,6 +255,22 @@ func step(text string) (uint64, error) {
 		return 0, fmt.Errorf("%w: %q is not a whole number up to %d", ErrWrongBy, label.Show(text, false), policy.Most)
 	}
 	return uint64(n), nil
+}
+
+// settle reads how far back an alert looks: a time such as 1m, or seconds.
+func settle(text string) (time.Duration, error) {
+	text = strings.TrimSpace(text)
+	if text == "" {
+		return 0, nil
+	}
+	if _, err := strconv.Atoi(text); err == nil {
+		text += "s"
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 || d > policy.MaxCooldown {
+		return 0, fmt.Errorf("%w: %q is not a time such as 1m, up to %s", ErrWrongSettle, label.Show(text, false), policy.MaxCooldown)
+	}
+	return d, nil
 }
 
 // hash names an alert that brings no fingerprint.

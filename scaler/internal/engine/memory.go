@@ -1,0 +1,232 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/scaler/internal/decide"
+	"github.com/wagglehq/waggle/scaler/internal/policy"
+	"github.com/wagglehq/waggle/scaler/internal/signal"
+	"github.com/wagglehq/waggle/scaler/internal/store"
+)
+
+// memory is what an instance remembers of services, by their IDs. It belongs to the loop.
+type memory struct {
+	// own are the last steps that it made, or has seen to converge.
+	own map[string]signal.Step
+	// seen are the numbers that the catalog had in the last pass.
+	seen map[string]uint64
+	// behind are the revisions of entries of the catalog that are older than what Docker
+	// was seen, or made, to have.
+	behind map[string]catalog.Revision
+	// wanted is what was wanted lately of services that have a window of stabilization.
+	wanted map[string][]decide.Wish
+	// catalog is the one of the present pass.
+	catalog catalog.Snapshot
+}
+
+func newMemory() *memory {
+	return &memory{own: map[string]signal.Step{}, seen: map[string]uint64{}, behind: map[string]catalog.Revision{}, wanted: map[string][]decide.Wish{}}
+}
+
+// isBehind reports whether the catalog does not show the last step yet.
+func (m *memory) isBehind(id string, snapshot catalog.Snapshot) bool {
+	revision, ok := m.behind[id]
+	return ok && revision == snapshot.RevisionOf(id)
+}
+
+// newer returns the later one of a step that the bus knows and the one that this
+// instance remembers, so that a bus that lost its store does not shorten a cooldown, and
+// of two words about one step the one that says more.
+func (m *memory) newer(id string, known *signal.Step) *signal.Step {
+	own, ok := m.own[id]
+	switch {
+	case !ok:
+		return known
+	case known == nil || own.Time.After(known.Time):
+		return &own
+	case own.Time.Equal(known.Time) && (own.Confirmed && !known.Confirmed || !own.Converged.IsZero() && known.Converged.IsZero()):
+		return &own
+	}
+	return known
+}
+
+func (m *memory) remember(s signal.Step) {
+	s.Before = nil
+	for id, old := range m.own {
+		if s.Time.Sub(old.Time) > policy.MaxCooldown+time.Hour {
+			delete(m.own, id)
+		}
+	}
+	m.own[s.ServiceID] = s
+}
+
+// last returns the last change of a service's number as far as it is known here, and its
+// revision on the bus, 0 if the bus has not told of it yet.
+func (e *Engine) last(id string) (*signal.Step, uint64, error) {
+	known, revision, err := e.opts.Store.KnownStep(id)
+	if err != nil {
+		return nil, 0, err
+	}
+	if newest := e.memory.newer(id, known); newest != known {
+		return newest, 0, nil
+	}
+	return known, revision, nil
+}
+
+// observe takes over what happened to the numbers of services since the last pass: a
+// change by somebody else is adopted, and a step whose tasks run has converged.
+func (e *Engine) observe(ctx context.Context, snapshot catalog.Snapshot, outcomes []policy.Outcome) error {
+	var errs []error
+	seen := make(map[string]uint64, len(outcomes))
+	for _, o := range outcomes {
+		svc := o.Service
+		if !o.Policy.InForce() {
+			continue
+		}
+		last, revision, err := e.last(svc.ID)
+		expected, known := e.memory.seen[svc.ID]
+		seen[svc.ID] = svc.Replicas
+		if err != nil || e.memory.isBehind(svc.ID, snapshot) {
+			continue // a step that cannot be read is made good when it is needed
+		}
+		delete(e.memory.behind, svc.ID)
+		if last != nil && !last.Confirmed {
+			continue // whoever claimed it may be about to do it
+		}
+		if last != nil {
+			expected, known = last.To, true
+		}
+		switch {
+		case known && svc.Replicas != expected:
+			err = e.adopt(ctx, snapshot, o, expected)
+		case last != nil && last.Converged.IsZero() && shows(*last, svc, snapshot):
+			err = e.converge(ctx, *last, revision)
+		}
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	e.memory.seen = seen
+	return errors.Join(errs...)
+}
+
+// wish notes what alerts want of the services that have a window of stabilization: of
+// several numbers the greatest, and the present one where nothing is wanted.
+func (e *Engine) wish(outcomes []policy.Outcome, asked store.Asked) {
+	now := e.opts.Now()
+	wanted := map[string][]decide.Wish{}
+	for _, o := range outcomes {
+		p := o.Policy
+		window := max(p.Pace.Up.Stabilize, p.Pace.Down.Stabilize)
+		if !p.InForce() || window == 0 {
+			continue
+		}
+		number := o.Service.Replicas
+		if last, _, err := e.last(o.Service.ID); err == nil && last != nil && last.Confirmed && e.memory.isBehind(o.Service.ID, e.memory.catalog) {
+			number = last.To
+		}
+		present, isWanted := number, false
+		for _, s := range asked.Signals {
+			if s.ServiceID != o.Service.ID {
+				continue
+			}
+			one := decide.Wanted(p, decide.Asked{Direction: s.Direction, By: s.By}, present)
+			if !isWanted || one > number {
+				number, isWanted = one, true
+			}
+		}
+		wanted[o.Service.ID] = noted(e.memory.wanted[o.Service.ID], decide.Wish{At: now, Number: number}, now.Add(-window))
+	}
+	e.memory.wanted = wanted
+}
+
+// noted adds a wish unless it is the last one, and drops those that were replaced before
+// the window began.
+func noted(wishes []decide.Wish, w decide.Wish, begin time.Time) []decide.Wish {
+	if len(wishes) == 0 || wishes[len(wishes)-1].Number != w.Number {
+		wishes = append(wishes, w)
+	}
+	for len(wishes) > 1 && !wishes[1].At.After(begin) {
+		wishes = wishes[1:]
+	}
+	return wishes
+}
+
+// shows reports whether a step has done what it was made for: all tasks of one up run,
+// and of one down no others.
+func shows(s signal.Step, svc catalog.Service, snapshot catalog.Snapshot) bool {
+	tasks, listed := snapshot.Tasks[svc.ID]
+	if !listed && svc.Replicas > 0 {
+		return false
+	}
+	running, _ := count(tasks)
+	return running == svc.Replicas || s.Direction == signal.Up && running > svc.Replicas
+}
+
+// converge notes on the bus that a step shows, for whoever decides about the next one.
+func (e *Engine) converge(ctx context.Context, s signal.Step, revision uint64) error {
+	s.Converged = e.opts.Now()
+	if revision == 0 {
+		if known, _, _ := e.opts.Store.KnownStep(s.ServiceID); known != nil {
+			return nil // the bus is about to tell of it
+		}
+		e.memory.remember(s)
+		return nil
+	}
+	if _, err := e.opts.Store.Claim(ctx, s, revision); err != nil && !errors.Is(err, store.ErrConflict) {
+		return err
+	}
+	e.memory.remember(s)
+	return nil
+}
+
+// adopt takes over the number of a service that is not the expected one, if Docker says
+// so too and no instance is at work: it counts as a step, and is told.
+func (e *Engine) adopt(ctx context.Context, snapshot catalog.Snapshot, o policy.Outcome, expected uint64) error {
+	svc := o.Service
+	now := e.opts.Now()
+	if _, why := e.trouble.now(svc.ID, now); why != nil {
+		return nil
+	}
+	// In this order: what is not the number of the last step when it is looked at after
+	// that step was read was changed since, and if another instance did it the step on the
+	// bus is another one, too.
+	last, revision, err := e.opts.Store.Step(ctx, svc.ID)
+	if err != nil {
+		return err
+	}
+	scale, err := e.look(ctx, svc.ID)
+	if err != nil {
+		e.trouble.failed(svc.ID, err, now)
+		return nil // the service is gone, or is looked at again
+	}
+	var recent []signal.Change
+	if last != nil {
+		expected, recent = last.To, last.Recent
+	}
+	if scale.Replicas == expected {
+		e.memory.behind[svc.ID] = snapshot.RevisionOf(svc.ID)
+		return nil
+	}
+	if last != nil && !last.Confirmed {
+		return nil
+	}
+	s := signal.Step{
+		ServiceID: svc.ID, Service: svc.Name, Direction: signal.Up, From: expected, To: scale.Replicas, Version: scale.Version,
+		Time: now, Instance: e.opts.Instance, Confirmed: true, Recent: recent,
+	}
+	if s.To < s.From {
+		s.Direction = signal.Down
+	}
+	if _, err = e.opts.Store.Claim(ctx, s, revision); errors.Is(err, store.ErrConflict) {
+		return nil // another instance has seen it too
+	} else if err != nil {
+		return err
+	}
+	e.memory.remember(s)
+	e.queue(decide.Adopt(o.Policy, s), "")
+	return nil
+}
