@@ -89,11 +89,17 @@ func (w *world) resolverPort(ctx context.Context) (int, error) {
 	return 0, fmt.Errorf("the engine's DNS listens nowhere: %v", listening)
 }
 
-// listening is where processes in the container of a service's task listen.
-func (w *world) listening(ctx context.Context, node, service string) ([]netip.AddrPort, error) {
+// listening is where processes in the container of a service's task listen. One of them may
+// have ended meanwhile, as a health check does.
+func (w *world) listening(ctx context.Context, node, service string) (found []netip.AddrPort, err error) {
 	all, err := w.Processes(ctx, node, service)
 	if err != nil {
 		return nil, err
 	}
-	return proc.Listening(all[0].PID)
+	for _, p := range all {
+		if found, err = proc.Listening(p.PID); err == nil {
+			return found, nil
+		}
+	}
+	return nil, err
 }

@@ -15,7 +15,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -299,22 +298,29 @@ func (s *Stack) Hold(ctx context.Context, log io.Writer) {
 
 // Logs returns the end of what a service of Waggle said.
 func (s *Stack) Logs(ctx context.Context, service string) string {
-	text, err := s.Said(ctx, service, 60)
+	out, err := exec.CommandContext(ctx, "docker", "-H", s.lab.Node(s.manager).Host(), "service", "logs", "--raw", "--tail", "60", service).CombinedOutput()
 	if err != nil {
-		text += err.Error()
+		return fmt.Sprintf("%s%v", out, err)
 	}
-	return text
+	return string(out)
 }
 
-// Said is what the tasks of a service said, at most so many lines of each, and all if that
-// is 0.
-func (s *Stack) Said(ctx context.Context, service string, lines int) (string, error) {
-	tail := "all"
-	if lines > 0 {
-		tail = strconv.Itoa(lines)
+// Said is all that the running containers of a service have said. Their engines are asked,
+// since Swarm waits for ever for the logs of a task that is gone.
+func (s *Stack) Said(ctx context.Context, service string) (string, error) {
+	places, err := s.Places(ctx, service, s.Nodes()...)
+	if err != nil {
+		return "", err
 	}
-	out, err := exec.CommandContext(ctx, "docker", "-H", s.lab.Node(s.manager).Host(), "service", "logs", "--raw", "--tail", tail, service).CombinedOutput()
-	return string(out), err
+	var all strings.Builder
+	for _, p := range places {
+		out, err := exec.CommandContext(ctx, "docker", "-H", s.lab.Node(p.Node).Host(), "logs", p.Container).CombinedOutput()
+		if err != nil {
+			return "", fmt.Errorf("logs of %s: %w: %s", service, err, out)
+		}
+		all.Write(out)
+	}
+	return all.String(), nil
 }
 
 // Addr is the address of a node, at whose port 80 a proxy answers.
