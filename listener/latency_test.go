@@ -3,7 +3,6 @@ package listener
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"strconv"
@@ -47,7 +46,7 @@ func BenchmarkALabelChangeIsReadable(b *testing.B) {
 		}
 	})
 	bustest.Run(b, seen.Run)
-	sh := app.Shell{Name: "listener", Version: "test", Admin: fmt.Sprintf("127.0.0.1:%d", tooltest.FreePort(b)), Registry: prometheus.NewRegistry(), Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	sh := app.Shell{Name: "listener", Version: "test", Admin: fmt.Sprintf("127.0.0.1:%d", tooltest.FreePort(b)), Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)}
 	bustest.Run(b, func(ctx context.Context) error { return Run(ctx, c, sh) })
 	id := swarm.ID("shop_0")
 	reads := func(path string) {

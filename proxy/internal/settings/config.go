@@ -41,9 +41,9 @@ type Config struct {
 	// supervisor.Options; empty: whoever the supervisor is.
 	HAProxyUser, ControllerUser string
 	MaxConn                     int
-	Networks        string
-	Separator       string
-	TrustedProxies  string
+	Networks                    string
+	Separator                   string
+	TrustedProxies              string
 	// Outbound lists the hosts and networks outside of the swarm that labels may name.
 	Outbound string
 	// Owners is the text of the file that says whose hosts are whose.

@@ -41,8 +41,8 @@ type API struct {
 	Engine   *engine.Engine
 	// Note takes who had what scaled by hand.
 	Note func(audit.Entry)
-	Now      func() time.Time
-	Log      *slog.Logger
+	Now  func() time.Time
+	Log  *slog.Logger
 	// TooLarge counts the deliveries that were too large, and so lost.
 	TooLarge prometheus.Counter
 	// Patience is how long a request by hand waits for its decision.

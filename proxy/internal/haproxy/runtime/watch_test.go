@@ -72,5 +72,7 @@ func TestWatchAsksSeldomWhileTheSocketIsTheSame(t *testing.T) {
 		t.Errorf("the next is %d", pid)
 	}
 	cancel()
-	<-ended
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
 }

@@ -85,10 +85,10 @@ var fixed = []Range{ //nolint:gochecknoglobals // a constant that Go cannot have
 }
 
 // Networks of IPv6 in which an address of IPv4 stands.
-var ( //nolint:gochecknoglobals // constants that Go cannot have
-	compatible = netip.MustParsePrefix("::/96")
-	nat64      = netip.MustParsePrefix("64:ff9b::/96")
-	sixToFour  = netip.MustParsePrefix("2002::/16")
+var (
+	compatible = netip.MustParsePrefix("::/96")        //nolint:gochecknoglobals // a constant that Go cannot have
+	nat64      = netip.MustParsePrefix("64:ff9b::/96") //nolint:gochecknoglobals // likewise
+	sixToFour  = netip.MustParsePrefix("2002::/16")    //nolint:gochecknoglobals // likewise
 )
 
 // Host returns why no requests may go to hosts of a name, whatever its addresses are;
@@ -152,13 +152,7 @@ func (r Rules) Forbidden(inside []Range) []netip.Prefix {
 
 // translated are the networks of IPv6 whose addresses lead to those of IPv4, but for the mapped
 // ones, which are compared as those.
-func translated() []Range {
-	var out []Range
-	for _, net := range []string{"::/96", "64:ff9b::/96", "2002::/16"} {
-		out = append(out, Range{netip.MustParsePrefix(net), nobody})
-	}
-	return out
-}
+func translated() []Range { return []Range{{compatible, nobody}, {nat64, nobody}, {sixToFour, nobody}} }
 
 // Only are the networks in which the addresses of a host must be by the operator's list; none
 // if they may be anywhere outside.
