@@ -57,17 +57,17 @@ func (w *world) privileges(t *testing.T) {
 	}
 	node, id := container("proxy")
 	// Everybody in the container by number of user.
-	out, err := node.Docker(ctx, "top", id, "-eo", "uid,args")
+	out, err := node.Docker(ctx, "top", id, "-eo", "pid,uid,args")
 	tooltest.Must(t, err)
 	users := map[string]bool{}
 	for line := range strings.Lines(out) {
 		f := strings.Fields(line)
 		switch {
-		case len(f) < 2 || f[0] == "UID":
-		case strings.Contains(f[1], "waggle-proxy") && slices.Contains(f, "-controller"):
-			users["controller "+f[0]] = true
-		case strings.Contains(f[1], "haproxy"):
-			users["haproxy "+f[0]] = true
+		case len(f) < 3 || f[1] == "UID":
+		case strings.Contains(f[2], "waggle-proxy") && slices.Contains(f, "-controller"):
+			users["controller "+f[1]] = true
+		case strings.Contains(f[2], "haproxy"):
+			users["haproxy "+f[1]] = true
 		}
 	}
 	if got := fmt.Sprint(slices.Sorted(maps.Keys(users))); got != "[controller 99 haproxy 98]" {
