@@ -94,7 +94,7 @@ func (s *secure) settled(what string) {
 		s.t.Errorf("%s: %d files of certificates (%v), want those of %d and the default", what, len(files), err, len(s.list))
 	}
 	for _, f := range files {
-		if info, err := f.Info(); err != nil || info.Mode().Perm() != 0o600 {
+		if info, err := f.Info(); err != nil || info.Mode().Perm() != 0o640 {
 			s.t.Errorf("%s: %s can be read by others (%v)", what, f.Name(), err)
 		}
 	}
