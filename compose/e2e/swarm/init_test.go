@@ -3,6 +3,7 @@ package swarm
 
 import (
 	"bytes"
+	"cmp"
 	"net"
 	"os"
 	"os/exec"
@@ -47,14 +48,17 @@ func initialise(t *testing.T, host string, env []string, args ...string) (stdout
 }
 
 func TestInitMakesWhatIsMissingAndNothingTwice(t *testing.T) {
-	l := start(t, lab.Options{Managers: 1})
+	// The listener's image makes the password of Alertmanager.
+	images, tag := cmp.Or(os.Getenv("WAGGLE_IMAGES"), "waggle"), cmp.Or(os.Getenv("WAGGLE_TAG"), "dev")
+	l := start(t, lab.Options{Managers: 1, Images: []string{images + "/listener:" + tag}})
 	node := l.Node("m1")
+	ours := []string{"WAGGLE_IMAGES=docker.io/" + images, "WAGGLE_TAG=" + tag}
 
-	names, said, code := initialise(t, node.Host(), nil, "--skip-ports", "--env")
+	names, said, code := initialise(t, node.Host(), ours, "--skip-ports", "--env")
 	if code != 0 {
 		t.Fatalf("ended with %d: %s", code, said)
 	}
-	for _, want := range []string{"the network waggle, 10.90.0.0/16", "secret waggle_token_proxy", "secret waggle_token_scaler", "secret waggle_seal_key", "secret waggle_nats_listener", "secret waggle_nats_proxy", "secret waggle_nats_monitor", "secret waggle_nats_scaler"} {
+	for _, want := range []string{"the network waggle, 10.90.0.0/16", "secret waggle_token_proxy", "secret waggle_token_scaler", "secret waggle_seal_key", "secret waggle_nats_listener", "secret waggle_nats_proxy", "secret waggle_nats_monitor", "secret waggle_nats_scaler", "secret waggle_alert_password", "secret waggle_alert_password_web"} {
 		if !strings.Contains(said, "made the "+want) && !strings.Contains(said, "made "+want) {
 			t.Errorf("it does not say that it made %s:\n%s", want, said)
 		}
@@ -73,7 +77,7 @@ func TestInitMakesWhatIsMissingAndNothingTwice(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	again, said, code := initialise(t, node.Host(), nil, "--skip-ports", "--env")
+	again, said, code := initialise(t, node.Host(), ours, "--skip-ports", "--env")
 	if code != 0 || strings.Contains(said, "made") || again != names {
 		t.Errorf("the second time: %d, %s%s", code, said, again)
 	}
@@ -83,7 +87,7 @@ func TestInitMakesWhatIsMissingAndNothingTwice(t *testing.T) {
 	}
 
 	// Another receiver is another secret, since Docker changes none.
-	other, said, code := initialise(t, node.Host(), []string{"ALERT_WEBHOOK=https://chat.example/hook"}, "--skip-ports", "--env")
+	other, said, code := initialise(t, node.Host(), append(ours, "ALERT_WEBHOOK=https://chat.example/hook"), "--skip-ports", "--env")
 	if code != 0 || other == names {
 		t.Errorf("another receiver: %d, %s%s", code, said, other)
 	}
