@@ -28,6 +28,8 @@ type changes struct {
 	// fleeting are the services that were created and not yet removed, gone those
 	// that were.
 	fleeting, gone []string
+	// idle are the services that the swarm itself does not run, see leftIdle.
+	idle []string
 }
 
 // raised are the services whose number is raised.
@@ -179,11 +181,25 @@ func (c *changes) inForce(ctx context.Context, nodes []string) error {
 	return err
 }
 
+// leftIdle finds the services of which the swarm runs no task although it should. Engine 20.10
+// leaves tasks pending for ever that were made while no node was there, if nothing else changes.
+func (c *changes) leftIdle(ctx context.Context) error {
+	services, err := anyone(ctx, c.w, c.managers, func(ctx context.Context, s *stack.Stack) ([]stack.Service, error) {
+		return s.Services(ctx)
+	})
+	for _, s := range services {
+		if strings.HasPrefix(s.Spec.Name, c.prefix) && s.ServiceStatus.RunningTasks == 0 && s.ServiceStatus.DesiredTasks > 0 {
+			c.idle = append(c.idle, s.Spec.Name)
+		}
+	}
+	return err
+}
+
 // routes says of each path whether it must be answered.
 func (c *changes) routes(services []stack.Service) map[string]bool {
 	want := map[string]bool{}
 	for _, s := range services {
-		if strings.HasPrefix(s.Spec.Name, c.prefix) {
+		if strings.HasPrefix(s.Spec.Name, c.prefix) && !slices.Contains(c.idle, s.Spec.Name) {
 			want[s.Spec.Labels["com.df.servicePath"]] = true
 		}
 	}

@@ -111,7 +111,12 @@ func (w *world) settle(ctx context.Context, c *changes, t trouble, alive []strin
 	if len(t.struck) == 0 {
 		return nil
 	}
-	if err := c.inForce(ctx, t.struck); err != nil {
+	err = c.inForce(ctx, t.struck)
+	if err != nil && c.leftIdle(ctx) == nil && len(c.idle) > 0 {
+		w.Say("the swarm runs no task of %s, so that nothing can answer there", strings.Join(c.idle, ", "))
+		err = c.inForce(ctx, t.struck)
+	}
+	if err != nil {
 		w.Fault("the nodes that were struck: %v", err)
 		return nil
 	}

@@ -142,12 +142,14 @@ type Service struct {
 		Name   string
 		Labels map[string]string
 	}
+	// ServiceStatus counts its tasks.
+	ServiceStatus struct{ RunningTasks, DesiredTasks uint64 }
 }
 
 // Services returns all services.
 func (e *Engine) Services(ctx context.Context) ([]Service, error) {
 	var list []Service
-	err := e.call(ctx, http.MethodGet, "/services", nil, &list)
+	err := e.call(ctx, http.MethodGet, "/services?status=true", nil, &list)
 	return list, err
 }
 
