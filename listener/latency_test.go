@@ -72,6 +72,10 @@ func labelChanges(b *testing.B, services int) {
 	reads("/0")
 	var took []time.Duration
 	for b.Loop() {
+		// Changes that follow each other at once are gathered for 10 ms.
+		if err := tooltest.Pause(b.Context(), 50*time.Millisecond); err != nil {
+			b.Fatal(err)
+		}
 		path := "/" + strconv.Itoa(len(took)+1)
 		began := time.Now()
 		swarm.Relabel("shop_0", map[string]string{"com.df.notify": "true", "com.df.servicePath": path})
