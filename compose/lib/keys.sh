@@ -13,13 +13,13 @@ key_components=(listener proxy monitor scaler)
 
 # key_mounted prints the secret that a deployed service has as a file of that name.
 key_mounted() {
-  docker_or_die "no such service|not found" service inspect "waggle_$1" --format '{{range .Spec.TaskTemplate.ContainerSpec.Secrets}}{{.File.Name}} {{.SecretName}}{{"\n"}}{{end}}' |
+  docker_or_die "no such service|not found|not a swarm manager" service inspect "waggle_$1" --format '{{range .Spec.TaskTemplate.ContainerSpec.Secrets}}{{.File.Name}} {{.SecretName}}{{"\n"}}{{end}}' |
     awk -v file="$2" '$1 == file { print $2 }'
 }
 
 # key_made prints the secrets of a component that there are, the oldest first.
 key_made() {
-  docker_or_die "" secret ls --filter "name=waggle_nats_$1" --format '{{.Name}}' |
+  docker_or_die "not a swarm manager" secret ls --filter "name=waggle_nats_$1" --format '{{.Name}}' |
     { grep -xE "waggle_nats_$1(_[0-9]{14})?" || true; } | LC_ALL=C sort
 }
 

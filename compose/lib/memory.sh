@@ -10,8 +10,8 @@
 #   file PATH            a further stack file
 #   flag WORDS           a flag of docker stack deploy
 
-# memory_names prints the configs that hold one, the newest last.
-memory_names() { docker_or_die "" config ls --filter name=waggle_deployed_ --format '{{.Name}}' | sort; }
+# memory_names prints the configs that hold one, the newest last; none before there is a swarm.
+memory_names() { docker_or_die "not a swarm manager" config ls --filter name=waggle_deployed_ --format '{{.Name}}' | sort; }
 
 # recall prints the lines of the newest one, nothing if there is none.
 recall() {

@@ -315,6 +315,14 @@ func TestWhatDockerDoesNotSayIsNotForgotten(t *testing.T) {
 	}
 }
 
+// Before compose/init has made a swarm, nothing can have been deployed.
+func TestWithoutASwarmNothingWasDeployed(t *testing.T) {
+	m := newManager(t)
+	m.write("breaks", "0 config ls --filter name=waggle_deployed_\n")
+	m.write("broken", `Error response from daemon: This node is not a swarm manager. Use "docker swarm init".`)
+	m.succeeds(images(), "deploy")
+}
+
 func TestAStackFileThatIsNotHereIsNotDropped(t *testing.T) {
 	m := newManager(t)
 	certs := m.stackFile("certs.yml", "version: \"3.9\"\n")
