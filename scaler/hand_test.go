@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/wagglehq/waggle/pkg/catalog"
-	"github.com/wagglehq/waggle/pkg/docker"
 	"github.com/wagglehq/waggle/pkg/dockertest"
 	"github.com/wagglehq/waggle/pkg/tooltest"
 	"github.com/wagglehq/waggle/scaler/internal/decide"
@@ -82,19 +80,7 @@ func TestDockerThatHangsIsSaidWithinSeconds(t *testing.T) {
 	for n := range 20 {
 		d.Create(dockertest.Service{Name: fmt.Sprint("s", n), Replicas: 1, Labels: labels})
 	}
-	c := newCluster(t, func(*swarmtest.Swarm) {})
-	reader, err := docker.Connect(d.Host(), docker.AllowRead, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reader.Close()
-	c.list.PublishFrom(func() catalog.Snapshot {
-		listing, err := reader.List(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return listing.Snapshot
-	})
+	c := clusterOf(t, d)
 	s := c.startWith(Run, func(config *Config) { config.DockerHost = d.Host() })
 	tooltest.Eventually(t, "the services are known", func() error {
 		if code, body := s.do(http.MethodGet, "/v1/services/s19", ""); code != http.StatusOK {

@@ -757,17 +757,15 @@ func replicasLeftOut(t *testing.T, spec []byte) string {
 	return string(out)
 }
 
-func TestThroughTheDockerAPI(t *testing.T) {
-	d := dockertest.New(t)
-	labels := map[string]string{"com.df.notify": "true", "com.df.scaleMax": "9", "com.df.scaleCooldownUp": "0", "com.df.scaleUpBy": "2", "other": "label"}
-	d.Create(dockertest.Service{Name: "shop_web", Stack: "shop", Replicas: 1, Labels: labels, Networks: []string{"waggle"}})
-	d.Create(dockertest.Service{Name: "everywhere", Global: true, Labels: labels})
+// clusterOf is a cluster whose catalog is what a recorded Docker lists at each moment.
+func clusterOf(t *testing.T, d *dockertest.Swarm) *cluster {
+	t.Helper()
 	c := newCluster(t, func(*swarmtest.Swarm) {})
 	reader, err := docker.Connect(d.Host(), docker.AllowRead, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer reader.Close()
+	t.Cleanup(reader.Close)
 	c.list.PublishFrom(func() catalog.Snapshot {
 		listing, err := reader.List(t.Context())
 		if err != nil {
@@ -775,6 +773,15 @@ func TestThroughTheDockerAPI(t *testing.T) {
 		}
 		return listing.Snapshot
 	})
+	return c
+}
+
+func TestThroughTheDockerAPI(t *testing.T) {
+	d := dockertest.New(t)
+	labels := map[string]string{"com.df.notify": "true", "com.df.scaleMax": "9", "com.df.scaleCooldownUp": "0", "com.df.scaleUpBy": "2", "other": "label"}
+	d.Create(dockertest.Service{Name: "shop_web", Stack: "shop", Replicas: 1, Labels: labels, Networks: []string{"waggle"}})
+	d.Create(dockertest.Service{Name: "everywhere", Global: true, Labels: labels})
+	c := clusterOf(t, d)
 	before, _ := d.Spec("shop_web")
 	s := c.startWith(Run, func(config *Config) { config.DockerHost = d.Host() })
 	tooltest.Eventually(t, "the service is known", func() error {

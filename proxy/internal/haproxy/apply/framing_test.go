@@ -71,17 +71,24 @@ func (r *reader) taken() []string {
 	return out
 }
 
-// statuses are those of all answers on a connection that gets a text and nothing else, until
-// HAProxy closes it.
-func statuses(t *testing.T, port int, text string) (out []int) {
+// connected is a connection to a port of HAProxy, for 20 s at most.
+func connected(t *testing.T, port int) net.Conn {
 	t.Helper()
 	var d net.Dialer
 	conn, err := d.DialContext(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = conn.Close() }()
 	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	return conn
+}
+
+// statuses are those of all answers on a connection that gets a text and nothing else, until
+// HAProxy closes it.
+func statuses(t *testing.T, port int, text string) (out []int) {
+	t.Helper()
+	conn := connected(t, port)
+	defer func() { _ = conn.Close() }()
 	if _, err := io.WriteString(conn, text); err != nil {
 		t.Fatal(err)
 	}
@@ -276,18 +283,13 @@ func TestWhoseHostByHTTP2(t *testing.T) {
 // ends the stream or the connection.
 func askedByHTTP2(t *testing.T, port int, fields ...string) string {
 	t.Helper()
-	var d net.Dialer
-	conn, err := d.DialContext(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn := connected(t, port)
 	defer func() { _ = conn.Close() }()
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
 	var block bytes.Buffer
 	for enc := hpack.NewEncoder(&block); len(fields) > 1; fields = fields[2:] {
 		_ = enc.WriteField(hpack.HeaderField{Name: fields[0], Value: fields[1]})
 	}
-	_, err = io.WriteString(conn, http2.ClientPreface)
+	_, err := io.WriteString(conn, http2.ClientPreface)
 	framer := http2.NewFramer(conn, conn)
 	framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	err = errors.Join(err, framer.WriteSettings(), framer.WriteHeaders(http2.HeadersFrameParam{
