@@ -153,13 +153,16 @@ func (c *changes) note(err error) {
 	c.made++
 }
 
+// services are those of the swarm, as the first manager that answers says.
+func (c *changes) services(ctx context.Context) ([]stack.Service, error) {
+	return anyone(ctx, c.w, c.managers, func(ctx context.Context, s *stack.Stack) ([]stack.Service, error) { return s.Services(ctx) })
+}
+
 // inForce waits until the proxies of these nodes do what the swarm says.
 func (c *changes) inForce(ctx context.Context, nodes []string) error {
 	_, err := poll(ctx, time.Minute, "changes to be in force", func(ctx context.Context) error {
 		// What takes effect late counts, too, also where the answer did not arrive.
-		services, err := anyone(ctx, c.w, c.managers, func(ctx context.Context, s *stack.Stack) ([]stack.Service, error) {
-			return s.Services(ctx)
-		})
+		services, err := c.services(ctx)
 		if err != nil {
 			return err
 		}
@@ -184,9 +187,7 @@ func (c *changes) inForce(ctx context.Context, nodes []string) error {
 // leftIdle finds the services of which the swarm runs no task although it should. Engine 20.10
 // leaves tasks pending for ever that were made while no node was there, if nothing else changes.
 func (c *changes) leftIdle(ctx context.Context) error {
-	services, err := anyone(ctx, c.w, c.managers, func(ctx context.Context, s *stack.Stack) ([]stack.Service, error) {
-		return s.Services(ctx)
-	})
+	services, err := c.services(ctx)
 	for _, s := range services {
 		if strings.HasPrefix(s.Spec.Name, c.prefix) && s.ServiceStatus.RunningTasks == 0 && s.ServiceStatus.DesiredTasks > 0 {
 			c.idle = append(c.idle, s.Spec.Name)
