@@ -203,6 +203,9 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	err = g.Wait()
 	last, done := context.WithTimeout(following, farewell)
 	defer done()
+	if err := control.Close(last); err != nil {
+		sh.Log.Debug("what the last change left is not done", "error", err)
+	}
 	if err := tell(last); err != nil {
 		sh.Log.Debug("the last statuses are not told", "error", err)
 	}

@@ -108,6 +108,8 @@ const (
 	// tried again.
 	recordTimeout = 500 * time.Millisecond
 	recordAgain   = time.Second
+	// lastChange is how long a change that has begun may go on when the end comes.
+	lastChange = 2 * time.Second
 )
 
 // New checks the settings and returns a Controller.
@@ -228,6 +230,9 @@ func (c *Controller) apply(ctx context.Context) error {
 		return err
 	}
 	c.secrets.logFaults(file.Faults)
+	// A change that has begun is finished, so that HAProxy is not left with half of it.
+	ctx, done := outlasting(ctx, lastChange)
+	defer done()
 	start := time.Now()
 	result, err := c.engine.Apply(ctx, file)
 	if err != nil {
@@ -254,6 +259,23 @@ func (c *Controller) apply(ctx context.Context) error {
 		c.events.Again(tidyAgain)
 	}
 	return errors.Join(err, c.settling.store())
+}
+
+// Close does what the last change left for a quiet moment, so that whoever starts next finds
+// a file that says what HAProxy runs. No pass may run or come after it.
+func (c *Controller) Close(ctx context.Context) error {
+	if !c.adopted {
+		return nil
+	}
+	_, _, err := c.engine.Tidy(ctx)
+	return err
+}
+
+// outlasting returns a context that ends some time after another one does.
+func outlasting(ctx context.Context, by time.Duration) (context.Context, context.CancelFunc) {
+	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(by, cancel) })
+	return out, func() { stop(); cancel() }
 }
 
 // record is tried again soon if it fails; routes do not wait for it.

@@ -34,6 +34,9 @@ type engine struct {
 	checked int
 	// text is what it runs.
 	text string
+	// applying is called while it changes.
+	applying func(context.Context)
+	tidied   int
 }
 
 func (e *engine) Check(_ context.Context, f file.File) error {
@@ -46,18 +49,28 @@ func (e *engine) Check(_ context.Context, f file.File) error {
 	return nil
 }
 
-func (e *engine) Apply(_ context.Context, f file.File) (apply.Result, error) {
+func (e *engine) Apply(ctx context.Context, f file.File) (apply.Result, error) {
 	if e.refuses != "" && strings.Contains(f.Text(), e.refuses) {
 		return apply.Result{}, &apply.CheckError{Output: "[ALERT] parsing [haproxy.cfg:7] : no " + e.refuses, Err: errors.New("exit status 1")}
+	}
+	if e.applying != nil {
+		e.applying(ctx)
+	}
+	if err := ctx.Err(); err != nil {
+		return apply.Result{}, fmt.Errorf("haproxy: show info: %w", err)
 	}
 	changed := e.text != f.Text()
 	e.text = f.Text()
 	return apply.Result{Changed: changed}, nil
 }
 
-func (*engine) Adopt(context.Context) error                        { return nil }
-func (*engine) Tidy(context.Context) (wrote, more bool, err error) { return true, false, nil }
-func (*engine) Forget()                                            {}
+func (*engine) Adopt(context.Context) error { return nil }
+func (*engine) Forget()                     {}
+
+func (e *engine) Tidy(context.Context) (wrote, more bool, err error) {
+	e.tidied++
+	return true, false, nil
+}
 
 // steady is an HAProxy that runs what was applied.
 type steady struct{}
@@ -250,6 +263,37 @@ func TestWhatWasAcceptedIsKnownAgain(t *testing.T) {
 	if got := s.became(); !strings.Contains(got, "stay in force") || len(s.accepted) != 1 {
 		t.Errorf("%s; recorded are %v", got, s.accepted)
 	}
+}
+
+// TestAChangeThatHasBegunIsFinished when the end comes, however long HAProxy takes up to a
+// bound, and what it left for a quiet moment is done.
+func TestAChangeThatHasBegunIsFinished(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		s.deploy("web", "servicePath", "/", "port", "80")
+		ctx, end := context.WithCancel(t.Context())
+		s.engine.applying = func(context.Context) {
+			end()
+			time.Sleep(lastChange / 2)
+		}
+		if err := s.Pass(ctx); err != nil || s.became() != "web applied" || len(s.accepted) != 1 {
+			t.Errorf("%v, %s; recorded are %v", err, s.became(), s.accepted)
+		}
+		if err := s.Close(t.Context()); err != nil || s.engine.tidied != 1 {
+			t.Errorf("tidied %d times, %v", s.engine.tidied, err)
+		}
+
+		ctx, end = context.WithCancel(t.Context())
+		s.deploy("shop", "servicePath", "/shop", "port", "80")
+		s.engine.applying = func(applying context.Context) {
+			end()
+			<-applying.Done()
+		}
+		begin := time.Now()
+		if err := s.Pass(ctx); !errors.Is(err, context.Canceled) || time.Since(begin) != lastChange {
+			t.Errorf("an HAProxy that does not answer: %v after %s", err, time.Since(begin))
+		}
+	})
 }
 
 // TestARecordThatTheBusDoesNotTakeIsTriedAgain, without holding up the routes.
