@@ -35,10 +35,16 @@ func (s *Span) end() { s.Ended = time.Now() }
 // Resources are what a node has, or a task reserves.
 type Resources struct{ NanoCPUs, MemoryBytes int64 }
 
-// ServiceState is a service with what the catalog does not tell of it.
+// ServiceState is a service as far as it tells of its state, with what the catalog does not
+// tell of it.
 type ServiceState struct {
-	catalog.Service
-	Version uint64
+	ID, Name, Stack, Image string
+	Mode                   catalog.Mode
+	// Replicas is as in the catalog.
+	Replicas uint64
+	Created  time.Time
+	Update   *catalog.Update
+	Version  uint64
 	// Reserved is what each task reserves.
 	Reserved Resources
 	// Job is nil for what is none.
@@ -89,20 +95,47 @@ func (c *Client) EndedTasks(ctx context.Context, serviceIDs ...string) (map[stri
 	return taskStates(list), err
 }
 
-func (c *Client) tellServices(s Span, services []swarm.Service, values map[string]catalog.Service) {
+// ListState lists services and nodes for the watcher alone, which costs less than List.
+func (c *Client) ListState(ctx context.Context) error {
+	span := begin()
+	services, err := c.services(ctx)
+	if err != nil {
+		return err
+	}
+	span.end()
+	nodes, told, err := c.nodesTold(ctx)
+	if err != nil {
+		return err
+	}
+	c.tellServices(span, services)
+	c.tellNodes(told, nodes)
+	return nil
+}
+
+func (c *Client) tellServices(s Span, services []swarm.Service) {
 	if c.watcher == nil {
 		return
 	}
 	out := make([]ServiceState, 0, len(services))
 	for _, svc := range services {
-		state := ServiceState{Service: values[svc.ID], Version: svc.Version.Index}
-		if r := svc.Spec.TaskTemplate.Resources; r != nil && r.Reservations != nil {
-			state.Reserved = Resources{r.Reservations.NanoCPUs, r.Reservations.MemoryBytes}
-		}
-		state.Job = jobOf(svc)
-		out = append(out, state)
+		out = append(out, serviceState(svc))
 	}
 	c.watcher.Services(s, out)
+}
+
+func serviceState(s swarm.Service) ServiceState {
+	mode, replicas := modeOf(s.Spec.Mode)
+	out := ServiceState{
+		ID: s.ID, Name: s.Spec.Name, Stack: s.Spec.Labels[stackLabel], Mode: mode, Replicas: replicas, Created: s.CreatedAt,
+		Version: s.Version.Index, Update: updateOf(s), Job: jobOf(s),
+	}
+	if c := s.Spec.TaskTemplate.ContainerSpec; c != nil {
+		out.Image = c.Image
+	}
+	if r := s.Spec.TaskTemplate.Resources; r != nil && r.Reservations != nil {
+		out.Reserved = Resources{r.Reservations.NanoCPUs, r.Reservations.MemoryBytes}
+	}
+	return out
 }
 
 func jobOf(svc swarm.Service) *Job {

@@ -16,7 +16,7 @@ import (
 
 // Swarm is what is asked; docker.Client is one. It tells the Reader, as its watcher, what it listed.
 type Swarm interface {
-	List(context.Context) (catalog.Listing, error)
+	ListState(context.Context) error
 	Tasks(context.Context) (map[string][]catalog.Task, error)
 	TasksOf(ctx context.Context, serviceIDs ...string) (map[string][]catalog.Task, error)
 	EndedTasks(ctx context.Context, serviceIDs ...string) (map[string][]docker.TaskState, error)
@@ -104,8 +104,7 @@ func (r *Reader) Pass(ctx context.Context, swarm Swarm) error {
 func (r *Reader) ask(ctx context.Context, swarm Swarm, due state.Due) error {
 	switch {
 	case due.Lists:
-		_, err := swarm.List(ctx)
-		return err
+		return swarm.ListState(ctx)
 	case due.All:
 		_, err := swarm.Tasks(ctx)
 		return err

@@ -36,7 +36,7 @@ type Series struct {
 // one cannot exist any more, the younger counts.
 func (r Reading) Series() []Series {
 	services := slices.SortedFunc(slices.Values(r.Services), func(a, b docker.ServiceState) int {
-		return cmp.Or(strings.Compare(a.Name, b.Name), b.CreatedAt.Compare(a.CreatedAt), strings.Compare(a.ID, b.ID))
+		return cmp.Or(strings.Compare(a.Name, b.Name), b.Created.Compare(a.Created), strings.Compare(a.ID, b.ID))
 	})
 	services = slices.CompactFunc(services, func(a, b docker.ServiceState) bool { return a.Name == b.Name })
 	nodes := slices.SortedFunc(slices.Values(r.Nodes), func(a, b docker.NodeState) int {
@@ -88,7 +88,7 @@ func (l *list) oneOf(metric ID, states []string, is string, labels ...string) {
 func (l *list) service(s docker.ServiceState, desired uint64, tasks []docker.TaskState, f Failures) {
 	image, _, _ := strings.Cut(s.Image, "@")
 	l.add(serviceInfo, 1, s.Name, s.ID, s.Stack, image, string(s.Mode))
-	l.add(serviceCreated, seconds(s.CreatedAt), s.Name)
+	l.add(serviceCreated, seconds(s.Created), s.Name)
 	l.add(replicasDesired, float64(desired), s.Name)
 
 	in, newest := map[string]int{}, time.Time{}

@@ -16,8 +16,7 @@ import (
 // service is a replicated one of this name, which is its ID as well.
 func service(name string, change ...func(*docker.ServiceState)) docker.ServiceState {
 	s := docker.ServiceState{
-		Service: catalog.Service{ID: name, Name: name, Mode: catalog.Replicated, Replicas: 2, Image: "app:1", CreatedAt: time.Unix(100, 0)},
-		Version: 1,
+		ID: name, Name: name, Mode: catalog.Replicated, Replicas: 2, Image: "app:1", Created: time.Unix(100, 0), Version: 1,
 	}
 	for _, c := range change {
 		c(&s)
@@ -270,7 +269,7 @@ func TestAServiceHasAtMostTwentySeries(t *testing.T) {
 
 // TestTwoServicesOfOneNameAreNoTwoSeries: one has just been removed, and made again.
 func TestTwoServicesOfOneNameAreNoTwoSeries(t *testing.T) {
-	again := service("web", func(s *docker.ServiceState) { s.ID, s.CreatedAt = "younger", time.Unix(200, 0) })
+	again := service("web", func(s *docker.ServiceState) { s.ID, s.Created = "younger", time.Unix(200, 0) })
 	r := state.Reading{Services: []docker.ServiceState{service("web"), again}}
 	got := shown(r.Series(), "created")
 	if want := `swarm_service_created_timestamp_seconds{service="web"} 200`; len(got) != 1 || got[0] != want {
