@@ -204,6 +204,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	stating := states.loop(swarm, options("state", nil, 10*time.Second, statePause))
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return sh.ServeAdmin(ctx, router) })
+	g.Go(func() error { return stating(ctx) }) // which needs no bus
 	g.Go(func() error { return prepare.Run(ctx) })
 	g.Go(func() error { b.OnConnect(ctx, buckets.Now); return nil })
 	g.Go(func() error { b.OnMissing(ctx, buckets.Now); return nil })
@@ -214,7 +215,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	}
 	for _, run := range []func(context.Context) error{
 		writer.Run, reader.Run, said.Run, everybody.Run, publishing.Run, telling.Run, sweeping.Run, announcing.Run,
-		listing.Run, movements.Run, stating,
+		listing.Run, movements.Run,
 	} {
 		g.Go(func() error { return run(ctx) })
 	}

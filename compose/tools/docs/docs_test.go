@@ -171,12 +171,12 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// bees offers nothing until it has seen one.
-type bees struct{ prometheus.Collector }
+// hive offers nothing until it has seen a bee.
+type hive struct{ prometheus.Collector }
 
-func (bees) Collect(chan<- prometheus.Metric) {}
+func (hive) Collect(chan<- prometheus.Metric) {}
 
-func (bees) Examples(open string) []prometheus.Metric {
+func (hive) Examples(open string) []prometheus.Metric {
 	desc := prometheus.NewDesc("waggle_bee_state", "What it does.", []string{"bee", "state"}, nil)
 	return []prometheus.Metric{
 		prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, 1, open, "flying"), prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, 0, open, "asleep"),
@@ -184,7 +184,7 @@ func (bees) Examples(open string) []prometheus.Metric {
 }
 
 func TestMetricsThatAreThereLater(t *testing.T) {
-	page, err := MetricsPage([]Component{component(nil, bees{prometheus.NewCounter(prometheus.CounterOpts{Name: "waggle_bee_x", Help: "x"})})})
+	page, err := MetricsPage([]Component{component(nil, hive{prometheus.NewCounter(prometheus.CounterOpts{Name: "waggle_bee_x", Help: "x"})})})
 	if want := "| `waggle_bee_state` | gauge | `bee`, `state` (asleep, flying) | What it does. |\n"; err != nil || !strings.HasSuffix(string(page), want) {
 		t.Errorf("got %s (%v)\nwant %s", page, err, want)
 	}
