@@ -36,6 +36,9 @@ type lostTask struct {
 
 // lose notes the tasks that have not ended and whose nodes are down.
 func (f *failures) lose(tasks []docker.TaskState, down map[string]bool) {
+	if len(down) == 0 {
+		return
+	}
 	for _, t := range tasks {
 		if down[t.Node] && !ended(t.State) {
 			if f.lost == nil {

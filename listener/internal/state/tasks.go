@@ -3,6 +3,7 @@ package state
 import (
 	"strings"
 
+	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/docker"
 )
 
@@ -66,7 +67,7 @@ func desired(s docker.ServiceState, tasks []docker.TaskState, down map[string]bo
 	if s.Job != nil && s.Job.Completions > 0 {
 		return leftOf(s, tasks)
 	}
-	if s.Job == nil && s.Mode != "global" {
+	if s.Job == nil && s.Mode != catalog.Global {
 		return s.Replicas
 	}
 	// A task that has just ended is about to be replaced on its node, unless it was a job's.
