@@ -34,6 +34,8 @@ type Config struct {
 	DockerTLS     docker.TLS
 	// Resync is how often the swarm is listed although nothing was heard.
 	Resync time.Duration
+	// StateMetrics offers the state of the swarm as metrics.
+	StateMetrics bool
 	// Stack is the stack of Waggle's own services.
 	Stack string
 	// NATSURL names the servers of the bus; empty: the listener runs one itself.
@@ -72,6 +74,7 @@ func Service(fs *flag.FlagSet) func(context.Context, app.Shell) error {
 	c.DockerTLS.Flags(fs)
 	fs.StringVar(&c.Stack, "stack", "waggle", "stack of Waggle's own services, whose tasks are published without their opting in")
 	fs.DurationVar(&c.Resync, "resync", 30*time.Second, "how often the swarm is listed although nothing was heard")
+	fs.BoolVar(&c.StateMetrics, "state-metrics", true, "offer the state of services, tasks and nodes as metrics")
 	fs.StringVar(&c.NATSURL, "nats-url", "", "servers of the bus, separated by commas; empty: the listener runs one itself")
 	fs.IntVar(&c.NATSReplicas, "nats-replicas", 1, "how many servers of the bus keep each bucket")
 	fs.StringVar(&c.DataDir, "data-dir", "/var/lib/waggle", "folder of the listener's own server, on a volume")
@@ -120,8 +123,9 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	if err != nil {
 		return err
 	}
+	states := c.stateMetrics(sh)
 	swarm, err := docker.Connect(c.DockerHost, docker.AllowRead, sh.Log, docker.WithTLS(c.DockerTLS), docker.Timeout(c.DockerTimeout),
-		docker.Key(key), docker.Count(docker.Counters{Component: "listener", Registry: sh.Registry}))
+		docker.Key(key), docker.Count(docker.Counters{Component: "listener", Registry: sh.Registry}), states.watch())
 	if err != nil {
 		return err
 	}
@@ -197,8 +201,10 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	api.Audit{Last: func(ctx context.Context, n int) ([]bus.Message, error) { return b.Last(ctx, bus.AuditStream, n) }}.Routes(router)
 
 	listing, movements := p.ListLoop(options("lists", lists, c.Resync, 0)), p.TaskLoop(options("tasks", tasks, 0, 0))
+	stating := states.loop(swarm, options("state", nil, 10*time.Second, statePause))
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return sh.ServeAdmin(ctx, router) })
+	g.Go(func() error { return stating(ctx) }) // which needs no bus
 	g.Go(func() error { return prepare.Run(ctx) })
 	g.Go(func() error { b.OnConnect(ctx, buckets.Now); return nil })
 	g.Go(func() error { b.OnMissing(ctx, buckets.Now); return nil })
@@ -214,7 +220,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		g.Go(func() error { return run(ctx) })
 	}
 	g.Go(func() error {
-		return swarm.Events(ctx, func(e docker.Event) { pokes.Inc(); p.Heard(e); lists.Now() })
+		return swarm.Events(ctx, func(e docker.Event) { pokes.Inc(); p.Heard(e); lists.Now(); states.heard() })
 	})
 	select {
 	case <-p.Asked(): // who does not know yet whether Docker answers wants no lease

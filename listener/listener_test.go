@@ -54,7 +54,7 @@ func newHouse(t *testing.T) *house {
 // run starts the listener; changes may alter its Config.
 func (h *house) run(changes ...func(*Config)) *house {
 	h.t.Helper()
-	c := Config{DockerHost: h.swarm.Host(), NATSURL: h.server.URL(), NATSReplicas: 1, Resync: 30 * time.Second, Instance: "l1"}
+	c := Config{DockerHost: h.swarm.Host(), NATSURL: h.server.URL(), NATSReplicas: 1, Resync: 30 * time.Second, Instance: "l1", StateMetrics: true}
 	for _, change := range changes {
 		change(&c)
 	}

@@ -155,6 +155,13 @@ func (s *stage) shows() (string, error) {
 	return strings.Join(out, "; "), nil
 }
 
+// rules is what Prometheus says of its rules, as text.
+func (s *stage) rules() (string, error) {
+	var all json.RawMessage
+	err := s.get(s.config.PrometheusURL+"/api/v1/rules", &all)
+	return string(all), err
+}
+
 func (s *stage) eventuallyShows(what, want string) {
 	s.t.Helper()
 	tooltest.Eventually(s.t, what, func() error {
@@ -372,6 +379,49 @@ func TestAStormOfUpdatesEndsRightAndCostsFewReloads(t *testing.T) {
 	s.eventuallyShows("the last one wins", "web_a=up > 40")
 	if n := s.counter(`waggle_monitor_reloads_total{result="ok"}`) - before; n < 1 || n > updates/2 {
 		t.Errorf("%g reloads for %d updates", n, updates)
+	}
+}
+
+// TestAScalingCostsAReloadOnlyWhereTheNumberIsAskedFor: it stands in the rule and its summary.
+func TestAScalingCostsAReloadOnlyWhereTheNumberIsAskedFor(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.start()
+	scale := func(name string, replicas uint64, labels ...string) {
+		s.service(name, "127.0.0.1", append(labels, "alertName=a")...)
+		svc := s.swarm.Services["id"+name]
+		svc.Replicas = replicas
+		s.swarm.Services["id"+name] = svc
+	}
+	asks, does := "alertIf=@replicas_less_than", "alertIf=up > 1"
+	scale("asks", 2, asks)
+	scale("other", 2, does)
+	s.publish()
+	summary := func(replicas int) {
+		t.Helper()
+		want := fmt.Sprintf("The number of running replicas of the service asks is less than %d", replicas)
+		tooltest.Within(t, 30*time.Second, want, func() error {
+			text, err := s.rules()
+			if err == nil && !strings.Contains(text, want) {
+				err = errors.New(text)
+			}
+			return err
+		})
+	}
+	summary(2)
+	s.status("asks", catalog.StateApplied)
+	s.status("other", catalog.StateApplied)
+	reloads := func() float64 { return s.counter(`waggle_monitor_reloads_total{result="ok"}`) }
+	before := reloads()
+	scale("other", 5, does)
+	s.publish()
+	scale("other", 3, does)
+	scale("asks", 4, asks)
+	s.publish()
+	summary(4)
+	s.status("asks", catalog.StateApplied)
+	if n := reloads() - before; n != 1 {
+		t.Errorf("%g reloads, want 1", n)
 	}
 }
 

@@ -50,6 +50,8 @@ type Client struct {
 	tls   TLS
 	key   []byte
 	calls calls
+	// watcher is told of lists; nil if nobody is.
+	watcher Watcher
 
 	networks networks
 	stream   present

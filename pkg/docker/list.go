@@ -25,13 +25,13 @@ func (c *Client) List(ctx context.Context) (catalog.Listing, error) {
 }
 
 func (c *Client) list(ctx context.Context) (catalog.Listing, error) {
-	services, err := call(ctx, c, kindServices, "list services", func(ctx context.Context, s *session) ([]swarm.Service, error) {
-		return s.sdk.ServiceList(ctx, swarm.ServiceListOptions{})
-	})
+	span := begin()
+	services, err := c.services(ctx)
 	if err != nil {
 		return catalog.Listing{}, err
 	}
-	nodes, err := c.nodes(ctx)
+	span.end()
+	nodes, toldNodes, err := c.nodesTold(ctx)
 	if err != nil {
 		return catalog.Listing{}, err
 	}
@@ -56,7 +56,15 @@ func (c *Client) list(ctx context.Context) (catalog.Listing, error) {
 		out.Nodes[n.ID] = nodeValue(n)
 		versions[catalog.NodeKey(n.ID)] = n.Version.Index
 	}
+	c.tellServices(span, services)
+	c.tellNodes(toldNodes, nodes)
 	return catalog.Listing{Snapshot: out, Cluster: cluster, Versions: versions}, nil
+}
+
+func (c *Client) services(ctx context.Context) ([]swarm.Service, error) {
+	return call(ctx, c, kindServices, "list services", func(ctx context.Context, s *session) ([]swarm.Service, error) {
+		return s.sdk.ServiceList(ctx, swarm.ServiceListOptions{})
+	})
 }
 
 // listNetworks returns the names of the swarm's networks by ID.

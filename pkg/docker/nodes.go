@@ -9,9 +9,19 @@ import (
 	"github.com/docker/docker/api/types/swarm"
 )
 
-// nodes lists the nodes. Whoever answers is a node itself, so an empty list is an error.
+// nodes lists the nodes.
 func (c *Client) nodes(ctx context.Context) ([]swarm.Node, error) {
-	asked := c.down.ask()
+	nodes, span, err := c.nodesTold(ctx)
+	if err == nil {
+		c.tellNodes(span, nodes)
+	}
+	return nodes, err
+}
+
+// nodesTold lists the nodes, and leaves it to its caller to tell of them. Whoever answers is
+// a node itself, so an empty list is an error.
+func (c *Client) nodesTold(ctx context.Context) ([]swarm.Node, Span, error) {
+	asked, span := c.down.ask(), begin()
 	nodes, err := call(ctx, c, kindNodes, "list nodes", func(ctx context.Context, s *session) ([]swarm.Node, error) {
 		nodes, err := s.sdk.NodeList(ctx, swarm.NodeListOptions{})
 		if err == nil && len(nodes) == 0 {
@@ -22,7 +32,8 @@ func (c *Client) nodes(ctx context.Context) ([]swarm.Node, error) {
 	if err == nil {
 		c.down.listed(asked, time.Now(), downOf(nodes))
 	}
-	return nodes, err
+	span.end()
+	return nodes, span, err
 }
 
 // isDown returns which nodes are down, by ID, as far as it is known; otherwise it lists them.

@@ -42,7 +42,7 @@ func (c *Client) Scale(ctx context.Context, serviceID string) (Scale, error) {
 	if err != nil {
 		return Scale{}, err
 	}
-	list, err := tasksAs[taskWithSpec](ctx, c, []string{svc.ID})
+	list, err := tasksAs[taskWithSpec](ctx, c, wantedStates(), []string{svc.ID})
 	if err != nil {
 		return Scale{}, err
 	}

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/swarm"
@@ -54,30 +55,45 @@ const mostServices = 100
 
 // ListTasks is Tasks, or TasksOf if services are given, with versions.
 func (c *Client) ListTasks(ctx context.Context, serviceIDs ...string) (TaskListing, error) {
+	span := begin()
 	if len(serviceIDs) == 0 {
 		all, err := c.tasks(ctx, nil)
 		if err != nil {
 			return TaskListing{}, err
 		}
-		nodes, err := c.nodes(ctx)
+		span.end()
+		nodes, told, err := c.nodesTold(ctx)
 		if err != nil {
 			return TaskListing{}, err
 		}
+		c.tellTasks(span, nil, all)
+		c.tellNodes(told, nodes)
 		return taskListing(all, downOf(nodes)), nil
 	}
-	var list []task
-	for few := range slices.Chunk(serviceIDs, mostServices) {
-		some, err := c.tasks(ctx, few)
-		if err != nil {
-			return TaskListing{}, err
-		}
-		list = append(list, some...)
+	list, err := c.tasksOfFew(ctx, wantedStates(), serviceIDs)
+	if err != nil {
+		return TaskListing{}, err
 	}
+	span.end()
 	down, err := c.isDown(ctx)
 	if err != nil {
 		return TaskListing{}, err
 	}
+	c.tellTasks(span, serviceIDs, list)
 	return taskListing(list, down), nil
+}
+
+// tasksOfFew lists the tasks of some services, in as many calls as it takes.
+func (c *Client) tasksOfFew(ctx context.Context, desired []swarm.TaskState, serviceIDs []string) ([]task, error) {
+	var list []task
+	for few := range slices.Chunk(serviceIDs, mostServices) {
+		some, err := tasksAs[task](ctx, c, desired, few)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, some...)
+	}
+	return list, nil
 }
 
 // task is what is read of a task, which is little of what the engine tells of it.
@@ -85,9 +101,17 @@ type task struct {
 	ID, ServiceID, NodeID string
 	Version               swarm.Version
 	Slot                  int
-	Status                struct{ State swarm.TaskState }
-	DesiredState          swarm.TaskState
-	NetworksAttachments   []struct {
+	CreatedAt             time.Time
+	Spec                  struct {
+		Resources struct{ Reservations swarm.Resources }
+	}
+	Status struct {
+		State swarm.TaskState
+		Err   string
+	}
+	DesiredState        swarm.TaskState
+	JobIteration        *swarm.Version
+	NetworksAttachments []struct {
 		Network   struct{ Spec struct{ Name string } }
 		Addresses []string
 	}
@@ -97,18 +121,23 @@ type task struct {
 // services are megabytes, of which the SDK would keep all, as text and as values: they are
 // read one by one instead.
 func (c *Client) tasks(ctx context.Context, serviceIDs []string) ([]task, error) {
-	return tasksAs[task](ctx, c, serviceIDs)
+	return tasksAs[task](ctx, c, wantedStates(), serviceIDs)
 }
 
-func tasksAs[T any](ctx context.Context, c *Client, serviceIDs []string) ([]T, error) {
-	wanted := filters.NewArgs(
-		filters.Arg("desired-state", string(swarm.TaskStateRunning)),
-		filters.Arg("desired-state", string(swarm.TaskStateAccepted)),
-		// An update prepares the next task in this state before it stops the last.
-		filters.Arg("desired-state", string(swarm.TaskStateReady)),
-		// Of jobs.
-		filters.Arg("desired-state", string(swarm.TaskStateComplete)),
-	)
+// wantedStates are the desired states of tasks that Swarm has not given up.
+func wantedStates() []swarm.TaskState {
+	return []swarm.TaskState{
+		swarm.TaskStateRunning, swarm.TaskStateAccepted,
+		swarm.TaskStateReady,    // An update prepares the next task in this state before it stops the last.
+		swarm.TaskStateComplete, // Of jobs.
+	}
+}
+
+func tasksAs[T any](ctx context.Context, c *Client, desired []swarm.TaskState, serviceIDs []string) ([]T, error) {
+	wanted := filters.NewArgs()
+	for _, state := range desired {
+		wanted.Add("desired-state", string(state))
+	}
 	for _, id := range serviceIDs {
 		wanted.Add("service", id)
 	}

@@ -234,15 +234,20 @@ func (m *Manager) listNodes(w http.ResponseWriter, _ *http.Request) {
 	out := []any{}
 	for i, name := range slices.Sorted(maps.Keys(m.world().nodes)) {
 		n := m.world().nodes[name]
-		out = append(out, map[string]any{
+		value := map[string]any{
 			"ID": n.id, "Version": map[string]any{"Index": n.version},
 			"Spec": map[string]any{"Labels": n.labels, "Role": n.role, "Availability": n.availability},
 			"Description": map[string]any{
 				"Hostname": n.hostname,
 				"Engine":   map[string]any{"EngineVersion": "20.10.24", "Labels": n.engineLabels},
+				"Platform": map[string]any{"Architecture": "x86_64", "OS": "linux"}, "Resources": map[string]any{"NanoCPUs": 2_000_000_000, "MemoryBytes": 4 << 30},
 			},
 			"Status": map[string]any{"State": n.state, "Addr": fmt.Sprintf("10.97.0.%d", 11+i)},
-		})
+		}
+		if n.role == "manager" {
+			value["ManagerStatus"] = map[string]any{"Leader": name == "m1", "Reachability": "reachable", "Addr": fmt.Sprintf("10.97.0.%d:2377", 11+i)}
+		}
+		out = append(out, value)
 	}
 	respond(w, out)
 }
@@ -329,11 +334,15 @@ func (m *Manager) taskValue(svc *service, t task) map[string]any {
 	template, _ := svc.spec["TaskTemplate"].(map[string]any)
 	spec := maps.Clone(template)
 	delete(spec, "Runtime") // the engine tells it of services alone
+	status := map[string]any{"Timestamp": t.created.Format(time.RFC3339Nano), "State": t.State, "Message": t.State, "PortStatus": map[string]any{}}
+	if t.Error != "" {
+		status["Err"] = t.Error
+	}
 	return map[string]any{
 		"ID": t.id, "Version": map[string]any{"Index": t.version},
 		"CreatedAt": t.created.Format(time.RFC3339Nano), "UpdatedAt": t.created.Format(time.RFC3339Nano), "Labels": map[string]any{},
 		"Spec": spec, "ServiceID": svc.id, "Slot": t.Slot, "NodeID": t.nodeID,
-		"Status":       map[string]any{"Timestamp": t.created.Format(time.RFC3339Nano), "State": t.State, "Message": t.State, "PortStatus": map[string]any{}},
+		"Status":       status,
 		"DesiredState": t.Desired, "NetworksAttachments": attachments,
 	}
 }

@@ -44,6 +44,10 @@ type Task struct {
 	State, Desired string
 	// Addresses are IPv4 addresses by network name; some are made up if nil.
 	Addresses map[string]string
+	// ID is made up if empty. Error is what went wrong, or why there is no node for it, which
+	// NoNode says there is not.
+	ID, Error string
+	NoNode    bool
 }
 
 // Swarm is a swarm in memory. Its methods may be called at any time; those of a
@@ -447,7 +451,7 @@ func (s *Swarm) newTask(svc *service, t Task) task {
 	if t.Desired == "" {
 		t.Desired = "running"
 	}
-	if t.Node == "" {
+	if t.Node == "" && !t.NoNode {
 		t.Node = slices.Min(slices.Collect(maps.Keys(s.world.nodes)))
 	}
 	if t.Addresses == nil {
@@ -459,7 +463,10 @@ func (s *Swarm) newTask(svc *service, t Task) task {
 			}
 		}
 	}
-	made := task{Task: t, id: s.newID("task")}
+	made := task{Task: t, id: t.ID}
+	if t.ID == "" {
+		made.id = s.newID("task")
+	}
 	if n := s.world.nodes[t.Node]; n != nil {
 		made.nodeID = n.id
 	}

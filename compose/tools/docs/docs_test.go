@@ -171,6 +171,25 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+// hive offers nothing until it has seen a bee.
+type hive struct{ prometheus.Collector }
+
+func (hive) Collect(chan<- prometheus.Metric) {}
+
+func (hive) Examples(open string) []prometheus.Metric {
+	desc := prometheus.NewDesc("waggle_bee_state", "What it does.", []string{"bee", "state"}, nil)
+	return []prometheus.Metric{
+		prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, 1, open, "flying"), prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, 0, open, "asleep"),
+	}
+}
+
+func TestMetricsThatAreThereLater(t *testing.T) {
+	page, err := MetricsPage([]Component{component(nil, hive{prometheus.NewCounter(prometheus.CounterOpts{Name: "waggle_bee_x", Help: "x"})})})
+	if want := "| `waggle_bee_state` | gauge | `bee`, `state` (asleep, flying) | What it does. |\n"; err != nil || !strings.HasSuffix(string(page), want) {
+		t.Errorf("got %s (%v)\nwant %s", page, err, want)
+	}
+}
+
 func TestMetricsThatAreNotAsTheyMustBe(t *testing.T) {
 	gauge := func(name, help string) prometheus.Collector {
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})

@@ -59,7 +59,16 @@ func Metrics(c Component) ([]Metric, error) {
 	if err := run(ended, sh); err != nil && !errors.Is(err, context.Canceled) {
 		return nil, fmt.Errorf("%s does not come as far as its loops: %w", c.Name, err)
 	}
-	return r.metrics("waggle_" + c.Name + "_")
+	return r.metrics(append(c.contract(), "waggle_"+c.Name+"_"))
+}
+
+// contract is what the names of a component's metrics may begin with beside its own: those
+// of the swarm's state are a public contract, whoever tells it.
+func (c Component) contract() []string {
+	if c.Name == "listener" {
+		return []string{"swarm_"}
+	}
+	return nil
 }
 
 // recorder is a registry that remembers who was registered.
@@ -82,7 +91,7 @@ func (r *recorder) MustRegister(all ...prometheus.Collector) {
 
 // metrics returns what the collectors say of their metrics. A metric may be registered
 // several times with other texts of its fixed labels.
-func (r *recorder) metrics(prefix string) ([]Metric, error) {
+func (r *recorder) metrics(prefixes []string) ([]Metric, error) {
 	found := map[string]Metric{}
 	var errs []error
 	for _, c := range r.all {
@@ -94,8 +103,8 @@ func (r *recorder) metrics(prefix string) ([]Metric, error) {
 			m := metric(f)
 			old, known := found[m.Name]
 			switch {
-			case !strings.HasPrefix(m.Name, prefix):
-				errs = append(errs, fmt.Errorf("metric %s: want a name that begins with %s", m.Name, prefix))
+			case !slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(m.Name, p) }):
+				errs = append(errs, fmt.Errorf("metric %s: want a name that begins with %s", m.Name, strings.Join(prefixes, " or ")))
 			case m.Help == "":
 				errs = append(errs, fmt.Errorf("metric %s has no help", m.Name))
 			case known:
@@ -149,11 +158,29 @@ func families(c prometheus.Collector) ([]*dto.MetricFamily, error) {
 			}
 		}
 	}
+	if e, ok := c.(interface {
+		Examples(open string) []prometheus.Metric
+	}); ok {
+		c = fixed(e.Examples(anyText)) // it offers nothing before it knows something
+	}
 	alone := prometheus.NewRegistry()
 	if err := alone.Register(c); err != nil {
 		return nil, err
 	}
 	return alone.Gather()
+}
+
+// fixed offers the same metrics at all times.
+type fixed []prometheus.Metric
+
+// Describe is for prometheus.Collector.
+func (f fixed) Describe(out chan<- *prometheus.Desc) { prometheus.DescribeByCollect(f, out) }
+
+// Collect is for prometheus.Collector.
+func (f fixed) Collect(out chan<- prometheus.Metric) {
+	for _, m := range f {
+		out <- m
+	}
 }
 
 // metric says what a family is. Where there are several series, that whose texts are
@@ -165,8 +192,15 @@ func metric(f *dto.MetricFamily) Metric {
 	i := max(0, slices.IndexFunc(series, func(s *dto.Metric) bool { return slices.ContainsFunc(s.GetLabel(), isOpen) }))
 	for _, l := range series[i].GetLabel() {
 		m.Labels = append(m.Labels, l.GetName())
-		if !isOpen(l) {
-			m.Values[l.GetName()] = []string{l.GetValue()}
+		if isOpen(l) {
+			continue
+		}
+		for _, s := range series {
+			for _, other := range s.GetLabel() {
+				if other.GetName() == l.GetName() && !slices.Contains(m.Values[l.GetName()], other.GetValue()) {
+					m.Values[l.GetName()] = append(m.Values[l.GetName()], other.GetValue())
+				}
+			}
 		}
 	}
 	return m

@@ -16,8 +16,9 @@ const (
 	Fast = 250 * time.Millisecond
 	// Waiting holds while a service has for long not been what it should be.
 	Waiting = time.Second
-	// Quiet holds otherwise.
-	Quiet = 10 * time.Second
+	// Quiet holds otherwise. It is a little less than the 10 s that no metric of the swarm's
+	// state may be old, so that these need no lists of their own.
+	Quiet = 9 * time.Second
 )
 
 const (

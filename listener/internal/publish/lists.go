@@ -24,8 +24,9 @@ const (
 	// which may wait until others have acted on them.
 	confirmAfter = 100 * time.Millisecond
 	// probeEvery is how often a listener that does not write asks whether it could,
-	// and probeFresh for how long the answer counts.
-	probeEvery = 10 * time.Second
+	// and probeFresh for how long the answer counts. It is somewhat less than 10 s for the
+	// reason of motion.Quiet.
+	probeEvery = 9 * time.Second
 	probeFresh = 15 * time.Second
 	// letGoAfter is for how long lists may fail before another listener should write.
 	letGoAfter = 5 * time.Second

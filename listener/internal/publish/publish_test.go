@@ -489,10 +489,10 @@ func TestAFewThatMoveAreLookedAtAlone(t *testing.T) {
 		passes(1)
 		want("one moves", 1, "1")
 		w.wrote(t, "put tasks.1")
-		passes(38)
-		want("it goes on moving", 38, "1")
+		passes(34)
+		want("it goes on moving", 34, "1")
 		passes(1)
-		want("the others after ten seconds", 1)
+		want("the others after nine seconds", 1)
 		w.wrote(t, "put tasks.2")
 
 		// A service that has come is looked at, and one that has gone costs nothing but a
@@ -550,8 +550,8 @@ func TestLookingAtTasks(t *testing.T) {
 		if early < 20 || early > 22 {
 			t.Errorf("%d looks while the service is new, want one every 250 ms for 5 s", early)
 		}
-		if late := len(w.looked) - early; late < 350 || late > 370 {
-			t.Errorf("%d looks in the quiet hour after that, want one every 10 s", late)
+		if late := len(w.looked) - early; late < 390 || late > 410 {
+			t.Errorf("%d looks in the quiet hour after that, want one every 9 s", late)
 		}
 	})
 }

@@ -152,7 +152,7 @@ func TestWhoDoesNotLeadAsksNowAndThenAndSaysNothing(t *testing.T) {
 		p.Heard(docker.Event{Kind: "service", ID: "a"})
 		now = now.Add(time.Second)
 	}
-	if w.lists < 9 || w.lists > 11 || !p.Willing() {
+	if w.lists < 10 || w.lists > 12 || !p.Willing() {
 		t.Errorf("%d lists in 100 s, willing %t", w.lists, p.Willing())
 	}
 	w.wrote(t)

@@ -99,6 +99,8 @@ type Alert struct {
 type About struct {
 	// Replicas is how many tasks there should be; a global service has no number of its own.
 	Replicas uint64
+	// Listener is the job of Waggle's listener; empty if that is not known.
+	Listener string
 	// Interval is how often its own labels have it scraped; 0 if they do not.
 	Interval time.Duration
 }
@@ -117,7 +119,7 @@ func FromService(svc catalog.Service, about About) ([]Alert, []string) {
 	if groups[0].Index > 0 {
 		groups = append([]label.Group{r.Service()}, groups...)
 	}
-	subject := subject{service: svc.Name, job: svc.CalledName(), replicas: strconv.FormatUint(about.Replicas, 10), interval: about.Interval}
+	subject := subject{service: svc.Name, job: svc.CalledName(), replicas: strconv.FormatUint(about.Replicas, 10), listener: about.Listener, interval: about.Interval}
 	var alerts []Alert
 	var idle []string
 	for _, g := range groups {

@@ -27,6 +27,9 @@ func TestWhatFires(t *testing.T) {
 	)
 	other := func(name string) string { return strings.ReplaceAll(memory, `"a"`, strconv.Quote(name)) }
 	bucket := func(le string) string { return `http_server_resp_time_bucket{job="web", le="` + le + `"} ` }
+	state := func(of, values string) string {
+		return `swarm_service_tasks{instance="a", job="waggle_listener", service="shop_web", state="` + of + `"} ` + values
+	}
 	nodes := func(suffix, used string) []string {
 		return []string{
 			`node_memory_MemTotal` + suffix + `{job="web", instance="n1"} 100x20`, `node_memory_MemFree` + suffix + `{job="web", instance="n1"} ` + used,
@@ -71,6 +74,17 @@ func TestWhatFires(t *testing.T) {
 		{"as many as should be, in two cAdvisors", "@replicas_more_than", []string{memory + "1x20", other("b") + "1x20",
 			strings.Replace(memory, "{", `{job="second", `, 1) + "1x20", strings.Replace(other("b"), "{", `{job="second", `, 1) + "1x20"}, false},
 		{"a replica too many", "@replicas_more_than", []string{memory + "1x20", other("b") + "1x20", other("c") + "1x20"}, true},
+
+		{"the swarm's state comes first: all run, whatever cAdvisor sees", "@replicas_less_than", []string{state("running", "2x20"), memory + "1x20"}, false},
+		{"too few run, although cAdvisor sees them", "@replicas_less_than", []string{state("running", "1x20"), memory + "1x20", other("b") + "1x20"}, true},
+		{"none runs", "@replicas_running", []string{state("running", "0x20"), state("starting", "2x20")}, true},
+		{"all run", "@replicas_running", []string{state("running", "2x20"), state("pending", "0x20")}, false},
+		{"too many run", "@replicas_more_than", []string{state("running", "3x20")}, true},
+		{"two listeners say the same, which is not added", "@replicas_more_than", []string{state("running", "2x20"), strings.Replace(state("running", "2x20"), `"a"`, `"b"`, 1)}, false},
+		{"the listener has gone, and cAdvisor sees all", "@replicas_running", []string{state("running", "1x5 stale"), memory + "1x20", other("b") + "1x20"}, false},
+		{"the listener has gone, and cAdvisor sees one", "@replicas_running", []string{state("running", "2x5 stale"), memory + "1x20"}, true},
+		{"the listener has gone, and nobody else knows", "@replicas_less_than", []string{state("running", "1x5 stale")}, false},
+		{"what others say of the swarm does not count", "@replicas_more_than", []string{strings.Replace(state("running", "9x20"), "waggle_listener", "liar", 1), count + "1x20"}, false},
 
 		{"a node's memory by today's names", "@node_mem_limit:0.8", nodes("_bytes", "5x20"), true},
 		{"a node's memory by the old names", "@node_mem_limit:0.8", nodes("", "5x20"), true},

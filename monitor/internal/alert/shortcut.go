@@ -21,8 +21,9 @@ type subject struct {
 	// service is the full name, which cAdvisor knows; job is the name that the
 	// service is called, which its scrape job bears.
 	service, job string
-	// replicas is how many tasks there should be.
-	replicas string
+	// replicas is how many tasks there should be, listener the job whose metrics of the
+	// swarm's state tell how many run; any job's if it is empty.
+	replicas, listener string
 	// interval is how often job is scraped; 0 if that is not known.
 	interval time.Duration
 }
@@ -209,11 +210,18 @@ func serverErrors(s subject, v []string) clause {
 	}
 }
 
-// replicas counts containers, each once, by however many cAdvisors it is reported. Where
+// replicas asks the state of the swarm first: of several listeners all say the same. Without
+// it, containers are counted, each once, by however many cAdvisors it is reported. Where
 // cAdvisor reports any container at all, none of this service counts as 0, so that a total
-// outage is seen; without cAdvisor nothing is known and nothing fires.
+// outage is seen; with neither of them nothing is known and nothing fires.
 func replicas(s subject, operator, than, scale string) clause {
-	running := "(count(count by (container_label_com_docker_swarm_task_id, name) (container_memory_usage_bytes{container_label_com_docker_swarm_service_name=" + strconv.Quote(s.service) + "}))" +
+	of := "service=" + strconv.Quote(s.service) + `, state="running"`
+	if s.listener != "" {
+		// Whoever offers metrics of these names must not scale others.
+		of = "job=" + strconv.Quote(s.listener) + ", " + of
+	}
+	running := "(max(swarm_service_tasks{" + of + "})" +
+		" or count(count by (container_label_com_docker_swarm_task_id, name) (container_memory_usage_bytes{container_label_com_docker_swarm_service_name=" + strconv.Quote(s.service) + "}))" +
 		" or 0 * count(container_memory_usage_bytes))"
 	return clause{
 		expr:    running + " " + operator + " " + s.replicas,

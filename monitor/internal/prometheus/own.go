@@ -31,10 +31,19 @@ func OwnRules(stack string) []alert.Rule {
 	}
 	all := "job=~" + strconv.Quote(strings.Join(names, "|"))
 	of := func(component string) string { return "job=" + strconv.Quote(stack+"_"+component) }
+	// state is a metric of the state of the proxy as a service.
+	state := func(metric, more string) string {
+		return "max(swarm_service_" + metric + "{" + of("listener") + ", service=" + strconv.Quote(stack+"_proxy") + more + "})"
+	}
 	return []alert.Rule{
 		// A component without tasks is in nobody's DNS, so there is no target that could be down.
 		rule("WaggleComponentDown", "up{"+all+"} == 0 or "+strings.Join(gone, " or "), "1m", "critical",
 			"{{ $labels.job }}{{ if $labels.instance }} at {{ $labels.instance }} cannot be scraped{{ else }} has no task that could be scraped{{ end }}"),
+		// The proxy is on every node. A task that is missing has no target that could be down
+		// either; Swarm knows of it. While an update replaces them one by one, one is always.
+		rule("WaggleProxyMissing", state("replicas_desired", "")+" - "+state("tasks", `, state="running"`)+" > 0 unless "+
+			state("update_state", `, state=~"updating|rollback_started"`)+" == 1", "1m", "critical",
+			"tasks of the proxy that should run on some node and do not: {{ $value }}"),
 		rule("WaggleHAProxyDown", "waggle_proxy_haproxy_up{"+of("proxy")+"} == 0", "30s", "critical",
 			"HAProxy of {{ $labels.instance }} does not answer its controller"),
 		rule("WaggleNotPassing", `time() - {__name__=~"waggle_[a-z]+_last_success_timestamp_seconds", `+all+`} > 120`, "1m", "critical",

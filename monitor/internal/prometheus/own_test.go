@@ -48,6 +48,13 @@ func TestWhenOwnRulesFire(t *testing.T) {
 	proxy := `{job="waggle_proxy", instance="p"}`
 	// there are all components, without which one is missed.
 	there := []string{`up{job="waggle_listener"} 1x120`, `up{job="waggle_proxy"} 1x120`, `up{job="waggle_monitor"} 1x120`, `up{job="waggle_scaler"} 1x120`}
+	proxies := func(desired, running string) []string {
+		return []string{
+			`swarm_service_replicas_desired{job="waggle_listener", service="waggle_proxy"} ` + desired,
+			`swarm_service_tasks{job="waggle_listener", service="waggle_proxy", state="running"} ` + running,
+			`swarm_service_tasks{job="waggle_listener", service="waggle_proxy", state="pending"} 9x120`,
+		}
+	}
 	for _, c := range []struct {
 		name   string
 		series []string
@@ -70,6 +77,14 @@ func TestWhenOwnRulesFire(t *testing.T) {
 		{"a monitor that hears nothing of the listener", []string{`waggle_monitor_catalog_age_seconds{job="waggle_monitor"} 0+60x120`}, "WaggleCatalogStale"},
 		{"a Prometheus that still started when it was to reload", []string{`waggle_monitor_reloads_total{job="waggle_monitor", result="away"} 0x115 1x5`}, ""},
 		{"a service of somebody else that cannot be scraped", []string{`up{job="shop_web"} 0x120`, `up{job="my_waggle_proxy"} 0x120`}, ""},
+		{"a proxy is missing on a node", proxies("3x120", "2x120"), "WaggleProxyMissing"},
+		{"a proxy is missing since half a minute", proxies("3x120", "3x119 2"), ""},
+		{"a proxy is on every node", proxies("3x120", "3x120"), ""},
+		{"proxies are being replaced", append(proxies("3x120", "2x120"), `swarm_service_update_state{job="waggle_listener", service="waggle_proxy", state="updating"} 1x120`), ""},
+		{"their replacement has stopped", append(proxies("3x120", "2x120"), `swarm_service_update_state{job="waggle_listener", service="waggle_proxy", state="updating"} 0x120`,
+			`swarm_service_update_state{job="waggle_listener", service="waggle_proxy", state="paused"} 1x120`), "WaggleProxyMissing"},
+		{"what the listener told when it was still there", proxies("3x60 stale", "2x60 stale"), ""},
+		{"another service called proxy", []string{`swarm_service_replicas_desired{job="waggle_listener", service="shop_proxy"} 3x120`, `swarm_service_tasks{job="waggle_listener", service="shop_proxy", state="running"} 2x120`}, ""},
 		{"HAProxy down", []string{`waggle_proxy_haproxy_up` + proxy + ` 0x120`}, "WaggleHAProxyDown"},
 		{"a loop that stands still", []string{`waggle_proxy_last_success_timestamp_seconds{job="waggle_proxy", loop="routes"} 60x120`}, "WaggleNotPassing"},
 		{"a loop that never succeeded", []string{`waggle_scaler_last_success_timestamp_seconds{job="waggle_scaler", loop="decisions"} 0x120`}, "WaggleNotPassing"},

@@ -71,6 +71,15 @@ func OwnJobs(stack string) []string {
 	return out
 }
 
+// ListenerJob is the job of Waggle's listener, whose metrics tell the state of the swarm; empty
+// without a stack.
+func ListenerJob(stack string) string {
+	if stack == "" {
+		return ""
+	}
+	return stack + "_listener"
+}
+
 // Job is one service to scrape.
 type Job struct {
 	// ServiceID and Service are Swarm's own; Name is the job label, the name that the service is called.

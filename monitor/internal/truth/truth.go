@@ -178,6 +178,7 @@ func families() []family {
 	return []family{
 		{"container_", "cAdvisor", "deploy one on every node, and scrape it by com.df.scrapePort"},
 		{"node_", "node_exporter", "deploy one on every node, and scrape it by com.df.scrapePort"},
+		{"swarm_", "listener that tells the state of the swarm", "have it scraped (OWN_STACK of monitor), with its STATE_METRICS on"},
 	}
 }
 

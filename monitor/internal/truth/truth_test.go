@@ -85,6 +85,8 @@ func TestWhatKeepsARuleFromFiring(t *testing.T) {
 		{"a name that has changed and is not there either", node, `node_memory_MemFree > 1`, "node_exporter has called it node_memory_MemFree_bytes since version 0.16"},
 		{"no exporter of nodes", shop, `node_memory_MemTotal_bytes > 1 or node_memory_MemTotal > 1`, "no node_exporter is in sight|deploy one on every node"},
 		{"no cAdvisor", shop, `(count(count by (name) (container_memory_usage_bytes{x="shop"})) or 0 * count(container_memory_usage_bytes)) < 2`, "no cAdvisor is in sight"},
+		{"no listener", shop, `max(swarm_service_tasks{service="shop"}) < 2`, "no listener that tells the state of the swarm is in sight"},
+		{"the state of the swarm alone", prometheus{"swarm_service_tasks{service=shop}"}, `(max(swarm_service_tasks{service="shop"}) or count(container_memory_usage_bytes{x="shop"}) or 0 * count(container_memory_usage_bytes)) < 2`, ""},
 		{"cAdvisor without containers of the service", prometheus{"container_memory_usage_bytes{id=/}"}, `(count(container_memory_usage_bytes{x="shop"}) or 0 * count(container_memory_usage_bytes)) < 2`, ""},
 		{"what is absent may be", shop, `absent(oders_total) == 1`, ""},
 		{"what is excluded may be away", shop, `orders_total unless maintenance`, ""},
