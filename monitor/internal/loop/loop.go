@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"maps"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/wagglehq/waggle/monitor/internal/desired"
 	"github.com/wagglehq/waggle/monitor/internal/prometheus"
 	"github.com/wagglehq/waggle/monitor/internal/report"
+	"github.com/wagglehq/waggle/monitor/internal/scrape"
 	"github.com/wagglehq/waggle/monitor/internal/truth"
 	"github.com/wagglehq/waggle/pkg/atomicfile"
 	"github.com/wagglehq/waggle/pkg/catalog"
@@ -203,8 +205,8 @@ func (l *Loop) apply(ctx context.Context, in desired.Input) (desired.State, repo
 
 // see notes what Prometheus shows of what was applied.
 func (l *Loop) see(ctx context.Context, state desired.State, fate *report.Applied) error {
-	unseen, err := l.unseen(ctx, state)
-	fate.Unseen = unseen
+	unseen, limited, err := l.targets(ctx, state)
+	fate.Unseen, fate.Limited = unseen, limited
 	rules, rulesErr := l.look.at(ctx, state, unseen)
 	fate.Failing, fate.Doubts = rules.failing, rules.doubts
 	if rules.again > 0 {
@@ -282,34 +284,48 @@ func (l *Loop) forgetRefused(s desired.State) {
 	maps.DeleteFunc(l.refused, func(key, _ string) bool { return !s.Refused[key] })
 }
 
-// unseen returns the services whose targets Prometheus does not show as they
-// should be. If there are any it asks for another look soon, and then for ever rarer ones.
-func (l *Loop) unseen(ctx context.Context, s desired.State) (map[string]bool, error) {
+// targets returns the services whose targets Prometheus does not show as they
+// should be, and why it takes nothing of some. If there are any it asks for another look
+// soon, and then for ever rarer ones.
+func (l *Loop) targets(ctx context.Context, s desired.State) (unseen map[string]bool, limited map[string]string, err error) {
 	shown, err := l.o.Prometheus.Targets(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	byAddress := map[string][]prometheus.ShownTarget{}
 	for _, t := range shown {
 		byAddress[t.Labels["instance"]] = append(byAddress[t.Labels["instance"]], t)
 	}
-	out := map[string]bool{}
+	unseen, limited = map[string]bool{}, map[string]string{}
+	waiting := false
 	for _, svc := range s.Services {
 		for _, t := range svc.Targets {
 			if !prometheus.Shows(byAddress[t.Address()], t) {
-				out[svc.ID] = true
+				unseen[svc.ID] = true
+			}
+			for _, got := range byAddress[t.Address()] {
+				waiting = waiting || got.Health == prometheus.Unscraped
+				if strings.Contains(got.LastError, overLimit) && got.Labels[scrape.ServiceLabel] == svc.Name {
+					limited[svc.ID] = t.Address() + ": " + got.LastError
+				}
 			}
 		}
 	}
-	if v := l.view.Load(); v == nil || v.State.Hash != s.Hash || len(out) == 0 {
+	if v := l.view.Load(); v == nil || v.State.Hash != s.Hash || len(unseen) == 0 && !waiting {
 		l.looks = 0
 	}
-	if len(out) > 0 {
+	if len(unseen) > 0 || waiting {
 		l.o.Again(min(time.Second<<l.looks, 30*time.Second))
 		l.looks = min(l.looks+1, 5)
 	}
-	return out, nil
+	if len(limited) > 0 {
+		l.o.Again(ailing)
+	}
+	return unseen, limited, nil
 }
+
+// overLimit is in what Prometheus says of an answer that is more than it may be.
+const overLimit = "limit exceeded"
 
 // keep remembers what is in force now.
 func (l *Loop) keep(ctx context.Context, s desired.State, took time.Duration) error {
