@@ -29,6 +29,7 @@ import (
 	"github.com/wagglehq/waggle/monitor/judge"
 	"github.com/wagglehq/waggle/pkg/announce"
 	"github.com/wagglehq/waggle/pkg/app"
+	"github.com/wagglehq/waggle/pkg/audit"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/reconcile"
@@ -77,8 +78,9 @@ type Config struct {
 	// ServiceLabels and NodeLabels are those that targets have too.
 	ServiceLabels, NodeLabels string
 	// Sources are where more can be set, Limits what one service may cost the others.
-	Sources Sources
-	Limits  Limits
+	Sources    Sources
+	Limits     Limits
+	DockerFlow DockerFlow
 	// PrometheusOutput takes the log of our Prometheus; nil means standard error.
 	PrometheusOutput io.Writer
 }
@@ -108,6 +110,7 @@ func Service(fs *flag.FlagSet) func(context.Context, app.Shell) error {
 	fs.DurationVar(&c.Retention, "retention", 15*24*time.Hour, "how long our Prometheus keeps data")
 	fs.BoolVar(&c.ScaleAcrossStacks, judge.ScaleAcrossStacks, false, "let the alerts of a service scale services of other stacks, which they name by alertLabels")
 	c.wideFlags(fs)
+	c.DockerFlow.flags(fs)
 	return func(ctx context.Context, sh app.Shell) error {
 		c.Sources.Environ, c.Sources.Given = app.Environ(), map[string]bool{}
 		fs.Visit(func(f *flag.Flag) { c.Sources.Given[f.Name] = true })
@@ -182,7 +185,13 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	poke, applied := reconcile.NewPoke(), reconcile.NewPoke()
 	snapshots, accepted, statuses := b.Catalog(poke.Now), b.Accepted(poke.Now), b.Statuses(c.Instance, poke.Now)
 	sh.Registry.MustRegister(catalogAge(snapshots, time.Now()))
+	hand, err := newByHand(c, b, judging.Networks[0], sh, poke.Now)
+	if err != nil {
+		return err
+	}
+	journal := audit.New(audit.Options{Bus: b, Component: Component, Instance: c.Instance, Log: sh.Log, Now: time.Now})
 	work, err := loop.New(loop.Options{
+		Join: hand.join, Keep: hand.keep,
 		Catalog: snapshots, Accepted: accepted, Statuses: statuses, Prometheus: prom,
 		Tasks:        tasks.Apply,
 		Settings:     judging,
@@ -204,8 +213,12 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	says := announce.Loop(Component, applied, announce.New(announce.Options{Bus: b, Own: own(c, sh, work)}), sh.Log)
 	router := app.Router(sh, work.Healthy)
 	api.Mount(router, work, prom)
+	hand.mount(router, c, work, judging, journal.Note, sh)
 
 	g, ctx := errgroup.WithContext(ctx)
+	for _, run := range append(hand.runs(), journal.Run) {
+		g.Go(func() error { return run(ctx) })
+	}
 	g.Go(func() error { return snapshots.Run(ctx) })
 	g.Go(func() error { return accepted.Run(ctx) })
 	g.Go(func() error { return statuses.Run(ctx) })

@@ -9,6 +9,7 @@ package desired
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -300,6 +301,23 @@ func items(svc catalog.Service, replicas uint64, settings Settings) ([]item, []s
 		out = append(out, item{name: numbered("alert", a.Index), labels: labels, rule: a.Rule, err: a.Err})
 	}
 	return out, append(warnings, idle...)
+}
+
+// Check returns what is wrong with the labels of a service by themselves.
+func Check(svc catalog.Service, settings Settings) error {
+	var all label.Faults
+	its, _ := items(svc, svc.Replicas, settings)
+	for _, it := range its {
+		var faults label.Faults
+		if it.err != nil && !errors.As(it.err, &faults) {
+			return it.err
+		}
+		all = append(all, faults...)
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return all
 }
 
 func numbered(name string, index int) string {
