@@ -21,8 +21,8 @@ export WAGGLE_BASES
 UNIT_FLAGS ?=
 # Further flags for the tests on a real swarm.
 SWARM_FLAGS ?=
-# The file of cases, of any form that is known, and further flags such as -run ID,ID or -v.
-CASES ?= compose/e2e/acceptance/testdata/cases.json
+# The file of cases instead of the project's own, and further flags such as -run ID,ID or -v.
+CASES ?=
 ACCEPTANCE_FLAGS ?=
 # Flags of the measurement, such as -runs 1 -only latency.
 MEASURE_FLAGS ?=
@@ -43,7 +43,7 @@ level4 := /compose/e2e/(lab|swarm|chaos|acceptance)(/|$$)
 
 .PHONY: help
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: setup
 setup: ## Install and prepare what building and testing need; it may be run again and again.
@@ -117,7 +117,11 @@ test-swarm: ## Run the tests on a real swarm of their own and the cases of the p
 
 .PHONY: acceptance
 acceptance: setup ## Run black-box cases of a component, as root: make acceptance CASES=file.
-	@$(timed) acceptance go run ./compose/e2e/cmd/acceptance $(ACCEPTANCE_FLAGS) "$(CASES)"
+	@$(timed) acceptance go run ./compose/e2e/cmd/acceptance $(ACCEPTANCE_FLAGS) "$(or $(CASES),compose/e2e/acceptance/testdata/cases.json)"
+
+.PHONY: acceptance-monitor
+acceptance-monitor: setup ## Run black-box cases of the monitor and of the listener's metrics, as root: make acceptance-monitor CASES=file.
+	@$(timed) acceptance-monitor go run ./compose/e2e/cmd/acceptance $(ACCEPTANCE_FLAGS) "$(or $(CASES),compose/e2e/acceptance/testdata/monitor.json)"
 
 .PHONY: measure
 measure: setup ## Measure latencies and lost requests on a swarm of its own (20 minutes; MEASURE_FLAGS, see -h).

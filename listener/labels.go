@@ -12,8 +12,6 @@ func Labels() []label.Spec {
 			Doc: "With true the service is called without the stack's name before it in jobs, alerts and routes. It is always looked up by its full name."},
 		{Name: "distribute", Kind: "true or false", Default: "true",
 			Doc: "Read for compatibility: every replica of the proxy sees every service anyway."},
-		{Name: "scrapeNetwork", Kind: "network name", Default: "none",
-			Doc: "Read for compatibility: targets are taken from a network that Prometheus is on."},
 		{Name: "reschedule", Kind: "true or false", Default: "false",
 			Doc: "Known, but not acted on yet."},
 	}

@@ -3,6 +3,7 @@
 package monitor
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -23,9 +25,11 @@ import (
 	"github.com/wagglehq/waggle/monitor/internal/desired"
 	"github.com/wagglehq/waggle/monitor/internal/loop"
 	"github.com/wagglehq/waggle/monitor/internal/prometheus"
+	"github.com/wagglehq/waggle/monitor/internal/settings"
 	"github.com/wagglehq/waggle/monitor/judge"
 	"github.com/wagglehq/waggle/pkg/announce"
 	"github.com/wagglehq/waggle/pkg/app"
+	"github.com/wagglehq/waggle/pkg/audit"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/reconcile"
@@ -71,6 +75,12 @@ type Config struct {
 	Retention          time.Duration
 	// ScaleAcrossStacks lets alerts scale services of other stacks.
 	ScaleAcrossStacks bool
+	// ServiceLabels and NodeLabels are those that targets have too.
+	ServiceLabels, NodeLabels string
+	// Sources are where more can be set, Limits what one service may cost the others.
+	Sources    Sources
+	Limits     Limits
+	DockerFlow DockerFlow
 	// PrometheusOutput takes the log of our Prometheus; nil means standard error.
 	PrometheusOutput io.Writer
 }
@@ -99,7 +109,13 @@ func Service(fs *flag.FlagSet) func(context.Context, app.Shell) error {
 	fs.DurationVar(&c.EvaluationInterval, "evaluation-interval", 10*time.Second, "how often alert rules are evaluated")
 	fs.DurationVar(&c.Retention, "retention", 15*24*time.Hour, "how long our Prometheus keeps data")
 	fs.BoolVar(&c.ScaleAcrossStacks, judge.ScaleAcrossStacks, false, "let the alerts of a service scale services of other stacks, which they name by alertLabels")
-	return func(ctx context.Context, sh app.Shell) error { return Run(ctx, c, sh) }
+	c.wideFlags(fs)
+	c.DockerFlow.flags(fs)
+	return func(ctx context.Context, sh app.Shell) error {
+		c.Sources.Environ, c.Sources.Given = app.Environ(), map[string]bool{}
+		fs.Visit(func(f *flag.Flag) { c.Sources.Given[f.Name] = true })
+		return Run(ctx, c, sh)
+	}
 }
 
 // gather lets the proxy, for which somebody waits, use the processor first when a
@@ -108,7 +124,15 @@ const gather = 200 * time.Millisecond
 
 // Run runs monitor until the context ends or something fails that waiting does not mend.
 func Run(ctx context.Context, c Config, sh app.Shell) error {
-	base, err := c.base()
+	checker := &prometheus.Checker{Bin: c.PromtoolBin, Dir: c.DataDir}
+	if err := os.MkdirAll(c.DataDir, 0o755); err != nil {
+		return fmt.Errorf("data-dir: %w", err)
+	}
+	wide, err := c.resolve(ctx, checker, sh.Log)
+	if err != nil {
+		return err
+	}
+	base, err := c.base(wide.prefix)
 	if err != nil {
 		return err
 	}
@@ -116,6 +140,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	if err != nil {
 		return err
 	}
+	judging.Pack = wide.pack
 	if c.Instance == "" {
 		if c.Instance, err = os.Hostname(); err != nil {
 			return fmt.Errorf("instance: %w", err)
@@ -135,31 +160,38 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	folder := filepath.Join(c.DataDir, "prometheus")
 	prom := prometheus.New(prometheus.Options{
 		Dir: folder, URL: base.String(), Log: sh.Log,
-		Checker:  &prometheus.Checker{Bin: c.PromtoolBin, Dir: c.DataDir},
+		Checker:  checker,
 		Foreign:  c.PrometheusBin == "",
 		OwnRules: rules, AlertmanagerPassword: string(c.AlertmanagerPassword),
 		Reloaded: func(result string) { metrics.reloads.WithLabelValues(result).Inc() },
 	})
-	config, err := prometheus.Render(c.settings(base))
+	config, err := prometheus.Render(c.settings(base, wide.more))
 	if err != nil {
 		return err
 	}
-	tasks, err := prometheus.NewTasks(folder, c.ControlNetwork, c.settings(base), sh.Log)
+	tasks, err := prometheus.NewTasks(folder, c.ControlNetwork, c.settings(base, nil), sh.Log)
 	if err != nil {
 		return err
 	}
 	if err := prom.Prepare(ctx, config); err != nil {
-		return err
+		return wide.blame(ctx, c, checker, err)
 	}
 	child := &prometheus.Process{
-		Bin: c.PrometheusBin, Dir: folder, Storage: filepath.Join(c.DataDir, "tsdb"), Listen: base.Host,
-		ExternalURL: c.ExternalURL, Retention: c.Retention, Output: c.output(), Log: sh.Log, Started: metrics.starts.Inc,
+		Bin: c.PrometheusBin, Dir: folder, Storage: cmp.Or(wide.storage, filepath.Join(c.DataDir, "tsdb")), Listen: base.Host,
+		ExternalURL: c.ExternalURL, RoutePrefix: wide.prefix, Retention: c.Retention, RetentionSize: c.Limits.Storage, Flags: wide.flags,
+		Output: c.output(), Log: sh.Log, Started: metrics.starts.Inc,
 	}
 
 	poke, applied := reconcile.NewPoke(), reconcile.NewPoke()
 	snapshots, accepted, statuses := b.Catalog(poke.Now), b.Accepted(poke.Now), b.Statuses(c.Instance, poke.Now)
 	sh.Registry.MustRegister(catalogAge(snapshots, time.Now()))
+	hand, err := newByHand(c, b, judging.Networks[0], sh, poke.Now)
+	if err != nil {
+		return err
+	}
+	journal := audit.New(audit.Options{Bus: b, Component: Component, Instance: c.Instance, Log: sh.Log, Now: time.Now})
 	work, err := loop.New(loop.Options{
+		Join: hand.join, Keep: hand.keep,
 		Catalog: snapshots, Accepted: accepted, Statuses: statuses, Prometheus: prom,
 		Tasks:        tasks.Apply,
 		Settings:     judging,
@@ -181,8 +213,12 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	says := announce.Loop(Component, applied, announce.New(announce.Options{Bus: b, Own: own(c, sh, work)}), sh.Log)
 	router := app.Router(sh, work.Healthy)
 	api.Mount(router, work, prom)
+	hand.mount(router, c, work, judging, journal.Note, sh)
 
 	g, ctx := errgroup.WithContext(ctx)
+	for _, run := range append(hand.runs(), journal.Run) {
+		g.Go(func() error { return run(ctx) })
+	}
 	g.Go(func() error { return snapshots.Run(ctx) })
 	g.Go(func() error { return accepted.Run(ctx) })
 	g.Go(func() error { return statuses.Run(ctx) })
@@ -202,7 +238,8 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 func (c Config) judgedBy() map[string]string {
 	return map[string]string{
 		judge.Network: c.Network, judge.ScrapeInterval: c.ScrapeInterval.String(), judge.ScrapeTimeout: c.ScrapeTimeout.String(),
-		judge.ScaleAcrossStacks: strconv.FormatBool(c.ScaleAcrossStacks), judge.OwnStack: c.OwnStack,
+		judge.ScaleAcrossStacks: strconv.FormatBool(c.ScaleAcrossStacks), judge.OwnStack: c.OwnStack, judge.MinInterval: c.Limits.Interval.String(),
+		judge.ServiceLabels: c.ServiceLabels, judge.NodeLabels: c.NodeLabels, judge.Shortcuts: c.Sources.Shortcuts, judge.AlertLimit: strconv.Itoa(c.Limits.Alerts),
 	}
 }
 
@@ -218,22 +255,26 @@ func own(c Config, sh app.Shell, work *loop.Loop) func() (catalog.Instance, bool
 	}
 }
 
-// base is the root of Prometheus' URLs as monitor sees it. Ours takes the path of the external URL.
-func (c Config) base() (*url.URL, error) {
+// base is the root of Prometheus' URLs as monitor sees it. Ours takes the path of the external
+// URL, unless there is another prefix.
+func (c Config) base(prefix string) (*url.URL, error) {
 	u, err := url.Parse(c.PrometheusURL)
 	if err != nil || u.Host == "" {
 		return nil, fmt.Errorf("prometheus-url %q: want http://HOST:PORT", c.PrometheusURL)
 	}
-	if c.PrometheusBin == "" || c.ExternalURL == "" {
+	if c.PrometheusBin == "" || c.ExternalURL == "" && prefix == "" {
 		return u, nil
 	}
 	external, err := url.Parse(c.ExternalURL)
-	if err != nil || external.Host == "" {
+	if err != nil || external.Host == "" && c.ExternalURL != "" {
 		return nil, fmt.Errorf("external-url %q: want http://HOST/PATH", c.ExternalURL)
 	}
-	u.Path = strings.TrimSuffix(external.Path, "/")
+	u.Path = strings.TrimSuffix(cmp.Or(prefix, external.Path), "/")
 	return u, nil
 }
+
+// size is one as Prometheus writes it.
+var size = regexp.MustCompile(`^[1-9][0-9]*(B|[KMGTPE]i?B)$`)
 
 // check names the first setting that cannot be meant, and returns those by which labels are judged.
 func (c Config) check() (desired.Settings, error) {
@@ -249,11 +290,20 @@ func (c Config) check() (desired.Settings, error) {
 			return judging, fmt.Errorf("%s %s: want a time such as 10s", setting.name, setting.Duration)
 		}
 	}
+	if c.Limits.Samples < 0 {
+		return judging, fmt.Errorf("sample-limit %d: want a whole number, 0 for no limit", c.Limits.Samples)
+	}
+	for _, setting := range []struct{ name, text string }{{"body-limit", c.Limits.Body}, {"retention-size", c.Limits.Storage}} {
+		if setting.text != "" && !size.MatchString(setting.text) {
+			return judging, fmt.Errorf("%s %q: want a size such as 50MB", setting.name, setting.text)
+		}
+	}
 	return judging, nil
 }
 
-func (c Config) settings(base *url.URL) prometheus.Settings {
+func (c Config) settings(base *url.URL, more settings.Tree) prometheus.Settings {
 	s := prometheus.Settings{
+		SampleLimit: c.Limits.Samples, BodyLimit: c.Limits.Body, More: more,
 		ScrapeInterval: c.ScrapeInterval, ScrapeTimeout: min(c.ScrapeTimeout, c.ScrapeInterval), EvaluationInterval: c.EvaluationInterval,
 		Alertmanagers: list(c.AlertmanagerURL), OwnStack: c.OwnStack, OwnRules: c.OwnRules && c.OwnStack != "",
 		AlertmanagerPassword: c.AlertmanagerPassword != "",

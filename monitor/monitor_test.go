@@ -539,8 +539,8 @@ func TestTheRunningMonitorDecidesAsTheJudgeDoes(t *testing.T) {
 		if st := s.status(a.Service, want); st.Reason != a.Reason || st.Label != a.Label || st.Hint != a.Hint {
 			t.Errorf("it says %+v, and the judge %+v", st, a.Status)
 		}
-		if a.Job != nil {
-			rules = append(rules, a.Job.Name+" "+a.Job.Targets[0]+a.Job.Path)
+		for _, j := range a.Jobs {
+			rules = append(rules, j.Name+" "+j.Targets[0]+j.Path)
 		}
 		for _, r := range a.Rules {
 			rules = append(rules, r.Name+"="+r.Expr)
@@ -626,15 +626,41 @@ func TestWhatBecomesOfRulesAfterTheyAreLoaded(t *testing.T) {
 	})
 }
 
+// given sets variables, and says that a flag was set.
+func given(c *monitor.Config, flag string, environ ...string) {
+	c.Sources.Environ, c.Sources.Given = environ, map[string]bool{flag: true}
+}
+
 func TestBadSettingsAreNamed(t *testing.T) {
 	for want, change := range map[string]func(*monitor.Config){
-		"prometheus-url":   func(c *monitor.Config) { c.PrometheusURL = "9090" },
-		"external-url":     func(c *monitor.Config) { c.ExternalURL = "/monitor" },
-		"alertmanager-url": func(c *monitor.Config) { c.AlertmanagerURL = "am:9093" },
-		"control-network":  func(c *monitor.Config) { c.AlertmanagerURL = "tasks+http://waggle_alertmanager:9093" },
-		"promtool":         func(c *monitor.Config) { c.PromtoolBin = "/nowhere/promtool" },
-		"scrape-interval":  func(c *monitor.Config) { c.ScrapeInterval = 0 },
-		"network":          func(c *monitor.Config) { c.Network = " , " },
+		"prometheus-url":    func(c *monitor.Config) { c.PrometheusURL = "9090" },
+		"external-url":      func(c *monitor.Config) { c.ExternalURL = "/monitor" },
+		"alertmanager-url":  func(c *monitor.Config) { c.AlertmanagerURL = "am:9093" },
+		"control-network":   func(c *monitor.Config) { c.AlertmanagerURL = "tasks+http://waggle_alertmanager:9093" },
+		"promtool":          func(c *monitor.Config) { c.PromtoolBin = "/nowhere/promtool" },
+		"scrape-interval":   func(c *monitor.Config) { c.ScrapeInterval = 0 },
+		"network":           func(c *monitor.Config) { c.Network = " , " },
+		"sample-limit":      func(c *monitor.Config) { c.Limits.Samples = -1 },
+		"body-limit":        func(c *monitor.Config) { c.Limits.Body = "much" },
+		"retention-size":    func(c *monitor.Config) { c.Limits.Storage = "1 GB" },
+		"alert-limit":       func(c *monitor.Config) { c.Limits.Alerts = -1 },
+		"waggle or classic": func(c *monitor.Config) { c.Sources.Shortcuts = "modern" },
+		"shortcuts-file": func(c *monitor.Config) {
+			c.Sources.ShortcutsFile, c.Sources.Given = "/nowhere/x.yaml", map[string]bool{"shortcuts-file": true}
+		},
+		"df-node-target-labels": func(c *monitor.Config) { c.NodeLabels = "__address__" },
+		"base-file":             func(c *monitor.Config) { c.Sources.BaseFile = "/nowhere/base.yml" },
+		// Two that say the same are both named, whichever they are.
+		"ARG_STORAGE_LOCAL_RETENTION and RETENTION":          func(c *monitor.Config) { given(c, "retention", "ARG_STORAGE_LOCAL_RETENTION=1d") },
+		"GLOBAL__SCRAPE_INTERVAL and SCRAPE_INTERVAL":        func(c *monitor.Config) { given(c, "scrape-interval", "GLOBAL__SCRAPE_INTERVAL=1s") },
+		"ARG_ALERTMANAGER_URL: alertmanager-url \"am:9093\"": func(c *monitor.Config) { given(c, "", "ARG_ALERTMANAGER_URL=am:9093") },
+		"ARG_STORAGE_LOCAL_RETENTION: not a valid":           func(c *monitor.Config) { given(c, "", "ARG_STORAGE_LOCAL_RETENTION=long") },
+		"GLOBAL__EVALUATION_INTERVAL \"soon\"":               func(c *monitor.Config) { given(c, "", "GLOBAL__EVALUATION_INTERVAL=soon") },
+		"GLOBAL__NO_SUCH: ":                                  func(c *monitor.Config) { given(c, "", "GLOBAL__NO_SUCH=1") },
+		"the scrape job waggle-services stands twice":        func(c *monitor.Config) { given(c, "", "SCRAPE_CONFIGS_1__JOB_NAME=waggle-services") },
+		"the scrape job x stands twice in SCRAPE_CONFIGS": func(c *monitor.Config) {
+			given(c, "", "SCRAPE_CONFIGS_1__JOB_NAME=x", "SCRAPE_CONFIGS_2__JOB_NAME=x")
+		},
 		// Of several the first is named, each time.
 		"evaluation-interval": func(c *monitor.Config) { c.EvaluationInterval, c.Retention = 0, 0 },
 	} {
@@ -658,7 +684,8 @@ func TestEveryLabelAndFlagIsDescribed(t *testing.T) {
 		}
 		names[l.Name] = true
 	}
-	want := []string{"alertAnnotations", "alertFor", "alertIf", "alertLabels", "alertName", "alertPersistent", "metricsPath", "scrapeInterval", "scrapePort", "scrapeTimeout", "scrapeType"}
+	want := []string{"alertAnnotations", "alertFor", "alertIf", "alertKeepFiringFor", "alertLabels", "alertName", "alertPersistent", "metricsPath",
+		"scrapeInterval", "scrapeNetwork", "scrapeParams", "scrapePort", "scrapeScheme", "scrapeTimeout", "scrapeType"}
 	if got := slices.Sorted(maps.Keys(names)); !slices.Equal(got, want) {
 		t.Error(got)
 	}

@@ -8,11 +8,11 @@ import (
 	"github.com/wagglehq/waggle/pkg/audit"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/manual"
 	"github.com/wagglehq/waggle/proxy/internal/api"
 	"github.com/wagglehq/waggle/proxy/internal/controller"
 	"github.com/wagglehq/waggle/proxy/internal/dockerflow"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
-	"github.com/wagglehq/waggle/proxy/internal/wish/manual"
 )
 
 // extra are the services that come over HTTP; its store is nil if none are taken.
@@ -24,7 +24,7 @@ func manualServices(c Config, b *bus.Bus, sh app.Shell, poke func()) (extra, err
 	if !c.DockerFlowAPI {
 		return extra{}, nil
 	}
-	store, err := manual.New(b, filepath.Join(c.DataDir, "manual.json"), poke)
+	store, err := manual.New(b, "proxy", manual.Services, filepath.Join(c.DataDir, "manual.json"), poke)
 	if store == nil {
 		return extra{}, err
 	}

@@ -5,12 +5,15 @@ package judge
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/wagglehq/waggle/monitor/internal/alert"
 	"github.com/wagglehq/waggle/monitor/internal/desired"
 	"github.com/wagglehq/waggle/monitor/internal/report"
+	"github.com/wagglehq/waggle/monitor/internal/scrape"
 	"github.com/wagglehq/waggle/pkg/catalog"
 )
 
@@ -21,6 +24,11 @@ const (
 	ScrapeTimeout     = "scrape-timeout"
 	ScaleAcrossStacks = "scale-across-stacks"
 	OwnStack          = "own-stack"
+	MinInterval       = "scrape-interval-min"
+	ServiceLabels     = "df-scrape-target-labels"
+	NodeLabels        = "df-node-target-labels"
+	Shortcuts         = "shortcuts"
+	AlertLimit        = "alert-limit"
 )
 
 // The defaults of those settings, for the monitor's flags too.
@@ -29,11 +37,13 @@ const (
 	DefaultScrapeInterval = 10 * time.Second
 	DefaultScrapeTimeout  = 10 * time.Second
 	DefaultOwnStack       = "waggle"
+	DefaultMinInterval    = time.Second
+	DefaultAlertLimit     = 1000
 )
 
 // Names are the names of those settings.
 func Names() []string {
-	return []string{Network, ScrapeInterval, ScrapeTimeout, ScaleAcrossStacks, OwnStack}
+	return []string{Network, ScrapeInterval, ScrapeTimeout, ScaleAcrossStacks, OwnStack, MinInterval, ServiceLabels, NodeLabels, Shortcuts, AlertLimit}
 }
 
 // Question is what is judged, and by what.
@@ -51,15 +61,15 @@ type Question struct {
 type Answer struct {
 	// Status says whether its labels are in force, and if not why, which label is at
 	// fault and what would be right. What would be in force is accepted: whether it is
-	// applied, and whether rules ever have a result, is for a running monitor to say, and
-	// a rule that Prometheus alone refuses is not known here.
+	// applied, and whether rules ever have a result, is for a running monitor to say. A rule
+	// that Prometheus alone refuses is not known here, nor are shortcuts of the operator's own.
 	catalog.Status
-	// Job is nil if the service would not be scraped.
-	Job   *Job
+	// Jobs are those for which it would be scraped, one for each port.
+	Jobs  []Job
 	Rules []Rule
 }
 
-// Job is what would be scraped.
+// Job is what would be scraped at one port.
 type Job struct {
 	Name, Path        string
 	Interval, Timeout time.Duration
@@ -90,11 +100,12 @@ func Services(q Question) ([]Answer, error) {
 	for _, svc := range state.Services {
 		a := Answer{Status: report.Judged(svc)}
 		a.Component = "monitor"
-		if svc.Job != nil {
-			a.Job = &Job{Name: svc.Job.Name, Path: svc.Job.Path, Interval: svc.Job.Interval, Timeout: svc.Job.Timeout}
-			for _, t := range svc.Targets {
-				a.Job.Targets = append(a.Job.Targets, t.Address())
+		for _, j := range svc.Jobs {
+			job := Job{Name: j.Name, Path: j.Path, Interval: j.Interval, Timeout: j.Timeout}
+			for _, t := range scrape.Targets(*j, q.Snapshot.Tasks[svc.ID], q.Snapshot.Nodes) {
+				job.Targets = append(job.Targets, t.Address())
 			}
+			a.Jobs = append(a.Jobs, job)
 		}
 		for _, r := range svc.Rules {
 			a.Rules = append(a.Rules, Rule{Name: r.Name, Expr: r.Expr, For: r.For, Labels: r.Labels, Annotations: r.Annotations})
@@ -113,9 +124,11 @@ func ParseSettings(settings map[string]string) (desired.Settings, error) {
 		return def
 	}
 	out := desired.Settings{OwnStack: text(OwnStack, DefaultOwnStack)}
-	for part := range strings.SplitSeq(text(Network, DefaultNetwork), ",") {
-		if part = strings.TrimSpace(part); part != "" {
-			out.Networks = append(out.Networks, part)
+	out.Networks = list(text(Network, DefaultNetwork))
+	out.ServiceLabels, out.NodeLabels = list(text(ServiceLabels, "")), list(text(NodeLabels, ""))
+	for _, name := range slices.Concat(out.ServiceLabels, out.NodeLabels) {
+		if strings.HasPrefix(scrape.LabelName(name), "__") {
+			return out, fmt.Errorf("%s, %s: %q: want another name: those that begin with __ are Prometheus' own", ServiceLabels, NodeLabels, name)
 		}
 	}
 	if len(out.Networks) == 0 {
@@ -125,7 +138,7 @@ func ParseSettings(settings map[string]string) (desired.Settings, error) {
 		name string
 		def  time.Duration
 		into *time.Duration
-	}{{ScrapeInterval, DefaultScrapeInterval, &out.Interval}, {ScrapeTimeout, DefaultScrapeTimeout, &out.Timeout}} {
+	}{{ScrapeInterval, DefaultScrapeInterval, &out.Interval}, {ScrapeTimeout, DefaultScrapeTimeout, &out.Timeout}, {MinInterval, DefaultMinInterval, &out.MinInterval}} {
 		d, err := time.ParseDuration(text(one.name, one.def.String()))
 		if err != nil || d < time.Millisecond {
 			return out, fmt.Errorf("%s %s: want a time such as 10s", one.name, settings[one.name])
@@ -137,5 +150,20 @@ func ParseSettings(settings map[string]string) (desired.Settings, error) {
 	if out.AcrossStacks, err = strconv.ParseBool(text(ScaleAcrossStacks, "false")); err != nil {
 		return out, fmt.Errorf("%s %q: want true or false", ScaleAcrossStacks, settings[ScaleAcrossStacks])
 	}
-	return out, nil
+	if out.AlertLimit, err = strconv.Atoi(text(AlertLimit, strconv.Itoa(DefaultAlertLimit))); err != nil || out.AlertLimit < 0 {
+		return out, fmt.Errorf("%s %q: want a whole number, 0 for no limit", AlertLimit, settings[AlertLimit])
+	}
+	out.Pack, err = alert.NewPack(text(Shortcuts, alert.DefaultPack))
+	return out, err
+}
+
+// list takes "a, b" apart.
+func list(text string) []string {
+	var out []string
+	for part := range strings.SplitSeq(text, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			out = append(out, part)
+		}
+	}
+	return out
 }

@@ -64,8 +64,8 @@ func TestWhatBecomesOfServices(t *testing.T) {
 			var got []string
 			for _, a := range answers {
 				job, rules := "", []string{}
-				if a.Job != nil {
-					job = fmt.Sprintf("%s%s@%s%v", a.Job.Name, a.Job.Path, a.Job.Interval, a.Job.Targets)
+				for _, j := range a.Jobs {
+					job = fmt.Sprintf("%s%s@%s%v", j.Name, j.Path, j.Interval, j.Targets)
 				}
 				for _, r := range a.Rules {
 					rules = append(rules, r.Name+"="+r.Expr)

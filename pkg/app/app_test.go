@@ -74,6 +74,16 @@ func TestSettings(t *testing.T) {
 	}
 }
 
+// TestAFileOfAnotherName: the variable of a flag text-file is no file of the flag text.
+func TestAFileOfAnotherName(t *testing.T) {
+	fs := flag.NewFlagSet("bee", flag.ContinueOnError)
+	text, file := fs.String("text", "none", "a text"), fs.String("text-file", "none", "a file of texts")
+	env := map[string]string{"TEXT_FILE": "/nowhere"}
+	if err := Parse(fs, nil, func(name string) (string, bool) { v, ok := env[name]; return v, ok }); err != nil || *text != "none" || *file != "/nowhere" {
+		t.Error(*text, *file, err)
+	}
+}
+
 func TestVersion(t *testing.T) {
 	code, told, stdout, _ := start(t, nil, "-version")
 	if code != 0 || told != "" || stdout != "bee v1\n" {

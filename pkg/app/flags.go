@@ -68,7 +68,7 @@ func Parse(fs *flag.FlagSet, args []string, env lookup, options ...Option) error
 		if given[f.Name] || IsCommand(f.Name) {
 			return
 		}
-		text, from, err := from.text(f.Name, env)
+		text, from, err := from.text(f.Name, of(fs, f.Name, env))
 		if err != nil {
 			errs = append(errs, err)
 			return
@@ -85,6 +85,20 @@ func Parse(fs *flag.FlagSet, args []string, env lookup, options ...Option) error
 		}
 	})
 	return errors.Join(append(errs, checkTokens(fs))...)
+}
+
+// of is the environment as a flag sees it: the variable of another flag, which is called like
+// it with -file behind, is no file of its text.
+func of(fs *flag.FlagSet, name string, env lookup) lookup {
+	if fs.Lookup(name+"-file") == nil {
+		return env
+	}
+	return func(variable string) (string, bool) {
+		if variable == Variable(name)+"_FILE" {
+			return "", false
+		}
+		return env(variable)
+	}
 }
 
 // Environ returns the variables of this process as "name=value", for the processes that it

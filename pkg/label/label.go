@@ -139,6 +139,9 @@ func (r *Reader) Err() error {
 // Service returns the group of the labels without an index.
 func (r *Reader) Service() Group { return Group{r: r} }
 
+// At returns the group of one index, or of the labels without an index if it is 0.
+func (r *Reader) At(index int) Group { return Group{r: r, Index: index} }
+
 // Groups returns the groups whose index appears on one of names, in ascending
 // order; without any, the group without an index. Indexes are any positive
 // numbers, gaps are allowed.

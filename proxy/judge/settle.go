@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
-	"github.com/wagglehq/waggle/proxy/internal/wish/manual"
+	"github.com/wagglehq/waggle/pkg/manual"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
 	"github.com/wagglehq/waggle/proxy/internal/wish/static"
 )

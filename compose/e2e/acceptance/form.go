@@ -45,30 +45,29 @@ type Step struct {
 
 // World is where a case happens: some component with a swarm around it.
 type World interface {
-	// Deploy gives a service its labels (without their prefix) and waits until what the
-	// component says of it is as expected.
-	Deploy(ctx context.Context, name string, labels map[string]string, want Expect) error
-	// Remove takes a service away and waits until the component knows.
-	Remove(ctx context.Context, name string) error
-	// Request asks the component's own interface.
-	Request(ctx context.Context, method, path string, content []byte) (status int, body []byte, err error)
 	// Alive is an error once the component has ended.
 	Alive() error
 	// Log is the end of what the component has said.
 	Log() string
 }
 
+// Remover is a World in which a service can be taken away.
+type Remover interface {
+	// Remove takes a service away and waits until the component knows.
+	Remove(ctx context.Context, name string) error
+}
+
 // Expect judges what a component says of a service a while after it was deployed: nil
 // when it is as it must be, an error marked as final when it never will be.
 type Expect func(s catalog.Status, since time.Duration) error
 
-// Common are the steps that every form may have.
+// Common are steps that a form may have; its world is a Remover.
 func Common() map[string]Reader {
 	return map[string]Reader{
 		"remove": func(values []json.RawMessage) (Step, error) {
 			var name string
 			err := Fill(values, &name)
-			return Step{About: name, Do: func(ctx context.Context, w World) error { return w.Remove(ctx, name) }}, err
+			return Step{About: name, Do: func(ctx context.Context, w World) error { return w.(Remover).Remove(ctx, name) }}, err
 		},
 		"sleep": func(values []json.RawMessage) (Step, error) {
 			var seconds float64

@@ -63,7 +63,7 @@ func rooms(service string) []string {
 		"proxy/internal/haproxy/supervisor", "proxy/internal/haproxy/apply", "proxy/internal/haproxy/silent", "proxy/internal/haproxy/runtime",
 		"proxy/internal/haproxy/render", "proxy/internal/haproxy/plan", "proxy/internal/haproxy/file",
 		"proxy/judge", "proxy/internal/settings/edge",
-		"proxy/internal/wish/manual", "proxy/internal/wish/route/claims", "proxy/internal/wish/route/owners", "proxy/internal/wish/static",
+		"proxy/internal/wish/route/claims", "proxy/internal/wish/route/owners", "proxy/internal/wish/static",
 		"proxy/internal/wish/route/labels", "proxy/internal/wish/route/table", "proxy/internal/wish/route",
 		"proxy/internal/wish/outbound", "proxy/internal/wish/budget",
 		"proxy/internal/certs/store", "proxy/internal/certs/sealed", "proxy/internal/certs", "proxy/internal/addresses",

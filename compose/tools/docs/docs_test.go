@@ -114,7 +114,7 @@ func TestOrderOnThePageIsTheOrderThatIsTested(t *testing.T) {
 }
 
 func TestShortcutsOnThePageAreThoseOfMonitor(t *testing.T) {
-	code, err := os.ReadFile(root + "/monitor/internal/alert/shortcut.go")
+	code, err := os.ReadFile(root + "/monitor/internal/alert/packs/waggle.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestShortcutsOnThePageAreThoseOfMonitor(t *testing.T) {
 		slices.Sort(out)
 		return out
 	}
-	known := names(`(?m)^\t\t"(@[a-z_]+)":`, string(code))
+	known := names(`(?m)^"(@[a-z_]+)":`, string(code))
 	told := names("(?m)^\\| `(@[a-z_]+)", shortcutsText)
 	if len(known) != 12 || !slices.Equal(known, told) {
 		t.Errorf("monitor has %v, the page has %v", known, told)

@@ -2,10 +2,12 @@
 package alert
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,6 +27,7 @@ const (
 	labelFor         = "alertFor"
 	labelLabels      = "alertLabels"
 	labelAnnotations = "alertAnnotations"
+	labelKeep        = "alertKeepFiringFor"
 	labelPersistent  = "alertPersistent"
 )
 
@@ -38,21 +41,23 @@ const (
 )
 
 // Labels describes the labels that this package reads.
-func Labels() []label.Spec {
-	return []label.Spec{
-		{Name: labelName, Kind: "text", Default: "no alert", Indexed: true, Doc: "The alert's name. The rule is called SERVICE_NAME, without any \"-\"."},
-		{Name: labelIf, Kind: "PromQL or shortcut", Default: "no alert", Indexed: true, Doc: "When the alert fires: a PromQL expression, a shortcut such as @service_mem_limit:0.8, or shortcuts joined by _and_, _or_ and _unless_. It may stand on several lines."},
-		{Name: labelFor, Kind: "Prometheus duration", Default: "at once", Indexed: true, Doc: "How long the condition must hold before the alert fires, such as 30s."},
-		{Name: labelLabels, Kind: "list of name=value", Default: "those of the shortcut", Indexed: true, Doc: "Labels of the alert. They replace the shortcut's own, name by name. Every alert has owner=FULL NAME, which cannot be set; one with scale is about service=FULL NAME unless it says otherwise."},
-		{Name: labelAnnotations, Kind: "list of name=value", Default: "summary, with a shortcut", Indexed: true, Doc: "Annotations of the alert. A comma that no NAME= follows belongs to the text before it."},
-		{Name: labelPersistent, Kind: "true or false", Default: "false", Indexed: true, Doc: "Read for compatibility: every alert stays while its service exists, scaled to zero or not, and goes with it."},
-	}
+func Labels() []label.Spec { return slices.Clone(table) }
+
+// table are those labels.
+var table = []label.Spec{
+	{Name: labelName, Kind: "text", Default: "no alert", Indexed: true, Doc: "The alert's name. The rule is called SERVICE_NAME, without any \"-\"."},
+	{Name: labelIf, Kind: "PromQL or shortcut", Default: "no alert", Indexed: true, Doc: "When the alert fires: a PromQL expression, a shortcut such as @service_mem_limit:0.8, or shortcuts joined by _and_, _or_ and _unless_. It may stand on several lines."},
+	{Name: labelFor, Kind: "Prometheus duration", Default: "at once", Indexed: true, Doc: "How long the condition must hold before the alert fires, such as 30s."},
+	{Name: labelKeep, Kind: "Prometheus duration", Default: "not at all", Indexed: true, Doc: "How long the alert goes on firing after the condition has ceased to hold, such as 5m, so that one that comes and goes is one message."},
+	{Name: labelLabels, Kind: "list of name=value", Default: "those of the shortcut", Indexed: true, Doc: "Labels of the alert. They replace the shortcut's own, name by name. Every alert has owner=FULL NAME, which cannot be set; one with scale is about service=FULL NAME unless it says otherwise."},
+	{Name: labelAnnotations, Kind: "list of name=value", Default: "summary, with a shortcut", Indexed: true, Doc: "Annotations of the alert. A comma that no NAME= follows belongs to the text before it."},
+	{Name: labelPersistent, Kind: "true or false", Default: "false", Indexed: true, Doc: "Read for compatibility: every alert stays while its service exists, scaled to zero or not, and goes with it."},
 }
 
 // LabelNames returns the full names of the labels of one index; 0 means without an index.
 func LabelNames(index int) []string {
 	var out []string
-	for _, s := range Labels() {
+	for _, s := range table {
 		out = append(out, fullName(s.Name, index))
 	}
 	return out
@@ -75,11 +80,13 @@ type Rule struct {
 	ServiceID string
 	Service   string
 	Index     int
-	// Name, Expr, For, Labels and Annotations are what Prometheus takes. For is
+	// Name, Expr, For, KeepFiring, Labels and Annotations are what Prometheus takes. For is
 	// empty or a duration as Prometheus writes it.
-	Name        string
-	Expr        string
-	For         string
+	Name string
+	Expr string
+	For  string
+	// KeepFiring is how long it fires on; empty or a duration.
+	KeepFiring  string
 	Labels      map[string]string
 	Annotations map[string]string
 }
@@ -103,6 +110,8 @@ type About struct {
 	Listener string
 	// Interval is how often its own labels have it scraped; 0 if they do not.
 	Interval time.Duration
+	// Pack has the shortcuts; nil means Waggle's own.
+	Pack *Pack
 }
 
 // FromService reads the alerts of a service, in the order of their indexes, and
@@ -110,16 +119,19 @@ type About struct {
 //
 // Labels without an index are an alert of their own; indexed ones inherit nothing.
 func FromService(svc catalog.Service, about About) ([]Alert, []string) {
-	r := label.NewReader(catalog.Prefix, svc.Labels, Labels(), "")
-	names := make([]string, 0, len(Labels()))
-	for _, s := range Labels() {
+	r := label.NewReader(catalog.Prefix, svc.Labels, table, "")
+	names := make([]string, 0, len(table))
+	for _, s := range table {
 		names = append(names, s.Name)
 	}
 	groups := r.Groups(names...)
 	if groups[0].Index > 0 {
 		groups = append([]label.Group{r.Service()}, groups...)
 	}
-	subject := subject{service: svc.Name, job: svc.CalledName(), replicas: strconv.FormatUint(about.Replicas, 10), listener: about.Listener, interval: about.Interval}
+	subject := subject{
+		service: svc.Name, job: svc.CalledName(), interval: about.Interval, pack: cmp.Or(about.Pack, standard),
+		words: alertWords{ServiceName: svc.CalledName(), FullName: svc.Name, Replicas: about.Replicas, Listener: about.Listener},
+	}
 	var alerts []Alert
 	var idle []string
 	for _, g := range groups {
@@ -199,38 +211,49 @@ func read(g group, s subject) (Rule, []string) {
 		g.Reject(labelName, "a name on one line")
 	}
 	rule.Name = strings.ReplaceAll(s.job+"_"+name, "-", "")
+	own, annotations := pairs(g, labelLabels, false), pairs(g, labelAnnotations, true)
+	s.words.AlertName, s.words.AlertNameFormatted, s.words.AlertLabels, s.words.AlertAnnotations = name, rule.Name, own, annotations
+	if g.Own(labelFor) {
+		s.words.AlertFor = g.text(labelFor)
+	}
+	if g.Own(labelPersistent) {
+		s.words.AlertPersistent = g.Bool(labelPersistent, false)
+	}
 	var c clause
 	if text := g.needed(labelIf, "a PromQL expression or a shortcut such as @service_mem_limit:0.8"); text != "" {
+		s.words.AlertIf = text
 		var err error
 		if c, err = condition(text, s); err != nil {
 			g.Reject(labelIf, err.Error())
 		}
 		rule.Expr = c.expr
 		maps.Copy(rule.Labels, c.labels)
-		if c.summary != "" {
-			rule.Annotations["summary"] = c.summary
-		}
+		maps.Copy(rule.Annotations, c.annotations)
 	}
-	if g.Own(labelFor) {
-		d, err := model.ParseDuration(g.text(labelFor))
-		if err != nil {
-			g.Reject(labelFor, "a duration as Prometheus writes it, such as 30s or 1m30s")
-		}
-		if d > 0 {
-			rule.For = d.String()
-		}
-	}
-	if g.Own(labelPersistent) {
-		g.Bool(labelPersistent, false)
-	}
-	maps.Copy(rule.Labels, pairs(g, labelLabels, false))
-	maps.Copy(rule.Annotations, pairs(g, labelAnnotations, true))
+	rule.For, rule.KeepFiring = duration(g, labelFor), duration(g, labelKeep)
+	maps.Copy(rule.Labels, own)
+	maps.Copy(rule.Annotations, annotations)
 	rule.sign(s.service, c.parsed)
 	var warnings []string
 	for _, doubt := range doubts(c, s) {
 		warnings = append(warnings, g.Label(labelIf)+": "+doubt)
 	}
 	return rule, warnings
+}
+
+// duration reads a time as Prometheus writes it; empty for none.
+func duration(g group, name string) string {
+	if !g.Own(name) {
+		return ""
+	}
+	d, err := model.ParseDuration(g.text(name))
+	if err != nil {
+		g.Reject(name, "a duration as Prometheus writes it, such as 30s or 1m30s")
+	}
+	if err != nil || d == 0 {
+		return ""
+	}
+	return d.String()
 }
 
 // sign says whose the alert is, and keeps series from saying what is for labels to say:

@@ -34,7 +34,7 @@ func compound(text string, s subject) (clause, error) {
 	words, ops := split(text)
 	clauses := make([]clause, len(words))
 	for i, w := range words {
-		c, err := single(w, s)
+		c, err := s.pack.single(w, s)
 		if err != nil {
 			return clause{}, err
 		}
@@ -43,10 +43,31 @@ func compound(text string, s subject) (clause, error) {
 	if len(clauses) == 1 {
 		return clauses[0], nil
 	}
-	summary := clauses[0].summary
-	for i, op := range ops {
-		summary += " " + op + " " + clauses[i+1].summary
+	joined, raw := map[string]string{}, false
+	for i, c := range clauses {
+		raw = raw || c.raw
+		for key, text := range c.annotations {
+			if before, ok := joined[key]; ok {
+				text = before + " " + ops[i-1] + " " + text
+			}
+			joined[key] = text
+		}
 	}
+	all := clause{series: mixed}
+	if s.pack.textual {
+		all.expr = clauses[0].expr
+		for i, op := range ops {
+			all.expr += " " + op + " " + clauses[i+1].expr
+		}
+	} else {
+		all = join(clauses, ops)
+	}
+	all.annotations, all.raw = joined, raw
+	return all, nil
+}
+
+// join writes several clauses as one, in which each keeps its meaning.
+func join(clauses []clause, ops []string) clause {
 	all := clause{series: mixed}
 	term := clause{expr: "(" + clauses[0].expr + ")", series: clauses[0].series}
 	for i, op := range ops {
@@ -58,9 +79,7 @@ func compound(text string, s subject) (clause, error) {
 		}
 		term.expr += " " + op + match(term.series, next.series) + " (" + next.expr + ")"
 	}
-	all = either(all, term)
-	all.summary = summary
-	return all, nil
+	return either(all, term)
 }
 
 func either(a, b clause) clause {

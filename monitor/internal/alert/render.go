@@ -25,7 +25,9 @@ type rulesFile struct {
 }
 
 type groupYAML struct {
-	Name  text       `yaml:"name"`
+	Name text `yaml:"name"`
+	// Limit is how many alerts each rule may have.
+	Limit int        `yaml:"limit,omitempty"`
 	Rules []ruleYAML `yaml:"rules"`
 }
 
@@ -33,6 +35,7 @@ type ruleYAML struct {
 	Alert       text          `yaml:"alert"`
 	Expr        text          `yaml:"expr"`
 	For         text          `yaml:"for,omitempty"`
+	KeepFiring  text          `yaml:"keep_firing_for,omitempty"`
 	Labels      map[text]text `yaml:"labels,omitempty"`
 	Annotations map[text]text `yaml:"annotations,omitempty"`
 }
@@ -47,7 +50,11 @@ func texts(m map[string]string) map[text]text {
 
 // Render returns the rules file: one group per service, named with its full
 // name, groups by name, rules by name. The same rules give the same bytes.
-func Render(rules []Rule) ([]byte, error) {
+func Render(rules []Rule) ([]byte, error) { return RenderLimited(rules, 0) }
+
+// RenderLimited is Render with a limit to how many alerts a rule has at once: beyond it
+// its evaluation fails. 0 is no limit.
+func RenderLimited(rules []Rule, limit int) ([]byte, error) {
 	sorted := slices.SortedFunc(slices.Values(rules), func(a, b Rule) int {
 		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Name, b.Name))
 	})
@@ -55,11 +62,11 @@ func Render(rules []Rule) ([]byte, error) {
 	for _, r := range sorted {
 		last := len(file.Groups) - 1
 		if last < 0 || file.Groups[last].Name != text(r.Service) {
-			file.Groups = append(file.Groups, groupYAML{Name: text(r.Service)})
+			file.Groups = append(file.Groups, groupYAML{Name: text(r.Service), Limit: limit})
 			last++
 		}
 		file.Groups[last].Rules = append(file.Groups[last].Rules, ruleYAML{
-			Alert: text(r.Name), Expr: text(r.Expr), For: text(r.For),
+			Alert: text(r.Name), Expr: text(r.Expr), For: text(r.For), KeepFiring: text(r.KeepFiring),
 			Labels: texts(r.Labels), Annotations: texts(r.Annotations),
 		})
 	}

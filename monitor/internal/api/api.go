@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/go-chi/chi/v5"
 
@@ -39,6 +40,7 @@ func Mount(r chi.Router, source Source, prom Prometheus) {
 	r.Get("/v1/services", h.services)
 	r.Get("/v1/services/{name}", h.service)
 	r.Get("/v1/targets", h.targets)
+	r.Get("/v1/rules", h.rules)
 }
 
 // overview is the answer of /v1/services.
@@ -52,13 +54,14 @@ type overview struct {
 
 type service struct {
 	catalog.Status
-	Job     *job     `json:"job,omitempty"`
+	Jobs    []job    `json:"jobs,omitempty"`
 	Alerts  []rule   `json:"alerts"`
 	Targets []target `json:"targets"`
 }
 
 type job struct {
 	Name     string `json:"name"`
+	Port     int    `json:"port"`
 	Path     string `json:"path"`
 	Interval string `json:"interval"`
 	Timeout  string `json:"timeout"`
@@ -147,6 +150,29 @@ func (h handler) targets(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(v.State.TargetsFile) // the client has gone; there is nobody to tell
 }
 
+// rules gives the rules in force as a file, all or those of one service.
+func (h handler) rules(w http.ResponseWriter, r *http.Request) {
+	v := h.view(w)
+	if v == nil {
+		return
+	}
+	file := v.State.RulesFile
+	if name := r.URL.Query().Get("service"); name != "" {
+		i := slices.IndexFunc(v.State.Services, func(svc desired.Service) bool { return svc.Name == name || svc.Called == name || svc.ID == name })
+		if i < 0 {
+			app.WriteError(w, http.StatusNotFound, fmt.Errorf("no service %q asks for an alert", name))
+			return
+		}
+		var err error
+		if file, err = alert.RenderLimited(v.State.Services[i].Rules, v.State.AlertLimit); err != nil {
+			app.WriteError(w, http.StatusInternalServerError, err)
+			return
+		}
+	}
+	w.Header().Set("Content-Type", "application/yaml")
+	_, _ = w.Write(file) // the client has gone; there is nobody to tell
+}
+
 func describe(svc desired.Service, st catalog.Status) service {
 	out := service{Status: st, Alerts: []rule{}, Targets: []target{}}
 	out.Component = "monitor"
@@ -156,8 +182,8 @@ func describe(svc desired.Service, st catalog.Status) service {
 	for _, t := range svc.Targets {
 		out.Targets = append(out.Targets, target{Address: t.Address(), Node: t.Labels["node"]})
 	}
-	if svc.Job != nil {
-		out.Job = &job{Name: svc.Job.Name, Path: svc.Job.Path, Interval: svc.Job.Interval.String(), Timeout: svc.Job.Timeout.String()}
+	for _, j := range svc.Jobs {
+		out.Jobs = append(out.Jobs, job{Name: j.Name, Port: j.Port, Path: j.Path, Interval: j.Interval.String(), Timeout: j.Timeout.String()})
 	}
 	return out
 }

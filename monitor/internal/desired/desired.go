@@ -9,6 +9,7 @@ package desired
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -36,6 +37,10 @@ type Settings struct {
 	scrape.Settings
 	// AcrossStacks lets alerts scale services of other stacks.
 	AcrossStacks bool
+	// AlertLimit is how many alerts a rule may have at once; 0 is no limit.
+	AlertLimit int
+	// Pack has the shortcuts; nil means Waggle's own.
+	Pack *alert.Pack
 	// OwnStack is Waggle's own stack, whose jobs go by the names of its services; empty
 	// if they are not scraped.
 	OwnStack string
@@ -53,6 +58,8 @@ type State struct {
 	RulesFile, TargetsFile []byte
 	// Hash is that of both files, in hexadecimal.
 	Hash string
+	// AlertLimit is that of the settings.
+	AlertLimit int
 	// Refused are the keys of Input.Refused that are in use.
 	Refused map[string]bool
 }
@@ -68,8 +75,8 @@ type Service struct {
 	Wanted uint64
 	// Unlisted is how many tasks there are that the catalog does not list.
 	Unlisted int
-	// Job is nil when there is none in force.
-	Job     *scrape.Job
+	// Jobs are those in force, in the order of their indexes.
+	Jobs    []*scrape.Job
 	Targets []scrape.Target
 	Rules   []alert.Rule
 	Faults  []Fault
@@ -81,8 +88,8 @@ type Service struct {
 
 // Fault is why one item is not in force as the present labels have it.
 type Fault struct {
-	// Item is "scrape", "alert" or "alert 2", or "name" or "labels" for all that the
-	// service asks for.
+	// Item is "scrape", "scrape 3", "alert" or "alert 2", or "name" or "labels" for all that
+	// the service asks for.
 	Item string
 	Err  error
 	// Kept reports that the item's last accepted form stays in force.
@@ -91,7 +98,7 @@ type Fault struct {
 
 // From computes the desired state.
 func From(in Input) (State, error) {
-	s := State{Accepted: map[string]catalog.Service{}, Refused: map[string]bool{}}
+	s := State{Accepted: map[string]catalog.Service{}, Refused: map[string]bool{}, AlertLimit: in.Settings.AlertLimit}
 	claims := claims{
 		called: map[string]catalog.Service{}, rules: map[string]alert.Rule{}, snapshot: in.Snapshot, settings: in.Settings,
 		refused: in.Refused, used: s.Refused,
@@ -103,8 +110,8 @@ func From(in Input) (State, error) {
 		tasks := in.Snapshot.Tasks[svc.ID]
 		one, labels := settle(svc, in.Accepted[svc.ID], wanted(svc, in.Snapshot), in.Settings, claims)
 		one.Revision, one.Unlisted = in.Snapshot.RevisionOf(svc.ID), in.Snapshot.TaskCount(svc.ID)-len(tasks)
-		if one.Job != nil {
-			one.Targets = scrape.Targets(*one.Job, tasks, in.Snapshot.Nodes)
+		for _, job := range one.Jobs {
+			one.Targets = append(one.Targets, scrape.Targets(*job, tasks, in.Snapshot.Nodes)...)
 		}
 		s.Services = append(s.Services, one)
 		if len(labels) > 0 {
@@ -119,7 +126,7 @@ func From(in Input) (State, error) {
 		s.Targets = append(s.Targets, one.Targets...)
 	}
 	var err error
-	if s.RulesFile, err = alert.Render(s.Rules); err != nil {
+	if s.RulesFile, err = alert.RenderLimited(s.Rules, in.Settings.AlertLimit); err != nil {
 		return State{}, err
 	}
 	if s.TargetsFile, err = scrape.Render(s.Targets); err != nil {
@@ -130,12 +137,17 @@ func From(in Input) (State, error) {
 	return s, nil
 }
 
+// known are the names of monitor's labels.
+var known = func() map[string]bool {
+	out := map[string]bool{}
+	for _, spec := range slices.Concat(scrape.Labels(), alert.Labels()) {
+		out[spec.Name] = true
+	}
+	return out
+}()
+
 // Asks reports whether any label is one of monitor's.
 func Asks(labels map[string]string) bool {
-	known := map[string]bool{}
-	for _, spec := range slices.Concat(scrape.Labels(), alert.Labels()) {
-		known[spec.Name] = true
-	}
 	for full := range labels {
 		name, ok := strings.CutPrefix(full, catalog.Prefix)
 		if base, _ := label.SplitIndex(name); ok && known[base] {
@@ -257,8 +269,8 @@ func (c claims) rule(r alert.Rule) error {
 // item is one thing that labels ask for.
 type item struct {
 	name string
-	// labels are the full names of those that describe it.
-	labels []string
+	// labels are the texts of those that describe it, by full name.
+	labels map[string]string
 	job    *scrape.Job
 	rule   alert.Rule
 	err    error
@@ -268,23 +280,51 @@ type item struct {
 func items(svc catalog.Service, replicas uint64, settings Settings) ([]item, []string) {
 	var out []item
 	warnings := scrape.Idle(svc.Labels)
-	if job, ok, err := scrape.FromService(svc, settings.Settings); ok {
-		out = append(out, item{name: "scrape", labels: scrape.LabelNames(), job: &job, err: err})
-	}
-	about := alert.About{Replicas: replicas, Listener: scrape.ListenerJob(settings.OwnStack)}
-	if len(out) > 0 && out[0].err == nil {
-		about.Interval = out[0].job.Interval
+	about := alert.About{Replicas: replicas, Listener: scrape.ListenerJob(settings.OwnStack), Pack: settings.Pack}
+	for _, asked := range scrape.FromService(svc, settings.Settings) {
+		warnings = append(warnings, asked.Warnings...)
+		if asked.Err == nil {
+			// Alerts hold for all targets, so the rarest scrape counts.
+			about.Interval = max(about.Interval, asked.Job.Interval)
+		}
+		out = append(out, item{name: numbered("scrape", asked.Job.Index), labels: asked.Labels, job: &asked.Job, err: asked.Err})
 	}
 	alerts, idle := alert.FromService(svc, about)
 	for _, a := range alerts {
 		warnings = append(warnings, a.Warnings...)
-		name := "alert"
-		if a.Index > 0 {
-			name = fmt.Sprintf("alert %d", a.Index)
+		labels := map[string]string{}
+		for _, full := range alert.LabelNames(a.Index) {
+			if text, ok := svc.Labels[full]; ok {
+				labels[full] = text
+			}
 		}
-		out = append(out, item{name: name, labels: alert.LabelNames(a.Index), rule: a.Rule, err: a.Err})
+		out = append(out, item{name: numbered("alert", a.Index), labels: labels, rule: a.Rule, err: a.Err})
 	}
 	return out, append(warnings, idle...)
+}
+
+// Check returns what is wrong with the labels of a service by themselves.
+func Check(svc catalog.Service, settings Settings) error {
+	var all label.Faults
+	its, _ := items(svc, svc.Replicas, settings)
+	for _, it := range its {
+		var faults label.Faults
+		if it.err != nil && !errors.As(it.err, &faults) {
+			return it.err
+		}
+		all = append(all, faults...)
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return all
+}
+
+func numbered(name string, index int) string {
+	if index == 0 {
+		return name
+	}
+	return fmt.Sprintf("%s %d", name, index)
 }
 
 // settle decides what of one service is in force, and returns the labels that say so.
@@ -315,17 +355,9 @@ func settle(svc, accepted catalog.Service, replicas uint64, settings Settings, c
 		rename(formerly.Labels, svc.Labels)
 	}
 	rename(labels, svc.Labels)
-	use := func(it item, from map[string]string) {
-		if it.job != nil {
-			out.Job = it.job
-		} else {
-			out.Rules = append(out.Rules, it.rule)
-		}
-		for _, full := range it.labels {
-			if text, ok := from[full]; ok {
-				labels[full] = text
-			}
-		}
+	use := func(it item) {
+		out.add(it)
+		maps.Copy(labels, it.labels)
 	}
 	admit := func(it item) error {
 		if it.err != nil || it.job != nil {
@@ -339,7 +371,7 @@ func settle(svc, accepted catalog.Service, replicas uint64, settings Settings, c
 			bad = append(bad, it)
 			continue
 		}
-		use(it, svc.Labels)
+		use(it)
 	}
 	if taken == nil {
 		out.Fresh = len(present) - len(bad)
@@ -352,14 +384,24 @@ func settle(svc, accepted catalog.Service, replicas uint64, settings Settings, c
 		fault := Fault{Item: it.name, Err: it.err}
 		if i := slices.IndexFunc(old, func(o item) bool { return o.name == it.name }); i >= 0 && admit(old[i]) == nil {
 			fault.Kept = true
-			use(old[i], formerly.Labels)
+			use(old[i])
 		}
 		out.Faults = append(out.Faults, fault)
 	}
-	if out.Job == nil && len(out.Rules) == 0 {
+	if len(out.Jobs) == 0 && len(out.Rules) == 0 {
 		return out, nil
 	}
 	return out, labels
+}
+
+// add puts what an item asks for in force.
+func (s *Service) add(it item) {
+	if it.job == nil {
+		s.Rules = append(s.Rules, it.rule)
+		return
+	}
+	s.Jobs = append(s.Jobs, it.job)
+	slices.SortFunc(s.Jobs, func(a, b *scrape.Job) int { return a.Index - b.Index })
 }
 
 // keep leaves all that a service asked for as it was, because of err.
@@ -373,11 +415,7 @@ func keep(out Service, formerly catalog.Service, err error, replicas uint64, set
 				continue
 			}
 			fault.Kept = true
-			if it.job != nil {
-				out.Job = it.job
-			} else {
-				out.Rules = append(out.Rules, it.rule)
-			}
+			out.add(it)
 		}
 	}
 	out.Faults = append(out.Faults, fault)

@@ -124,11 +124,11 @@ func (l *look) at(ctx context.Context, s desired.State, unseen map[string]bool) 
 }
 
 // interval is how often a service is scraped; 0 if it is not.
-func interval(svc desired.Service) time.Duration {
-	if svc.Job == nil {
-		return 0
+func interval(svc desired.Service) (rarest time.Duration) {
+	for _, job := range svc.Jobs {
+		rarest = max(rarest, job.Interval)
 	}
-	return svc.Job.Interval
+	return rarest
 }
 
 // tell finds out what one rule lacks. It reports whether that is known; if it is not, what

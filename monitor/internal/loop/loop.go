@@ -10,6 +10,8 @@ import (
 	"log/slog"
 	"maps"
 	"os"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 	"github.com/wagglehq/waggle/monitor/internal/desired"
 	"github.com/wagglehq/waggle/monitor/internal/prometheus"
 	"github.com/wagglehq/waggle/monitor/internal/report"
+	"github.com/wagglehq/waggle/monitor/internal/scrape"
 	"github.com/wagglehq/waggle/monitor/internal/truth"
 	"github.com/wagglehq/waggle/pkg/atomicfile"
 	"github.com/wagglehq/waggle/pkg/catalog"
@@ -48,14 +51,18 @@ type Prometheus interface {
 	Ask(context.Context, truth.Question) ([]string, error)
 }
 
-// Options are what a Loop works with. All are needed but Tasks.
+// Options are what a Loop works with. All are needed but Tasks, Join and Keep.
 type Options struct {
 	Catalog    Catalog
 	Accepted   Accepted
 	Statuses   Statuses
 	Prometheus Prometheus
 	// Tasks is told of each complete catalog.
-	Tasks    func(catalog.Snapshot) error
+	Tasks func(catalog.Snapshot) error
+	// Join adds to a complete catalog what came otherwise, and Keep what must be done for that
+	// to last; false while it is not known.
+	Join     func(catalog.Snapshot) (catalog.Snapshot, Asked, bool)
+	Keep     func(context.Context) error
 	Settings desired.Settings
 	// Evaluation is how often Prometheus evaluates rules.
 	Evaluation time.Duration
@@ -66,6 +73,9 @@ type Options struct {
 	Log   *slog.Logger
 }
 
+// Asked is what was asked for over HTTP, by ID.
+type Asked struct{ Services, Nodes map[string]catalog.Service }
+
 // View is what the last pass saw and did. It is shared and must not be changed.
 type View struct {
 	Revision catalog.Revision
@@ -73,6 +83,7 @@ type View struct {
 	Services map[string]catalog.Service
 	State    desired.State
 	Statuses []catalog.Status
+	Asked    Asked
 	// Err says why the state is not in force; empty if it is.
 	Err string
 }
@@ -90,6 +101,10 @@ type Loop struct {
 	logged   string
 	looks    int
 	look     *look
+
+	// mu guards news, which is closed when there is a new view.
+	mu   sync.Mutex
+	news chan struct{}
 }
 
 // applied is what was last applied and verified.
@@ -106,9 +121,15 @@ type seen struct {
 
 // New returns a Loop that remembers what its file says was accepted.
 func New(o Options) (*Loop, error) {
-	l := &Loop{o: o, started: time.Now(), accepted: map[string]catalog.Service{}, refused: map[string]string{}, tasks: map[string]seen{}, look: newLook(o.Prometheus, o.Evaluation)}
+	l := &Loop{o: o, started: time.Now(), accepted: map[string]catalog.Service{}, refused: map[string]string{}, tasks: map[string]seen{}, look: newLook(o.Prometheus, o.Evaluation), news: make(chan struct{})}
 	if l.o.Tasks == nil {
 		l.o.Tasks = func(catalog.Snapshot) error { return nil }
+	}
+	if l.o.Join == nil {
+		l.o.Join = func(s catalog.Snapshot) (catalog.Snapshot, Asked, bool) { return s, Asked{}, true }
+	}
+	if l.o.Keep == nil {
+		l.o.Keep = func(context.Context) error { return nil }
 	}
 	b, err := os.ReadFile(o.AcceptedFile)
 	switch {
@@ -126,6 +147,32 @@ func New(o Options) (*Loop, error) {
 
 // View returns what the last pass saw and did, nil before the first one.
 func (l *Loop) View() *View { return l.view.Load() }
+
+// Await returns when a view is as it should be.
+func (l *Loop) Await(ctx context.Context, so func(*View) bool) error {
+	for {
+		l.mu.Lock()
+		news := l.news
+		l.mu.Unlock()
+		if v := l.view.Load(); v != nil && so(v) {
+			return nil
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// show makes a view the last one.
+func (l *Loop) show(v *View) {
+	l.view.Store(v)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.news)
+	l.news = make(chan struct{})
+}
 
 // patience is how long after its start a monitor without a first configuration
 // counts as healthy all the same: it serves the last good one.
@@ -156,7 +203,10 @@ func (l *Loop) Pass(ctx context.Context) error {
 	if !ok {
 		return fmt.Errorf("the catalog: %w", reconcile.ErrNotYet)
 	}
-	snapshot = l.bridge(snapshot)
+	snapshot, asked, ok := l.o.Join(l.bridge(snapshot))
+	if !ok {
+		return fmt.Errorf("what was asked for over HTTP: %w", reconcile.ErrNotYet)
+	}
 	if err := l.o.Tasks(snapshot); err != nil {
 		return fmt.Errorf("alertmanagers: %w", err)
 	}
@@ -173,14 +223,14 @@ func (l *Loop) Pass(ctx context.Context) error {
 	}
 	l.forgetRefused(state)
 	if err = fate.Err; err == nil {
-		err = errors.Join(l.see(ctx, state, &fate), l.keep(ctx, state, time.Since(start)))
+		err = errors.Join(l.see(ctx, state, &fate), l.keep(ctx, state, time.Since(start)), l.o.Keep(ctx))
 	}
 	statuses := report.Statuses(state, fate)
-	view := &View{Revision: snapshot.Revision, Services: snapshot.Services, State: state, Statuses: statuses}
+	view := &View{Revision: snapshot.Revision, Services: snapshot.Services, State: state, Statuses: statuses, Asked: asked}
 	if fate.Err != nil {
 		view.Err = fate.Err.Error()
 	}
-	l.view.Store(view)
+	l.show(view)
 	return errors.Join(err, l.o.Statuses.Publish(ctx, statuses))
 }
 
@@ -203,8 +253,8 @@ func (l *Loop) apply(ctx context.Context, in desired.Input) (desired.State, repo
 
 // see notes what Prometheus shows of what was applied.
 func (l *Loop) see(ctx context.Context, state desired.State, fate *report.Applied) error {
-	unseen, err := l.unseen(ctx, state)
-	fate.Unseen = unseen
+	unseen, limited, err := l.targets(ctx, state)
+	fate.Unseen, fate.Limited = unseen, limited
 	rules, rulesErr := l.look.at(ctx, state, unseen)
 	fate.Failing, fate.Doubts = rules.failing, rules.doubts
 	if rules.again > 0 {
@@ -282,34 +332,48 @@ func (l *Loop) forgetRefused(s desired.State) {
 	maps.DeleteFunc(l.refused, func(key, _ string) bool { return !s.Refused[key] })
 }
 
-// unseen returns the services whose targets Prometheus does not show as they
-// should be. If there are any it asks for another look soon, and then for ever rarer ones.
-func (l *Loop) unseen(ctx context.Context, s desired.State) (map[string]bool, error) {
+// targets returns the services whose targets Prometheus does not show as they
+// should be, and why it takes nothing of some. If there are any it asks for another look
+// soon, and then for ever rarer ones.
+func (l *Loop) targets(ctx context.Context, s desired.State) (unseen map[string]bool, limited map[string]string, err error) {
 	shown, err := l.o.Prometheus.Targets(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	byAddress := map[string][]prometheus.ShownTarget{}
 	for _, t := range shown {
 		byAddress[t.Labels["instance"]] = append(byAddress[t.Labels["instance"]], t)
 	}
-	out := map[string]bool{}
+	unseen, limited = map[string]bool{}, map[string]string{}
+	waiting := false
 	for _, svc := range s.Services {
 		for _, t := range svc.Targets {
 			if !prometheus.Shows(byAddress[t.Address()], t) {
-				out[svc.ID] = true
+				unseen[svc.ID] = true
+			}
+			for _, got := range byAddress[t.Address()] {
+				waiting = waiting || got.Health == prometheus.Unscraped
+				if strings.Contains(got.LastError, overLimit) && got.Labels[scrape.ServiceLabel] == svc.Name {
+					limited[svc.ID] = t.Address() + ": " + got.LastError
+				}
 			}
 		}
 	}
-	if v := l.view.Load(); v == nil || v.State.Hash != s.Hash || len(out) == 0 {
+	if v := l.view.Load(); v == nil || v.State.Hash != s.Hash || len(unseen) == 0 && !waiting {
 		l.looks = 0
 	}
-	if len(out) > 0 {
+	if len(unseen) > 0 || waiting {
 		l.o.Again(min(time.Second<<l.looks, 30*time.Second))
 		l.looks = min(l.looks+1, 5)
 	}
-	return out, nil
+	if len(limited) > 0 {
+		l.o.Again(ailing)
+	}
+	return unseen, limited, nil
 }
+
+// overLimit is in what Prometheus says of an answer that is more than it may be.
+const overLimit = "limit exceeded"
 
 // keep remembers what is in force now.
 func (l *Loop) keep(ctx context.Context, s desired.State, took time.Duration) error {

@@ -297,6 +297,26 @@ func TestAppliedMeansThatPrometheusShowsIt(t *testing.T) {
 	})
 }
 
+// TestATargetOverItsLimitIsToldAtItsService, and looked at again soon.
+func TestATargetOverItsLimitIsToldAtItsService(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.pass()
+		w.shown[0].Health, w.shown[0].LastError = "down", "sample limit exceeded"
+		before := w.pokes
+		w.pass()
+		if st := w.statuses[0]; st.State != catalog.StateDegraded || !strings.Contains(st.Reason, "sample limit exceeded") || w.pokes == before {
+			t.Error(st, w.pokes)
+		}
+		w.shown[0].Health, w.shown[0].LastError = prometheus.Unscraped, ""
+		before = w.pokes
+		w.pass()
+		if st := w.statuses[0]; st.State != catalog.StateApplied || w.pokes == before {
+			t.Error(st, "nobody looks whether the first scrape goes well", w.pokes)
+		}
+	})
+}
+
 func TestTasksThatAreNotToldYetAreStillThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -36,6 +36,12 @@ func parseAlertmanager(text string) (u *url.URL, port int, err error) {
 	return u, port, nil
 }
 
+// CheckAlertmanager returns what is wrong with the URL of an Alertmanager.
+func CheckAlertmanager(text string) error {
+	_, _, err := parseAlertmanager(text)
+	return err
+}
+
 func alertmanager(text string) (alertmanagerYAML, error) {
 	u, port, err := parseAlertmanager(text)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/monitor/internal/alert"
+	"github.com/wagglehq/waggle/monitor/internal/settings"
 )
 
 // Checker asks promtool, Prometheus' own checker, whether rules can be loaded. It
@@ -82,6 +83,18 @@ func (c *Checker) halve(ctx context.Context, rules []alert.Rule, refused map[str
 		return err
 	}
 	return c.halve(ctx, rules[half:], refused)
+}
+
+// Config returns why a configuration, or a piece of one, cannot be loaded.
+func (c *Checker) Config(ctx context.Context, tree settings.Tree) error {
+	if c.Bin == "" {
+		return nil
+	}
+	content, err := encode(tree)
+	if err != nil {
+		return err
+	}
+	return c.run(ctx, "config", content)
 }
 
 // run checks one file's content as "rules" or "config". The error is a *refusal if promtool does not take it.

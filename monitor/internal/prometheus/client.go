@@ -76,11 +76,13 @@ func (c *client) reload(ctx context.Context) error {
 
 // shownRule is an alert rule as Prometheus shows it.
 type shownRule struct {
-	Name        string            `json:"name"`
-	Query       string            `json:"query"`
-	Duration    float64           `json:"duration"`
-	Labels      map[string]string `json:"labels"`
-	Annotations map[string]string `json:"annotations"`
+	Name     string  `json:"name"`
+	Query    string  `json:"query"`
+	Duration float64 `json:"duration"`
+	// KeepFiringFor is in seconds, like Duration.
+	KeepFiringFor float64           `json:"keepFiringFor"`
+	Labels        map[string]string `json:"labels"`
+	Annotations   map[string]string `json:"annotations"`
 	// Health is "ok", "err", or "unknown" before the first evaluation.
 	Health    string `json:"health"`
 	LastError string `json:"lastError"`
@@ -100,13 +102,16 @@ func (c *client) rules(ctx context.Context) ([]shownGroup, error) {
 	return data.Groups, err
 }
 
+// Unscraped is the health of a target before the first scrape.
+const Unscraped = "unknown"
+
 // ShownTarget is a target as Prometheus scrapes it.
 type ShownTarget struct {
 	Labels         map[string]string `json:"labels"`
 	ScrapeURL      string            `json:"scrapeUrl"`
 	ScrapeInterval string            `json:"scrapeInterval"`
 	ScrapeTimeout  string            `json:"scrapeTimeout"`
-	// Health is "up", "down", or "unknown" before the first scrape.
+	// Health is "up", "down", or Unscraped.
 	Health string `json:"health"`
 	// LastError says nothing of what the target answered.
 	LastError string `json:"lastError"`

@@ -13,6 +13,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/app"
 
 	"github.com/wagglehq/waggle/monitor/internal/scrape"
+	"github.com/wagglehq/waggle/monitor/internal/settings"
 )
 
 // The files in the folder that Prometheus reads. Their names are relative to
@@ -29,6 +30,9 @@ const (
 
 // Pool is the scrape job that holds the targets of all services.
 const Pool = "waggle-services"
+
+// SelfJob is the scrape job of our Prometheus itself.
+const SelfJob = "prometheus"
 
 // adminPort is where Waggle's own components serve their metrics.
 const adminPort = 8080
@@ -51,6 +55,13 @@ type Settings struct {
 	// Self is Prometheus' own host and port, as it reaches itself; empty when it
 	// is not scraped. SelfPath is the path before /metrics.
 	Self, SelfPath string
+	// SampleLimit and BodyLimit bound what a target of a service may answer at once; zero
+	// and empty are no limits.
+	SampleLimit int
+	BodyLimit   string
+	// More is configuration of the operator's own: its lists come behind those of this one,
+	// and of single values its own count, but for the three intervals above.
+	More settings.Tree
 }
 
 // components are Waggle's own services with their admin ports.
@@ -97,6 +108,8 @@ type scrapeYAML struct {
 	FollowRedirects *bool `yaml:"follow_redirects,omitempty"`
 	// FallbackProtocol is how an answer is read whose type says nothing.
 	FallbackProtocol string        `yaml:"fallback_scrape_protocol,omitempty"`
+	SampleLimit      int           `yaml:"sample_limit,omitempty"`
+	BodyLimit        string        `yaml:"body_size_limit,omitempty"`
 	MetricRelabel    []relabelYAML `yaml:"metric_relabel_configs,omitempty"`
 	discovery        `yaml:",inline"`
 }
@@ -163,12 +176,14 @@ func Render(s Settings) ([]byte, error) {
 			FollowRedirects: new(bool),
 			// What Prometheus 2 read, with any type or none, is read.
 			FallbackProtocol: "PrometheusText0.0.4",
+			SampleLimit:      s.SampleLimit,
+			BodyLimit:        s.BodyLimit,
 			MetricRelabel:    slices.Concat(keepOwn(scrape.ServiceLabel), keepOwn(scrape.NodeLabel)),
 			discovery:        discovery{File: []fileYAML{{Files: []string{TargetsFile}, RefreshInterval: refresh}}},
 		}},
 	}
 	if s.Self != "" {
-		self := scrapeYAML{JobName: "prometheus", discovery: discovery{Static: []staticYAML{{[]string{s.Self}}}}}
+		self := scrapeYAML{JobName: SelfJob, discovery: discovery{Static: []staticYAML{{[]string{s.Self}}}}}
 		if s.SelfPath != "" {
 			self.MetricsPath = s.SelfPath + "/metrics"
 		}
@@ -193,6 +208,20 @@ func Render(s Settings) ([]byte, error) {
 		}
 		c.Alerting.Alertmanagers = append(c.Alerting.Alertmanagers, am)
 	}
+	own, err := encode(c)
+	if err != nil || len(s.More) == 0 {
+		return own, err
+	}
+	var tree settings.Tree
+	if err := yaml.Unmarshal(own, &tree); err != nil {
+		return nil, fmt.Errorf("prometheus.yml: %w", err)
+	}
+	intervals := settings.Tree{"global": tree["global"]}
+	return encode(settings.Merge(settings.Merge(tree, s.More), intervals))
+}
+
+// encode writes a configuration.
+func encode(c any) ([]byte, error) {
 	var b bytes.Buffer
 	e := yaml.NewEncoder(&b)
 	e.SetIndent(2)

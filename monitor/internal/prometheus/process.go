@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/prometheus/common/model"
 
+	"github.com/wagglehq/waggle/monitor/internal/settings"
 	"github.com/wagglehq/waggle/pkg/app"
 )
 
@@ -30,9 +32,14 @@ type Process struct {
 	// Listen is its address. Whoever reaches it may reload and end it, so it
 	// should be on the loopback interface, with Guard before it.
 	Listen string
-	// ExternalURL is where users reach it; empty if it is not known.
-	ExternalURL string
-	Retention   time.Duration
+	// ExternalURL is where users reach it, and RoutePrefix the path at which it answers;
+	// empty if they are not known, or follow from each other.
+	ExternalURL, RoutePrefix string
+	// Retention and RetentionSize bound what it keeps; an empty size is no bound.
+	Retention     time.Duration
+	RetentionSize string
+	// Flags are further ones, which come before those of this package.
+	Flags []settings.Flag
 	// Output takes what Prometheus writes.
 	Output io.Writer
 	Log    *slog.Logger
@@ -74,7 +81,12 @@ type lastLine struct {
 	to   io.Writer
 	mu   sync.Mutex // the two outputs of a process may be written at once
 	line string
+	// wrong is what it says of its flags.
+	wrong string
 }
+
+// badUsage begins what Prometheus says of flags that it does not take, before pages of help.
+const badUsage = "Error parsing command line arguments: "
 
 // Write is that of io.Writer.
 func (l *lastLine) Write(b []byte) (int, error) {
@@ -83,7 +95,16 @@ func (l *lastLine) Write(b []byte) (int, error) {
 	if lines := strings.Split(strings.TrimSpace(string(b)), "\n"); lines[len(lines)-1] != "" {
 		l.line = short(lines[len(lines)-1])
 	}
+	if _, wrong, ok := strings.Cut(string(b), badUsage); ok && l.wrong == "" {
+		l.wrong, _, _ = strings.Cut(wrong, "\n")
+	}
 	return l.to.Write(b)
+}
+
+func (l *lastLine) usage() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.wrong
 }
 
 func (l *lastLine) String() string {
@@ -92,21 +113,67 @@ func (l *lastLine) String() string {
 	return l.line
 }
 
-func (p *Process) args() []string {
+func (p *Process) args(bools map[string]bool) []string {
 	args := []string{
 		"--config.file=" + filepath.Join(p.Dir, ConfigFile),
 		"--storage.tsdb.path=" + p.Storage,
 		"--storage.tsdb.retention.time=" + model.Duration(p.Retention).String(),
 		"--web.listen-address=" + p.Listen,
 		"--web.enable-lifecycle",
+	}
+	given := map[string]bool{}
+	for _, f := range p.Flags {
+		given[f.Name] = true
+		args = append(args, f.Argument(bools))
+	}
+	for _, own := range []struct{ name, text string }{
+		{"storage.tsdb.retention.size", p.RetentionSize}, {"web.external-url", p.ExternalURL}, {"web.route-prefix", p.RoutePrefix},
 		// New targets are taken up a second after they are known. In Prometheus before 3.12
 		// they are known up to five seconds after the file has changed, whatever is set.
-		"--scrape.discovery-reload-interval=1s",
-	}
-	if p.ExternalURL != "" {
-		args = append(args, "--web.external-url="+p.ExternalURL)
+		{"scrape.discovery-reload-interval", "1s"},
+	} {
+		if own.text != "" && !given[own.name] {
+			args = append(args, "--"+own.name+"="+own.text)
+		}
 	}
 	return args
+}
+
+// bools asks Prometheus which of its flags have no text, if that matters.
+func (p *Process) bools(ctx context.Context) map[string]bool {
+	if len(p.Flags) == 0 {
+		return nil
+	}
+	help, err := exec.CommandContext(ctx, p.Bin, "--help").CombinedOutput()
+	if err != nil {
+		p.Log.Warn("Prometheus does not tell its flags", "error", err)
+	}
+	return settings.KnownFlags(string(help))
+}
+
+// usageError says that Prometheus does not take its flags.
+type usageError struct{ text string }
+
+// Error is what Prometheus said.
+func (e *usageError) Error() string { return e.text }
+
+// blamed names the variables of the flags that Prometheus does not take: those that it
+// speaks of, or all if it speaks of none.
+func (p *Process) blamed(said string) error {
+	var all, some []string
+	for _, f := range p.Flags {
+		all = append(all, f.Variable)
+		if strings.Contains(said, "--"+f.Name+"'") || strings.Contains(said, strconv.Quote(f.Text)) || strings.HasSuffix(said, "unexpected "+f.Text) {
+			some = append(some, f.Variable)
+		}
+	}
+	if len(some) == 0 {
+		some = all
+	}
+	if len(some) == 0 {
+		return &usageError{said}
+	}
+	return &usageError{strings.Join(some, ", ") + ": Prometheus does not take the flag: " + said}
 }
 
 // Run keeps Prometheus running until the context ends, and ends it then. A
@@ -117,11 +184,15 @@ func (p *Process) Run(ctx context.Context) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var crashes crashes
+	bools := p.bools(ctx)
 	for {
 		start := time.Now()
-		err := p.run(ctx)
+		err := p.run(ctx, bools)
 		if ctx.Err() != nil {
 			return nil
+		}
+		if errors.As(err, new(*usageError)) {
+			return fmt.Errorf("prometheus does not start: %w", err)
 		}
 		ran := time.Since(start)
 		pause, giveUp := crashes.after(ran)
@@ -137,8 +208,8 @@ func (p *Process) Run(ctx context.Context) error {
 	}
 }
 
-func (p *Process) run(ctx context.Context) error {
-	cmd := exec.CommandContext(ctx, p.Bin, p.args()...)
+func (p *Process) run(ctx context.Context, bools map[string]bool) error {
+	cmd := exec.CommandContext(ctx, p.Bin, p.args(bools)...)
 	said := &lastLine{to: p.Output}
 	cmd.Stdout, cmd.Stderr = said, said
 	// Should this process be killed, Prometheus must not hold the port and the data.
@@ -155,6 +226,9 @@ func (p *Process) run(ctx context.Context) error {
 	err := cmd.Wait()
 	if err == nil {
 		err = errors.New("it ended by itself")
+	}
+	if usage := said.usage(); usage != "" {
+		return p.blamed(usage)
 	}
 	if last := said.String(); last != "" {
 		err = fmt.Errorf("%w; it said: %s", err, last)

@@ -345,16 +345,21 @@ func (s *Server) Rules(ctx context.Context) (map[string]Health, error) {
 }
 
 func equal(want alert.Rule, got shownRule) bool {
-	var hold model.Duration
-	if want.For != "" {
-		var err error
-		if hold, err = model.ParseDuration(want.For); err != nil {
-			return false
-		}
-	}
-	return time.Duration(hold).Seconds() == got.Duration &&
+	return seconds(want.For) == got.Duration && seconds(want.KeepFiring) == got.KeepFiringFor &&
 		maps.Equal(want.Labels, got.Labels) && maps.Equal(want.Annotations, got.Annotations) &&
 		normal(want.Expr) == normal(got.Query)
+}
+
+// seconds are those of a duration as Prometheus writes it; none if it is empty.
+func seconds(text string) float64 {
+	if text == "" {
+		return 0
+	}
+	d, err := model.ParseDuration(text)
+	if err != nil {
+		return -1 // it equals none
+	}
+	return time.Duration(d).Seconds()
 }
 
 // normal writes an expression in one way, since Prometheus shows it in its own.
@@ -378,12 +383,22 @@ func (s *Server) Targets(ctx context.Context) ([]ShownTarget, error) {
 // Shows reports whether Prometheus scrapes the target as it should.
 func Shows(shown []ShownTarget, want scrape.Target) bool {
 	path := (&url.URL{Path: want.Labels[model.MetricsPathLabel]}).EscapedPath()
+	scheme := cmp.Or(want.Labels[model.SchemeLabel], "http")
 	for _, t := range shown {
-		if t.Labels[model.InstanceLabel] == want.Address() && t.Labels[model.JobLabel] == want.Labels[model.JobLabel] {
-			return t.Labels[scrape.ServiceLabel] == want.Labels[scrape.ServiceLabel] && t.Labels[scrape.NodeLabel] == want.Labels[scrape.NodeLabel] &&
-				t.ScrapeInterval == want.Labels[model.ScrapeIntervalLabel] && t.ScrapeTimeout == want.Labels[model.ScrapeTimeoutLabel] &&
-				strings.HasSuffix(t.ScrapeURL, want.Address()+path)
+		if t.Labels[model.InstanceLabel] != want.Address() || t.Labels[model.JobLabel] != want.Labels[model.JobLabel] {
+			continue
 		}
+		url, _, _ := strings.Cut(t.ScrapeURL, "?")
+		return maps.Equal(visible(t.Labels), visible(want.Labels)) &&
+			t.ScrapeInterval == want.Labels[model.ScrapeIntervalLabel] && t.ScrapeTimeout == want.Labels[model.ScrapeTimeoutLabel] &&
+			url == scheme+"://"+want.Address()+path
 	}
 	return false
+}
+
+// visible are the labels of a target that its series have.
+func visible(labels map[string]string) map[string]string {
+	out := maps.Clone(labels)
+	maps.DeleteFunc(out, func(name, _ string) bool { return strings.HasPrefix(name, model.ReservedLabelPrefix) })
+	return out
 }

@@ -150,12 +150,12 @@ func job(t *testing.T, address string, labels map[string]string) scrape.Target {
 	for k, v := range labels {
 		svc.Labels["com.df."+k] = v
 	}
-	j, _, err := scrape.FromService(svc, scrape.Settings{Networks: []string{"waggle"}, Interval: 10 * time.Second, Timeout: 10 * time.Second})
-	if err != nil {
-		t.Fatal(err)
+	asked := scrape.FromService(svc, scrape.Settings{Networks: []string{"waggle"}, Interval: 10 * time.Second, Timeout: 10 * time.Second})[0]
+	if asked.Err != nil {
+		t.Fatal(asked.Err)
 	}
 	task := catalog.Task{Node: "n", State: "running", Desired: "running", Addresses: map[string][]string{"waggle": {host}}}
-	return scrape.Targets(j, []catalog.Task{task}, map[string]catalog.Node{"n": {Hostname: "one"}})[0]
+	return scrape.Targets(asked.Job, []catalog.Task{task}, map[string]catalog.Node{"n": {Hostname: "one"}})[0]
 }
 
 func TestRulesComeGoAndChange(t *testing.T) {

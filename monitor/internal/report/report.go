@@ -24,6 +24,9 @@ type Applied struct {
 	// keeps a rule from ever firing.
 	Differing, Failing map[string]string
 	Doubts             map[string][]string
+	// Limited says, by the ID of a service, of which target nothing is taken because it
+	// answers more than it may, in Prometheus' words.
+	Limited map[string]string
 }
 
 // Statuses returns the status of every service that is opted in and asks for something.
@@ -46,7 +49,7 @@ func Judged(svc desired.Service) catalog.Status {
 			st.State = catalog.StateDegraded
 		}
 		fault(&st, svc)
-	case svc.Job == nil && len(svc.Rules) == 0:
+	case len(svc.Jobs) == 0 && len(svc.Rules) == 0:
 		st.State, st.Reason = catalog.StateIgnored, "the labels ask for neither a scrape job nor an alert"
 	}
 	return st
@@ -62,10 +65,10 @@ func status(svc desired.Service, applied Applied) catalog.Status {
 		st.Reason = applied.Err.Error()
 	case ailing(&st, svc, applied):
 		st.State = catalog.StateDegraded
-	case svc.Job != nil && len(svc.Targets) == 0 && svc.Wanted > 0:
+	case len(svc.Jobs) > 0 && len(svc.Targets) == 0 && svc.Wanted > 0:
 		st.State, st.Reason = catalog.StateDegraded, "no task of the service runs on a network of Prometheus, so there is nothing to scrape"
 		st.Hint = "docker service ps " + svc.Name
-	case svc.Job != nil && svc.Unlisted > 0:
+	case len(svc.Jobs) > 0 && svc.Unlisted > 0:
 		st.State, st.Reason = catalog.StateDegraded, fmt.Sprintf("%d of its tasks are not in the catalog, which lists only so many of one service, so they are not scraped", svc.Unlisted)
 		st.Hint = "fewer replicas, or several services"
 	case applied.Unseen[svc.ID]:
@@ -81,8 +84,8 @@ func status(svc desired.Service, applied Applied) catalog.Status {
 	return st
 }
 
-// ailing adds the rules that are loaded and do not do what they should, and reports
-// whether there are any.
+// ailing adds the rules that are loaded and do not do what they should, and the target that
+// answers too much, and reports whether there are any.
 func ailing(st *catalog.Status, svc desired.Service, applied Applied) bool {
 	found := false
 	add := func(r alert.Rule, reason, hint string) {
@@ -92,6 +95,13 @@ func ailing(st *catalog.Status, svc desired.Service, applied Applied) bool {
 		st.Reason += reason
 		if st.Label == "" && st.Hint == "" {
 			st.Label, st.Hint = alert.IfLabel(r.Index), hint
+		}
+		found = true
+	}
+	if why, ok := applied.Limited[svc.ID]; ok {
+		st.Reason = strings.TrimPrefix(st.Reason+"; nothing is taken of the target "+why, "; ")
+		if st.Hint == "" {
+			st.Hint = "fewer series, or a higher -sample-limit or -body-limit of monitor"
 		}
 		found = true
 	}

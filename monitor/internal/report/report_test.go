@@ -16,7 +16,7 @@ func TestStatus(t *testing.T) {
 	bad := desired.Fault{Item: "alert 2", Err: label.Faults{{Label: "com.df.alertIf.2", Text: "@x", Want: "a shortcut"}}}
 	kept := desired.Fault{Item: "scrape", Kept: true, Err: &scrape.NetworkError{Want: []string{"waggle"}, Has: []string{"back"}}}
 	large := desired.Fault{Item: "labels", Kept: true, Err: &catalog.OversizeError{Bytes: 70000}}
-	job, rules, targets := &scrape.Job{}, []alert.Rule{{}}, []scrape.Target{{}}
+	job, rules, targets := []*scrape.Job{{}}, []alert.Rule{{}}, []scrape.Target{{}}
 	for _, c := range []struct {
 		name                string
 		svc                 desired.Service
@@ -24,18 +24,19 @@ func TestStatus(t *testing.T) {
 		state               catalog.State
 		label, reason, hint string
 	}{
-		{"all is well", desired.Service{Job: job, Targets: targets, Rules: rules, Wanted: 1}, Applied{}, catalog.StateApplied, "", "", ""},
+		{"all is well", desired.Service{Jobs: job, Targets: targets, Rules: rules, Wanted: 1}, Applied{}, catalog.StateApplied, "", "", ""},
 		{"part is left out", desired.Service{Rules: rules, Fresh: 1, Faults: []desired.Fault{bad}}, Applied{}, catalog.StateDegraded, "com.df.alertIf.2", `alert 2 is left out: com.df.alertIf.2="@x"`, "set it to a shortcut"},
 		{"all is left out", desired.Service{Faults: []desired.Fault{bad}}, Applied{}, catalog.StateRejected, "com.df.alertIf.2", "alert 2 is left out", "a shortcut"},
-		{"all is as it was", desired.Service{Job: job, Faults: []desired.Fault{kept, bad}}, Applied{}, catalog.StateRejected, "", "scrape stays as it was last accepted: Prometheus is on waggle and the service on back", "networks: [waggle]"},
-		{"labels too large", desired.Service{Job: job, Faults: []desired.Fault{large}}, Applied{}, catalog.StateRejected, "", "labels stay as they were last accepted: its labels take 70,000 bytes, at most 65,536 are allowed", "secrets or files"},
+		{"all is as it was", desired.Service{Jobs: job, Faults: []desired.Fault{kept, bad}}, Applied{}, catalog.StateRejected, "", "scrape stays as it was last accepted: Prometheus is on waggle and the service on back", "networks: [waggle]"},
+		{"labels too large", desired.Service{Jobs: job, Faults: []desired.Fault{large}}, Applied{}, catalog.StateRejected, "", "labels stay as they were last accepted: its labels take 70,000 bytes, at most 65,536 are allowed", "secrets or files"},
 		{"labels too large from the beginning", desired.Service{Faults: []desired.Fault{{Item: "labels", Err: large.Err}}}, Applied{}, catalog.StateRejected, "", "labels are left out: its labels", "secrets or files"},
-		{"tasks that are not listed", desired.Service{Job: job, Targets: targets, Wanted: 4000, Unlisted: 2500}, Applied{}, catalog.StateDegraded, "", "2500 of its tasks are not in the catalog, which lists only so many", "fewer replicas"},
+		{"tasks that are not listed", desired.Service{Jobs: job, Targets: targets, Wanted: 4000, Unlisted: 2500}, Applied{}, catalog.StateDegraded, "", "2500 of its tasks are not in the catalog, which lists only so many", "fewer replicas"},
 		{"tasks that are not listed and not scraped", desired.Service{Rules: rules, Wanted: 4000, Unlisted: 2500}, Applied{}, catalog.StateApplied, "", "", ""},
-		{"not in force", desired.Service{Job: job, Wanted: 1}, Applied{Err: errors.New("down")}, catalog.StateAccepted, "", "down", ""},
-		{"no task", desired.Service{Name: "web", Job: job, Wanted: 1}, Applied{}, catalog.StateDegraded, "", "nothing to scrape", "docker service ps web"},
-		{"no task and none wanted", desired.Service{Job: job}, Applied{}, catalog.StateApplied, "", "", ""},
-		{"not shown yet", desired.Service{ID: "1", Job: job, Targets: targets, Wanted: 1}, Applied{Unseen: map[string]bool{"1": true}}, catalog.StateAccepted, "", "not taken up", ""},
+		{"not in force", desired.Service{Jobs: job, Wanted: 1}, Applied{Err: errors.New("down")}, catalog.StateAccepted, "", "down", ""},
+		{"no task", desired.Service{Name: "web", Jobs: job, Wanted: 1}, Applied{}, catalog.StateDegraded, "", "nothing to scrape", "docker service ps web"},
+		{"no task and none wanted", desired.Service{Jobs: job}, Applied{}, catalog.StateApplied, "", "", ""},
+		{"not shown yet", desired.Service{ID: "1", Jobs: job, Targets: targets, Wanted: 1}, Applied{Unseen: map[string]bool{"1": true}}, catalog.StateAccepted, "", "not taken up", ""},
+		{"a target over its limit", desired.Service{ID: "1", Jobs: job, Targets: targets, Wanted: 1}, Applied{Limited: map[string]string{"1": "10.0.0.1:80: sample limit exceeded"}}, catalog.StateDegraded, "", "nothing is taken of the target 10.0.0.1:80: sample limit exceeded", "-sample-limit"},
 		{"labels without effect", desired.Service{Warnings: []string{"w"}}, Applied{}, catalog.StateIgnored, "", "neither", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -2,10 +2,15 @@
 package scrape
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
+	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,37 +30,57 @@ const (
 	labelInterval = "scrapeInterval"
 	labelTimeout  = "scrapeTimeout"
 	labelType     = "scrapeType"
+	labelNetwork  = "scrapeNetwork"
+	labelScheme   = "scrapeScheme"
+	labelParams   = "scrapeParams"
 )
 
 // static is the value of scrapeType that asks for the service's name as the one target.
 const static = "static_configs"
 
-// Labels describes the labels that this package reads.
-func Labels() []label.Spec {
-	return []label.Spec{
-		{Name: labelPort, Kind: "port", Default: "not scraped", Doc: "The port at which every task of the service serves its metrics. Without it nothing is scraped."},
-		{Name: labelPath, Kind: "path", Default: "/metrics", Doc: "The path of the metrics."},
-		{Name: labelInterval, Kind: "Prometheus duration", Default: "monitor's -scrape-interval", Doc: "How often each task is scraped, such as 15s."},
-		{Name: labelTimeout, Kind: "Prometheus duration", Default: "10s, and never more than the interval", Doc: "How long a scrape may take; at most the interval."},
-		{Name: labelType, Kind: "text", Default: "one target per task", Doc: "static_configs makes one target of the service's name and port instead of one per task. Every other text means one target per task."},
-	}
+// table are the labels that this package reads.
+var table = []label.Spec{
+	{Name: labelPort, Kind: "port", Default: "not scraped", Indexed: true, Doc: "The port at which every task of the service serves its metrics. Without it nothing is scraped. Several ports stand at indexes and share one job; what an index leaves out is taken from the label without one."},
+	{Name: labelPath, Kind: "path", Default: "/metrics", Indexed: true, Doc: "The path of the metrics."},
+	{Name: labelInterval, Kind: "Prometheus duration", Default: "monitor's -scrape-interval", Indexed: true, Doc: "How often each task is scraped, such as 15s; at least monitor's -scrape-interval-min. Beyond 5m a series is gone between two scrapes, which is a warning."},
+	{Name: labelTimeout, Kind: "Prometheus duration", Default: "10s, and never more than the interval", Indexed: true, Doc: "How long a scrape may take; at most the interval."},
+	{Name: labelType, Kind: "text", Default: "one target per task", Indexed: true, Doc: "static_configs makes one target of the service's name and port instead of one per task. Every other text means one target per task."},
+	{Name: labelNetwork, Kind: "network name", Default: "the first of monitor's -network that the service is on", Indexed: true, Doc: "The network at whose addresses tasks are scraped, one of monitor's -network. Any other name is a warning, and counts as absent."},
+	{Name: labelScheme, Kind: "http or https", Default: "http", Indexed: true, Doc: "How tasks are asked. With https their certificate must be valid for their address."},
+	{Name: labelParams, Kind: "query", Default: "none", Indexed: true, Doc: "Parameters of the request, such as module=http_2xx&target=example.org; each name once."},
 }
 
-// LabelNames returns the full names of the labels that describe the job.
-func LabelNames() []string {
-	var out []string
-	for _, s := range Labels() {
-		out = append(out, catalog.Prefix+s.Name)
+// Labels describes the labels that this package reads.
+func Labels() []label.Spec { return slices.Clone(table) }
+
+// LabelNames returns the full names of the labels that describe the job of an index; 0
+// means without one.
+func LabelNames(index int) []string {
+	out := make([]string, 0, len(table))
+	for _, s := range table {
+		out = append(out, fullName(s.Name, index))
 	}
 	return out
+}
+
+// fullName is the label's name with prefix and index.
+func fullName(name string, index int) string {
+	if index > 0 {
+		return catalog.Prefix + name + "." + strconv.Itoa(index)
+	}
+	return catalog.Prefix + name
 }
 
 // Settings are what the operator decides for all jobs.
 type Settings struct {
 	// Networks are those that Prometheus is on, the preferred one first.
 	Networks []string
-	// Interval and Timeout hold where labels say nothing.
-	Interval, Timeout time.Duration
+	// Interval and Timeout hold where labels say nothing; no label may ask for less than
+	// MinInterval.
+	Interval, Timeout, MinInterval time.Duration
+	// ServiceLabels are the labels of a service, without prefix, that its targets have too,
+	// and NodeLabels those of a node or its engine, or one of what Swarm itself says of it.
+	ServiceLabels, NodeLabels []string
 }
 
 // OwnJobs are the jobs of Waggle's own components, which go by the full names of its
@@ -86,14 +111,34 @@ type Job struct {
 	ServiceID string
 	Service   string
 	Name      string
-	Port      int
-	Path      string
-	Interval  time.Duration
-	Timeout   time.Duration
+	// Index is that of the labels, 0 for those without one.
+	Index    int
+	Port     int
+	Scheme   string
+	Path     string
+	Params   map[string]string
+	Interval time.Duration
+	Timeout  time.Duration
 	// Static jobs have one target, the service's name.
 	Static bool
-	// Networks are those that the service shares with Prometheus.
+	// Networks are those that the service shares with Prometheus, the one to use first.
 	Networks []string
+	// Labels are those of the service that its targets have, and NodeLabels the names of
+	// those of a node.
+	Labels     map[string]string
+	NodeLabels []string
+}
+
+// Asked is what the labels of one index ask for: a job, or why there is none.
+type Asked struct {
+	Job Job
+	// Labels are the texts of the labels that describe it, by full name, with what is
+	// inherited as if it stood at this index.
+	Labels map[string]string
+	// Err is label.Faults or a *NetworkError.
+	Err error
+	// Warnings are labels that have no effect.
+	Warnings []string
 }
 
 // NetworkError says that a service shares no network with Prometheus.
@@ -120,27 +165,69 @@ func (e *NetworkError) Hint() string {
 	return fmt.Sprintf("add to the service in the stack file \"networks: [%s]\" and at the file's top level \"networks: {%s: {external: true}}\"", n, n)
 }
 
-// FromService reads the job of a service. It is false when the labels ask for
-// none. The error is label.Faults or a *NetworkError.
-func FromService(svc catalog.Service, s Settings) (Job, bool, error) {
-	r := label.NewReader(catalog.Prefix, svc.Labels, Labels(), "")
-	g := r.Service()
-	if !g.Has(labelPort) {
-		return Job{}, false, nil
+// FromService reads the jobs of a service, in the order of their indexes: one for each
+// scrapePort, with an index or without.
+func FromService(svc catalog.Service, s Settings) []Asked {
+	var out []Asked
+	for _, g := range label.NewReader(catalog.Prefix, svc.Labels, table, "").Groups(labelPort) {
+		if g.Index > 0 && len(out) == 0 && present(svc.Labels, fullName(labelPort, 0)) {
+			out = append(out, ask(svc, 0, s))
+		}
+		if present(svc.Labels, fullName(labelPort, g.Index)) {
+			out = append(out, ask(svc, g.Index, s))
+		}
 	}
-	job := Job{
-		ServiceID: svc.ID, Service: svc.Name, Name: svc.CalledName(),
+	for i, one := range out {
+		twin := slices.IndexFunc(out[:i], func(o Asked) bool { return o.Job.Port == one.Job.Port })
+		if one.Err == nil && twin >= 0 {
+			out[i].Err = label.Faults{{
+				Label: fullName(labelPort, one.Job.Index), Text: strconv.Itoa(one.Job.Port),
+				Want: "another port than " + fullName(labelPort, out[twin].Job.Index) + ": the label instance, which has address and port, tells targets apart",
+			}}
+		}
+	}
+	return out
+}
+
+func present(labels map[string]string, full string) bool {
+	return strings.TrimSpace(labels[full]) != ""
+}
+
+// ask reads the labels of one index. Each has a reader of its own, so that a fault of what
+// all inherit is one of each.
+func ask(svc catalog.Service, index int, s Settings) Asked {
+	r := label.NewReader(catalog.Prefix, svc.Labels, table, "")
+	g := r.At(index)
+	out := Asked{Labels: map[string]string{}, Job: Job{
+		ServiceID: svc.ID, Service: svc.Name, Name: svc.CalledName(), Index: index,
 		Port:     g.Int(labelPort, 0, 1, 65535),
+		Scheme:   g.OneOf(labelScheme, "http", "http", "https"),
 		Path:     path(g),
+		Params:   params(g),
 		Interval: Duration(g, labelInterval, s.Interval),
 		Static:   strings.TrimSpace(g.Text(labelType, "")) == static,
+		Labels:   chosen(s.ServiceLabels, func(name string) string { return svc.Labels[catalog.Prefix+name] }), NodeLabels: s.NodeLabels,
+	}}
+	job := &out.Job
+	if g.Has(labelInterval) && job.Interval < s.MinInterval {
+		g.Reject(labelInterval, fmt.Sprintf("at least %s, monitor's -scrape-interval-min", model.Duration(s.MinInterval)))
 	}
 	job.Timeout = Duration(g, labelTimeout, min(s.Timeout, job.Interval))
 	if job.Timeout > job.Interval {
 		g.Reject(labelTimeout, fmt.Sprintf("at most the scrape interval, %s", model.Duration(job.Interval)))
 	}
-	if err := r.Err(); err != nil {
-		return Job{}, true, err
+	if g.Has(labelInterval) && job.Interval > lookback {
+		out.Warnings = append(out.Warnings, fmt.Sprintf("%s: a series is gone %s after a scrape, so with an interval of %s alerts on it come and go; make it at most 5m",
+			g.Label(labelInterval), model.Duration(lookback), model.Duration(job.Interval)))
+	}
+	for _, spec := range table {
+		if text, ok := svc.Labels[g.Label(spec.Name)]; ok && g.Has(spec.Name) {
+			out.Labels[fullName(spec.Name, index)] = text
+		}
+	}
+	network := g.Word(labelNetwork, "")
+	if out.Err = r.Err(); out.Err != nil {
+		return out
 	}
 	for _, n := range s.Networks {
 		if slices.Contains(svc.Networks, n) {
@@ -148,22 +235,48 @@ func FromService(svc catalog.Service, s Settings) (Job, bool, error) {
 		}
 	}
 	if len(job.Networks) == 0 {
-		return Job{}, true, &NetworkError{Want: s.Networks, Has: svc.Networks}
+		out.Err = &NetworkError{Want: s.Networks, Has: svc.Networks}
+		return out
 	}
-	return job, true, nil
+	switch {
+	case network == "":
+	case slices.Contains(job.Networks, network):
+		// Where a task has no address there, it is taken from the others.
+		slices.SortStableFunc(job.Networks, func(a, b string) int { return cmp.Compare(truth(b == network), truth(a == network)) })
+	default:
+		out.Warnings = append(out.Warnings, fmt.Sprintf("%s=%q has no effect: want a network that the service is on and that Prometheus is on, which is %s",
+			g.Label(labelNetwork), label.Show(network, false), strings.Join(job.Networks, " or ")))
+	}
+	return out
 }
+
+func truth(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// lookback is for how long after a scrape Prometheus takes a series to be there.
+const lookback = 5 * time.Minute
 
 // Idle names the labels that describe a job although there is no scrapePort.
 func Idle(labels map[string]string) []string {
-	there := func(full string) bool { return strings.TrimSpace(labels[full]) != "" }
-	if there(catalog.Prefix + labelPort) {
-		return nil
-	}
 	var out []string
-	for _, full := range LabelNames() {
-		if there(full) {
-			out = append(out, full+" has no effect without "+catalog.Prefix+labelPort)
+	anyPort := false
+	for full := range labels {
+		name, _ := label.SplitIndex(full)
+		anyPort = anyPort || name == catalog.Prefix+labelPort && present(labels, full)
+	}
+	for _, full := range slices.Sorted(maps.Keys(labels)) {
+		name, ours := strings.CutPrefix(full, catalog.Prefix)
+		base, index := label.SplitIndex(name)
+		port := fullName(labelPort, index)
+		known := slices.ContainsFunc(table, func(s label.Spec) bool { return s.Name == base })
+		if !ours || !known || !present(labels, full) || present(labels, port) || index == 0 && anyPort {
+			continue
 		}
+		out = append(out, full+" has no effect without "+port)
 	}
 	return out
 }
@@ -193,6 +306,72 @@ func path(g label.Group) string {
 	return p
 }
 
+// params reads a query of which each name stands once.
+func params(g label.Group) map[string]string {
+	text := strings.TrimSpace(g.Text(labelParams, ""))
+	if text == "" {
+		return nil
+	}
+	values, err := url.ParseQuery(strings.TrimPrefix(text, "?"))
+	out := map[string]string{}
+	for name, all := range values {
+		if len(all) != 1 || !paramName.MatchString(name) || !utf8.ValidString(all[0]) {
+			err = errors.New("not one text")
+		}
+		out[name] = all[0]
+	}
+	if err != nil {
+		g.Reject(labelParams, "a query such as module=http_2xx&target=example.org, each name once, of letters, digits and _")
+	}
+	return out
+}
+
+var paramName = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
+
+// chosen are labels by the names that Prometheus can have for them. One without a text is left out.
+func chosen(names []string, text func(name string) string) map[string]string {
+	out := map[string]string{}
+	for _, name := range names {
+		if value := strings.TrimSpace(text(name)); value != "" && utf8.ValidString(value) {
+			out[LabelName(name)] = value
+		}
+	}
+	return out
+}
+
+// LabelName is the name of a label as Prometheus can have it.
+func LabelName(name string) string {
+	out := strings.Map(func(c rune) rune {
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' {
+			return c
+		}
+		return '_'
+	}, name)
+	if out != "" && out[0] >= '0' && out[0] <= '9' {
+		out = "_" + out
+	}
+	return out
+}
+
+// ofNode is what Swarm, or a label of the node or of its engine, says.
+func ofNode(n catalog.Node, name string) string {
+	switch name {
+	case "id":
+		return n.ID
+	case "hostname":
+		return n.Hostname
+	case "role":
+		return n.Role
+	case "state":
+		return n.State
+	case "availability":
+		return n.Availability
+	case "address":
+		return n.Address
+	}
+	return n.Labels[catalog.Prefix+name]
+}
+
 // The labels of a target that a metric of its own may replace; see the relabelling of
 // the pool in package prometheus.
 const (
@@ -216,7 +395,7 @@ func (t Target) Address() string { return t.Targets[0] }
 func Targets(job Job, tasks []catalog.Task, nodes map[string]catalog.Node) []Target {
 	port := strconv.Itoa(job.Port)
 	if job.Static {
-		return []Target{job.target(net.JoinHostPort(job.Service, port), "")}
+		return []Target{job.target(net.JoinHostPort(job.Service, port), catalog.Node{})}
 	}
 	var out []Target
 	for _, t := range tasks {
@@ -225,7 +404,7 @@ func Targets(job Job, tasks []catalog.Task, nodes map[string]catalog.Node) []Tar
 			continue
 		}
 		if addr, ok := address(job, t); ok {
-			out = append(out, job.target(net.JoinHostPort(addr.String(), port), nodes[t.Node].Hostname))
+			out = append(out, job.target(net.JoinHostPort(addr.String(), port), nodes[t.Node]))
 		}
 	}
 	slices.SortFunc(out, func(a, b Target) int { return strings.Compare(a.Address(), b.Address()) })
@@ -244,17 +423,30 @@ func address(job Job, t catalog.Task) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-func (j Job) target(address, node string) Target {
-	labels := map[string]string{
+func (j Job) target(address string, node catalog.Node) Target {
+	labels := maps.Clone(j.Labels)
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	maps.Copy(labels, chosen(j.NodeLabels, func(name string) string { return ofNode(node, name) }))
+	for name, text := range j.Params {
+		labels[model.ParamLabelPrefix+name] = text
+	}
+	maps.Copy(labels, map[string]string{
 		model.JobLabel:            j.Name,
 		model.InstanceLabel:       address,
 		ServiceLabel:              j.Service,
 		model.MetricsPathLabel:    j.Path,
 		model.ScrapeIntervalLabel: model.Duration(j.Interval).String(),
 		model.ScrapeTimeoutLabel:  model.Duration(j.Timeout).String(),
+	})
+	if j.Scheme == "https" {
+		labels[model.SchemeLabel] = j.Scheme
 	}
-	if node != "" {
-		labels[NodeLabel] = node
+	// What a label would call the node is not asked: the alerts go by it.
+	delete(labels, NodeLabel)
+	if node.Hostname != "" {
+		labels[NodeLabel] = node.Hostname
 	}
 	return Target{Targets: []string{address}, Labels: labels}
 }

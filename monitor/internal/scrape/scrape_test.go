@@ -13,7 +13,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/label"
 )
 
-var settings = Settings{Networks: []string{"waggle", "metrics"}, Interval: 10 * time.Second, Timeout: 10 * time.Second}
+var settings = Settings{Networks: []string{"waggle", "metrics"}, Interval: 10 * time.Second, Timeout: 10 * time.Second, MinInterval: time.Second}
 
 // exporter has labels given as "name=text", without prefix, and is on the network waggle.
 func exporter(labels ...string) catalog.Service {
@@ -43,7 +43,7 @@ func TestJob(t *testing.T) {
 		{"days, as Prometheus writes them", exporter("scrapePort=9100", "scrapeInterval=1d"), "exp 9100 /metrics 24h0m0s 10s"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			job, ok, err := FromService(c.svc, settings)
+			job, ok, err := only(c.svc, settings)
 			if !ok || err != nil {
 				t.Fatal(ok, err)
 			}
@@ -53,6 +53,15 @@ func TestJob(t *testing.T) {
 			}
 		})
 	}
+}
+
+// only is the job of a service that asks for one at most.
+func only(svc catalog.Service, s Settings) (Job, bool, error) {
+	all := FromService(svc, s)
+	if len(all) == 0 {
+		return Job{}, false, nil
+	}
+	return all[0].Job, true, all[0].Err
 }
 
 func itoa(n int) string {
@@ -70,10 +79,14 @@ func TestFaultsNameTheLabel(t *testing.T) {
 		{"scrapePort=9100 scrapeTimeout=1x", "com.df.scrapeTimeout", "such as 15s"},
 		{"scrapePort=9100 scrapeTimeout=11s", "com.df.scrapeTimeout", "at most the scrape interval, 10s"},
 		{"scrapePort=9100 scrapeInterval=5s scrapeTimeout=6s", "com.df.scrapeTimeout", "at most the scrape interval, 5s"},
+		{"scrapePort=9100 scrapeInterval=100ms", "com.df.scrapeInterval", "at least 1s"},
+		{"scrapePort=9100 scrapeScheme=ftp", "com.df.scrapeScheme", "one of http, https"},
+		{"scrapePort=9100 scrapeParams=a=1&a=2", "com.df.scrapeParams", "each name once"},
+		{"scrapePort=9100 scrapeParams=a-b=1", "com.df.scrapeParams", "each name once"},
 		{"scrapePort=9100 metricsPath=/m?x=1", "com.df.metricsPath", "without a query"},
 		{"scrapePort=9100 metricsPath=/\xab\xab", "com.df.metricsPath", "in UTF-8"},
 	} {
-		_, ok, err := FromService(exporter(strings.Fields(c.labels)...), settings)
+		_, ok, err := only(exporter(strings.Fields(c.labels)...), settings)
 		if f := label.First(err); !ok || f == nil || f.Label != c.label || !strings.Contains(f.Want, c.want) {
 			t.Errorf("%s: %v, want a fault of %s that says %q", c.labels, err, c.label, c.want)
 		}
@@ -83,20 +96,20 @@ func TestFaultsNameTheLabel(t *testing.T) {
 // TestAnEmptyPortIsNone, as an unset variable of a stack file leaves it.
 func TestAnEmptyPortIsNone(t *testing.T) {
 	svc := exporter("scrapePort=", "metricsPath=/m")
-	if job, ok, err := FromService(svc, settings); ok || err != nil {
+	if job, ok, err := only(svc, settings); ok || err != nil {
 		t.Fatalf("%+v, %v, %v: want no job and no fault", job, ok, err)
 	}
 	if idle := Idle(svc.Labels); len(idle) != 1 || idle[0] != "com.df.metricsPath has no effect without com.df.scrapePort" {
 		t.Fatal(idle)
 	}
-	if job, ok, err := FromService(exporter("scrapePort=9100", "scrapeInterval=", "scrapeTimeout= ", "metricsPath="), settings); !ok || err != nil || job.Path != "/metrics" {
+	if job, ok, err := only(exporter("scrapePort=9100", "scrapeInterval=", "scrapeTimeout= ", "metricsPath="), settings); !ok || err != nil || job.Path != "/metrics" {
 		t.Fatalf("%+v, %v, %v: want the defaults", job, ok, err)
 	}
 }
 
 func TestNoPortNoJob(t *testing.T) {
 	svc := exporter("metricsPath=/m", "scrapeInterval=never")
-	if _, ok, err := FromService(svc, settings); ok || err != nil {
+	if _, ok, err := only(svc, settings); ok || err != nil {
 		t.Fatal(ok, err)
 	}
 	if idle := Idle(svc.Labels); len(idle) != 2 || idle[0] != "com.df.metricsPath has no effect without com.df.scrapePort" {
@@ -110,7 +123,7 @@ func TestNoPortNoJob(t *testing.T) {
 func TestAServiceOnNoCommonNetworkIsToldWhatToAdd(t *testing.T) {
 	svc := exporter("scrapePort=9100")
 	svc.Networks = []string{"backend"}
-	_, ok, err := FromService(svc, settings)
+	_, ok, err := only(svc, settings)
 	var network *NetworkError
 	if !ok || !errors.As(err, &network) {
 		t.Fatal(ok, err)
@@ -121,7 +134,7 @@ func TestAServiceOnNoCommonNetworkIsToldWhatToAdd(t *testing.T) {
 }
 
 func TestTargetsAreTheTasksThatShouldAnswer(t *testing.T) {
-	job, _, err := FromService(exporter("scrapePort=9100"), settings)
+	job, _, err := only(exporter("scrapePort=9100"), settings)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +163,7 @@ func TestTargetsAreTheTasksThatShouldAnswer(t *testing.T) {
 func TestLabelsOfATarget(t *testing.T) {
 	svc := exporter("scrapePort=9100", "metricsPath=/m", "scrapeInterval=1m", "scrapeTimeout=5s", "shortName=true")
 	svc.Name, svc.Stack = "shop_exp", "shop"
-	job, _, err := FromService(svc, settings)
+	job, _, err := only(svc, settings)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,8 +177,88 @@ func TestLabelsOfATarget(t *testing.T) {
 	}
 }
 
+// TestPortsAtIndexes take what they leave out from the labels without one.
+func TestPortsAtIndexes(t *testing.T) {
+	for _, c := range []struct{ labels, want string }{
+		{"scrapePort.1=80 scrapePort.3=9100 metricsPath.3=/x scrapeInterval=20s scrapeInterval.3=5s", "1 80/metrics@20s, 3 9100/x@5s"},
+		{"scrapePort=70 scrapePort.2=80 metricsPath=/m", "0 70/m@10s, 2 80/m@10s"},
+		{"scrapePort.1=80 scrapePort.2=x", "1 80/metrics@10s, 2 com.df.scrapePort.2"},
+		{"scrapePort.1=80 scrapePort.2=81 scrapeInterval=x", "1 com.df.scrapeInterval, 2 com.df.scrapeInterval"},
+		{"scrapePort.1=80 scrapePort.2=80 metricsPath.2=/x", "1 80/metrics@10s, 2 com.df.scrapePort.2"},
+	} {
+		var got []string
+		for _, a := range FromService(exporter(strings.Fields(c.labels)...), settings) {
+			what := itoa(a.Job.Port) + a.Job.Path + "@" + a.Job.Interval.String()
+			if f := label.First(a.Err); f != nil {
+				what = f.Label
+			}
+			got = append(got, itoa(a.Job.Index)+" "+what)
+		}
+		if strings.Join(got, ", ") != c.want {
+			t.Errorf("%s: %q, want %q", c.labels, got, c.want)
+		}
+	}
+	svc := exporter("scrapePort.1=80", "metricsPath=/m", "metricsPath.9=/x", "scrapeTimeout.9=")
+	if idle := Idle(svc.Labels); !slices.Equal(idle, []string{"com.df.metricsPath.9 has no effect without com.df.scrapePort.9"}) {
+		t.Error(idle)
+	}
+	// What is kept of one index stands there alone.
+	if got := FromService(svc, settings)[0].Labels; !maps.Equal(got, map[string]string{"com.df.scrapePort.1": "80", "com.df.metricsPath.1": "/m"}) {
+		t.Error(got)
+	}
+}
+
+func TestScrapeNetwork(t *testing.T) {
+	both := catalog.Task{ID: "t", State: "running", Desired: "running", Addresses: map[string][]string{"metrics": {"10.2.0.1"}, "waggle": {"10.1.0.1"}}}
+	for _, c := range []struct{ network, address, warning string }{
+		{"metrics", "10.2.0.1:9100", ""}, {"waggle", "10.1.0.1:9100", ""}, {"", "10.1.0.1:9100", ""},
+		{"backend", "10.1.0.1:9100", "com.df.scrapeNetwork=\"backend\" has no effect: want a network that the service is on and that Prometheus is on, which is waggle or metrics"},
+	} {
+		svc := exporter("scrapePort=9100", "scrapeNetwork="+c.network)
+		svc.Networks = []string{"backend", "metrics", "waggle"}
+		asked := FromService(svc, settings)[0]
+		targets := Targets(asked.Job, []catalog.Task{both}, nil)
+		if asked.Err != nil || len(targets) != 1 || targets[0].Address() != c.address || strings.Join(asked.Warnings, "") != c.warning {
+			t.Errorf("%s: %v %v %v", c.network, asked.Err, targets, asked.Warnings)
+		}
+	}
+}
+
+func TestARareScrapeIsAWarning(t *testing.T) {
+	for interval, warns := range map[string]bool{"5m": false, "10m": true} {
+		asked := FromService(exporter("scrapePort=9100", "scrapeInterval="+interval), settings)[0]
+		if asked.Err != nil || (len(asked.Warnings) == 1) != warns || warns && !strings.Contains(asked.Warnings[0], "com.df.scrapeInterval: a series is gone 5m") {
+			t.Error(interval, asked.Err, asked.Warnings)
+		}
+	}
+}
+
+// TestChosenLabelsOnTargets: those of the service, and of the node or what Swarm says of it;
+// none takes the place of what says where a series comes from.
+func TestChosenLabelsOnTargets(t *testing.T) {
+	s := settings
+	s.ServiceLabels, s.NodeLabels = []string{"env", "metric-type", "job", "absent"}, []string{"role", "aws-zone", "region", "node", "service"}
+	svc := exporter("scrapePort=9100", "env=prod", "metric-type=system", "job=mine", "scrapeScheme=https", "scrapeParams=?module=a&target=b%20c")
+	job, _, err := only(svc, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	node := catalog.Node{Hostname: "one", Role: "worker", Labels: map[string]string{"com.df.aws-zone": "1a", "com.df.role": "x", "com.df.node": "y", "com.df.service": "z"}}
+	got := Targets(job, []catalog.Task{task("t", "n1", "running", "running", "waggle", "10.0.0.3")}, map[string]catalog.Node{"n1": node})
+	want := map[string]string{
+		"job": "exp", "instance": "10.0.0.3:9100", "service": "exp", "node": "one", "env": "prod", "metric_type": "system", "role": "worker", "aws_zone": "1a",
+		"__metrics_path__": "/metrics", "__scrape_interval__": "10s", "__scrape_timeout__": "10s", "__scheme__": "https", "__param_module": "a", "__param_target": "b c",
+	}
+	if len(got) != 1 || !maps.Equal(got[0].Labels, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	if name := LabelName("1.a-b"); name != "_1_a_b" {
+		t.Error(name)
+	}
+}
+
 func TestStaticConfigsIsTheServicesName(t *testing.T) {
-	job, _, err := FromService(exporter("scrapePort=9100", "scrapeType=static_configs"), settings)
+	job, _, err := only(exporter("scrapePort=9100", "scrapeType=static_configs"), settings)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +270,7 @@ func TestStaticConfigsIsTheServicesName(t *testing.T) {
 func TestThePreferredNetworkComesFirst(t *testing.T) {
 	svc := exporter("scrapePort=9100")
 	svc.Networks = []string{"metrics", "waggle"}
-	job, _, err := FromService(svc, settings)
+	job, _, err := only(svc, settings)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +293,7 @@ func FuzzNoTextBreaksOut(f *testing.F) {
 		f.Add(seed, seed)
 	}
 	f.Fuzz(func(t *testing.T, path, interval string) {
-		job, _, err := FromService(exporter("scrapePort=9100", "metricsPath="+path, "scrapeInterval="+interval), settings)
+		job, _, err := only(exporter("scrapePort=9100", "metricsPath="+path, "scrapeInterval="+interval), settings)
 		if err != nil {
 			return
 		}

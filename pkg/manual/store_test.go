@@ -17,7 +17,7 @@ import (
 // store starts a replica's Store.
 func store(t *testing.T, b *bus.Bus, file string) *Store {
 	t.Helper()
-	s, err := New(b, file, func() {})
+	s, err := New(b, "proxy", Services, file, func() {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestBusThatLostItsStore(t *testing.T) {
 	server.StartAgain()
 	server.Prepared()
 	tooltest.Eventually(t, "the new store is read", func() error {
-		if _, ok := one.mirror.Value(markKey); ok || !one.mirror.Synced() {
+		if _, ok := one.mirror.Value(one.prefix + mark); ok || !one.mirror.Synced() {
 			return errors.New("still the old one")
 		}
 		return nil
@@ -142,7 +142,7 @@ func TestWithoutABus(t *testing.T) {
 	if err := os.WriteFile(file, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if s, err := New(server.Connect("proxy"), file, func() {}); s == nil || err == nil {
+	if s, err := New(server.Connect("proxy"), "proxy", Services, file, func() {}); s == nil || err == nil {
 		t.Errorf("a broken file: %v %v", s, err)
 	}
 }

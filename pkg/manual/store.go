@@ -17,17 +17,22 @@ import (
 	"github.com/wagglehq/waggle/pkg/catalog"
 )
 
-// Where services lie in the bucket. Under the mark stands nothing but that the
-// bucket is in use: a bucket without it has lost what it held.
+// The kinds of what is kept: services, and nodes, which have labels and a name as well.
 const (
-	keyPrefix = "proxy.service."
-	markKey   = keyPrefix + "_list"
+	Services = "service"
+	Nodes    = "node"
 )
+
+// mark is the name under which stands nothing but that the bucket is in use: a bucket
+// without it has lost what it held.
+const mark = "_list"
 
 // Store is the services on the bus, and what this replica knows of them without it.
 type Store struct {
 	mirror *bus.Mirror
 	bucket *bus.Bucket
+	// prefix is what the keys of the bucket begin with.
+	prefix string
 	file   string
 
 	// mu guards the rest: the pass reads services while the reporting loop keeps them.
@@ -36,11 +41,11 @@ type Store struct {
 	saved []byte
 }
 
-// New returns the Store of a bus. file is where services are kept for a start without
-// it; poke is called after every change.
-func New(b *bus.Bus, file string, poke func()) (*Store, error) {
-	bucket := b.Bucket(bus.ManualBucket)
-	s := &Store{mirror: bucket.Mirror(keyPrefix+">", poke), bucket: bucket, file: file, last: map[string]catalog.Service{}}
+// New returns the Store of a bus for one kind of what a component keeps. file is where
+// that is kept for a start without it; poke is called after every change.
+func New(b *bus.Bus, component, kind, file string, poke func()) (*Store, error) {
+	bucket, prefix := b.Bucket(bus.ManualBucket), component+"."+kind+"."
+	s := &Store{mirror: bucket.Mirror(prefix+">", poke), bucket: bucket, prefix: prefix, file: file, last: map[string]catalog.Service{}}
 	content, err := os.ReadFile(file)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -64,18 +69,18 @@ func (s *Store) Services() (map[string]catalog.Service, bool) {
 	values, complete := s.mirror.Values()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, marked := values[markKey]; complete && marked {
-		s.last = decode(values)
+	if _, marked := values[s.prefix+mark]; complete && marked {
+		s.last = s.decode(values)
 	}
 	return maps.Clone(s.last), complete
 }
 
 // decode reads the entries of the bucket. One of an unknown form is as good as none.
-func decode(values map[string]bus.Value) map[string]catalog.Service {
+func (s *Store) decode(values map[string]bus.Value) map[string]catalog.Service {
 	out := map[string]catalog.Service{}
 	for key, v := range values {
 		var svc catalog.Service
-		if !strings.HasPrefix(key, keyPrefix) || key == markKey || json.Unmarshal(v.Data, &svc) != nil || svc.ID != ID(svc.Name) {
+		if !strings.HasPrefix(key, s.prefix) || key == s.prefix+mark || json.Unmarshal(v.Data, &svc) != nil || svc.ID != ID(svc.Name) {
 			continue
 		}
 		out[svc.ID] = svc
@@ -99,7 +104,7 @@ func (s *Store) Put(ctx context.Context, svc catalog.Service) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.mirror.Put(ctx, key(svc.Name), value)
+	_, err = s.mirror.Put(ctx, s.key(svc.Name), value)
 	return err
 }
 
@@ -111,7 +116,7 @@ func (s *Store) Remove(ctx context.Context, name string) error {
 	if err := s.mark(ctx); err != nil {
 		return err
 	}
-	return s.mirror.Delete(ctx, key(name))
+	return s.mirror.Delete(ctx, s.key(name))
 }
 
 // Keep brings back to the bus what it has lost, and to the disk what it says.
@@ -142,7 +147,7 @@ func (s *Store) Keep(ctx context.Context) error {
 // mark puts the mark on a bucket that has none, and before it what this replica knows.
 // Several replicas may do so at once: what one has written stays.
 func (s *Store) mark(ctx context.Context) error {
-	if _, ok := s.mirror.Value(markKey); ok {
+	if _, ok := s.mirror.Value(s.prefix + mark); ok {
 		return nil
 	}
 	s.mu.Lock()
@@ -153,12 +158,12 @@ func (s *Store) mark(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if _, err := s.mirror.Put(ctx, key(svc.Name), value, bus.IfRevision(0)); err != nil && !errors.Is(err, bus.ErrConflict) {
+		if _, err := s.mirror.Put(ctx, s.key(svc.Name), value, bus.IfRevision(0)); err != nil && !errors.Is(err, bus.ErrConflict) {
 			return err
 		}
 	}
-	_, err := s.mirror.Put(ctx, markKey, []byte("{}"))
+	_, err := s.mirror.Put(ctx, s.prefix+mark, []byte("{}"))
 	return err
 }
 
-func key(name string) string { return keyPrefix + bus.Token(name) }
+func (s *Store) key(name string) string { return s.prefix + bus.Token(name) }
