@@ -137,6 +137,12 @@ func TestWhatAStrangerSaysInOneHeader(t *testing.T) {
 	w.deploy("any", []string{"127.0.0.5"}, "servicePath", "/", "port", port)
 	w.apply()
 	for _, host := range []string{"own.com", "a.below.com", "any.com"} {
+		tooltest.Eventually(t, host+" is routed", func() error {
+			if status := spoken(t, w.hap.Port, "GET / HTTP/1.1", "Host: "+host).StatusCode; status != 200 {
+				return fmt.Errorf("it is answered %d", status)
+			}
+			return nil
+		})
 		for _, name := range family() {
 			said, host := name+": 192.0.2.99", "Host: "+host
 			for _, lines := range [][]string{{said, host, "Accept: */*"}, {host, said, "Accept: */*"}, {host, "Accept: */*", said}} {
