@@ -77,16 +77,20 @@ func TestDeniedClients(t *testing.T) {
 	}
 }
 
-// TestWhatStrangersSayOfThemselves does not get to a task: nothing of the whole family, in
-// either spelling, and everything else does.
-func TestWhatStrangersSayOfThemselves(t *testing.T) {
-	family := []string{
+// family are the headers by which proxies tell who asks, in either spelling.
+func family() []string {
+	return []string{
 		"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Server", "X-Forwarded-Uri", "X-Forwarded-Method",
 		"X-Forwarded-Proto", "X-Forwarded-Ssl", "X-Forwarded", "Forwarded", "Forwarded-For", "X-Real-Ip", "X-Original-Url", "X-Original-Uri", "X-Original-Host",
 		"X-Original-Forwarded-For", "X-Rewrite-Url", "X-Client-Ip", "True-Client-Ip", "Client-Ip", "X-Cluster-Client-Ip", "Cf-Connecting-Ip", "Fastly-Client-Ip",
 		"X-Remote-Addr", "X-Remote-Ip", "X-Originating-Ip", "Wl-Proxy-Client-Ip", "Proxy-Client-Ip", "X-Host",
 		"X_forwarded_for", "X-Forwarded_for", "X_forwarded-Host", "X_real_ip", "X_original_url", "True_client_ip", "Client_ip",
 	}
+}
+
+// TestWhatStrangersSayOfThemselves does not get to a task: nothing of the whole family, in
+// either spelling, and everything else does.
+func TestWhatStrangersSayOfThemselves(t *testing.T) {
 	others := []string{"X-Forward", "X-Original-Name", "X-Realm", "Forward", "X-Client", "X-Request-Id", "Traceparent", "Client-Ipx", "Xx-Real-Ip"}
 	for _, c := range []struct {
 		name   string
@@ -103,11 +107,11 @@ func TestWhatStrangersSayOfThemselves(t *testing.T) {
 			w.deploy("web", []string{"127.0.0.5"}, "servicePath", "/", "port", echo(t))
 			w.apply()
 			var header []string
-			for _, name := range slices.Concat(family, others) {
+			for _, name := range slices.Concat(family(), others) {
 				header = append(header, name, "192.0.2.99")
 			}
 			_, body := ask(t, http.DefaultClient, w.hap.URL("/"), header...)
-			for _, name := range family {
+			for _, name := range family() {
 				if got := strings.Contains(body, name+": 192.0.2.99"); got != c.kept {
 					t.Errorf("%s gets there: %t", name, got)
 				}
@@ -121,6 +125,37 @@ func TestWhatStrangersSayOfThemselves(t *testing.T) {
 				t.Errorf("%q is missing in %s", want, body)
 			}
 		})
+	}
+}
+
+// TestWhatAStrangerSaysInOneHeader: each of them alone is found, wherever it stands, and
+// whichever look-up leads to the service.
+func TestWhatAStrangerSaysInOneHeader(t *testing.T) {
+	w, port := newWorld(t), echo(t)
+	w.deploy("own", []string{"127.0.0.5"}, "serviceDomain", "own.com", "port", port)
+	w.deploy("below", []string{"127.0.0.5"}, "serviceDomain", "*.below.com", "port", port)
+	w.deploy("any", []string{"127.0.0.5"}, "servicePath", "/", "port", port)
+	w.apply()
+	for _, host := range []string{"own.com", "a.below.com", "any.com"} {
+		tooltest.Eventually(t, host+" is routed", func() error {
+			if status := spoken(t, w.hap.Port, "GET / HTTP/1.1", "Host: "+host).StatusCode; status != 200 {
+				return fmt.Errorf("it is answered %d", status)
+			}
+			return nil
+		})
+		for _, name := range family() {
+			said, host := name+": 192.0.2.99", "Host: "+host
+			for _, lines := range [][]string{{said, host, "Accept: */*"}, {host, said, "Accept: */*"}, {host, "Accept: */*", said}} {
+				res := spoken(t, w.hap.Port, append([]string{"GET / HTTP/1.1"}, lines...)...)
+				body, err := io.ReadAll(res.Body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if strings.Contains(string(body), "192.0.2.99") || !strings.Contains(string(body), "X-Forwarded-For: 127.0.0.1") || res.StatusCode != 200 {
+					t.Errorf("%q is answered %d with %s", lines, res.StatusCode, body)
+				}
+			}
+		}
 	}
 }
 

@@ -322,6 +322,7 @@ func askedByHTTP2(t *testing.T, port int, fields ...string) string {
 func TestWhatBelongsToTheConnection(t *testing.T) {
 	w, task := newWorld(t), newReader(t)
 	w.deploy("web", []string{"127.0.0.2"}, "servicePath", "/", "port", task.port, "setReqHeader", "X-Kept yes")
+	w.deploy("own", []string{"127.0.0.2"}, "serviceDomain", "own", "port", task.port, "setReqHeader", "X-Kept yes")
 	w.apply()
 	for _, c := range []struct {
 		name  string
@@ -337,10 +338,12 @@ func TestWhatBelongsToTheConnection(t *testing.T) {
 		{"HTTP/2 by the way", []string{"Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA"}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			task.taken()
-			status := spoken(t, w.hap.Port, slices.Concat([]string{"GET / HTTP/1.1", "Host: any"}, c.lines)...).StatusCode
-			if read, want := task.taken(), []string{`GET any/ ""` + c.want + " X-Kept=yes"}; status != 200 || !slices.Equal(read, want) {
-				t.Errorf("it is answered %d, and the task reads %q, want %q", status, read, want)
+			for _, host := range []string{"any", "own"} {
+				task.taken()
+				status := spoken(t, w.hap.Port, slices.Concat([]string{"GET / HTTP/1.1", "Host: " + host}, c.lines)...).StatusCode
+				if read, want := task.taken(), []string{"GET " + host + `/ ""` + c.want + " X-Kept=yes"}; status != 200 || !slices.Equal(read, want) {
+					t.Errorf("%s: it is answered %d, and the task reads %q, want %q", host, status, read, want)
+				}
 			}
 		})
 	}

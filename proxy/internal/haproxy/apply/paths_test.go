@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -63,15 +64,17 @@ func (g guard) holds(t *testing.T, ask func(path string) (status int, seen strin
 }
 
 // TestGuardedPath: however a path is written, what guards it holds; and what is no way to
-// write it goes its way as it came.
+// write it goes its way as it came, also where the service has a host of its own.
 func TestGuardedPath(t *testing.T) {
 	for _, g := range guards() {
-		t.Run(g.name, func(t *testing.T) {
-			w := newWorld(t)
-			w.deploy("web", []string{"127.0.0.5"}, append(g.pairs, "port", echo(t))...)
-			w.apply()
-			g.holds(t, func(path string) (status int, seen string) { return asked(t, w.hap.Port, "any", path) })
-		})
+		for _, more := range [][]string{nil, {"serviceDomain", "any"}} {
+			t.Run(strings.Join(append([]string{g.name}, more...), " "), func(t *testing.T) {
+				w := newWorld(t)
+				w.deploy("web", []string{"127.0.0.5"}, slices.Concat(g.pairs, more, []string{"port", echo(t)})...)
+				w.apply()
+				g.holds(t, func(path string) (status int, seen string) { return asked(t, w.hap.Port, "any", path) })
+			})
+		}
 	}
 }
 

@@ -9,17 +9,32 @@ import (
 // lookUp finds the backend of the path in one variable, and writes it into another. Each expression that finds nothing leaves the variable as it is.
 // A host of its own has in its class what the wildcards that cover it have.
 func (r *rules) lookUp(s Settings, path, into string, tests ...file.Test) {
-	find := ",concat(,txn." + path + "),map_beg(" + s.MapPath(file.PathsMap) + ")"
-	missing := file.If(append(tests, file.Not(found(into)))...)
+	r.lookUpHost(s, path, into, tests...)
+	r.lookUpOthers(s, path, into, tests...)
+}
+
+// lookUpHost is the first step of it, and for most requests the last.
+func (r *rules) lookUpHost(s Settings, path, into string, tests ...file.Test) {
 	when := always
 	if len(tests) > 0 {
 		when = file.If(tests...)
-	} else {
-		missing = file.Unless(found(into))
 	}
-	r.set(into, "var(txn.host),map_str("+s.MapPath(file.HostsMap)+")"+find, when)
-	r.set(into, "var(txn.host),map_end("+s.MapPath(file.WildcardsMap)+")"+find, missing)
+	r.set(into, "var(txn.host),map_str("+s.MapPath(file.HostsMap)+")"+ofClass(s, path), when)
+}
+
+// lookUpOthers are the steps behind it.
+func (r *rules) lookUpOthers(s Settings, path, into string, tests ...file.Test) {
+	missing := file.Unless(found(into))
+	if len(tests) > 0 {
+		missing = file.If(append(tests, file.Not(found(into)))...)
+	}
+	r.set(into, "var(txn.host),map_end("+s.MapPath(file.WildcardsMap)+")"+ofClass(s, path), missing)
 	r.set(into, "var(txn."+path+"),map_beg("+s.MapPath(file.PathsMap)+")", missing)
+}
+
+// ofClass finds the backend of a path among those of a class.
+func ofClass(s Settings, path string) string {
+	return ",concat(,txn." + path + "),map_beg(" + s.MapPath(file.PathsMap) + ")"
 }
 
 // test is a condition of a route; path is the variable with the request's path.

@@ -17,7 +17,9 @@ import (
 type frame struct {
 	// tables are those of which it was made, as far as it shows them; nil before.
 	tables *route.Tables
-	global []file.Line
+	// uniqueID says that requests have one.
+	uniqueID bool
+	global   []file.Line
 	// fixed are the sections that depend on the settings alone.
 	defaults, statistics *file.Section
 	streamDefaults       *file.Section
@@ -25,10 +27,12 @@ type frame struct {
 	sections []*file.Section
 }
 
-// of is the frame with tables: itself if they show nothing else in it.
-func (f frame) of(s Settings, l *library, t route.Tables) (frame, error) {
+// of is the frame with tables, and with ids of requests where somebody asks for them: itself
+// if they show nothing else in it.
+func (f frame) of(s Settings, l *library, t route.Tables, n needs) (frame, error) {
+	uniqueID := n.uniqueID || s.mayAskForID()
 	shown := route.Tables{Chains: t.Chains, Listeners: t.Listeners, Redirects: t.Redirects, RawPaths: t.RawPaths}
-	if f.tables != nil && reflect.DeepEqual(shown, *f.tables) {
+	if f.tables != nil && f.uniqueID == uniqueID && reflect.DeepEqual(shown, *f.tables) {
 		return f, nil
 	}
 	out := f
@@ -40,12 +44,12 @@ func (f frame) of(s Settings, l *library, t route.Tables) (frame, error) {
 			out.statistics = file.NewSection(s.Dir, kindFrontend, "statistics", file.Defaults, l.statisticsLines(s.Statistics)...)
 		}
 	}
-	out.tables = &shown
+	out.tables, out.uniqueID = &shown, uniqueID
 	out.sections = []*file.Section{out.defaults}
 	if len(t.Listeners) > 0 {
 		out.sections = append(out.sections, out.streamDefaults)
 	}
-	out.sections = append(out.sections, file.NewSection(s.Dir, kindFrontend, "services", file.Defaults, l.serviceLines(s, t)...))
+	out.sections = append(out.sections, file.NewSection(s.Dir, kindFrontend, "services", file.Defaults, l.serviceLines(s, t, uniqueID)...))
 	if slices.ContainsFunc(t.Chains, comparesPaths) {
 		out.sections = append(out.sections, file.NewSection(s.Dir, file.KindBackend, file.Ambiguous, file.Defaults, l.ambiguousLines()...))
 	}
@@ -85,6 +89,15 @@ const mostFiles = "200000"
 // its way, and by no idle connection.
 const bufferSize = 32 << 10
 
+// copySize is that of the buffers in which HAProxy 3.4 keeps copies of requests, in bytes. With
+// the kilobyte that they have by default, the requests of most browsers do not fit.
+const copySize = 8 << 10
+
+// hotSize is how much freed memory each of HAProxy's threads keeps to itself, in bytes: some
+// sixty buffers. With less, as by default, a thread with twenty requests on their way asks the
+// system for memory with each further one.
+const hotSize = 2 << 20
+
 func (l *library) globalLines(s Settings) []file.Line {
 	global := &models.Global{GlobalBase: models.GlobalBase{
 		RuntimeAPIs: []*models.RuntimeAPI{{
@@ -101,7 +114,8 @@ func (l *library) globalLines(s Settings) []file.Line {
 		global.MworkerMaxReloads = pointer(int64(s.MaxReloads))
 	}
 	out := l.global(global, data{"log", types.Log{Address: "stdout", Format: "raw", Facility: "local0", Level: "info"}})
-	out = append(out, lineOf("tune.bufsize", strconv.Itoa(bufferSize)))
+	out = append(out, lineOf("tune.bufsize", strconv.Itoa(bufferSize)), lineOf("tune.memory.hot-size", strconv.Itoa(hotSize)))
+	out = append(out, lineOf(".if", "version_atleast(3.4)"), lineOf("tune.bufsize.small", strconv.Itoa(copySize)), lineOf(".endif"))
 	if s.MaxConn == 0 {
 		out = append(out, lineOf("fd-hard-limit", mostFiles))
 	}
@@ -111,8 +125,8 @@ func (l *library) globalLines(s Settings) []file.Line {
 func (l *library) defaultLines(s Settings) []file.Line {
 	out := []file.Line{
 		// HAProxy 3.4 keeps the copy of a request that may have to be sent again in a buffer
-		// of the size of most requests. The copy of a whole buffer, which older ones make, is
-		// a fifth of what a request costs.
+		// of copySize. The copy of a whole buffer, which older ones make, and it too of what
+		// does not fit, is a fifth of what a request costs.
 		lineOf(".if", "version_atleast(3.4)"), lineOf("option", "use-small-buffers", "l7-retries"), lineOf(".endif"),
 	}
 	return append(out, l.section(parser.Defaults, &models.DefaultsBase{

@@ -1,6 +1,9 @@
 package render
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
 
@@ -8,6 +11,8 @@ import (
 type needs struct {
 	users                       []route.Users
 	askElsewhere, measureBodies bool
+	// uniqueID says that requests need an id, which costs as much as a dozen rules.
+	uniqueID bool
 }
 
 // needsOf collects them, user lists in the order of the services, each once.
@@ -16,9 +21,11 @@ func needsOf(services []route.Service) needs {
 	seen := map[string]bool{}
 	for _, svc := range services {
 		for i := range svc.Backends {
-			a := &svc.Backends[i].Handling.Access
+			h := &svc.Backends[i].Handling
+			a := &h.Access
 			n.askElsewhere = n.askElsewhere || a.Forward != nil
-			n.measureBodies = n.measureBodies || svc.Backends[i].Handling.MaxBody > 0
+			n.measureBodies = n.measureBodies || h.MaxBody > 0
+			n.uniqueID = n.uniqueID || asksForID(*h)
 			if a.Users != nil && !seen[a.Users.List] {
 				seen[a.Users.List] = true
 				n.users = append(n.users, *a.Users)
@@ -26,4 +33,20 @@ func needsOf(services []route.Service) needs {
 		}
 	}
 	return n
+}
+
+// fetchOfID is how labels ask for the id of a request.
+const fetchOfID = "unique-id"
+
+// asksForID reports whether a service wants requests to have an id, or writes raw text, which
+// may hold anything.
+func asksForID(h route.Handling) bool {
+	return h.Extra != "" || slices.ContainsFunc(h.Headers, func(a route.HeaderAction) bool {
+		return slices.ContainsFunc(a.Value, func(p route.Part) bool { return p.Fetch == fetchOfID })
+	})
+}
+
+// mayAskForID is the same of what the operator writes. A format has it as %ID, and by its name.
+func (s Settings) mayAskForID() bool {
+	return len(s.ExtraGlobal)+len(s.ExtraFrontend) > 0 || strings.Contains(s.LogFormat, "ID") || strings.Contains(s.LogFormat, fetchOfID)
 }

@@ -21,14 +21,17 @@ func pathScriptName() string { return scriptName("paths", pathScript) }
 const unusual = `[^!-$&-\[\]-~]|/[/.;]`
 
 // paths writes the form in which paths are compared into a variable. For the few paths that
-// it is not the same for, the path as it was sent is in another, and in a third one the
-// other way to read it, if there is one.
+// it is not the same for, the path as it was sent is in another.
 func (r *rules) paths() {
 	r.set("path", "path", always)
 	r.add(r.request(models.HTTPRequestRule{Type: "set-var", VarScope: "txn", VarName: "sent", VarExpr: "path"},
 		file.If(file.Is(file.Variable("path"), file.W("-m"), file.W("reg"), file.Q(unusual)))))
-	r.set("path", "var(txn.sent),lua.waggle_path", file.If(found("sent")))
-	r.set("other", "var(txn.sent),lua.waggle_other_path", file.If(found("sent")))
+	r.set("path", "var(txn.sent),lua.waggle_path", always)
+}
+
+// otherReading writes the other way to read the path into a variable, if there is one.
+func (r *rules) otherReading() {
+	r.set("other", "var(txn.sent),lua.waggle_other_path", always)
 }
 
 // otherPath holds for requests whose path can be read in another way.

@@ -10,7 +10,7 @@
 // who adds a label would look into three places.
 //
 // Files from top to bottom: render.go, frame.go, backend.go, access.go, streams.go,
-// services.go, tls.go, scripts.go, paths.go, conditions.go, needs.go, maxbody.go,
+// services.go, headers.go, tls.go, scripts.go, paths.go, conditions.go, needs.go, maxbody.go,
 // forwardauth.go, reuse.go, spread.go, users.go, clients.go, peers.go, cors.go, rules.go, logs.go,
 // settings.go, library.go, tcp.go, lists.go, weight.go.
 package render
@@ -71,7 +71,7 @@ func NewRenderer(s Settings) (*Renderer, error) {
 	}
 	r := &Renderer{settings: s, library: l, backends: map[string]*backend{}}
 	r.SetForbidden(outbound.Rules{}.Forbidden(nil))
-	if r.frame, err = r.frame.of(s, l, route.Tables{}); err != nil {
+	if r.frame, err = r.frame.of(s, l, route.Tables{}, needs{}); err != nil {
 		return nil, err
 	}
 	return r, file.File{Frame: r.frame.with(s, needs{}, userLists{})}.Check()
@@ -80,7 +80,8 @@ func NewRenderer(s Settings) (*Renderer, error) {
 // Render returns the configuration of services. addresses returns the present ones
 // of a backend of a service.
 func (r *Renderer) Render(services []route.Service, tables route.Tables, addresses func(route.Service, route.Backend) []netip.Addr) (file.File, error) {
-	frame, err := r.frame.of(r.settings, r.library, tables)
+	n := needsOf(services)
+	frame, err := r.frame.of(r.settings, r.library, tables, n)
 	if err != nil {
 		return file.File{}, err
 	}
@@ -88,7 +89,6 @@ func (r *Renderer) Render(services []route.Service, tables route.Tables, address
 	f := file.File{Certificates: r.certificates, Maps: map[string][]route.Entry{
 		file.HostsMap: tables.Hosts, file.WildcardsMap: tables.Wildcards, file.PathsMap: tables.Paths, file.RedirectsMap: tables.Redirects,
 	}, Lists: map[string][]string{}}
-	n := needsOf(services)
 	lists := userListsOf(r.settings, r.secrets, n.users)
 	f.Scripts = n.scripts(lists)
 	if n.askElsewhere {

@@ -13,8 +13,11 @@ import (
 )
 
 // serviceLines are the frontend in which requests find their backend; see route.Tables.
-func (l *library) serviceLines(s Settings, t route.Tables) []file.Line {
-	base := &models.FrontendBase{DefaultBackend: file.NoBackend, LogFormat: s.logFormat(), ErrorLogFormat: s.errorLogFormat(), UniqueIDFormat: "%[uuid]"}
+func (l *library) serviceLines(s Settings, t route.Tables, uniqueID bool) []file.Line {
+	base := &models.FrontendBase{DefaultBackend: file.NoBackend, LogFormat: s.logFormat(), ErrorLogFormat: s.errorLogFormat()}
+	if uniqueID {
+		base.UniqueIDFormat = "%[uuid]"
+	}
 	if len(s.TrustedProxies) > 0 {
 		base.Forwardfor = &models.Forwardfor{Enabled: pointer(enabled)}
 	}
@@ -32,18 +35,22 @@ func (l *library) serviceLines(s Settings, t route.Tables) []file.Line {
 	}
 	r.paths()
 	r.set("host", "req.fhdr(host),host_only,rtrim(.),lower", always)
-	r.hostOfTarget()
 	r.misdirected(s, t.Listeners)
 	if len(t.Redirects) > 0 {
 		r.otherHosts(s)
 	}
-	r.lookUp(s, "path", "backend")
-	r.ambiguous(s, t.RawPaths)
 	r.forwarded(s)
-	r.ofConnection()
 	// A request that may have been worked on must not be sent again.
 	r.onRequest(models.HTTPRequestRule{Type: "disable-l7-retry"},
 		file.Unless(file.Is(file.Always("method"), bare("GET", "HEAD", "OPTIONS")...)))
+	r.lookUpHost(s, "path", "backend")
+	r.enough(s, t.Chains)
+	r.hostOfTarget()
+	r.lookUpOthers(s, "path", "backend")
+	r.enough(s, t.Chains)
+	r.otherReading()
+	r.ambiguous(s, t.RawPaths)
+	r.ofConnection()
 	r.keepsApart(s)
 	r.chains(t.Chains)
 	r.add(rawLines(s.ExtraFrontend)...)
@@ -58,13 +65,18 @@ func (r *rules) hostOfTarget() {
 	r.deny(400, file.If(file.Not(found("host")), file.Not(file.Is(file.OfRequest("url"), bare("-m", "beg", "/")...))))
 }
 
-// ofConnection keeps from tasks what the client's header Connection names: the next proxy would
-// drop these headers (RFC 9110, 7.6.1), also those by which this one tells it who asks. What
-// HAProxy itself needs of it, it has read before.
-func (r *rules) ofConnection() {
-	named, upgrade := file.Found(file.OfRequest("req.fhdr(connection)")), file.Found(file.OfRequest("req.fhdr(upgrade)"))
-	r.onRequest(models.HTTPRequestRule{Type: "set-header", HdrName: "connection", HdrFormat: "upgrade"}, file.If(named, upgrade))
-	r.del("connection", file.If(named, file.Not(upgrade)))
+// enough ends the rules for requests of which nothing is left to find out, which most are:
+// their backend is known, their path can be read in one way, and none of their headers is one
+// that a rule behind is about. Each of these rules has its own condition all the same.
+func (r *rules) enough(s Settings, chains []route.Chain) {
+	if len(s.ExtraFrontend) > 0 {
+		return // the operator's rules stand behind them
+	}
+	tests := []file.Test{found("backend"), file.Not(found("sent")), file.Not(found("odd"))}
+	if len(chains) > 0 {
+		tests = append(tests, file.Not(ofChain()))
+	}
+	r.onRequest(models.HTTPRequestRule{Type: "allow"}, file.If(tests...))
 }
 
 // otherHosts sends requests on from one host to another, by the scheme and to the port by
@@ -91,39 +103,6 @@ func (r *rules) otherHosts(s Settings) {
 	}
 }
 
-// forwardingHeaders fits the names, which HAProxy keeps in small letters, by which proxies
-// and what stands behind them tell each other who the client is, and what it asked for:
-// X-Forwarded-*, Forwarded (RFC 7239), and what products have besides. Languages that make
-// variables of headers read a dash and an underscore alike.
-const forwardingHeaders = "^(x[-_](forwarded.*|real[-_]ip|rewrite[-_]url|host|originating[-_]ip|(cluster[-_])?client[-_]ip|proxyuser[-_]ip|remote[-_](ip|addr)" +
-	"|original[-_](ur[il]|host|method|proto|scheme|port|for|forwarded.*|remote.*))" +
-	"|forwarded([-_].*)?|((true|fastly|(wl[-_])?proxy)[-_])?client[-_]ip|cf[-_]connecting[-_]ip(v6)?)$"
-
-// forwarded tells tasks who asked, and how. Of what strangers say about that nothing is left.
-func (r *rules) forwarded(s Settings) {
-	strangers := always
-	if len(s.TrustedProxies) > 0 {
-		strangers = file.Unless(s.trusted(file.Always("src"))...)
-	}
-	r.delLike(forwardingHeaders, strangers)
-	if len(s.TrustedProxies) == 0 {
-		r.onRequest(models.HTTPRequestRule{Type: "set-header", HdrName: "x-forwarded-for", HdrFormat: "%[src]"}, always)
-	} // else HAProxy adds it, behind what the trusted say
-	r.onRequest(models.HTTPRequestRule{Type: "set-header", HdrName: "x-forwarded-proto", HdrFormat: "%[ssl_fc,iif(https,http)]"}, strangers)
-}
-
-// trusted are the tests that hold together for addresses of trusted proxies.
-func (s Settings) trusted(address file.Fetch) []file.Test {
-	var out []file.Test
-	if len(s.TrustedProxies) > 0 {
-		out = append(out, file.Is(address, append(bare("-m", "ip"), prefixes(s.TrustedProxies)...)...))
-	}
-	if len(s.Untrusted) > 0 {
-		out = append(out, file.Not(file.Is(address, append(bare("-m", "ip"), prefixes(s.Untrusted)...)...)))
-	}
-	return out
-}
-
 // headersOfProxies takes headers of the PROXY protocol at the ports for them. Where only
 // some may send them, who they are is known by the address of the connection.
 func (r *rules) headersOfProxies(s Settings) {
@@ -143,13 +122,17 @@ func (r *rules) headersOfProxies(s Settings) {
 	r.add(file.New(append(bare("tcp-request", "connection", "expect-proxy", "layer4"), file.If(when...).Words()...)...))
 }
 
+// ofChain holds if the look-up has found a chain.
+func ofChain() file.Test {
+	return file.Is(file.Variable("backend"), bare("-m", "beg", route.ChainMark)...)
+}
+
 // chains tells what of a look-up is a chain, and what the backend behind it.
 func (r *rules) chains(chains []route.Chain) {
 	if len(chains) == 0 {
 		return
 	}
-	is := file.Is(file.Variable("backend"), bare("-m", "beg", route.ChainMark)...)
-	r.set("chain", "var(txn.backend),field(1,"+route.ChainEnd+")", file.If(is))
+	r.set("chain", "var(txn.backend),field(1,"+route.ChainEnd+")", file.If(ofChain()))
 	r.set("backend", "var(txn.backend),field(2,"+route.ChainEnd+")", file.If(found("chain")))
 }
 

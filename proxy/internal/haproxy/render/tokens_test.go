@@ -161,7 +161,7 @@ func directives() []string {
 		max-keep-alive-queue mode monitor monitor-uri no option rate-limit redirect retries retry-on server server-state-file-name server-template
 		source stats stick stick-table tcp-check tcp-request tcp-response timeout unique-id-format use-fcgi-app use-server use_backend user
 		load crt-base key-base table peer lua-load-per-thread httpclient.resolvers.id httpclient.resolvers.prefer httpclient.timeout.connect
-		httpclient.retries tune.lua.bool-sample-conversion .if .endif parse-resolv-conf resolve_retries hold set-var filter tune.bufsize`)
+		httpclient.retries tune.lua.bool-sample-conversion .if .endif parse-resolv-conf resolve_retries hold set-var filter tune.bufsize tune.bufsize.small tune.memory.hot-size`)
 }
 
 // line is a line of a configuration within its section.
