@@ -400,7 +400,7 @@ func TestAScalingCostsAReloadOnlyWhereTheNumberIsAskedFor(t *testing.T) {
 	summary := func(replicas int) {
 		t.Helper()
 		want := fmt.Sprintf("The number of running replicas of the service asks is less than %d", replicas)
-		tooltest.Within(t, 30*time.Second, want, func() error {
+		tooltest.Within(t, time.Minute, want, func() error {
 			text, err := s.rules()
 			if err == nil && !strings.Contains(text, want) {
 				err = errors.New(text)
