@@ -51,3 +51,17 @@ func (b *Bus) Purge(ctx context.Context, bucket, key string) error {
 	}
 	return s.Purge(ctx, jetstream.WithPurgeSubject(kvSubject(bucket, key)))
 }
+
+// Heartbeat is how often the server is to say that it has nothing to tell of a bucket, and
+// HeartbeatOfCluster what it would be if the bucket were one of a cluster.
+func (b *Bus) Heartbeat(ctx context.Context, bucket string) (time.Duration, error) {
+	s, err := b.js.Stream(ctx, kvStream(bucket))
+	if err != nil {
+		return 0, err
+	}
+	return b.pull(s.CachedInfo()).heartbeat, nil
+}
+
+func (b *Bus) HeartbeatOfCluster(name string) time.Duration {
+	return b.pull(&jetstream.StreamInfo{Cluster: &jetstream.ClusterInfo{Name: name}}).heartbeat
+}

@@ -27,9 +27,28 @@ type sink interface {
 	synced()
 }
 
-// heartbeat is how often the server says that it has nothing to tell. A reader whose
-// server has gone, such as the leader of a stream, notices within two of them.
-const heartbeat = time.Second
+// pull is how a reader asks for messages: the server says every heartbeat that it has nothing
+// to tell, and is asked anew every expiry. Whoever hears nothing for two heartbeats begins anew.
+type pull struct{ heartbeat, expiry time.Duration }
+
+var (
+	// ofSeveral is for a bucket of servers of which one may go, such as the leader of its
+	// stream, while the connection, which leads to another, stands.
+	ofSeveral = pull{heartbeat: time.Second, expiry: 10 * time.Second}
+	// ofOne is for a bucket of the very server to which the connection leads. What becomes of
+	// that one the connection tells, so that a heartbeat says next to nothing, and it wakes
+	// both sides.
+	ofOne = pull{heartbeat: 20 * time.Second, expiry: time.Minute}
+)
+
+// pull returns how to ask for the messages of a stream.
+func (b *Bus) pull(info *jetstream.StreamInfo) pull {
+	// A server that is alone says that it is one of a cluster without a name.
+	if b.direct && (info.Cluster == nil || info.Cluster.Name == "") {
+		return ofOne
+	}
+	return ofSeveral
+}
 
 // sessionLimit is how long one session reads before the next begins with a sweep.
 const sessionLimit = 10 * time.Minute
@@ -102,7 +121,8 @@ func (b *Bus) session(ctx context.Context, bucket, filter string, to sink) (wasS
 		wasSynced = true
 		to.synced()
 	}
-	messages, err := consumer.Messages(jetstream.PullHeartbeat(heartbeat), jetstream.PullExpiry(10*time.Second), jetstream.WithMessagesErrOnMissingHeartbeat(true))
+	asks := b.pull(info)
+	messages, err := consumer.Messages(jetstream.PullHeartbeat(asks.heartbeat), jetstream.PullExpiry(asks.expiry), jetstream.WithMessagesErrOnMissingHeartbeat(true))
 	if err != nil {
 		return wasSynced, fmt.Errorf("messages: %w", err)
 	}
