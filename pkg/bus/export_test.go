@@ -59,9 +59,11 @@ func (b *Bus) Heartbeat(ctx context.Context, bucket string) (time.Duration, erro
 	if err != nil {
 		return 0, err
 	}
-	return b.pull(s.CachedInfo()).heartbeat, nil
+	every, _ := b.pull(s.CachedInfo())
+	return every, nil
 }
 
 func (b *Bus) HeartbeatOfCluster(name string) time.Duration {
-	return b.pull(&jetstream.StreamInfo{Cluster: &jetstream.ClusterInfo{Name: name}}).heartbeat
+	every, _ := b.pull(&jetstream.StreamInfo{Cluster: &jetstream.ClusterInfo{Name: name}})
+	return every
 }
