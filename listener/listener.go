@@ -162,7 +162,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	}
 	leads := newLeads(sh.Registry)
 	lease = b.Lease(bus.LeaseOptions{
-		Key: "listener", Holder: c.holder(instance), Willing: p.Willing,
+		Key: "listener", Holder: c.holder(instance), TTL: c.leaseTTL(), Willing: p.Willing,
 		Changed: func(held bool) { leads(held); lists.Now(); tasks.Now(); statuses.Now(); self.Now() },
 	})
 	prepared := make(chan struct{})
@@ -311,4 +311,13 @@ func (c Config) holder(instance string) string {
 		return "own"
 	}
 	return instance
+}
+
+// leaseTTL is how long the lease lasts, 0 for the usual time, within which another listener is to
+// take over. Beside its own server there is none who could: that one ends with the listener.
+func (c Config) leaseTTL() time.Duration {
+	if c.NATSURL == "" {
+		return 30 * time.Second
+	}
+	return 0
 }

@@ -67,6 +67,9 @@ prometheus() {
 alertmanager() {
   program /usr/bin/prometheus-alertmanager /bin/alertmanager
   program /usr/bin/amtool /bin/amtool
+  # The official image has a shell, which its health check in the stack file needs.
+  program /usr/bin/dash /bin/sh
+  program /usr/bin/sleep /bin/sleep
   assets /usr/share/prometheus/alertmanager
   install -d -o 65534 -g 65534 "$tree/alertmanager" "$tree/etc/alertmanager"
   printf 'route:\n  receiver: none\nreceivers:\n  - name: none\n' >"$tree/etc/alertmanager/alertmanager.yml"

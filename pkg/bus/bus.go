@@ -68,10 +68,14 @@ type Bus struct {
 	log       *slog.Logger
 	nc        *nats.Conn
 	js        jetstream.JetStream
+	// direct says that the connection leads to the listener's own server, and nowhere beyond.
+	direct bool
 
-	// mu guards watchers, which the connection's own goroutine and those of readers share.
+	// mu guards watchers, which the connection's own goroutine and those of readers share, and
+	// prepared, the streams as they were last brought up to date, by name.
 	mu       sync.Mutex
 	watchers map[chan struct{}]struct{}
+	prepared map[string]prepared
 
 	// missing rings when a reader finds that its bucket is not there.
 	missing bell
@@ -89,7 +93,7 @@ var ErrConflict = errors.New("bus: conflict")
 // Connect starts connecting and returns at once; the bus need not be there yet.
 // Errors are those of the options alone.
 func Connect(o Options) (*Bus, error) {
-	b := &Bus{component: o.Component, log: o.Log, watchers: map[chan struct{}]struct{}{}}
+	b := &Bus{component: o.Component, log: o.Log, watchers: map[chan struct{}]struct{}{}, prepared: map[string]prepared{}}
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
 	}
@@ -131,6 +135,7 @@ func Connect(o Options) (*Bus, error) {
 		}
 		opts = append(opts, reach...)
 	} else {
+		b.direct = true
 		opts = append(opts, nats.InProcessServer(o.InProcess))
 	}
 	nc, err := nats.Connect(o.URL, opts...)
@@ -177,7 +182,7 @@ func (b *Bus) reach(o Options, ids []identity) ([]nats.Option, error) {
 	case secure != 0 && len(ids) == 0:
 		return nil, errors.New("bus: without a key and without a CA no server can prove itself, as tls:// demands")
 	case secure != 0:
-		d.tls = pinned(ids)
+		d.tls, b.direct = pinned(ids), true
 	}
 	return opts, nil
 }

@@ -51,3 +51,19 @@ func (b *Bus) Purge(ctx context.Context, bucket, key string) error {
 	}
 	return s.Purge(ctx, jetstream.WithPurgeSubject(kvSubject(bucket, key)))
 }
+
+// Heartbeat is how often the server is to say that it has nothing to tell of a bucket, and
+// HeartbeatOfCluster what it would be if the bucket were one of a cluster.
+func (b *Bus) Heartbeat(ctx context.Context, bucket string) (time.Duration, error) {
+	s, err := b.js.Stream(ctx, kvStream(bucket))
+	if err != nil {
+		return 0, err
+	}
+	every, _ := b.pull(s.CachedInfo())
+	return every, nil
+}
+
+func (b *Bus) HeartbeatOfCluster(name string) time.Duration {
+	every, _ := b.pull(&jetstream.StreamInfo{Cluster: &jetstream.ClusterInfo{Name: name}})
+	return every
+}

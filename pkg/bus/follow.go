@@ -27,9 +27,27 @@ type sink interface {
 	synced()
 }
 
-// heartbeat is how often the server says that it has nothing to tell. A reader whose
-// server has gone, such as the leader of a stream, notices within two of them.
-const heartbeat = time.Second
+// How a reader asks for messages: the server says every heartbeat that it has nothing to tell,
+// and is asked anew every expiry. Who hears nothing for two heartbeats begins anew.
+const (
+	// Of several servers one may go, such as the leader of a stream, while the connection,
+	// which leads to another, stands.
+	heartbeat = time.Second
+	expiry    = 10 * time.Second
+	// What becomes of the very server to which the connection leads the connection tells, so
+	// that a heartbeat says next to nothing, and it wakes both sides.
+	seldomHeartbeat = 20 * time.Second
+	seldomExpiry    = time.Minute
+)
+
+// pull returns how to ask for the messages of a stream.
+func (b *Bus) pull(info *jetstream.StreamInfo) (every, until time.Duration) {
+	// A server that is alone says that it is one of a cluster without a name.
+	if b.direct && (info.Cluster == nil || info.Cluster.Name == "") {
+		return seldomHeartbeat, seldomExpiry
+	}
+	return heartbeat, expiry
+}
 
 // sessionLimit is how long one session reads before the next begins with a sweep.
 const sessionLimit = 10 * time.Minute
@@ -102,7 +120,8 @@ func (b *Bus) session(ctx context.Context, bucket, filter string, to sink) (wasS
 		wasSynced = true
 		to.synced()
 	}
-	messages, err := consumer.Messages(jetstream.PullHeartbeat(heartbeat), jetstream.PullExpiry(10*time.Second), jetstream.WithMessagesErrOnMissingHeartbeat(true))
+	every, until := b.pull(info)
+	messages, err := consumer.Messages(jetstream.PullHeartbeat(every), jetstream.PullExpiry(until), jetstream.WithMessagesErrOnMissingHeartbeat(true))
 	if err != nil {
 		return wasSynced, fmt.Errorf("messages: %w", err)
 	}

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -13,11 +14,13 @@ import (
 
 // The times of a lease.
 const (
-	// leaseTTL is how long the bus keeps a lease that is not renewed.
+	// leaseTTL is how long the bus keeps a lease that is not renewed, unless its holder has
+	// chosen another time.
 	leaseTTL = 3 * time.Second
 	// leaseMargin is how much earlier its holder stops believing in it.
 	leaseMargin = 500 * time.Millisecond
-	// leaseEvery is how often it is renewed, or looked for.
+	// leaseEvery is how often it is looked for, or looked at: one that lasts three seconds is
+	// renewed each time, any other one when a third of its time has passed.
 	leaseEvery = time.Second
 )
 
@@ -28,6 +31,9 @@ type LeaseOptions struct {
 	// Holder is the name of the one who wants it. One who starts under the name of the
 	// present holder takes its lease over at once: it is the same, started again.
 	Holder string
+	// TTL is how long the bus keeps the lease if its holder has gone; 3 s if it is 0. It is
+	// for whoever needs no heir: each renewal is a write to a disk, for ever.
+	TTL time.Duration
 	// Willing is asked before each attempt; a holder that is not willing any more lets
 	// go. It must not block.
 	Willing func() bool
@@ -37,14 +43,14 @@ type LeaseOptions struct {
 }
 
 // Lease is held by at most one of those who want it, as far as clocks agree on how long
-// three seconds are. It is no fence: a process that was stopped may still act on
+// its time is. It is no fence: a process that was stopped may still act on
 // what it believed. What it writes must be protected by compare and set.
 type Lease struct {
 	o      LeaseOptions
 	b      *Bus
 	mirror *Mirror
-	// nonce tells this process from another one of the same name.
-	nonce string
+	// own is what is written; its nonce tells this process from another one of the same name.
+	own   leaseValue
 	poked chan struct{}
 
 	// mu guards until, because Held may be called by anybody.
@@ -65,11 +71,19 @@ type Lease struct {
 type leaseValue struct {
 	Holder string `json:"holder"`
 	Nonce  string `json:"nonce"`
+	// Seconds is how long it lasts; 3 s if it is 0.
+	Seconds int `json:"seconds,omitempty"`
+}
+
+// ttl is how long the lease lasts.
+func (v leaseValue) ttl() time.Duration {
+	return cmp.Or(time.Duration(v.Seconds)*time.Second, leaseTTL)
 }
 
 // Lease returns a lease that Run tries to take and to keep.
 func (b *Bus) Lease(o LeaseOptions) *Lease {
-	l := &Lease{o: o, b: b, nonce: rand.Text(), poked: make(chan struct{}, 1)}
+	l := &Lease{o: o, b: b, poked: make(chan struct{}, 1)}
+	l.own = leaseValue{Holder: o.Holder, Nonce: rand.Text(), Seconds: int(o.TTL / time.Second)}
 	l.mirror = b.Bucket(LeaseBucket).Mirror(o.Key, func() {
 		select {
 		case l.poked <- struct{}{}:
@@ -138,13 +152,13 @@ func (l *Lease) step(ctx context.Context) time.Duration {
 	v, isTaken := l.mirror.Value(l.o.Key)
 	value, _ := parseLease(v.Data)
 	switch {
-	case isTaken && value.Nonce == l.nonce:
+	case isTaken && value.Nonce == l.own.Nonce:
 		l.revision = v.Revision
 	case isTaken && value.Holder == l.o.Holder && !l.wasHeld:
 		l.revision = v.Revision
 	case isTaken:
 		l.lose()
-		if wait := l.overdue(v.Revision); wait > 0 {
+		if wait := l.overdue(v.Revision, value.ttl()); wait > 0 {
 			return min(wait, leaseEvery)
 		}
 		if !l.ended(ctx, v.Revision) {
@@ -154,18 +168,19 @@ func (l *Lease) step(ctx context.Context) time.Duration {
 		l.revision = l.mirror.Deleted(l.o.Key)
 	}
 	if wait := l.early(); wait > 0 {
-		return wait
+		return min(wait, leaseEvery)
 	}
 	return l.renew(ctx)
 }
 
-// overdue returns how long it is until another's lease, if it is not renewed, has run out:
-// that is later than its holder stops believing in it, because it was seen after it was sent.
-func (l *Lease) overdue(revision uint64) time.Duration {
+// overdue returns how long it is until another's lease of that time, if it is not renewed, has
+// run out: that is later than its holder stops believing in it, because it was seen after it was
+// sent.
+func (l *Lease) overdue(revision uint64, ttl time.Duration) time.Duration {
 	if revision != l.seen {
 		l.seen, l.seenAt = revision, time.Now()
 	}
-	return leaseTTL - time.Since(l.seenAt)
+	return ttl - time.Since(l.seenAt)
 }
 
 // ended reports whether another's lease that is overdue may be taken, and over which
@@ -201,12 +216,13 @@ func (l *Lease) early() time.Duration {
 	if l.until.IsZero() {
 		return 0
 	}
-	return time.Until(l.until) - (leaseTTL - leaseMargin - leaseEvery)
+	ttl := l.own.ttl()
+	return time.Until(l.until) - (ttl - leaseMargin - ttl/3)
 }
 
 // renew writes the lease, and returns when to do so again.
 func (l *Lease) renew(ctx context.Context) time.Duration {
-	data, err := catalog.Encode(leaseValue{Holder: l.o.Holder, Nonce: l.nonce})
+	data, err := catalog.Encode(l.own)
 	if err != nil {
 		l.b.log.Error("lease", "error", err)
 		return leaseEvery
@@ -214,12 +230,12 @@ func (l *Lease) renew(ctx context.Context) time.Duration {
 	ctx, cancel := context.WithTimeout(ctx, leaseEvery)
 	defer cancel()
 	sent := time.Now()
-	revision, err := l.mirror.bucket.Put(ctx, l.o.Key, data, IfRevision(l.revision), WithTTL(leaseTTL))
+	revision, err := l.mirror.bucket.Put(ctx, l.o.Key, data, IfRevision(l.revision), WithTTL(l.own.ttl()))
 	switch {
 	case err == nil:
 		l.mirror.note(l.o.Key, Value{Data: data, Revision: revision})
 		l.mu.Lock()
-		l.until = sent.Add(leaseTTL - leaseMargin)
+		l.until = sent.Add(l.own.ttl() - leaseMargin)
 		l.mu.Unlock()
 		l.wasHeld = true
 		return leaseEvery
@@ -252,7 +268,7 @@ func (l *Lease) release(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, leaseEvery)
 	defer cancel()
 	v, ok := l.mirror.Value(l.o.Key)
-	if value, _ := parseLease(v.Data); !ok || value.Nonce != l.nonce {
+	if value, _ := parseLease(v.Data); !ok || value.Nonce != l.own.Nonce {
 		return
 	}
 	if err := l.mirror.Delete(ctx, l.o.Key, IfRevision(v.Revision)); err != nil {

@@ -26,10 +26,10 @@ type candidate struct {
 	stop    func()
 }
 
-func runs(t *testing.T, b *bus.Bus, name string) *candidate {
+func runs(t *testing.T, b *bus.Bus, name string, ttl time.Duration) *candidate {
 	c := &candidate{}
 	c.Lease = b.Lease(bus.LeaseOptions{
-		Key: "listener", Holder: name,
+		Key: "listener", Holder: name, TTL: ttl,
 		Willing: func() bool {
 			c.stopped.Lock()
 			defer c.stopped.Unlock()
@@ -72,9 +72,9 @@ func (c *candidate) takesOver(t *testing.T, from *candidate, within time.Duratio
 func TestOneHoldsTheLease(t *testing.T) {
 	s := bustest.Start(t)
 	s.Prepared()
-	one := runs(t, s.Connect("listener"), "one")
+	one := runs(t, s.Connect("listener"), "one", 0)
 	tooltest.Eventually(t, "one holds it", one.holds(true))
-	two := runs(t, s.Connect("listener"), "two")
+	two := runs(t, s.Connect("listener"), "two", 0)
 	tooltest.Eventually(t, "two knows who holds it", func() error {
 		if holder, ok := two.Holder(); !ok || holder != "one" {
 			return fmt.Errorf("%q, %v", holder, ok)
@@ -86,7 +86,7 @@ func TestOneHoldsTheLease(t *testing.T) {
 	if !slices.Equal(one.told, []bool{true, false}) {
 		t.Errorf("one was told %v", one.told)
 	}
-	one = runs(t, s.Connect("listener"), "one")
+	one = runs(t, s.Connect("listener"), "one", 0)
 	tooltest.Eventually(t, "one has read", func() error {
 		if holder, _ := one.Holder(); holder != "two" {
 			return errors.New("not yet")
@@ -103,9 +103,9 @@ func TestOneHoldsTheLease(t *testing.T) {
 func TestAStoppedHolderIsReplaced(t *testing.T) {
 	s := bustest.Start(t)
 	s.Prepared()
-	one, two := runs(t, s.Connect("listener"), "one"), (*candidate)(nil)
+	one, two := runs(t, s.Connect("listener"), "one", 0), (*candidate)(nil)
 	tooltest.Eventually(t, "one holds it", one.holds(true))
-	two = runs(t, s.Connect("listener"), "two")
+	two = runs(t, s.Connect("listener"), "two", 0)
 	one.stopped.Lock()
 	// Its last renewal is at most a second old, and lasts three.
 	two.takesOver(t, one, 4500*time.Millisecond)
@@ -126,7 +126,7 @@ func TestAStoppedHolderIsReplaced(t *testing.T) {
 func TestAHolderWithoutABusDoesNotBelieveForLong(t *testing.T) {
 	s := bustest.Start(t)
 	s.Prepared()
-	one := runs(t, s.Connect("listener"), "one")
+	one := runs(t, s.Connect("listener"), "one", 0)
 	tooltest.Eventually(t, "one holds it", one.holds(true))
 	s.Stop()
 	start := time.Now()
@@ -148,12 +148,12 @@ func TestWhoStartsAgainUnderHisNameNeedNotWait(t *testing.T) {
 	s := bustest.Start(t)
 	s.Prepared()
 	b := s.Connect("listener")
-	one := runs(t, b, "one")
+	one := runs(t, b, "one", 0)
 	tooltest.Eventually(t, "one holds it", one.holds(true))
 	b.Close()
 	one.stop()
 	start := time.Now()
-	again := runs(t, s.Connect("listener"), "one")
+	again := runs(t, s.Connect("listener"), "one", 0)
 	tooltest.Eventually(t, "it holds it again", again.holds(true))
 	if took := time.Since(start); took > 2*time.Second {
 		t.Errorf("it took %v", took)
@@ -168,7 +168,7 @@ func TestAPurgedLeaseIsFound(t *testing.T) {
 	if _, err := k.Put(t.Context(), "listener", []byte(`{"holder":"one","nonce":"x"}`)); err != nil {
 		t.Fatal(err)
 	}
-	two := runs(t, b, "two")
+	two := runs(t, b, "two", 0)
 	tooltest.Eventually(t, "two knows of one", func() error {
 		if holder, _ := two.Holder(); holder != "one" {
 			return errors.New("not yet")
@@ -189,7 +189,7 @@ func TestALeaseThatTheBusKeepsRunsOut(t *testing.T) {
 	if _, err := b.Bucket(bus.LeaseBucket).Put(t.Context(), "listener", []byte(`{"holder":"one","nonce":"x"}`)); err != nil {
 		t.Fatal(err)
 	}
-	two := runs(t, b, "two")
+	two := runs(t, b, "two", 0)
 	tooltest.Within(t, 6*time.Second, "two takes it", two.holds(true))
 	if holder, _ := two.Holder(); holder != "two" {
 		t.Errorf("the holder is %q", holder)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strconv"
 	"time"
 
@@ -49,17 +50,44 @@ func (b *Bus) prepare(ctx context.Context, cfg jetstream.StreamConfig) error {
 	defer cancel()
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		// Of another listener that makes it at this moment the next pass hears.
-		_, err = b.js.CreateStream(ctx, cfg)
-		return err
+		return b.setPrepared(cfg)(b.js.CreateStream(ctx, cfg))
 	}
 	if err != nil {
 		return err
 	}
-	if s.CachedInfo().Config.Metadata[markOwner] == "" {
+	have := s.CachedInfo().Config
+	if have.Metadata[markOwner] == "" {
 		return ErrForeign
 	}
-	_, err = b.js.UpdateStream(ctx, cfg)
-	return err
+	if b.isPrepared(cfg, have) {
+		return nil
+	}
+	return b.setPrepared(cfg)(b.js.UpdateStream(ctx, cfg))
+}
+
+// prepared is what a server made of the settings of a stream: it adds its own to ours.
+type prepared struct{ want, have jetstream.StreamConfig }
+
+// isPrepared reports whether a stream is as the server left it after the last update to what is
+// wanted. Another one would change nothing, and costs the server a write to its disk.
+func (b *Bus) isPrepared(want, have jetstream.StreamConfig) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	last, ok := b.prepared[want.Name]
+	return ok && reflect.DeepEqual(last, prepared{want, have})
+}
+
+// setPrepared returns what remembers a stream that was brought to what is wanted, if it was.
+func (b *Bus) setPrepared(want jetstream.StreamConfig) func(jetstream.Stream, error) error {
+	return func(s jetstream.Stream, err error) error {
+		if err != nil {
+			return err
+		}
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.prepared[want.Name] = prepared{want, s.CachedInfo().Config}
+		return nil
+	}
 }
 
 // streams are the settings of all buckets and streams.

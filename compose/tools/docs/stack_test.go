@@ -2,9 +2,11 @@ package docs
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -364,5 +366,85 @@ func TestStackFilesOnThePagesFitTheStack(t *testing.T) {
 	}
 	if seen < 4 {
 		t.Errorf("only %d stack files were found", seen)
+	}
+}
+
+// Docker ends a check that takes longer than it waits, and counts it as a failure.
+func TestHealthChecksLastNoLongerThanDockerWaits(t *testing.T) {
+	last := 0
+	for _, s := range deployed(t).Services {
+		for _, word := range s.HealthCheck.Test {
+			text, ok := strings.CutPrefix(word, "-healthcheck-hold=")
+			if !ok {
+				continue
+			}
+			last++
+			hold, err := time.ParseDuration(text)
+			if wait := time.Duration(*s.HealthCheck.Timeout); err != nil || hold < time.Minute || wait < hold+10*time.Second {
+				t.Errorf("the check of %s lasts for %q (%v), and Docker waits for %v", s.Name, text, err, wait)
+			}
+		}
+	}
+	if last != 4 {
+		t.Errorf("%d checks last, want those of our four services", last)
+	}
+}
+
+// The check of Alertmanager is a few lines of shell: the first one that finds it well ends at
+// once, the others last, and each ends at once when something is wrong.
+func TestTheCheckOfAlertmanagerLastsWhileAllIsWell(t *testing.T) {
+	dir := t.TempDir()
+	var script string
+	for _, s := range deployed(t).Services {
+		if s.Name == "alertmanager" && s.HealthCheck.Test[0] == "CMD-SHELL" {
+			script = s.HealthCheck.Test[1]
+		}
+	}
+	if !strings.Contains(script, "/bin/amtool ") || !strings.Contains(script, "/dev/shm/") {
+		t.Fatalf("the check is %q", script)
+	}
+	script = strings.NewReplacer("/bin/amtool ", dir+"/amtool ", "/dev/shm/", dir+"/").Replace(script)
+	// Alertmanager is well as often as it has lines left, and each question takes one.
+	program := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+text+"\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	program("amtool", "cd "+dir+"; echo asked >>asked; [ -s well ] && sed -i 1d well")
+	program("sleep", "exit 0")
+	check := func(well int) (code, asked int) {
+		t.Helper()
+		for name, lines := range map[string]int{"well": well, "asked": 0} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(strings.Repeat("well\n", lines)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", script)
+		cmd.Env = []string{"PATH=" + dir + ":/usr/bin:/bin"}
+		out, err := cmd.CombinedOutput()
+		if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		text, err := os.ReadFile(filepath.Join(dir, "asked"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cmd.ProcessState.ExitCode(), strings.Count(string(text), "\n")
+	}
+	for i, c := range []struct {
+		what                    string
+		well, wantCode, wantAsk int
+	}{
+		{"it starts", 0, 1, 1},
+		{"it is well for the first time", 100, 0, 1},
+		{"it stays well", 100, 0, 60},
+		{"it fails after a while", 3, 1, 4},
+		{"it fails still", 0, 1, 1},
+		{"it is well again", 100, 0, 1},
+		{"and stays so", 100, 0, 60},
+	} {
+		if code, asked := check(c.well); code != c.wantCode || asked != c.wantAsk {
+			t.Errorf("%d, %s: it ends with %d after %d questions, want %d after %d", i, c.what, code, asked, c.wantCode, c.wantAsk)
+		}
 	}
 }

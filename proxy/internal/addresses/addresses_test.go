@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -843,6 +844,34 @@ func TestTheDeathOfANodeIsSeenWithinHalfASecond(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestOneWakeUpIsForAll: at rest, watchmen and quiet names are asked at the same moments.
+func TestOneWakeUpIsForAll(t *testing.T) {
+	inWorld(t, func(w *world) {
+		targets := w.alive(12)
+		for i := range 12 {
+			name := fmt.Sprintf("tasks.s%d.", i)
+			target := targets[name]
+			target.Nodes = []string{fmt.Sprintf("n%d", i%2)}
+			targets[name] = target
+			// They begin at moments that have nothing in common.
+			w.Set(maps.Clone(targets))
+			w.pass(37 * time.Millisecond)
+		}
+		w.pass(time.Minute)
+		from := time.Now()
+		w.pass(30 * time.Second)
+		moments := map[time.Time]bool{}
+		for name := range targets {
+			for _, at := range w.zone.since(name, from) {
+				moments[at] = true
+			}
+		}
+		if n := len(moments); n < 110 || n > 121 {
+			t.Errorf("they are asked at %d moments in 30 s, want four in a second", n)
+		}
+	})
 }
 
 func TestWatchmenCostLittle(t *testing.T) {

@@ -375,8 +375,12 @@ func (s *state) turn(e *entry, now time.Time) time.Time {
 }
 
 // tick is the first point of the grid after that time.
-func (s *state) tick(t time.Time) time.Time {
-	return s.begin.Add(t.Sub(s.begin).Truncate(grid) + grid)
+func (s *state) tick(t time.Time) time.Time { return s.round(grid, t) }
+
+// round is the first point after that time of those that are so far apart. All watchmen are asked
+// at such points, and with them the quiet names whose turn it is: one wake-up is for all.
+func (s *state) round(apart time.Duration, t time.Time) time.Time {
+	return s.begin.Add(t.Sub(s.begin).Truncate(apart) + apart)
 }
 
 // expire lets go of addresses that were held without an answer for long enough. Those
@@ -479,8 +483,11 @@ func (s *state) due(now time.Time) ([]lookup, time.Duration) {
 		e.began = now
 		e.every = s.interval(e, now)
 		e.next = now.Add(e.every)
-		if e.every >= quiet {
+		switch {
+		case e.every >= quiet:
 			e.next = s.turn(e, now)
+		case e.watchman && e.every == s.rest(e):
+			e.next = s.round(e.every, now)
 		}
 		if e.flying < e.most() {
 			wake = earlier(wake, e.next)

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"regexp"
 	"time"
 )
@@ -56,44 +54,4 @@ func (c *Client) ReplaceMap(ctx context.Context, mapName string, entries []Entry
 		return err
 	}
 	return c.Do(ctx, command("commit map", version, mapname(mapName)))
-}
-
-// patience is how many intervals Watch lets pass before it asks although the socket is the
-// same, as after a reload that somebody else asked for.
-const patience = 10
-
-// Watch looks every interval whether the socket is another, and asks who answers if it is, if
-// nobody answered the last time, and every tenth time in any case. It calls changed whenever it
-// is another process than before: at the first answer, after every reload and after every
-// death. A question is some 80 lines of HAProxy's to write and ours to read, a look a call of
-// the kernel. It returns when the context ends.
-func (c *Client) Watch(ctx context.Context, interval time.Duration, changed func(Info)) error {
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-	last := 0
-	var socket fs.FileInfo
-	for n := 0; ; n++ {
-		now, err := os.Stat(c.path)
-		if err != nil || !same(socket, now) || n%patience == 0 {
-			// A failure means that HAProxy is on its way up; its pid will be new then.
-			socket = nil
-			if info, err := c.ShowInfo(ctx); err == nil {
-				socket = now
-				if info.Pid != last {
-					last = info.Pid
-					changed(info)
-				}
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
-	}
-}
-
-// same tells whether a socket is the one of before: HAProxy makes another at each start.
-func same(before, now fs.FileInfo) bool {
-	return before != nil && now != nil && os.SameFile(before, now) && before.ModTime().Equal(now.ModTime())
 }

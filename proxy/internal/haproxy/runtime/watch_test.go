@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -34,6 +35,65 @@ func worker(t *testing.T, path string, pid int, asked chan<- int) (end func()) {
 		}
 	})
 	return func() { _ = ln.Close() } // which removes the socket
+}
+
+// TestWatchIsToldOfAnotherSocket: it does not wait until it would look by itself.
+func TestWatchIsToldOfAnotherSocket(t *testing.T) {
+	path := filepath.Join(shortDir(t), "s")
+	seen, ended := make(chan int, 10), make(chan error, 1)
+	// Like HAProxy, it takes the name when it is ready to answer.
+	start := func(pid int) (end func()) {
+		t.Helper()
+		end = worker(t, path+".new", pid, make(chan int, 100))
+		tooltest.Must(t, os.Rename(path+".new", path))
+		return end
+	}
+	end := start(1)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { ended <- New(path).Watch(ctx, time.Hour, func(i Info) { seen <- i.Pid }) }()
+	for pid := 1; pid <= 3; pid++ {
+		select {
+		case got := <-seen:
+			if got != pid {
+				t.Errorf("the process is %d, want %d", got, pid)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("nobody has seen process %d", pid)
+		}
+		end()
+		end = start(pid + 1)
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+// TestWatchLooksByItself where the kernel tells it nothing, as of a folder that is not there yet.
+func TestWatchLooksByItself(t *testing.T) {
+	folder := filepath.Join(shortDir(t), "later")
+	path := filepath.Join(folder, "s")
+	seen, ended := make(chan int, 10), make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { ended <- New(path).Watch(ctx, 5*time.Millisecond, func(i Info) { seen <- i.Pid }) }()
+	tooltest.Must(t, os.Mkdir(folder, 0o700))
+	end := worker(t, path, 1, make(chan int, 1000))
+	for pid := 1; pid <= 2; pid++ {
+		select {
+		case got := <-seen:
+			if got != pid {
+				t.Errorf("the process is %d, want %d", got, pid)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("nobody has seen process %d", pid)
+		}
+		end()
+		end = worker(t, path, pid+1, make(chan int, 1000))
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
 }
 
 // TestWatchAsksSeldomWhileTheSocketIsTheSame, and another one at once.
