@@ -159,6 +159,32 @@ func TestWhatAStrangerSaysInOneHeader(t *testing.T) {
 	}
 }
 
+// TestWhatAStrangerSaysBehindManyHeaders is found however much comes before it: many names,
+// long ones, and ones that nearly fit.
+func TestWhatAStrangerSaysBehindManyHeaders(t *testing.T) {
+	w := newWorld(t)
+	w.deploy("web", []string{"127.0.0.5"}, "servicePath", "/", "port", echo(t))
+	w.apply()
+	for what, name := range map[string]string{
+		"many short names": "A%d", "names as long as they may be": strings.Repeat("X-Forwarde-", 22) + "%d", "names that nearly fit": "X-Original-Forwarde-%d",
+	} {
+		for _, room := range []int{1_000, 8_000, 19_000} {
+			lines := []string{"GET / HTTP/1.1", "Host: a"}
+			for size := 0; size < room && len(lines) < 90; size += len(lines[len(lines)-1]) + 2 {
+				lines = append(lines, fmt.Sprintf(name, len(lines))+": 1")
+			}
+			res := spoken(t, w.hap.Port, append(lines, "X-Forwarded-Host: 192.0.2.99")...)
+			body, err := io.ReadAll(res.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if res.StatusCode != 200 || strings.Contains(string(body), "192.0.2.99") {
+				t.Errorf("%s, %d bytes: answered %d with %.300s", what, room, res.StatusCode, body)
+			}
+		}
+	}
+}
+
 // TestClientAddress: behind trusted proxies it is the last address that none of them has.
 func TestClientAddress(t *testing.T) {
 	const hop = "X-Forwarded-For"
