@@ -59,7 +59,9 @@ func TestSomebodyElsesPrometheus(t *testing.T) {
 			}
 			var rules struct {
 				Data struct {
-					Groups []struct{ Rules []struct{ Name, Query string } }
+					Groups []struct {
+						Rules []struct{ Name, Query string }
+					}
 				}
 			}
 			if err := errors.Join(s.get("http://"+address+"/api/v1/targets", &targets), s.get("http://"+address+"/api/v1/rules", &rules)); err != nil {
