@@ -64,6 +64,13 @@ type entry struct {
 // NewPack returns a built-in pack with what files add to it. The later of two entries of one
 // name counts.
 func NewPack(name string, files ...PackFile) (*Pack, error) {
+	if name == DefaultPack && len(files) == 0 {
+		return standard, nil // packs are not changed
+	}
+	return readPack(name, files)
+}
+
+func readPack(name string, files []PackFile) (*Pack, error) {
 	if name != DefaultPack && name != classicPack {
 		return nil, fmt.Errorf("shortcuts %q: want %s or %s", name, DefaultPack, classicPack)
 	}
@@ -87,7 +94,7 @@ func NewPack(name string, files ...PackFile) (*Pack, error) {
 
 // standard is the pack of those who ask for none.
 var standard = func() *Pack { //nolint:gochecknoglobals // a constant that Go cannot have
-	p, err := NewPack(DefaultPack)
+	p, err := readPack(DefaultPack, nil)
 	if err != nil {
 		panic(err) // it is built in, and tests read it
 	}
