@@ -60,7 +60,7 @@ func newStage(t *testing.T) *stage {
 		PrometheusBin: tooltest.Path(t, "prometheus"), PromtoolBin: tooltest.Path(t, "promtool"),
 		PrometheusURL: "http://" + tooltest.FreeAddress(t), PrometheusListen: tooltest.FreeAddress(t),
 		ScrapeInterval: time.Second, ScrapeTimeout: time.Second, EvaluationInterval: time.Second, Retention: time.Hour,
-		PrometheusOutput: io.Discard,
+		PrometheusOutput: io.Discard, Limits: monitor.Limits{Interval: 100 * time.Millisecond},
 	}
 	return s
 }

@@ -140,6 +140,13 @@ func SameLabels(a, b map[string]string) bool {
 	return reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer() || maps.Equal(a, b)
 }
 
+// ManualPrefix starts the ID of a service that came over HTTP instead of from the swarm, whose
+// own hold no dash.
+const ManualPrefix = "manual-"
+
+// IsManual reports whether an ID is one of those.
+func IsManual(id string) bool { return strings.HasPrefix(id, ManualPrefix) }
+
 // Older orders services by age, then by ID: the order in which claims are settled.
 func Older(a, b Service) int {
 	return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))

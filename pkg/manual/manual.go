@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"regexp"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/bus"
@@ -17,14 +16,8 @@ import (
 	"github.com/wagglehq/waggle/pkg/label"
 )
 
-// idPrefix starts the ID of every service kept here; Swarm's hold no dash.
-const idPrefix = "manual-"
-
-// Is reports whether a service's ID is one of this package.
-func Is(id string) bool { return strings.HasPrefix(id, idPrefix) }
-
 // ID is that of the service of a name.
-func ID(name string) string { return idPrefix + bus.Token(name) }
+func ID(name string) string { return catalog.ManualPrefix + bus.Token(name) }
 
 // ErrNoName says that a request names no service.
 var ErrNoName = errors.New("the parameter serviceName is mandatory")
@@ -88,13 +81,4 @@ func Service(form url.Values, now time.Time) (catalog.Service, error) {
 		err = &catalog.TooLargeError{Service: name, Bytes: len(value)}
 	}
 	return svc, err
-}
-
-// NameError says that a service with routes has the name already, which comes before
-// what was asked for over HTTP.
-type NameError struct{ Name string }
-
-// Error names the name.
-func (e *NameError) Error() string {
-	return fmt.Sprintf("another service is called %s, and its labels come before what is asked for over HTTP", e.Name)
 }

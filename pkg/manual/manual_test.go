@@ -37,7 +37,7 @@ func TestService(t *testing.T) {
 			if err != nil || string(got) != c.want {
 				t.Errorf("%v\ngot  %s\nwant %s", err, got, c.want)
 			}
-			if !Is(svc.ID) || !svc.OptedIn() {
+			if !catalog.IsManual(svc.ID) || !svc.OptedIn() {
 				t.Errorf("%+v", svc)
 			}
 		})

@@ -2,11 +2,11 @@ package judge
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
-	"github.com/wagglehq/waggle/pkg/manual"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
 	"github.com/wagglehq/waggle/proxy/internal/wish/static"
 )
@@ -53,7 +53,7 @@ func Settle(settler *claims.Settler, w Wishes) (claims.Desired, catalog.Snapshot
 	// like those of the swarm.
 	for _, svc := range slices.SortedFunc(maps.Values(w.Manual), catalog.Older) {
 		if taken[svc.Name] {
-			refused = append(refused, claims.Verdict{Service: svc, Err: &manual.NameError{Name: svc.Name}})
+			refused = append(refused, claims.Verdict{Service: svc, Err: &manualNameError{svc.Name}})
 			continue
 		}
 		snapshot.Services[svc.ID] = svc
@@ -72,4 +72,13 @@ func copied(services map[string]catalog.Service) map[string]catalog.Service {
 	out := make(map[string]catalog.Service, len(services))
 	maps.Copy(out, services)
 	return out
+}
+
+// manualNameError says that a service with routes has the name already, which comes before
+// what was asked for over HTTP.
+type manualNameError struct{ name string }
+
+// Error names the name.
+func (e *manualNameError) Error() string {
+	return fmt.Sprintf("another service is called %s, and its labels come before what is asked for over HTTP", e.name)
 }

@@ -44,7 +44,7 @@ const (
 func Labels() []label.Spec { return slices.Clone(table) }
 
 // table are those labels.
-var table = []label.Spec{
+var table = []label.Spec{ //nolint:gochecknoglobals // a constant that Go cannot have
 	{Name: labelName, Kind: "text", Default: "no alert", Indexed: true, Doc: "The alert's name. The rule is called SERVICE_NAME, without any \"-\"."},
 	{Name: labelIf, Kind: "PromQL or shortcut", Default: "no alert", Indexed: true, Doc: "When the alert fires: a PromQL expression, a shortcut such as @service_mem_limit:0.8, or shortcuts joined by _and_, _or_ and _unless_. It may stand on several lines."},
 	{Name: labelFor, Kind: "Prometheus duration", Default: "at once", Indexed: true, Doc: "How long the condition must hold before the alert fires, such as 30s."},

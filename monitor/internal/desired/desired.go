@@ -138,7 +138,7 @@ func From(in Input) (State, error) {
 }
 
 // known are the names of monitor's labels.
-var known = func() map[string]bool {
+var known = func() map[string]bool { //nolint:gochecknoglobals // a constant that Go cannot have
 	out := map[string]bool{}
 	for _, spec := range slices.Concat(scrape.Labels(), alert.Labels()) {
 		out[spec.Name] = true

@@ -94,7 +94,7 @@ func outside(p place, told catalog.Service) catalog.Node {
 // Owner is the service of the swarm that asks for something under a name.
 func Owner(services map[string]catalog.Service, name string) (catalog.Service, bool) {
 	for id, svc := range services {
-		if !manual.Is(id) && svc.OptedIn() && desired.Asks(svc.Labels) && (svc.Name == name || svc.CalledName() == name) {
+		if !catalog.IsManual(id) && svc.OptedIn() && desired.Asks(svc.Labels) && (svc.Name == name || svc.CalledName() == name) {
 			return svc, true
 		}
 	}

@@ -149,7 +149,12 @@ func (s *Server) Prepare(ctx context.Context, config []byte) error {
 	if err != nil {
 		return err
 	}
-	wrote, err := atomicfile.Write(s.path(ConfigFile), config, 0o644)
+	// Settings may bring passwords; a Prometheus that is not ours may be another user.
+	mode := fs.FileMode(0o600)
+	if s.foreign {
+		mode = 0o644
+	}
+	wrote, err := atomicfile.Write(s.path(ConfigFile), config, mode)
 	s.stale = (wrote || wroteRules) && s.foreign
 	return err
 }

@@ -39,7 +39,7 @@ const (
 const static = "static_configs"
 
 // table are the labels that this package reads.
-var table = []label.Spec{
+var table = []label.Spec{ //nolint:gochecknoglobals // a constant that Go cannot have
 	{Name: labelPort, Kind: "port", Default: "not scraped", Indexed: true, Doc: "The port at which every task of the service serves its metrics. Without it nothing is scraped. Several ports stand at indexes and share one job; what an index leaves out is taken from the label without one."},
 	{Name: labelPath, Kind: "path", Default: "/metrics", Indexed: true, Doc: "The path of the metrics."},
 	{Name: labelInterval, Kind: "Prometheus duration", Default: "monitor's -scrape-interval", Indexed: true, Doc: "How often each task is scraped, such as 15s; at least monitor's -scrape-interval-min. Beyond 5m a series is gone between two scrapes, which is a warning."},

@@ -24,7 +24,7 @@ type Args struct {
 const argPrefix = "ARG_"
 
 // owned are the flags that monitor sets, and nobody else can.
-var owned = map[string]string{
+var owned = map[string]string{ //nolint:gochecknoglobals // a constant that Go cannot have
 	"config.file":          "monitor writes that file; what is to stand in it comes from BASE_FILE and variables",
 	"web.listen-address":   "the address is PROMETHEUS_LISTEN",
 	"web.enable-lifecycle": "monitor reloads Prometheus, and nobody else can",
@@ -33,7 +33,7 @@ var owned = map[string]string{
 }
 
 // renamed are Docker Flow's own names, and flags that Prometheus 3 calls otherwise.
-var renamed = map[string]string{
+var renamed = map[string]string{ //nolint:gochecknoglobals // a constant that Go cannot have
 	"storage.local.path": "storage.tsdb.path", "storage.local.retention": "storage.tsdb.retention.time",
 	"storage.tsdb.retention": "storage.tsdb.retention.time", "query.staleness-delta": "query.lookback-delta",
 }

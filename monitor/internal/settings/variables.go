@@ -34,7 +34,7 @@ func (t Tree) Global(key string) string {
 
 // roots are the parts of the configuration that variables reach, by how their names begin.
 // Those of which there are several have a number behind it.
-var roots = []struct {
+var roots = []struct { //nolint:gochecknoglobals // a constant that Go cannot have
 	prefix, key string
 	several     bool
 }{
@@ -43,7 +43,7 @@ var roots = []struct {
 }
 
 // maps of texts, whose variables have the value key=text.
-var pairs = map[string]bool{"external_labels": true, "labels": true, "params": true, "required_matchers": true, "headers": true}
+var pairs = map[string]bool{"external_labels": true, "labels": true, "params": true, "required_matchers": true, "headers": true} //nolint:gochecknoglobals // a constant that Go cannot have
 
 var numberBehind = regexp.MustCompile(`^(.*)_([1-9][0-9]{0,3})$`)
 

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
-	"github.com/wagglehq/waggle/pkg/manual"
 	"github.com/wagglehq/waggle/proxy/internal/certs"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
@@ -117,7 +116,7 @@ func (s *settling) settleFromDisk(extra map[string]catalog.Service) {
 	last, swarm := map[string]catalog.Service{}, map[string]catalog.Service{}
 	for _, svc := range services {
 		last[svc.ID] = svc
-		if !manual.Is(svc.ID) {
+		if !catalog.IsManual(svc.ID) {
 			swarm[svc.ID] = svc
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
-	"github.com/wagglehq/waggle/pkg/manual"
 	"github.com/wagglehq/waggle/proxy/internal/addresses"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
@@ -177,7 +176,7 @@ func key(s route.Service, b route.Backend) string {
 // isOperators reports whether a service is the operator's own word; fromSwarm, whether it
 // is one of Swarm's.
 func isOperators(id string) bool { return static.Is(id) }
-func fromSwarm(id string) bool   { return !static.Is(id) && !manual.Is(id) }
+func fromSwarm(id string) bool   { return !static.Is(id) && !catalog.IsManual(id) }
 
 // waiting are the services that wait for a route of another. They are followed already, so
 // that requests have somewhere to go at the moment when the route becomes theirs.

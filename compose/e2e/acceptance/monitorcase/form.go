@@ -38,21 +38,29 @@ func Form() acceptance.Form {
 type attempt func(context.Context, *world) error
 
 // step is one that is done once.
-func step(about string, subjects []string, do attempt) acceptance.Step {
+func step(about string, of subjects, do attempt) acceptance.Step {
 	return acceptance.Step{About: about, Do: func(ctx context.Context, any acceptance.World) error {
 		w := any.(*world)
-		if !slices.Contains(subjects, w.Subject) {
+		if !of.has(w.Subject) {
 			return tooltest.Final(fmt.Errorf("it is no step of a case of the %s", w.Subject))
 		}
 		return do(ctx, w)
 	}}
 }
 
-var (
-	both         = []string{monitor, listener}
-	monitorAlone = []string{monitor}
-	listenerOnly = []string{listener}
+// The subjects of steps, as bits.
+const (
+	monitorAlone subjects = 1 << iota
+	listenerOnly
+	both = monitorAlone | listenerOnly
 )
+
+type subjects int
+
+// has reports whether a subject is one of them.
+func (s subjects) has(subject string) bool {
+	return subject == monitor && s&monitorAlone != 0 || subject == listener && s&listenerOnly != 0
+}
 
 // fill decodes the values of a step, in which @dir is the case's folder.
 func fill(values []json.RawMessage, targets ...any) error {

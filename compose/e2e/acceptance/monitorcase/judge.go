@@ -22,8 +22,8 @@ import (
 )
 
 // judge is a step that is tried until it holds, once the component has the newest catalog.
-func judge(about string, subjects []string, err error, try attempt) (acceptance.Step, error) {
-	return step(about, subjects, func(ctx context.Context, w *world) error {
+func judge(about string, of subjects, err error, try attempt) (acceptance.Step, error) {
+	return step(about, of, func(ctx context.Context, w *world) error {
 		if err := w.reached(ctx); err != nil {
 			return err
 		}

@@ -71,15 +71,20 @@ type Node struct {
 	Memory       float64           `json:"memory"`
 }
 
-// Swarm's words.
-var (
-	modes      = []string{"replicated", "global", "replicated-job", "global-job"}
-	taskStates = []string{
-		"new", "pending", "assigned", "accepted", "preparing", "ready", "starting", "running", "complete", "shutdown", "failed",
-		"rejected", "remove", "orphaned",
+// Swarm's words, by what they are about.
+func words(about string) []string {
+	switch about {
+	case "mode":
+		return []string{"replicated", "global", "replicated-job", "global-job"}
+	case "update":
+		return []string{"updating", "paused", "completed", "rollback_started", "rollback_paused", "rollback_completed"}
+	default:
+		return []string{
+			"new", "pending", "assigned", "accepted", "preparing", "ready", "starting", "running", "complete", "shutdown", "failed",
+			"rejected", "remove", "orphaned",
+		}
 	}
-	updateStates = []string{"updating", "paused", "completed", "rollback_started", "rollback_paused", "rollback_completed"}
-)
+}
 
 func oneOf(what, word string, words []string) error {
 	if slices.Contains(words, word) {
@@ -93,8 +98,8 @@ func (s *Service) check() error {
 	if s.Name == "" {
 		return errors.New("a service without a name")
 	}
-	s.Mode = cmp.Or(s.Mode, modes[0])
-	err := oneOf("mode", s.Mode, modes)
+	s.Mode = cmp.Or(s.Mode, "replicated")
+	err := oneOf("mode", s.Mode, words("mode"))
 	for name := range s.Labels {
 		if strings.HasPrefix(name, catalog.Prefix) {
 			err = errors.Join(err, fmt.Errorf("label %s: want it without its prefix", name))
@@ -123,7 +128,7 @@ func (s *Service) check() error {
 		err = errors.Join(err, (*s.Tasks)[i].check(s.Networks))
 	}
 	if s.Update != nil {
-		err = errors.Join(err, oneOf("update", s.Update.State, updateStates))
+		err = errors.Join(err, oneOf("update", s.Update.State, words("update")))
 	}
 	return err
 }
@@ -134,7 +139,7 @@ func (t *Task) check(networks []string) error {
 		t.Node = &first
 	}
 	t.Desired = cmp.Or(t.Desired, "running")
-	err := errors.Join(oneOf("state", t.State, taskStates), oneOf("desired state", t.Desired, taskStates))
+	err := errors.Join(oneOf("state", t.State, words("state")), oneOf("desired state", t.Desired, words("state")))
 	for network := range t.Addresses {
 		err = errors.Join(err, oneOf("address on the network", network, networks))
 	}
@@ -176,14 +181,11 @@ func newSwarm() *swarm {
 	}}
 }
 
-// epoch is when the first service was created.
-var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-
 func (s *swarm) service(svc Service) {
 	one, ok := s.services[svc.Name]
 	if !ok {
 		s.created++
-		one = &made{id: fmt.Sprintf("service%04d", s.created), created: epoch.Add(time.Duration(s.created) * time.Second)}
+		one = &made{id: fmt.Sprintf("service%04d", s.created), created: time.Date(2026, 1, 1, 0, 0, s.created, 0, time.UTC)}
 		s.services[svc.Name] = one
 	}
 	one.Service, one.since = svc, time.Now()
