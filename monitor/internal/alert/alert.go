@@ -101,6 +101,8 @@ type About struct {
 	Replicas uint64
 	// Interval is how often its own labels have it scraped; 0 if they do not.
 	Interval time.Duration
+	// Proxies tell of its requests.
+	Proxies Proxies
 }
 
 // FromService reads the alerts of a service, in the order of their indexes, and
@@ -117,7 +119,7 @@ func FromService(svc catalog.Service, about About) ([]Alert, []string) {
 	if groups[0].Index > 0 {
 		groups = append([]label.Group{r.Service()}, groups...)
 	}
-	subject := subject{service: svc.Name, job: svc.CalledName(), replicas: strconv.FormatUint(about.Replicas, 10), interval: about.Interval}
+	subject := subject{service: svc.Name, job: svc.CalledName(), replicas: strconv.FormatUint(about.Replicas, 10), interval: about.Interval, proxies: about.Proxies}
 	var alerts []Alert
 	var idle []string
 	for _, g := range groups {

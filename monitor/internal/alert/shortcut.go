@@ -25,6 +25,8 @@ type subject struct {
 	replicas string
 	// interval is how often job is scraped; 0 if that is not known.
 	interval time.Duration
+	// proxies is the job of the proxies, and how often they are scraped.
+	proxies Proxies
 }
 
 // clause is a condition with what comes along with it.
@@ -73,7 +75,7 @@ func system(service string, more ...string) map[string]string {
 	return m
 }
 
-// shortcuts returns the twelve built-in conditions.
+// shortcuts returns the twelve conditions of Docker Flow Monitor.
 func shortcuts() map[string]shortcut {
 	return map[string]shortcut{
 		"@service_mem_limit":        {[]valueKind{number}, serviceMemory("Memory", false)},
@@ -267,6 +269,8 @@ func (k valueKind) check(text string) bool {
 	case interval:
 		d, err := model.ParseDuration(text)
 		return err == nil && d > 0
+	case quantile, latencyBound:
+		return k.proxied(text)
 	default:
 		return numberPattern.MatchString(text)
 	}
@@ -276,7 +280,15 @@ func (k valueKind) check(text string) bool {
 // ignored, as they always were.
 func single(text string, s subject) (clause, error) {
 	name, rest, _ := strings.Cut(text, ":")
-	known := shortcuts()
+	known, proxied := shortcuts(), proxyShortcuts()
+	who, every := "the service is", s.interval
+	if _, ok := proxied[name]; ok {
+		if s.proxies.Job == "" {
+			return clause{}, fmt.Errorf("another condition than %s, which needs the metrics of the proxies: they are not scraped, because monitor runs with an empty own-stack", name)
+		}
+		who, every = "the proxies are", s.proxies.Interval
+	}
+	maps.Copy(known, proxied)
 	sc, ok := known[name]
 	if !ok {
 		return clause{}, errors.New("PromQL or one of " + strings.Join(slices.Sorted(maps.Keys(known)), ", "))
@@ -291,9 +303,9 @@ func single(text string, s subject) (clause, error) {
 		if !kind.check(values[i]) {
 			return clause{}, fmt.Errorf("%s with %s instead of %q", name, kind, label.Show(values[i], false))
 		}
-		if kind == interval && tooShort(values[i], s.interval) {
-			return clause{}, fmt.Errorf("%s with a range of at least %s instead of %q, because the service is scraped every %s and a shorter one never holds two samples",
-				name, model.Duration(2*s.interval), values[i], model.Duration(s.interval))
+		if kind == interval && tooShort(values[i], every) {
+			return clause{}, fmt.Errorf("%s with a range of at least %s instead of %q, because %s scraped every %s and a shorter one never holds two samples",
+				name, model.Duration(2*every), values[i], who, model.Duration(every))
 		}
 	}
 	return sc.make(s, values), nil

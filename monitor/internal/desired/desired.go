@@ -41,6 +41,14 @@ type Settings struct {
 	OwnStack string
 }
 
+// proxies are those of Waggle's own stack.
+func (s Settings) proxies() alert.Proxies {
+	if s.OwnStack == "" {
+		return alert.Proxies{}
+	}
+	return alert.Proxies{Job: scrape.OwnJob(s.OwnStack, "proxy"), Interval: s.Interval}
+}
+
 // State is what Prometheus should do.
 type State struct {
 	// Services are those that are opted in and ask for something, by name.
@@ -101,7 +109,7 @@ func From(in Input) (State, error) {
 			continue
 		}
 		tasks := in.Snapshot.Tasks[svc.ID]
-		one, labels := settle(svc, in.Accepted[svc.ID], wanted(svc, in.Snapshot), in.Settings.Settings, claims)
+		one, labels := settle(svc, in.Accepted[svc.ID], wanted(svc, in.Snapshot), in.Settings, claims)
 		one.Revision, one.Unlisted = in.Snapshot.RevisionOf(svc.ID), in.Snapshot.TaskCount(svc.ID)-len(tasks)
 		if one.Job != nil {
 			one.Targets = scrape.Targets(*one.Job, tasks, in.Snapshot.Nodes)
@@ -265,13 +273,13 @@ type item struct {
 }
 
 // items reads what a service's labels ask for.
-func items(svc catalog.Service, replicas uint64, settings scrape.Settings) ([]item, []string) {
+func items(svc catalog.Service, replicas uint64, settings Settings) ([]item, []string) {
 	var out []item
 	warnings := scrape.Idle(svc.Labels)
-	if job, ok, err := scrape.FromService(svc, settings); ok {
+	if job, ok, err := scrape.FromService(svc, settings.Settings); ok {
 		out = append(out, item{name: "scrape", labels: scrape.LabelNames(), job: &job, err: err})
 	}
-	about := alert.About{Replicas: replicas}
+	about := alert.About{Replicas: replicas, Proxies: settings.proxies()}
 	if len(out) > 0 && out[0].err == nil {
 		about.Interval = out[0].job.Interval
 	}
@@ -288,7 +296,7 @@ func items(svc catalog.Service, replicas uint64, settings scrape.Settings) ([]it
 }
 
 // settle decides what of one service is in force, and returns the labels that say so.
-func settle(svc, accepted catalog.Service, replicas uint64, settings scrape.Settings, c claims) (Service, map[string]string) {
+func settle(svc, accepted catalog.Service, replicas uint64, settings Settings, c claims) (Service, map[string]string) {
 	out := Service{ID: svc.ID, Name: svc.Name, Called: svc.CalledName(), Wanted: replicas}
 	labels := map[string]string{}
 	formerly := svc
@@ -363,7 +371,7 @@ func settle(svc, accepted catalog.Service, replicas uint64, settings scrape.Sett
 }
 
 // keep leaves all that a service asked for as it was, because of err.
-func keep(out Service, formerly catalog.Service, err error, replicas uint64, settings scrape.Settings, c claims) (Service, map[string]string) {
+func keep(out Service, formerly catalog.Service, err error, replicas uint64, settings Settings, c claims) (Service, map[string]string) {
 	fault := Fault{Item: "labels", Err: err}
 	if formerly.Labels != nil && c.call(formerly) == nil {
 		out.Called = formerly.CalledName()

@@ -66,10 +66,13 @@ func OwnJobs(stack string) []string {
 	}
 	var out []string
 	for _, component := range []string{"listener", "proxy", "monitor", "scaler"} {
-		out = append(out, stack+"_"+component)
+		out = append(out, OwnJob(stack, component))
 	}
 	return out
 }
+
+// OwnJob is the job of one of Waggle's own components.
+func OwnJob(stack, component string) string { return stack + "_" + component }
 
 // Job is one service to scrape.
 type Job struct {

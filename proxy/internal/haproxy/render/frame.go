@@ -45,7 +45,7 @@ func (f frame) of(s Settings, l *library, t route.Tables) (frame, error) {
 	if len(t.Listeners) > 0 {
 		out.sections = append(out.sections, out.streamDefaults)
 	}
-	out.sections = append(out.sections, file.NewSection(s.Dir, kindFrontend, "services", file.Defaults, l.serviceLines(s, t)...))
+	out.sections = append(out.sections, file.NewSection(s.Dir, kindFrontend, Services, file.Defaults, l.serviceLines(s, t)...))
 	if slices.ContainsFunc(t.Chains, comparesPaths) {
 		out.sections = append(out.sections, file.NewSection(s.Dir, file.KindBackend, file.Ambiguous, file.Defaults, l.ambiguousLines()...))
 	}
@@ -69,7 +69,8 @@ func (f frame) with(s Settings, n needs, lists userLists) []*file.Section {
 	if table := clientsSection(s); table != nil {
 		sections = append(sections, table)
 	}
-	out := append([]*file.Section{file.NewSection(s.Dir, "global", "", "", lines...)}, f.sections...)
+	out := []*file.Section{file.NewSection(s.Dir, "global", "", "", lines...)}
+	out = append(append(out, measuredProfiles(s)...), f.sections...)
 	out = append(append(out, sections...), lists.sections...)
 	return append(out, file.NewSection(s.Dir, file.KindBackend, file.NoBackend, file.Defaults))
 }
@@ -100,7 +101,11 @@ func (l *library) globalLines(s Settings) []file.Line {
 	if s.MaxReloads > 0 {
 		global.MworkerMaxReloads = pointer(int64(s.MaxReloads))
 	}
-	out := l.global(global, data{"log", types.Log{Address: "stdout", Format: "raw", Facility: "local0", Level: "info"}})
+	log := types.Log{Address: "stdout", Format: "raw", Facility: "local0", Level: "info"}
+	if s.measures() {
+		log.Profile = saidProfile
+	}
+	out := l.global(global, data{"log", log})
 	out = append(out, lineOf("tune.bufsize", strconv.Itoa(bufferSize)))
 	if s.MaxConn == 0 {
 		out = append(out, lineOf("fd-hard-limit", mostFiles))
