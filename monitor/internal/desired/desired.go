@@ -215,7 +215,7 @@ func (c claims) scales(r alert.Rule) bool {
 // call claims the name that a service is called.
 func (c claims) call(svc catalog.Service) error {
 	name := svc.CalledName()
-	if svc.Stack != c.settings.OwnStack && slices.Contains(scrape.OwnJobs(c.settings.OwnStack), name) {
+	if svc.Stack != c.settings.OwnStack && slices.Contains(scrape.OwnNames(c.settings.OwnStack), name) {
 		return label.Faults{{
 			Label: catalog.Prefix + "shortName", Text: svc.Labels[catalog.Prefix+"shortName"],
 			Want: fmt.Sprintf("another name: %s is a job of Waggle's own", name),

@@ -96,8 +96,11 @@ type scrapeYAML struct {
 	// FollowRedirects is true by Prometheus' default.
 	FollowRedirects *bool `yaml:"follow_redirects,omitempty"`
 	// FallbackProtocol is how an answer is read whose type says nothing.
-	FallbackProtocol string        `yaml:"fallback_scrape_protocol,omitempty"`
-	MetricRelabel    []relabelYAML `yaml:"metric_relabel_configs,omitempty"`
+	FallbackProtocol string         `yaml:"fallback_scrape_protocol,omitempty"`
+	Scheme           string         `yaml:"scheme,omitempty"`
+	BasicAuth        *basicAuthYAML `yaml:"basic_auth,omitempty"`
+	Relabel          []relabelYAML  `yaml:"relabel_configs,omitempty"`
+	MetricRelabel    []relabelYAML  `yaml:"metric_relabel_configs,omitempty"`
 	discovery        `yaml:",inline"`
 }
 
@@ -192,6 +195,9 @@ func Render(s Settings) ([]byte, error) {
 			am.BasicAuth = &basicAuthYAML{Username: app.AlertmanagerUser, PasswordFile: PasswordFile}
 		}
 		c.Alerting.Alertmanagers = append(c.Alerting.Alertmanagers, am)
+		if s.OwnStack != "" {
+			c.ScrapeConfigs = append(c.ScrapeConfigs, am.scraped(scrape.OwnJob(s.OwnStack, scrape.Alertmanager), len(c.Alerting.Alertmanagers)))
+		}
 	}
 	var b bytes.Buffer
 	e := yaml.NewEncoder(&b)

@@ -71,6 +71,17 @@ func OwnJobs(stack string) []string {
 	return out
 }
 
+// Alertmanager is the component that is scraped as one of those to whom alerts are sent.
+const Alertmanager = "alertmanager"
+
+// OwnNames are those that no service of another stack may be called.
+func OwnNames(stack string) []string {
+	if stack == "" {
+		return nil
+	}
+	return append(OwnJobs(stack), OwnJob(stack, Alertmanager))
+}
+
 // OwnJob is the job of one of Waggle's own components.
 func OwnJob(stack, component string) string { return stack + "_" + component }
 
