@@ -45,7 +45,7 @@ func owners() []owner {
 		{sdk: []string{"github.com/docker/docker", "github.com/moby/moby"}, folders: []string{"pkg/docker", "pkg/dockertest"}, tests: true},
 		{sdk: []string{"github.com/nats-io"}, folders: []string{"pkg/bus", "pkg/bustest"}},
 		{sdk: []string{"github.com/haproxytech"}, folders: []string{"proxy/internal/haproxy"}},
-		{sdk: []string{"github.com/prometheus/prometheus"}, folders: []string{"monitor/internal"}},
+		{sdk: []string{"github.com/prometheus/prometheus"}, folders: []string{"monitor/internal", "compose/tools/dashboards"}},
 		{sdk: []string{prefix + "pkg/bus/embedded"}, folders: []string{"listener", "pkg/bus", "pkg/bustest", "compose/e2e"}, tests: true},
 	}
 }
