@@ -25,6 +25,7 @@ import (
 	"github.com/wagglehq/waggle/monitor/internal/desired"
 	"github.com/wagglehq/waggle/monitor/internal/loop"
 	"github.com/wagglehq/waggle/monitor/internal/prometheus"
+	"github.com/wagglehq/waggle/monitor/internal/ready"
 	"github.com/wagglehq/waggle/monitor/internal/settings"
 	"github.com/wagglehq/waggle/monitor/judge"
 	"github.com/wagglehq/waggle/pkg/announce"
@@ -68,7 +69,9 @@ type Config struct {
 	ControlNetwork string
 	OwnStack       string
 	// OwnRules loads alerts about these, too.
-	OwnRules           bool
+	OwnRules bool
+	// AlertDocs is the page that says for each of them what to do.
+	AlertDocs          string
 	ScrapeInterval     time.Duration
 	ScrapeTimeout      time.Duration
 	EvaluationInterval time.Duration
@@ -103,7 +106,8 @@ func Service(fs *flag.FlagSet) func(context.Context, app.Shell) error {
 	fs.StringVar(&c.AlertmanagerURL, "alertmanager-url", "", "Alertmanagers: tasks+http://SERVICE:PORT for the tasks that the catalog gives a service, http://HOST:PORT, or dns+http://NAME:PORT for every address of a name")
 	fs.Var(&c.AlertmanagerPassword, "alertmanager-password", "password that Prometheus sends to all of alertmanager-url, for the user waggle; empty: none")
 	fs.StringVar(&c.OwnStack, judge.OwnStack, judge.DefaultOwnStack, "stack whose listener, proxy, monitor and scaler are scraped; empty for none")
-	fs.BoolVar(&c.OwnRules, "own-rules", true, "load the alerts about Waggle itself, if own-stack is not empty")
+	fs.BoolVar(&c.OwnRules, "own-rules", true, "load the alerts that are ready on the first day, about services, nodes, proxies, Prometheus, Alertmanager and Waggle itself, if own-stack is not empty")
+	fs.StringVar(&c.AlertDocs, "alert-docs", ready.DefaultDocs, "page that says for each of these alerts what to do; their annotation runbook_url leads to it")
 	fs.DurationVar(&c.ScrapeInterval, judge.ScrapeInterval, judge.DefaultScrapeInterval, "how often targets are scraped whose labels do not say")
 	fs.DurationVar(&c.ScrapeTimeout, judge.ScrapeTimeout, judge.DefaultScrapeTimeout, "how long a scrape may take whose labels do not say; at most the interval")
 	fs.DurationVar(&c.EvaluationInterval, "evaluation-interval", 10*time.Second, "how often alert rules are evaluated")
@@ -322,7 +326,7 @@ func (c Config) ownRules() ([]byte, error) {
 	if !c.OwnRules || c.OwnStack == "" {
 		return nil, nil
 	}
-	return alert.Render(prometheus.OwnRules(c.OwnStack))
+	return alert.Render(ready.Rules(c.OwnStack, c.AlertDocs))
 }
 
 func (c Config) output() io.Writer {

@@ -5,12 +5,14 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"sync"
 
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/proxy/internal/controller"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/replicas"
+	"github.com/wagglehq/waggle/proxy/internal/traffic"
 	"github.com/wagglehq/waggle/proxy/judge"
 )
 
@@ -63,5 +65,24 @@ func countConnections(worker *runtime.Client) func(context.Context, *catalog.Ins
 		if info, err := worker.ShowInfo(ctx); err == nil {
 			i.Connections = info.CurConn
 		}
+	}
+}
+
+// owners tells whose backends are whose, as of the last pass. It may be called from any
+// goroutine.
+func owners(view func() *controller.View) func() *traffic.Owners {
+	var (
+		mu   sync.Mutex // two loops ask
+		of   *controller.View
+		last *traffic.Owners
+	)
+	return func() *traffic.Owners {
+		v := view()
+		mu.Lock()
+		defer mu.Unlock()
+		if v != nil && v != of {
+			of, last = v, traffic.OwnersOf(v.Desired.Services)
+		}
+		return last
 	}
 }

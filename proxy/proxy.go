@@ -26,6 +26,7 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/silent"
 	"github.com/wagglehq/waggle/proxy/internal/replicas"
 	"github.com/wagglehq/waggle/proxy/internal/settings"
+	"github.com/wagglehq/waggle/proxy/internal/traffic"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
 	"github.com/wagglehq/waggle/proxy/judge"
 )
@@ -128,6 +129,9 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	group := replicas.New(replicas.Options{
 		Bus: b, Peers: peers, Own: own(c.InstanceName(), sh.Version, public, control.View), Count: countConnections(worker), Registry: sh.Registry,
 	})
+	meter := traffic.New(traffic.Options{
+		Show: worker.ShowTraffic, Owners: owners(control.View), Socket: options.MeasuredSocket, Log: sh.Log, Registry: sh.Registry,
+	})
 	loop := func(name string, poke *reconcile.Poke, pause, resync time.Duration) reconcile.Options {
 		return reconcile.Options{Component: "proxy", Name: name, Poke: poke, Pause: pause, Resync: resync, Log: sh.Log}
 	}
@@ -163,7 +167,14 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	for _, run := range []func(context.Context) error{
-		follower.Run, quiet.Run, store.look.Run, passes.Run,
+		follower.Run, quiet.Run, store.look.Run, passes.Run, meter.Listen,
+		func(ctx context.Context) error {
+			if c.ServiceMetrics {
+				return meter.Run(ctx)
+			}
+			<-ctx.Done()
+			return nil
+		},
 		// The file follows what runs; that HAProxy would start with it is checked apart.
 		reconcile.New(loop("verify", verify, verifyPause, verifyEvery), haproxy.CheckFile).Run,
 		reconcile.New(loop("report", report, reportPause, reportEvery), tell).Run,

@@ -4,6 +4,7 @@ package alerts
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +24,7 @@ import (
 func files(t *testing.T) []string {
 	t.Helper()
 	names, err := filepath.Glob("../../alertmanager*.yml")
-	if err != nil || len(names) != 3 {
+	if err != nil || len(names) != 4 {
 		t.Fatalf("the files are %v (%v)", names, err)
 	}
 	return names
@@ -70,7 +72,7 @@ func TestAlertsArrive(t *testing.T) {
 		want      []string
 	}{
 		{"alertmanager-webhook.yml", "service", []string{`"status":"firing"`, `"summary":"The shop is closed"`}},
-		{"alertmanager-slack.yml", "service", []string{`"title":"[FIRING] closed shop_web"`, `The shop is closed`}},
+		{"alertmanager-slack.yml", "service", []string{`"title":"[FIRING] closed shop_web"`, `The shop is closed`, `"title_link":"https://docs.example.com/closed"`}},
 		{"alertmanager-slack.yml", "owner", []string{`"title":"[FIRING] closed shop_web"`}},
 	} {
 		t.Run(c.name+" by "+c.who, func(t *testing.T) {
@@ -89,24 +91,9 @@ func TestAlertsArrive(t *testing.T) {
 			defer receiver.Close()
 			url := start(t, c.name, receiver.URL)
 			now := time.Now().UTC()
-			alert := fmt.Sprintf(`[{"labels":{"alertname":"closed",%q:"shop_web"},"annotations":{"summary":"The shop is closed"},"startsAt":%q,"endsAt":%q}]`,
+			alert := fmt.Sprintf(`[{"labels":{"alertname":"closed",%q:"shop_web"},"annotations":{"summary":"The shop is closed","runbook_url":"https://docs.example.com/closed"},"startsAt":%q,"endsAt":%q}]`,
 				c.who, now.Format(time.RFC3339), now.Add(time.Hour).Format(time.RFC3339))
-			tooltest.Eventually(t, "Alertmanager takes the alert", func() error {
-				req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/api/v2/alerts", strings.NewReader(alert))
-				if err != nil {
-					return err
-				}
-				req.Header.Set("Content-Type", "application/json")
-				res, err := http.DefaultClient.Do(req)
-				if err != nil {
-					return err
-				}
-				defer func() { _ = res.Body.Close() }()
-				if res.StatusCode != http.StatusOK {
-					return fmt.Errorf("answered %s", res.Status)
-				}
-				return nil
-			})
+			say(t, url, alert)
 			select {
 			case body := <-got:
 				for _, w := range c.want {
@@ -119,6 +106,78 @@ func TestAlertsArrive(t *testing.T) {
 			}
 		})
 	}
+}
+
+// say tells Alertmanager of alerts.
+func say(t *testing.T, url, alerts string) {
+	t.Helper()
+	tooltest.Within(t, 30*time.Second, "Alertmanager takes the alerts", func() error {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/api/v2/alerts", strings.NewReader(alerts))
+		if err != nil {
+			return err
+		}
+		req.Header.Set("Content-Type", "application/json")
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = res.Body.Close() }()
+		if res.StatusCode != http.StatusOK {
+			return fmt.Errorf("answered %s", res.Status)
+		}
+		return nil
+	})
+}
+
+// TestOneNodeThatDiesIsOneMessage: what follows from it is not told, what has nothing to do
+// with it is, and nobody is told that all is well.
+func TestOneNodeThatDiesIsOneMessage(t *testing.T) {
+	got := make(chan []string, 100)
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var message struct {
+			Alerts []struct{ Labels map[string]string }
+		}
+		if err := json.NewDecoder(r.Body).Decode(&message); err != nil {
+			t.Error(err)
+		}
+		names := []string{}
+		for _, a := range message.Alerts {
+			names = append(names, a.Labels["alertname"])
+		}
+		got <- names
+	}))
+	defer receiver.Close()
+	url := start(t, "alertmanager-webhook.yml", receiver.URL)
+	alerts := func(labels ...string) string {
+		var all []string
+		for _, l := range labels {
+			all = append(all, `{"labels":{`+l+`},"endsAt":"`+time.Now().Add(time.Hour).UTC().Format(time.RFC3339)+`"}`)
+		}
+		return "[" + strings.Join(all, ",") + "]"
+	}
+	say(t, url, alerts(`"alertname":"NodeDown","node":"two","node_id":"n2"`, `"alertname":"ManagerUnreachable","node":"two","node_id":"n2"`,
+		`"alertname":"exporter_memory","node":"two","owner":"exporter"`, `"alertname":"Watchdog"`,
+		`"alertname":"ServiceDown","service":"shop"`, `"alertname":"ServiceReplicasMissing","service":"shop"`, `"alertname":"TargetDown","service":"shop","instance":"i"`))
+	told := []string{}
+	await := func(want ...string) {
+		t.Helper()
+		for len(told) < len(want) {
+			select {
+			case names := <-got:
+				told = append(told, names...)
+			case <-time.After(30 * time.Second):
+				t.Fatalf("told of %v, want %v", told, want)
+			}
+		}
+		slices.Sort(told)
+		if !slices.Equal(told, want) {
+			t.Fatalf("told of %v, want %v", told, want)
+		}
+	}
+	await("NodeDown", "ServiceDown")
+	// Whatever else was to be told has been by the time that this is.
+	say(t, url, alerts(`"alertname":"ServiceDown","service":"db"`, `"alertname":"TargetDown","service":"db","instance":"j"`, `"alertname":"scale_service","service":"web"`))
+	await("NodeDown", "ServiceDown", "ServiceDown", "scale_service")
 }
 
 // start runs Alertmanager on a file of ours, with the secrets of this test, and returns

@@ -18,6 +18,7 @@ import (
 	"github.com/docker/cli/cli/compose/types"
 
 	"github.com/wagglehq/waggle/compose/tools/stackfile"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 const compose = "../.."
@@ -119,7 +120,7 @@ func (m *manager) run(env []string, script string, args ...string) answer {
 	ctx, cancel := context.WithTimeout(m.t.Context(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(compose, script), args...)
-	cmd.Env = append([]string{"PATH=" + fake + ":/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "FAKE=" + m.dir, "HOME=" + m.dir, "WAGGLE_INIT_FLAGS=--skip-ports"}, env...)
+	cmd.Env = append([]string{"PATH=" + fake + ":/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "FAKE=" + m.dir, "AMTOOL=" + tooltest.Path(m.t, "amtool"), "HOME=" + m.dir, "WAGGLE_INIT_FLAGS=--skip-ports"}, env...)
 	cmd.Stdin = strings.NewReader("the input")
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
@@ -341,7 +342,7 @@ func TestAStackFileThatIsNotHereIsNotDropped(t *testing.T) {
 	}
 	m.succeeds(nil, "deploy", "--forget", "certs.yml")
 
-	config := m.stackFile("alertmanager.yml", "route: {}\n")
+	config := m.stackFile("alertmanager.yml", "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n")
 	m.succeeds([]string{"ALERTMANAGER_CONFIG=" + config}, "deploy")
 	if err := os.Remove(config); err != nil {
 		t.Fatal(err)
@@ -365,7 +366,8 @@ func TestWhoGetsTheAlertsStaysUntilSomebodyElseDoes(t *testing.T) {
 		}
 		return secret, config
 	}
-	hook := "https://alerts.example.com/hook"
+	hook, chat := "https://alerts.example.com/hook", "https://chat.example.com/hooks/key"
+	slack := "https://hooks.slack.com/services/T0/B0/KEY"
 	for _, step := range []struct {
 		name           string
 		env, args      []string
@@ -378,12 +380,29 @@ func TestWhoGetsTheAlertsStaysUntilSomebodyElseDoes(t *testing.T) {
 		{name: "that again", secret: hook, config: "alertmanager-slack.yml"},
 		{name: "ours again", args: []string{"--forget", "ALERTMANAGER_CONFIG"}, secret: hook, config: "alertmanager-webhook.yml"},
 		{name: "another", env: []string{"ALERT_WEBHOOK=" + hook + "2"}, secret: hook + "2", config: "alertmanager-webhook.yml"},
+		{name: "a chat", env: []string{"ALERT_SLACK=" + chat}, secret: chat, config: "alertmanager-slack.yml"},
+		{name: "the same chat, not told again", secret: chat, config: "alertmanager-slack.yml"},
+		{name: "no chat any more", args: []string{"--forget", "ALERT_SLACK"}, secret: "none", config: "alertmanager.yml"},
+		{name: "a URL of Slack by the wrong name", env: []string{"ALERT_WEBHOOK=" + slack}, secret: slack, config: "alertmanager-slack.yml"},
 		{name: "nobody any more", args: []string{"--forget", "ALERT_WEBHOOK"}, secret: "none", config: "alertmanager.yml"},
 	} {
 		if secret, config := webhook(step.env, step.args...); secret != step.secret || config != step.config {
 			t.Errorf("%s: %s by %s, want %s by %s", step.name, secret, config, step.secret, step.config)
 		}
 	}
+}
+
+// TestAlertmanagerIsAskedBefore: a configuration that it would refuse is not deployed.
+func TestAlertmanagerIsAskedBefore(t *testing.T) {
+	m := newManager(t)
+	m.succeeds(images(), "deploy")
+	m.deployed()
+	wrong := m.stackFile("alertmanager.yml", "route: {receiver: somebody}\nreceivers: [{name: nobody}]\n")
+	m.fails([]string{"ALERTMANAGER_CONFIG=" + wrong}, "deploy", nil, "Alertmanager refuses "+wrong, "somebody")
+	if got := m.deployed(); got != "" {
+		t.Errorf("deployed by %s", got)
+	}
+	m.fails([]string{"ALERT_SLACK=https://chat.example.com/a", "ALERT_WEBHOOK=https://alerts.example.com/b"}, "deploy", nil, "ALERT_SLACK and ALERT_WEBHOOK are both set")
 }
 
 func TestAPortOpenedByHandIsNotClosedWithoutAWord(t *testing.T) {

@@ -128,7 +128,7 @@ func TestShortcutsOnThePageAreThoseOfMonitor(t *testing.T) {
 	}
 	known := names(`(?m)^"(@[a-z_]+)":`, string(code))
 	told := names("(?m)^\\| `(@[a-z_]+)", shortcutsText)
-	if len(known) != 12 || !slices.Equal(known, told) {
+	if len(known) != 16 || !slices.Equal(known, told) {
 		t.Errorf("monitor has %v, the page has %v", known, told)
 	}
 }

@@ -112,6 +112,8 @@ type About struct {
 	Interval time.Duration
 	// Pack has the shortcuts; nil means Waggle's own.
 	Pack *Pack
+	// Proxies tell of its requests.
+	Proxies Proxies
 }
 
 // FromService reads the alerts of a service, in the order of their indexes, and
@@ -129,8 +131,8 @@ func FromService(svc catalog.Service, about About) ([]Alert, []string) {
 		groups = append([]label.Group{r.Service()}, groups...)
 	}
 	subject := subject{
-		service: svc.Name, job: svc.CalledName(), interval: about.Interval, pack: cmp.Or(about.Pack, standard),
-		words: alertWords{ServiceName: svc.CalledName(), FullName: svc.Name, Replicas: about.Replicas, Listener: about.Listener},
+		service: svc.Name, job: svc.CalledName(), interval: about.Interval, proxies: about.Proxies, pack: cmp.Or(about.Pack, standard),
+		words: alertWords{ServiceName: svc.CalledName(), FullName: svc.Name, Replicas: about.Replicas, Listener: about.Listener, Proxies: about.Proxies.Job},
 	}
 	var alerts []Alert
 	var idle []string

@@ -67,7 +67,7 @@ func TestGolden(t *testing.T) {
 // render returns the rules file of a service whose alerts are all right.
 func render(t *testing.T, svc catalog.Service, replicas uint64) []byte {
 	t.Helper()
-	alerts, idle := FromService(svc, About{Replicas: replicas, Listener: "waggle_listener"})
+	alerts, idle := FromService(svc, About{Replicas: replicas, Listener: "waggle_listener", Proxies: Proxies{Job: "waggle_proxy", Interval: 10 * time.Second}})
 	if len(idle) > 0 {
 		t.Fatal(idle)
 	}

@@ -45,16 +45,20 @@ type entryYAML struct {
 	Expanded    string            `yaml:"expanded"`
 	Annotations map[string]string `yaml:"annotations"`
 	Labels      map[string]string `yaml:"labels"`
-	// Values are what its values must be: number, bound or range. Without them each text will do.
+	// Values are what its values must be: number, bound, range, quantile or latency. Without
+	// them each text will do.
 	Values []string `yaml:"values"`
 	// Series are the labels of its results: whole, container, node or filesystem.
 	Series string `yaml:"series"`
+	// Proxies says that it reads what the proxies count.
+	Proxies bool `yaml:"proxies"`
 }
 
 // entry is one shortcut.
 type entry struct {
-	values []valueKind
-	series series
+	values  []valueKind
+	series  series
+	proxies bool
 	// exact entries are written so that there is no doubt about them.
 	exact                      bool
 	expanded                   *template.Template
@@ -119,7 +123,7 @@ func (p *Pack) add(f PackFile) error {
 }
 
 // kinds are what values may be, by their words in a file.
-var kinds = map[string]valueKind{"number": number, "bound": bound, "range": interval} //nolint:gochecknoglobals // a constant that Go cannot have
+var kinds = map[string]valueKind{"number": number, "bound": bound, "range": interval, "quantile": quantile, "latency": latencyBound} //nolint:gochecknoglobals // a constant that Go cannot have
 
 var seriesWords = map[string]series{"whole": whole, "container": container, "node": node, "filesystem": filesystem, "": mixed} //nolint:gochecknoglobals // a constant that Go cannot have
 
@@ -127,11 +131,11 @@ func (y entryYAML) compile(name string) (*entry, error) {
 	if !strings.HasPrefix(name, "@") || strings.ContainsAny(name, ": ,") {
 		return nil, errors.New("want a name that begins with @, without colons, commas and spaces")
 	}
-	e := &entry{annotations: map[string]*template.Template{}, defaultLabels: map[string]*template.Template{}}
+	e := &entry{proxies: y.Proxies, annotations: map[string]*template.Template{}, defaultLabels: map[string]*template.Template{}}
 	for _, word := range y.Values {
 		kind, ok := kinds[word]
 		if !ok {
-			return nil, fmt.Errorf("values: %q: want number, bound or range", word)
+			return nil, fmt.Errorf("values: %q: want number, bound, range, quantile or latency", word)
 		}
 		e.values = append(e.values, kind)
 	}
@@ -161,7 +165,7 @@ func parse(name, text string) (*template.Template, error) {
 }
 
 // words is what the templates of a shortcut speak of; the names are Docker Flow's, but for
-// FullName, which is the name of the service with its stack, and Listener.
+// FullName, which is the name of the service with its stack, Listener and Proxies.
 type words struct {
 	Alert  alertWords
 	Values []string
@@ -173,8 +177,9 @@ type alertWords struct {
 	AlertPersistent                                  bool
 	ServiceName, FullName                            string
 	Replicas                                         uint64
-	// Listener is the job of Waggle's listener; empty if that is not known.
-	Listener string
+	// Listener and Proxies are the jobs of Waggle's listener and proxies; empty if they are not
+	// known.
+	Listener, Proxies string
 }
 
 // single reads one shortcut with its values. Values beyond those it takes are
@@ -184,6 +189,13 @@ func (p *Pack) single(text string, s subject) (clause, error) {
 	e, ok := p.entries[name]
 	if !ok {
 		return clause{}, errors.New("PromQL or one of " + strings.Join(slices.Sorted(maps.Keys(p.entries)), ", "))
+	}
+	who, every := "the service is", s.interval
+	if e.proxies {
+		if s.proxies.Job == "" {
+			return clause{}, fmt.Errorf("another condition than %s, which needs the metrics of the proxies: they are not scraped, because monitor runs with an empty own-stack", name)
+		}
+		who, every = "the proxies are", s.proxies.Interval
 	}
 	rest, _, _ = strings.Cut(rest, ":")
 	var values []string
@@ -200,9 +212,9 @@ func (p *Pack) single(text string, s subject) (clause, error) {
 		if !kind.check(values[i]) {
 			return clause{}, fmt.Errorf("%s with %s instead of %q", name, kind, label.Show(values[i], false))
 		}
-		if kind == interval && tooShort(values[i], s.interval) {
-			return clause{}, fmt.Errorf("%s with a range of at least %s instead of %q, because the service is scraped every %s and a shorter one never holds two samples",
-				name, model.Duration(2*s.interval), values[i], model.Duration(s.interval))
+		if kind == interval && tooShort(values[i], every) {
+			return clause{}, fmt.Errorf("%s with a range of at least %s instead of %q, because %s scraped every %s and a shorter one never holds two samples",
+				name, model.Duration(2*every), values[i], who, model.Duration(every))
 		}
 	}
 	return e.expand(name, words{Alert: s.words, Values: values})

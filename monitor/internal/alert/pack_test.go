@@ -90,7 +90,7 @@ func TestShortcutsOfFiles(t *testing.T) {
 func TestFilesOfShortcutsThatCannotBeUsed(t *testing.T) {
 	for text, says := range map[string]string{
 		"a: [": "mine", "'@a': {expanded: '{{ .Values'}": "@a", "a: {expanded: up}": "begins with @", "'@a': {}": "expanded",
-		"'@a': {expanded: up, values: [text]}": "number, bound or range", "'@a': {expanded: up, series: all}": "series", "'@a': {expandet: up}": "expandet",
+		"'@a': {expanded: up, values: [text]}": "number, bound, range, quantile or latency", "'@a': {expanded: up, series: all}": "series", "'@a': {expandet: up}": "expandet",
 		"'@a': {expanded: up, labels: {x: '{{ nope }}'}}": "nope",
 	} {
 		if _, err := NewPack("waggle", PackFile{"mine", []byte(text)}); err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), "mine") {

@@ -30,6 +30,12 @@ func TestWhatFires(t *testing.T) {
 	state := func(of, values string) string {
 		return `swarm_service_tasks{instance="a", job="waggle_listener", service="shop_web", state="` + of + `"} ` + values
 	}
+	proxied := func(metric, proxy, more string) string {
+		return "waggle_proxy_service_" + metric + `{job="waggle_proxy", service="shop_web", instance="` + proxy + `"` + more + "} "
+	}
+	answers := func(code, proxy string) string { return proxied("responses_total", proxy, `, code="`+code+`"`) }
+	open := func(proxy string) string { return proxied("open_requests", proxy, "") }
+	latency := func(le string) string { return proxied("latency_seconds_bucket", "a", `, le="`+le+`"`) }
 	nodes := func(suffix, used string) []string {
 		return []string{
 			`node_memory_MemTotal` + suffix + `{job="web", instance="n1"} 100x20`, `node_memory_MemFree` + suffix + `{job="web", instance="n1"} ` + used,
@@ -103,6 +109,24 @@ func TestWhatFires(t *testing.T) {
 			`node_filesystem_size{job="web", instance="n1", fstype="aufs", mountpoint="/"} 100x20`,
 			`node_filesystem_avail{job="web", instance="n1", fstype="aufs", mountpoint="/"} 10x20`,
 		}, true},
+
+		{"many requests", "@request_rate:1m,4", []string{answers("2xx", "a") + "0+90x20", answers("4xx", "b") + "0+45x20"}, true},
+		{"not so many", "@request_rate:1m,5", []string{answers("2xx", "a") + "0+90x20", answers("4xx", "b") + "0+45x20"}, false},
+		{"of another service", "@request_rate:1m,4", []string{strings.Replace(answers("2xx", "a"), "shop_web", "shop_db", 1) + "0+900x20"}, false},
+		{"as anybody can say", "@request_rate:1m,4", []string{strings.Replace(answers("2xx", "a"), "waggle_proxy\"", "shop_web\"", 1) + "0+900x20"}, false},
+		{"one in ten fails", "@error_ratio:5m,0.05", []string{answers("2xx", "a") + "0+90x20", answers("5xx", "a") + "0+10x20"}, true},
+		{"one in a hundred fails", "@error_ratio:5m,0.05", []string{answers("2xx", "a") + "0+99x20", answers("5xx", "a") + "0+1x20"}, false},
+		{"nobody asks", "@error_ratio:5m,0.05", []string{answers("2xx", "a") + "9x20", answers("5xx", "a") + "9x20"}, false},
+		{"all fail", "@error_ratio:5m,0.05", []string{answers("2xx", "a") + "0x20", answers("5xx", "a") + "0+1x20"}, true},
+		{"many under way at two proxies", "@concurrency:50", []string{open("a") + "30x20", open("b") + "30x20"}, true},
+		{"fewer under way", "@concurrency:50", []string{open("a") + "30x20", open("b") + "10x20"}, false},
+		{"no proxy tells", "@concurrency:50", []string{root}, false},
+		{"slow to answer", "@latency:0.9,5m,0.3", []string{latency("0.25") + "0+8x20", latency("0.5") + "0+10x20", latency("+Inf") + "0+10x20"}, true},
+		{"fast to answer", "@latency:0.9,5m,0.3", []string{latency("0.25") + "0+10x20", latency("0.5") + "0+10x20", latency("+Inf") + "0+10x20"}, false},
+		{"never answers", "@latency:0.9,5m,9.9", []string{latency("10.0") + "0+1x20", latency("+Inf") + "0+10x20"}, true},
+		{"nobody waits", "@latency:0.9,5m,0.3", []string{latency("0.25") + "1x20", latency("0.5") + "9x20", latency("+Inf") + "9x20"}, false},
+		{"busy and slow", "@request_rate:1m,4_and_@latency:0.9,5m,0.3",
+			[]string{answers("2xx", "a") + "0+900x20", latency("0.25") + "0+8x20", latency("0.5") + "0+10x20", latency("+Inf") + "0+10x20"}, true},
 
 		{"two conditions whose results carry different labels", "@service_mem_limit:0.8_and_@resp_time_above:0.1,5m,0.99",
 			[]string{memory + "90x20", limit + "100x20", bucket("0.1") + "0+5x20", count + "0+10x20"}, true},

@@ -18,6 +18,8 @@ type subject struct {
 	service, job string
 	// interval is how often job is scraped; 0 if that is not known.
 	interval time.Duration
+	// proxies is the job of the proxies, and how often they are scraped.
+	proxies Proxies
 	// pack has the shortcuts, and words is what their templates are told of the alert.
 	pack  *Pack
 	words alertWords
@@ -99,6 +101,8 @@ func (k valueKind) check(text string) bool {
 	case interval:
 		d, err := model.ParseDuration(text)
 		return err == nil && d > 0
+	case quantile, latencyBound:
+		return k.proxied(text)
 	default:
 		return numberPattern.MatchString(text)
 	}

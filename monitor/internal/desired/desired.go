@@ -46,6 +46,14 @@ type Settings struct {
 	OwnStack string
 }
 
+// proxies are those of Waggle's own stack.
+func (s Settings) proxies() alert.Proxies {
+	if s.OwnStack == "" {
+		return alert.Proxies{}
+	}
+	return alert.Proxies{Job: scrape.OwnJob(s.OwnStack, "proxy"), Interval: s.Interval}
+}
+
 // State is what Prometheus should do.
 type State struct {
 	// Services are those that are opted in and ask for something, by name.
@@ -219,7 +227,7 @@ func (c claims) scales(r alert.Rule) bool {
 // call claims the name that a service is called.
 func (c claims) call(svc catalog.Service) error {
 	name := svc.CalledName()
-	if svc.Stack != c.settings.OwnStack && slices.Contains(scrape.OwnJobs(c.settings.OwnStack), name) {
+	if svc.Stack != c.settings.OwnStack && slices.Contains(scrape.OwnNames(c.settings.OwnStack), name) {
 		return label.Faults{{
 			Label: catalog.Prefix + "shortName", Text: svc.Labels[catalog.Prefix+"shortName"],
 			Want: fmt.Sprintf("another name: %s is a job of Waggle's own", name),
@@ -280,7 +288,7 @@ type item struct {
 func items(svc catalog.Service, replicas uint64, settings Settings) ([]item, []string) {
 	var out []item
 	warnings := scrape.Idle(svc.Labels)
-	about := alert.About{Replicas: replicas, Listener: scrape.ListenerJob(settings.OwnStack), Pack: settings.Pack}
+	about := alert.About{Replicas: replicas, Listener: scrape.ListenerJob(settings.OwnStack), Proxies: settings.proxies(), Pack: settings.Pack}
 	for _, asked := range scrape.FromService(svc, settings.Settings) {
 		warnings = append(warnings, asked.Warnings...)
 		if asked.Err == nil {

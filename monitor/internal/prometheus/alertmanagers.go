@@ -62,3 +62,17 @@ func alertmanager(text string) (alertmanagerYAML, error) {
 	}
 	return am, nil
 }
+
+// scraped is the job that reads the metrics of the nth Alertmanager. All have the same label
+// job, by which the rules know them.
+func (am alertmanagerYAML) scraped(job string, nth int) scrapeYAML {
+	out := scrapeYAML{JobName: job, Scheme: am.Scheme, BasicAuth: am.BasicAuth, discovery: am.discovery}
+	if am.PathPrefix != "" {
+		out.MetricsPath = am.PathPrefix + "/metrics"
+	}
+	if nth > 1 {
+		out.JobName += "-" + strconv.Itoa(nth)
+		out.Relabel = []relabelYAML{{Regex: "(.*)", TargetLabel: "job", Replacement: &job}}
+	}
+	return out
+}

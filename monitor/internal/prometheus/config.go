@@ -107,10 +107,13 @@ type scrapeYAML struct {
 	// FollowRedirects is true by Prometheus' default.
 	FollowRedirects *bool `yaml:"follow_redirects,omitempty"`
 	// FallbackProtocol is how an answer is read whose type says nothing.
-	FallbackProtocol string        `yaml:"fallback_scrape_protocol,omitempty"`
-	SampleLimit      int           `yaml:"sample_limit,omitempty"`
-	BodyLimit        string        `yaml:"body_size_limit,omitempty"`
-	MetricRelabel    []relabelYAML `yaml:"metric_relabel_configs,omitempty"`
+	FallbackProtocol string         `yaml:"fallback_scrape_protocol,omitempty"`
+	SampleLimit      int            `yaml:"sample_limit,omitempty"`
+	BodyLimit        string         `yaml:"body_size_limit,omitempty"`
+	Scheme           string         `yaml:"scheme,omitempty"`
+	BasicAuth        *basicAuthYAML `yaml:"basic_auth,omitempty"`
+	Relabel          []relabelYAML  `yaml:"relabel_configs,omitempty"`
+	MetricRelabel    []relabelYAML  `yaml:"metric_relabel_configs,omitempty"`
 	discovery        `yaml:",inline"`
 }
 
@@ -207,6 +210,9 @@ func Render(s Settings) ([]byte, error) {
 			am.BasicAuth = &basicAuthYAML{Username: app.AlertmanagerUser, PasswordFile: PasswordFile}
 		}
 		c.Alerting.Alertmanagers = append(c.Alerting.Alertmanagers, am)
+		if s.OwnStack != "" {
+			c.ScrapeConfigs = append(c.ScrapeConfigs, am.scraped(scrape.OwnJob(s.OwnStack, scrape.Alertmanager), len(c.Alerting.Alertmanagers)))
+		}
 	}
 	own, err := encode(c)
 	if err != nil || len(s.More) == 0 {

@@ -91,10 +91,24 @@ func OwnJobs(stack string) []string {
 	}
 	var out []string
 	for _, component := range []string{"listener", "proxy", "monitor", "scaler"} {
-		out = append(out, stack+"_"+component)
+		out = append(out, OwnJob(stack, component))
 	}
 	return out
 }
+
+// Alertmanager is the component that is scraped as one of those to whom alerts are sent.
+const Alertmanager = "alertmanager"
+
+// OwnNames are those that no service of another stack may be called.
+func OwnNames(stack string) []string {
+	if stack == "" {
+		return nil
+	}
+	return append(OwnJobs(stack), OwnJob(stack, Alertmanager))
+}
+
+// OwnJob is the job of one of Waggle's own components.
+func OwnJob(stack, component string) string { return stack + "_" + component }
 
 // ListenerJob is the job of Waggle's listener, whose metrics tell the state of the swarm; empty
 // without a stack.
@@ -102,7 +116,7 @@ func ListenerJob(stack string) string {
 	if stack == "" {
 		return ""
 	}
-	return stack + "_listener"
+	return OwnJob(stack, "listener")
 }
 
 // Job is one service to scrape.

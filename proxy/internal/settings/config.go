@@ -54,8 +54,10 @@ type Config struct {
 	// together may ask for.
 	Clients     clients
 	LabelBudget int
-	Drain       time.Duration
-	Timeouts    render.Timeouts
+	// ServiceMetrics counts requests for each service and measures them.
+	ServiceMetrics bool
+	Drain          time.Duration
+	Timeouts       render.Timeouts
 	// Edge are the settings of ports, TLS, logs and the like.
 	Edge Edge
 	// Certs are the settings of certificates.
@@ -100,6 +102,7 @@ func (c *Config) Flags(fs *flag.FlagSet) {
 	fs.BoolVar(&c.DockerFlowAPI, "docker-flow-api", false, "offer Docker Flow Proxy's HTTP interface (/v1/docker-flow-proxy) on the admin port, and its metrics haproxy_*")
 	fs.StringVar(&c.DockerFlowAddress, "docker-flow-address", "", "where Docker Flow Proxy's HTTP interface is offered, and nothing else, instead of on the admin port: a port (:8081), an address with one, or a network of Docker with one (waggle:8081)")
 	fs.StringVar(&c.DockerFlowFrom, "docker-flow-from", "", "addresses and networks, separated by commas, that need no token at docker-flow-address")
+	fs.BoolVar(&c.ServiceMetrics, "service-metrics", true, "count the requests for each service and measure how long they take, as the metrics waggle_proxy_service_*: at most 27 series for each service")
 	fs.IntVar(&c.MaxConn, "maxconn", 0, "connections at a time; 0, and what is more than the limit of open files allows, follows that limit, up to about 100,000")
 	fs.StringVar(&c.Networks, "networks", judge.DefaultNetworks, "networks shared with services, separated by commas; empty: not checked")
 	fs.StringVar(&c.Separator, "separator", judge.DefaultSeparator, "separates the elements of lists in labels")
@@ -156,6 +159,9 @@ func (c *Config) HAProxySettings() (render.Settings, error) {
 	s := render.Settings{
 		Dir: filepath.Join(c.DataDir, "haproxy"), StatsSocket: filepath.Join(c.RunDir, "haproxy.sock"),
 		MaxConn: c.MaxConn, HardStopAfter: c.HardStopAfter, MaxReloads: c.MaxReloads, Timeouts: c.Timeouts, Separator: c.Separator,
+	}
+	if c.ServiceMetrics {
+		s.MeasuredSocket = filepath.Join(c.RunDir, "measured.sock")
 	}
 	for _, add := range []func(*render.Settings) error{
 		func(s *render.Settings) error { return c.Edge.settings(s, c.Environ) },

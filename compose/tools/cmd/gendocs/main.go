@@ -1,6 +1,6 @@
 // Command gendocs writes what is generated from the code: docs/labels.md,
-// docs/metrics.md, docs/settings.md, the schemas of the values on the bus and the
-// listener's list of known labels. It runs at the root of the repository, as 'make docs'
+// docs/metrics.md, docs/settings.md, the schemas of the values on the bus, the
+// dashboards of Grafana and the listener's list of known labels. It runs at the root of the repository, as 'make docs'
 // does.
 package main
 
@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/wagglehq/waggle/compose/tools/dashboards"
 	"github.com/wagglehq/waggle/compose/tools/docs"
 	"github.com/wagglehq/waggle/listener"
 	"github.com/wagglehq/waggle/monitor"
@@ -64,6 +65,11 @@ func write(root string) error {
 	if err != nil {
 		return err
 	}
+	grafana, err := dashboards.Files()
+	if err != nil {
+		return err
+	}
+	maps.Copy(files, grafana)
 	maps.Copy(files, map[string][]byte{
 		"docs/labels.md":                     labels,
 		"docs/metrics.md":                    metrics,

@@ -49,7 +49,7 @@ func (f frame) of(s Settings, l *library, t route.Tables, n needs) (frame, error
 	if len(t.Listeners) > 0 {
 		out.sections = append(out.sections, out.streamDefaults)
 	}
-	out.sections = append(out.sections, file.NewSection(s.Dir, kindFrontend, "services", file.Defaults, l.serviceLines(s, t, uniqueID)...))
+	out.sections = append(out.sections, file.NewSection(s.Dir, kindFrontend, Services, file.Defaults, l.serviceLines(s, t, uniqueID)...))
 	if slices.ContainsFunc(t.Chains, comparesPaths) {
 		out.sections = append(out.sections, file.NewSection(s.Dir, file.KindBackend, file.Ambiguous, file.Defaults, l.ambiguousLines()...))
 	}
@@ -73,7 +73,8 @@ func (f frame) with(s Settings, n needs, lists userLists) []*file.Section {
 	if table := clientsSection(s); table != nil {
 		sections = append(sections, table)
 	}
-	out := append([]*file.Section{file.NewSection(s.Dir, "global", "", "", lines...)}, f.sections...)
+	out := []*file.Section{file.NewSection(s.Dir, "global", "", "", lines...)}
+	out = append(append(out, measuredProfiles(s)...), f.sections...)
 	out = append(append(out, sections...), lists.sections...)
 	return append(out, file.NewSection(s.Dir, file.KindBackend, file.NoBackend, file.Defaults))
 }
@@ -113,7 +114,11 @@ func (l *library) globalLines(s Settings) []file.Line {
 	if s.MaxReloads > 0 {
 		global.MworkerMaxReloads = pointer(int64(s.MaxReloads))
 	}
-	out := l.global(global, data{"log", types.Log{Address: "stdout", Format: "raw", Facility: "local0", Level: "info"}})
+	log := types.Log{Address: "stdout", Format: "raw", Facility: "local0", Level: "info"}
+	if s.measures() {
+		log.Profile = saidProfile
+	}
+	out := l.global(global, data{"log", log})
 	out = append(out, lineOf("tune.bufsize", strconv.Itoa(bufferSize)), lineOf("tune.memory.hot-size", strconv.Itoa(hotSize)))
 	out = append(out, lineOf(".if", "version_atleast(3.4)"), lineOf("tune.bufsize.small", strconv.Itoa(copySize)), lineOf(".endif"))
 	if s.MaxConn == 0 {

@@ -91,7 +91,7 @@ func found(variable string) file.Test { return file.Found(file.Variable(variable
 const raw = "*"
 
 func frontendOrder() []string {
-	return []string{"disabled", "bind", "log-format", "error-log-format", "option", "timeout", "tcp-request", "stats", "http-request", "unique-id-format", raw, "use_backend", "default_backend", "http-after-response"}
+	return []string{"disabled", "bind", "log", "log-format", "error-log-format", "option", "timeout", "tcp-request", "stats", "http-request", "unique-id-format", raw, "use_backend", "default_backend", "http-after-response"}
 }
 
 func backendOrder() []string {

@@ -12,6 +12,9 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
 
+// Services is the frontend of serviceLines.
+const Services = "services"
+
 // serviceLines are the frontend in which requests find their backend; see route.Tables.
 func (l *library) serviceLines(s Settings, t route.Tables, uniqueID bool) []file.Line {
 	base := &models.FrontendBase{DefaultBackend: file.NoBackend, LogFormat: s.logFormat(), ErrorLogFormat: s.errorLogFormat()}
@@ -53,6 +56,7 @@ func (l *library) serviceLines(s Settings, t route.Tables, uniqueID bool) []file
 	r.ofConnection()
 	r.keepsApart(s)
 	r.chains(t.Chains)
+	r.measure(s)
 	r.add(rawLines(s.ExtraFrontend)...)
 	r.lead(t.Chains, t.RawPaths)
 	return r.ordered(frontendOrder())

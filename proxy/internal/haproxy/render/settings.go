@@ -59,6 +59,8 @@ type Settings struct {
 	ExtraGlobal, ExtraFrontend []string
 	// SecretsDir is where the authorities of TLS to tasks lie.
 	SecretsDir string
+	// MeasuredSocket takes lines that say how long requests took; empty: none are sent.
+	MeasuredSocket string
 	// Users are those of the operator, who get into services that name none.
 	Users []route.User
 	// Separator is that of lists, in secrets too.

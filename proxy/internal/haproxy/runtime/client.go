@@ -3,7 +3,7 @@
 //
 // HAProxy 3.0 and later is supported; dynamic backends need 3.4.
 //
-// Files from top to bottom: watch.go, change.go, acl.go, certificate.go, master.go, show.go,
+// Files from top to bottom: watch.go, change.go, acl.go, certificate.go, master.go, traffic.go, show.go,
 // streams.go, client.go, command.go, errors.go.
 package runtime
 

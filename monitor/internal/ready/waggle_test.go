@@ -1,4 +1,4 @@
-package prometheus
+package ready
 
 import (
 	"fmt"
@@ -9,38 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/prometheus/common/model"
-	"github.com/prometheus/prometheus/promql/parser"
-
 	"github.com/wagglehq/waggle/monitor/internal/alert"
 	"github.com/wagglehq/waggle/pkg/tooltest"
 )
-
-func TestOwnRulesAreRight(t *testing.T) {
-	for _, stack := range []string{"waggle", "my.stack", `odd"name`} {
-		names := map[string]bool{}
-		for _, r := range OwnRules(stack) {
-			if _, err := parser.NewParser(parser.Options{}).ParseExpr(r.Expr); err != nil {
-				t.Errorf("%s: %v", r.Name, err)
-			}
-			if _, err := model.ParseDuration(r.For); r.For != "" && err != nil {
-				t.Errorf("%s: %v", r.Name, err)
-			}
-			if r.Labels["scale"] != "" || r.Labels["severity"] == "" || r.Annotations["summary"] == "" || names[r.Name] {
-				t.Errorf("%+v", r)
-			}
-			names[r.Name] = true
-		}
-		file, err := alert.Render(OwnRules(stack))
-		if err != nil {
-			t.Fatal(err)
-		}
-		checker := Checker{Bin: tooltest.Path(t, "promtool")}
-		if err := checker.run(t.Context(), "rules", file); err != nil {
-			t.Errorf("%s: %v", stack, err)
-		}
-	}
-}
 
 // TestWhenOwnRulesFire lets Prometheus' own engine say what fires after two hours of
 // given series, one value per minute, with the metrics as they are called today.
@@ -103,7 +74,7 @@ func TestWhenOwnRulesFire(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			file, err := alert.Render(OwnRules("waggle"))
+			file, err := alert.Render(Rules("waggle", DefaultDocs))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -123,14 +94,14 @@ func TestWhenOwnRulesFire(t *testing.T) {
 				}
 				fmt.Fprintf(&b, "  - series: '%s'\n    values: '%s'\n", s[:at], strings.TrimSpace(s[at:]))
 			}
-			b.WriteString("  promql_expr_test:\n  - expr: count by (alertname) (ALERTS{alertstate=\"firing\"})\n    eval_time: 2h\n    exp_samples: ")
+			b.WriteString("  promql_expr_test:\n  - expr: count by (alertname) (ALERTS{alertstate=\"firing\", alertname=~\"Waggle.+\"})\n    eval_time: 2h\n    exp_samples: ")
 			if c.fires == "" {
 				b.WriteString("[]\n")
 			} else {
 				fmt.Fprintf(&b, "[{labels: '{alertname=\"%s\"}', value: 1}]\n", c.fires)
 			}
 			dir := t.TempDir()
-			for name, content := range map[string]string{OwnRulesFile: string(file), "test.yml": b.String()} {
+			for name, content := range map[string]string{"waggle.yml": string(file), "test.yml": b.String()} {
 				if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 					t.Fatal(err)
 				}

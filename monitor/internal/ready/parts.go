@@ -1,0 +1,57 @@
+package ready
+
+import (
+	"strconv"
+
+	"github.com/wagglehq/waggle/monitor/internal/alert"
+	"github.com/wagglehq/waggle/monitor/internal/scrape"
+)
+
+// aboutProxies are the alerts about HAProxy and certificates.
+func (s stack) aboutProxies() []alert.Rule {
+	of := "{" + s.of("proxy") + "}"
+	return []alert.Rule{
+		s.rule("CertificateEnds", "min without (instance) (waggle_proxy_certificate_expiry_timestamp_seconds"+of+") - time() < 2 * 86400", "5m", critical,
+			"the certificate {{ $labels.name }} ends in {{ $value | humanizeDuration }}, or has ended"),
+		s.rule("CertificatesRejected", "max(waggle_proxy_rejected_certificates"+of+") > 0", "5m", warning,
+			"{{ $value }} certificates cannot be served; /v1/certs of the proxy says why"),
+		s.rule("ProxyConnectionsFull", "waggle_proxy_haproxy_connections"+of+" / (waggle_proxy_haproxy_connections_limit"+of+" > 0) > 0.8", "2m", critical,
+			"the proxy {{ $labels.instance }} has {{ $value | humanizePercentage }} of the connections that it may have"),
+		s.rule("ProxyBusy", "waggle_proxy_haproxy_idle_ratio"+of+" < 0.1", "10m", warning,
+			"HAProxy of {{ $labels.instance }} is busy for all but {{ $value | humanizePercentage }} of the time"),
+		s.rule("ProxyOldWorkers", "waggle_proxy_oldest_worker_seconds"+of+" > 86400", "5m", warning,
+			"a worker of HAProxy of {{ $labels.instance }} still has connections from before a reload {{ $value | humanizeDuration }} ago"),
+	}
+}
+
+// aboutPrometheus are the alerts about the one that evaluates them, and the sign of life
+// that is missed somewhere else when it does not.
+func (s stack) aboutPrometheus() []alert.Rule {
+	const of = `{job="prometheus"}`
+	return []alert.Rule{
+		s.rule("Watchdog", "vector(1)", "", none,
+			"Prometheus evaluates and Alertmanager sends: this alert always fires, and whoever receives it should miss it"),
+		s.rule("TargetDown", `up{job!="", service!=""} == 0`, "5m", warning,
+			"{{ $labels.instance }} of the service {{ $labels.service }} cannot be scraped"),
+		s.rule("PrometheusRulesFail", "increase(prometheus_rule_evaluation_failures_total"+of+"[5m]) > 0", "5m", warning,
+			"Prometheus cannot evaluate rules of {{ $labels.rule_group }}"),
+		s.rule("PrometheusCannotNotify", "rate(prometheus_notifications_errors_total"+of+"[5m]) > 0 or prometheus_notifications_alertmanagers_discovered"+of+" == 0", "2m", critical,
+			"Prometheus at {{ $labels.instance }} cannot send alerts to Alertmanager"),
+		s.rule("PrometheusStorageFails",
+			"increase(prometheus_tsdb_compactions_failed_total"+of+"[3h]) > 0 or increase(prometheus_tsdb_wal_truncations_failed_total"+of+"[3h]) > 0 or increase(prometheus_tsdb_wal_corruptions_total"+of+"[3h]) > 0", "", critical,
+			"Prometheus at {{ $labels.instance }} has trouble with its data on the disk"),
+	}
+}
+
+// aboutAlertmanager are those about who sends messages. It is scraped where the monitor
+// knows it.
+func (s stack) aboutAlertmanager() []alert.Rule {
+	of := "{job=" + strconv.Quote(scrape.OwnJob(s.name, scrape.Alertmanager)) + "}"
+	return []alert.Rule{
+		s.rule("AlertmanagerDown", "up"+of+" == 0", "1m", critical, "Alertmanager at {{ $labels.instance }} cannot be scraped: nobody is told of alerts"),
+		s.rule("AlertmanagerCannotSend", "sum by (integration, instance) (increase(alertmanager_notifications_failed_total"+of+"[5m])) > 0", "1m", critical,
+			"Alertmanager could not send {{ $value | humanize }} messages by {{ $labels.integration }} within five minutes"),
+		s.rule("AlertmanagerConfigRefused", "alertmanager_config_last_reload_successful"+of+" == 0", "1m", critical,
+			"Alertmanager at {{ $labels.instance }} goes on with an older configuration, because it refuses the present one"),
+	}
+}

@@ -1,0 +1,66 @@
+package render
+
+import (
+	"strconv"
+
+	"github.com/haproxytech/client-native/v6/models"
+
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
+)
+
+// MeasuredFormat is the line of a measured request: for how many it stands, its backend and
+// server, the times in milliseconds that it waited for a task, for the connection and for the
+// head of the answer (-1: not reached), and the status.
+const MeasuredFormat = `%[var(txn.measured)] %b %s %Tw %Tc %Tr %ST`
+
+// The profiles of what takes lines of the log: the output does not take those of measured
+// requests, the socket nothing else.
+const (
+	saidProfile     = "waggle_said"
+	measuredProfile = "waggle_measured"
+)
+
+// What is measured costs much more than what is not: the line wakes who reads it. So all
+// requests are as long as they are few, one of tier.one as long as they are fewer than below
+// per second, and some of very many; chance chooses. A hundred lines per second or so is what
+// there is at most.
+type tier struct{ below, one int }
+
+func tiers() []tier { return []tier{{100, 1}, {1600, 16}, {0, 128}} }
+
+// measures says that HAProxy sends lines: before 3.4 it measures nothing.
+func (s Settings) measures() bool { return s.MeasuredSocket != "" && !s.Older }
+
+// measure sends lines of requests when the head of their answer is there.
+func (r *rules) measure(s Settings) {
+	if !s.measures() {
+		return
+	}
+	r.add(file.New(append(append(bare("log"), file.Q("unix@"+s.MeasuredSocket)), bare("format", "raw", "profile", measuredProfile, "local0", "info")...)...))
+	for i, t := range tiers() {
+		var tests []file.Test
+		if i > 0 {
+			tests = append(tests, file.Is(file.Always("rand("+strconv.Itoa(t.one)+")"), bare("eq", "0")...))
+		}
+		if t.below > 0 {
+			tests = append(tests, file.Is(file.Always("fe_req_rate"), bare("lt", strconv.Itoa(t.below))...))
+		}
+		if i > 0 {
+			tests = append(tests, file.Not(file.Is(file.Always("fe_req_rate"), bare("lt", strconv.Itoa(tiers()[i-1].below))...)))
+		}
+		r.add(r.answer(models.HTTPAfterResponseRule{Type: "set-var", VarScope: "txn", VarName: "measured", VarExpr: "int(" + strconv.Itoa(t.one) + ")"}, file.If(tests...)))
+	}
+	r.add(r.answer(models.HTTPAfterResponseRule{Type: "do-log"}, file.If(found("measured"))))
+}
+
+// measuredProfiles are the sections of the two profiles.
+func measuredProfiles(s Settings) []*file.Section {
+	if !s.measures() {
+		return nil
+	}
+	return []*file.Section{
+		file.NewSection(s.Dir, "log-profile", saidProfile, "", lineOf("on", "http-after-res", "drop")),
+		file.NewSection(s.Dir, "log-profile", measuredProfile, "",
+			file.New(append(bare("on", "http-after-res", "format"), file.Q(MeasuredFormat))...), lineOf("on", "any", "drop")),
+	}
+}
