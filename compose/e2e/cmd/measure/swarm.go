@@ -42,6 +42,7 @@ func onSwarm(ctx context.Context, args []string) (err error) {
 		{name: "catch", do: m.catch},
 		{name: "kills", do: m.kills},
 		{name: "own", do: m.own},
+		{name: "ports", do: m.ports},
 		{name: "many", do: m.many},
 		{name: "deadnode", do: m.deadNode},
 		{name: "idle", do: m.idle},
@@ -59,6 +60,8 @@ func onSwarm(ctx context.Context, args []string) (err error) {
 	if slices.ContainsFunc(parts, func(p part) bool { return p.name == "deadnode" }) {
 		m.options.Workers = 2
 	}
+	// With another node the update of its proxy would count too.
+	m.options.Alone = len(parts) == 1 && parts[0].name == "ports"
 	if m.Stack, err = stack.Deploy(ctx, m.options); err != nil {
 		return err
 	}
