@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"strings"
 	"time"
 
@@ -17,22 +15,28 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// portsUpdates is how many updates of the proxy are looked at.
-const portsUpdates = 5
-
 // ports is for how long nobody has the ports of a node while its proxy is updated, where
-// that time goes, and what becomes of requests: where the node refuses connections that
-// nobody listens for, and where its firewall drops them, so that clients try again.
+// that time goes, and what becomes of requests.
 func (m *swarm) ports(ctx context.Context) error {
-	return m.with(ctx, stack.Demo{Name: "steady", Replicas: 1, Node: stack.Manager, Labels: stack.Labels("/steady")}, func() error {
-		if err := m.portsTable(ctx, "refuses"); err != nil {
+	return m.with(ctx, portsDemo(), func() error { return m.portsTable(ctx, "refuses") })
+}
+
+// dropped is the same where the node's firewall drops connections that nobody listens for,
+// so that clients try again.
+func (m *swarm) dropped(ctx context.Context) error {
+	return m.with(ctx, portsDemo(), func() error {
+		rule := []string{"INPUT", "-p", "tcp", "--dport", "80", "-j", "DROP"}
+		if _, err := m.Node(stack.Manager).Run(ctx, append([]string{"iptables", "-I"}, rule...)...); err != nil {
 			return err
 		}
-		if _, err := m.Node(stack.Manager).Run(ctx, "iptables", "-I", "INPUT", "-p", "tcp", "--dport", "80", "-j", "DROP"); err != nil {
-			return err
-		}
-		return m.portsTable(ctx, "drops")
+		err := m.portsTable(ctx, "drops")
+		_, gone := m.Node(stack.Manager).Run(ctx, append([]string{"iptables", "-D"}, rule...)...)
+		return errors.Join(err, gone)
 	})
+}
+
+func portsDemo() stack.Demo {
+	return stack.Demo{Name: "steady", Replicas: 1, Node: stack.Manager, Labels: stack.Labels("/steady")}
 }
 
 func (m *swarm) portsTable(ctx context.Context, does string) error {
@@ -40,7 +44,7 @@ func (m *swarm) portsTable(ctx context.Context, does string) error {
 		"update", "closed", "worst answer", "SIGTERM to the end", "end to created", "created to started", "started to answered", "kept alive", "one each", "machine busy")
 	times := make([][]time.Duration, 6)
 	failed, sent := 0, 0
-	for n := range portsUpdates {
+	for n := range m.runs {
 		u, err := m.portsDuring(ctx, func(ctx context.Context) error { return m.Force(ctx, "waggle_proxy") })
 		if err != nil {
 			return err
@@ -84,12 +88,13 @@ func (m *swarm) portsDuring(ctx context.Context, f func(context.Context) error) 
 	if err := m.quiet(ctx); err != nil {
 		return nil, err
 	}
-	u, began := &portsUpdate{}, time.Now()
+	u := &portsUpdate{}
 	silent, err := m.silent(ctx, 5)
 	if err != nil {
 		return nil, err
 	}
 	defer silent()
+	told := m.events(ctx)
 	u.busy, err = proc.Busy(func() error {
 		sending, stop := context.WithCancel(ctx)
 		defer stop()
@@ -115,13 +120,14 @@ func (m *swarm) portsDuring(ctx context.Context, f func(context.Context) error) 
 		stop()
 		return errors.Join(err, flows.Wait())
 	})
+	events := told()
 	if err != nil {
 		return nil, err
 	}
 	u.worst = time.Duration(max(u.kept.Max, u.fresh.Max) * float64(time.Millisecond))
 	var opened time.Time
 	u.closed, opened = closed(u.fresh)
-	return u, m.phases(ctx, u, began, opened)
+	return u, u.phases(events, opened)
 }
 
 // closed is for how long no new connection was answered, and when that ended.
@@ -168,28 +174,35 @@ func (m *swarm) silent(ctx context.Context, n int) (func(), error) {
 	return end, nil
 }
 
-// phases asks the manager's engine when it did what.
-func (m *swarm) phases(ctx context.Context, u *portsUpdate, since, opened time.Time) error {
-	out, err := m.Docker(ctx, "events", "--since", stamp(since), "--until", stamp(time.Now()), "--filter", "type=container", "--format", "{{json .}}")
-	if err != nil {
-		return err
-	}
+// events listens to what the manager's engine does to containers of the proxy, until what it
+// returns is called for it: afterwards the engine would tell the last few alone.
+func (m *swarm) events(ctx context.Context) (told func() string) {
+	ctx, stop := context.WithCancel(ctx)
+	all := make(chan string, 1)
+	go func() {
+		// It ends by being stopped, which counts as an error.
+		out, _ := m.Docker(ctx, "events", "--filter", "type=container", "--filter", "event=kill", "--filter", "event=die",
+			"--filter", "event=create", "--filter", "event=start", "--filter", "label=com.docker.swarm.service.name=waggle_proxy", "--format", "{{.TimeNano}} {{.Action}}")
+		all <- out
+	}()
+	return func() string { stop(); return <-all }
+}
+
+// phases takes apart what the engine did.
+func (u *portsUpdate) phases(events string, opened time.Time) error {
 	at := map[string]time.Time{}
-	for line := range strings.Lines(out) {
-		var e struct {
-			Action string
-			Actor  struct{ Attributes map[string]string }
-			Nano   int64 `json:"timeNano"`
+	for line := range strings.Lines(events) {
+		var nano int64
+		var action string
+		if _, err := fmt.Sscan(line, &nano, &action); err != nil {
+			return fmt.Errorf("an event of the engine is %q: %w", line, err)
 		}
-		if err := json.Unmarshal([]byte(line), &e); err != nil {
-			return err
-		}
-		if e.Actor.Attributes["com.docker.swarm.service.name"] == "waggle_proxy" && slices.Contains([]string{"kill", "die", "create", "start"}, e.Action) && at[e.Action].IsZero() {
-			at[e.Action] = time.Unix(0, e.Nano)
+		if at[action].IsZero() {
+			at[action] = time.Unix(0, nano)
 		}
 	}
 	if len(at) != 4 {
-		return fmt.Errorf("of an update the engine tells only %v", at)
+		return fmt.Errorf("of an update the engine tells only %q", events)
 	}
 	u.ending, u.creating, u.starting = at["die"].Sub(at["kill"]), at["create"].Sub(at["die"]), at["start"].Sub(at["create"])
 	if !opened.IsZero() {
@@ -197,5 +210,3 @@ func (m *swarm) phases(ctx context.Context, u *portsUpdate, since, opened time.T
 	}
 	return nil
 }
-
-func stamp(t time.Time) string { return fmt.Sprintf("%d.%09d", t.Unix(), t.Nanosecond()) }
