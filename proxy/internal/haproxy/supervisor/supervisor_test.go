@@ -416,13 +416,16 @@ func slowly(t *testing.T, change ...func(*Options)) (s *supervised, release func
 	return s, sync.OnceFunc(func() { close(held) }), status
 }
 
-// renewed waits until another worker serves.
+// renewed waits until another worker serves, and the old one listens no more.
 func (s *supervised) renewed(t *testing.T, before runtime.Processes) {
 	t.Helper()
 	tooltest.Within(t, time.Minute, "another worker serves", func() error {
 		now, err := runtime.NewMaster(s.Master).ShowProc(t.Context())
 		if err == nil && (now.Worker.Pid == 0 || now.Worker.Pid == before.Worker.Pid) {
 			return errors.New("still the old one")
+		}
+		if err == nil && !strings.Contains(s.logged(t), fmt.Sprintf("(%d) : Proxy f stopped", before.Worker.Pid)) {
+			return errors.New("the old one listens still")
 		}
 		return err
 	})
