@@ -111,7 +111,7 @@ func (c *Config) Flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.Owners, "owners", "", "whose hosts, paths and ports are whose, as YAML; OWNERS_FILE names a file with it; empty: whoever comes first has what he claims")
 	fs.DurationVar(&c.HardStopAfter, "hard-stop-after", 0, "how long an old worker may finish its connections after a reload; 0: as long as it takes")
 	fs.IntVar(&c.MaxReloads, "max-reloads", 0, "how many reloads an old worker may live through; 0: any number")
-	fs.DurationVar(&c.Drain, "drain", 10*time.Second, "how long open connections may finish when the proxy stops")
+	fs.DurationVar(&c.Drain, "drain", 10*time.Second, "how long requests may finish when the proxy stops; for half of it at most the ports stay open")
 	for _, t := range []struct {
 		name string
 		time *time.Duration

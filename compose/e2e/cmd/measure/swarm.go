@@ -42,6 +42,8 @@ func onSwarm(ctx context.Context, args []string) (err error) {
 		{name: "catch", do: m.catch},
 		{name: "kills", do: m.kills},
 		{name: "own", do: m.own},
+		{name: "ports", do: m.ports},
+		{name: "dropped", do: m.dropped},
 		{name: "many", do: m.many},
 		{name: "deadnode", do: m.deadNode},
 		{name: "idle", do: m.idle},
@@ -59,6 +61,8 @@ func onSwarm(ctx context.Context, args []string) (err error) {
 	if slices.ContainsFunc(parts, func(p part) bool { return p.name == "deadnode" }) {
 		m.options.Workers = 2
 	}
+	// Otherwise there is another node, whose proxy is updated too.
+	m.options.Alone = !slices.ContainsFunc(parts, func(p part) bool { return p.name != "ports" && p.name != "dropped" })
 	if m.Stack, err = stack.Deploy(ctx, m.options); err != nil {
 		return err
 	}

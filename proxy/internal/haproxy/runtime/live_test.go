@@ -461,6 +461,47 @@ func TestAnOldWorkerFinishesItsRequest(t *testing.T) {
 	})
 }
 
+// TestWhatIsUnderWayIsCounted also in a worker that does not listen any more, and without
+// clients that only keep their connection.
+func TestWhatIsUnderWayIsCounted(t *testing.T) {
+	h := haproxytest.Start(t, routed)
+	c, m := runtime.New(h.Stats), runtime.NewMaster(h.Master)
+	silent := &http.Client{Transport: &http.Transport{}}
+	defer silent.CloseIdleConnections()
+	if answer, err := tooltest.Ask(t.Context(), tooltest.Request{URL: h.URL("/"), Client: silent}); err != nil || answer.Status != 503 {
+		t.Fatalf("got %d, %v; want 503", answer.Status, err)
+	}
+	answered, release := held(t, h, c)
+	p, err := m.ShowProc(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := p.Worker.Pid
+	if n, err := m.Streams(t.Context(), old); n != 1 || err != nil {
+		t.Errorf("%d under way, %v; want 1", n, err)
+	}
+	if _, err := m.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := m.Streams(t.Context(), old); n != 1 || err != nil {
+		t.Errorf("%d under way in the old worker, %v; want 1", n, err)
+	}
+	release()
+	if status := <-answered; status != 200 {
+		t.Errorf("the running request was answered with %d", status)
+	}
+	tooltest.Within(t, 10*time.Second, "nothing is under way", func() error {
+		n, err := m.Streams(t.Context(), old)
+		if err == nil && n > 0 {
+			return fmt.Errorf("%d are", n)
+		}
+		return err
+	})
+	if n, err := m.Streams(t.Context(), 1); err == nil {
+		t.Errorf("%d under way in a process that is no worker", n)
+	}
+}
+
 func TestNoRequestFailsWhileHAProxyReloads(t *testing.T) {
 	addr, _ := upstream(t, "up")
 	// The route lives in the file, so that a reload keeps it.

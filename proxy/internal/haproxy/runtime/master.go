@@ -184,3 +184,23 @@ func (m *Master) once(ctx context.Context, command string) (string, error) {
 	all, err := io.ReadAll(conn.in)
 	return string(all), err
 }
+
+// Streams counts the requests and tunnels of clients that are under way in a worker, which
+// may be one that does not listen any more. Connections on which nothing is under way have
+// none, nor have those of HAProxy to itself.
+func (m *Master) Streams(ctx context.Context, worker int) (int, error) {
+	text, err := m.ask(ctx, fmt.Sprintf("@!%d show sess", worker), limit)
+	if err != nil {
+		return 0, err
+	}
+	if !strings.HasSuffix(text, "\n\n") {
+		return 0, fmt.Errorf("haproxy: show sess: %w: %q", ErrUnanswered, text)
+	}
+	n := 0
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, " proto=tcp") || strings.Contains(line, " proto=quic") {
+			n++
+		}
+	}
+	return n, nil
+}

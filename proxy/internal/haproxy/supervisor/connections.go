@@ -46,12 +46,13 @@ func listensOn(group int) map[uint64]bool {
 	return out
 }
 
-// busy reports whether clients are still connected to any of the ports.
-func busy(ports map[uint64]bool) bool {
+// connected counts the clients that are still connected to any of the ports.
+func connected(ports map[uint64]bool) int {
+	n := 0
 	for _, s := range sockets() {
 		if ports[s.LocalPort] && (s.St == established || s.St == closeWait) {
-			return true
+			n++
 		}
 	}
-	return false
+	return n
 }

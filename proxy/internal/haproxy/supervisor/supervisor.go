@@ -1,7 +1,7 @@
 // Package supervisor is process 1 of the proxy's container. It keeps HAProxy and
 // the controller running without letting one share the other's fate.
 //
-// Files from top to bottom: supervisor.go, connections.go, memory.go, user.go, minimal.go.
+// Files from top to bottom: supervisor.go, ending.go, child.go, connections.go, memory.go, user.go, minimal.go.
 package supervisor
 
 import (
@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/atomicfile"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 )
 
 // Options say what to run.
@@ -41,7 +42,8 @@ type Options struct {
 	// configuration, HAProxy's its sockets. To become them this process is root with the
 	// privileges SETUID, SETGID and KILL.
 	HaproxyUser, ControllerUser *User
-	// Drain is how long open connections may go on after the end of the context.
+	// Drain is how long requests may go on after the end of the context. For half of it at most
+	// the ports stay open.
 	Drain time.Duration
 	Log   *slog.Logger
 }
@@ -51,10 +53,6 @@ const (
 	settled = 5 * time.Second
 	// checkLimit bounds a check of the configuration.
 	checkLimit = 15 * time.Second
-	// grace is what follows Drain: first SIGTERM, and that much later SIGKILL.
-	grace = 2 * time.Second
-	// drainPoll is how often the end of a drain is looked for.
-	drainPoll = 100 * time.Millisecond
 	// hopeless is how many failed starts in a row condemn a configuration that
 	// passes the check.
 	hopeless = 5
@@ -64,10 +62,10 @@ const (
 	refusedSuffix = ".refused"
 )
 
-// Run keeps both running until the context ends, and then stops them: the
-// controller at once, HAProxy after its connections, at most Drain. It returns nil
-// after that, or why it could not begin. A process that calls it must not wait for
-// children elsewhere: Run takes in every child's end, orphans' too.
+// Run keeps both running until the context ends, and then stops them after their
+// requests, at most Drain. It returns nil after that, or why it could not begin. A
+// process that calls it must not wait for children elsewhere: Run takes in every
+// child's end, orphans' too.
 func Run(ctx context.Context, o Options) error {
 	program, err := exec.LookPath(o.Haproxy)
 	if err != nil {
@@ -174,30 +172,6 @@ func (o *Options) configure() error {
 	return nil
 }
 
-// child is one process that is kept running. It belongs to the one goroutine of
-// the supervisor.
-type child struct {
-	name string
-	argv []string
-	// before makes ready for a start; ended decides what the end means.
-	before func()
-	ended  func(c *child, status syscall.WaitStatus)
-	// free is how many short lives in a row cost no pause, most the longest pause.
-	free int
-	most time.Duration
-	// env are its variables, and user whom it runs as; expendable says that it is to end
-	// first where memory does.
-	env        []string
-	user       *User
-	expendable bool
-
-	pid     int // 0 when it does not run
-	group   int // of the present or the last process
-	started time.Time
-	short   int       // short lives in a row
-	due     time.Time // when it is to start, zero if it is not
-}
-
 // supervisor is the one goroutine that starts children and takes in their ends,
 // so that no end comes before the start is known.
 type supervisor struct {
@@ -213,21 +187,20 @@ type supervisor struct {
 func (s *supervisor) run(ctx context.Context, ended <-chan os.Signal) {
 	now := time.Now()
 	s.haproxy.due, s.controller.due = now, now
-	// HAProxy takes its time to end although nobody is connected any more, seconds if it
-	// counts clients, and until it has ended nobody else can have its ports.
 	look := time.NewTicker(drainPoll)
 	defer look.Stop()
 	look.Stop()
-	var ports map[uint64]bool
-	end := func() { s.signal(s.haproxy, syscall.SIGTERM) }
+	last := &ending{haproxy: s.haproxy, controller: s.controller, master: runtime.NewMaster(s.o.MasterSocket)}
+	end := func() { s.haproxy.signal(syscall.SIGTERM) }
 	stages := []stage{
 		{0, func() {
-			_ = s.haproxy.user.Do(func() error { ports = listensOn(s.haproxy.group); return nil })
+			last.begin(s.o.Drain)
 			look.Reset(drainPoll)
-			s.signal(s.controller, syscall.SIGTERM)
-			s.signal(s.haproxy, syscall.SIGUSR1)
 		}},
-		{s.o.Drain, end},
+		{s.o.Drain, func() {
+			s.controller.signal(syscall.SIGTERM)
+			end()
+		}},
 		{grace, s.killAll},
 	}
 	wake := time.NewTimer(0)
@@ -241,7 +214,7 @@ func (s *supervisor) run(ctx context.Context, ended <-chan os.Signal) {
 			wake.Reset(0)
 		case <-ended:
 		case <-look.C:
-			if !busy(ports) {
+			if last.look() {
 				look.Stop()
 				end()
 			}
@@ -296,7 +269,7 @@ func (s *supervisor) startDue() time.Duration {
 	if s.check.pid != 0 {
 		left := checkLimit - time.Since(s.check.started)
 		if left <= 0 {
-			s.signal(s.check, syscall.SIGKILL)
+			s.check.signal(syscall.SIGKILL)
 			left = checkLimit
 		}
 		next = min(next, left)
@@ -356,7 +329,7 @@ func (s *supervisor) haproxyEnded(c *child, status syscall.WaitStatus) {
 	lived := time.Since(c.started)
 	s.o.Log.Error("HAProxy ended", "how", how(status), "lived", lived.Round(time.Millisecond))
 	// What is left of it must not go on accepting with its old state.
-	s.signalGroup(c, syscall.SIGUSR1)
+	c.signalGroup(syscall.SIGUSR1)
 	s.again(c, lived)
 	if lived < settled && !killed(status) {
 		// The file is bad, or a port is taken, or memory short. A check tells.
@@ -424,15 +397,6 @@ func (s *supervisor) again(c *child, lived time.Duration) {
 	c.due = time.Now().Add(pause(c))
 }
 
-// pause grows with each short life in a row.
-func pause(c *child) time.Duration {
-	n := c.short - c.free
-	if n <= 0 {
-		return 0
-	}
-	return min(c.most, 100*time.Millisecond<<min(n-1, 10))
-}
-
 // tidy removes the sockets that a dead HAProxy left, and the names under which it
 // makes and replaces them.
 func (s *supervisor) tidy() {
@@ -451,23 +415,10 @@ func (s *supervisor) tidy() {
 	}
 }
 
-func (s *supervisor) signal(c *child, sig syscall.Signal) {
-	if c.pid != 0 {
-		_ = syscall.Kill(c.pid, sig) // not reaped yet, so the number is still its own
-	}
-}
-
-// signalGroup reaches what is left of a child's process group, if anything is.
-func (s *supervisor) signalGroup(c *child, sig syscall.Signal) {
-	if c.group != 0 {
-		_ = syscall.Kill(-c.group, sig) // ESRCH is the usual answer: nothing is left
-	}
-}
-
 // killAll ends everything that was started here.
 func (s *supervisor) killAll() {
 	for _, c := range []*child{s.haproxy, s.check, s.controller} {
-		s.signalGroup(c, syscall.SIGKILL)
+		c.signalGroup(syscall.SIGKILL)
 	}
 }
 

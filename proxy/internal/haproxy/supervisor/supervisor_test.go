@@ -146,7 +146,7 @@ func (s *supervised) logged(t *testing.T) string {
 // answers waits until a request is answered with the status.
 func (s *supervised) answers(t *testing.T, status int) time.Duration {
 	t.Helper()
-	return tooltest.Within(t, 10*time.Second, fmt.Sprintf("a request is answered with %d", status), func() error {
+	return tooltest.Within(t, 30*time.Second, fmt.Sprintf("a request is answered with %d", status), func() error {
 		got, err := tooltest.Status(t.Context(), s.URL("/"))
 		if err == nil && got != status {
 			return fmt.Errorf("it was %d", got)
@@ -373,6 +373,19 @@ func TestNoZombieStays(t *testing.T) {
 	})
 }
 
+// gone waits until the kernel has ended processes.
+func gone(t *testing.T, pids ...int) {
+	t.Helper()
+	tooltest.Within(t, 10*time.Second, "the processes are gone", func() error {
+		for _, pid := range pids {
+			if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
+				return fmt.Errorf("%d is left: %v", pid, err)
+			}
+		}
+		return nil
+	})
+}
+
 // drain is how long connections may go on.
 func drain(d time.Duration) func(*Options) { return func(o *Options) { o.Drain = d } }
 
@@ -391,57 +404,106 @@ func slowly(t *testing.T, change ...func(*Options)) (s *supervised, release func
 	}))
 	t.Cleanup(up.Close)
 	s = start(t, strings.Replace(lastGood, "http-request return status 200", "default_backend b", 1)+
-		"backend b\n  server s "+up.Listener.Addr().String()+"\n", change...)
+		"  timeout client 3m\nbackend b\n  timeout server 3m\n  server s "+up.Listener.Addr().String()+"\n", change...)
 	s.answers(t, 200)
 	s.controller(t, 0)
 	status := make(chan int, 1)
 	go func() {
-		got, _ := tooltest.Status(t.Context(), s.URL("/slow"))
-		status <- got
+		answer, _ := tooltest.Ask(t.Context(), tooltest.Request{URL: s.URL("/slow"), Client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}})
+		status <- answer.Status
 	}()
 	<-arrived
 	return s, sync.OnceFunc(func() { close(held) }), status
 }
 
-func TestAStopLetsRequestsFinish(t *testing.T) {
-	s, release, answered := slowly(t, drain(10*time.Second))
+// renewed waits until another worker serves, and the old one listens no more.
+func (s *supervised) renewed(t *testing.T, before runtime.Processes) {
+	t.Helper()
+	tooltest.Within(t, time.Minute, "another worker serves", func() error {
+		now, err := runtime.NewMaster(s.Master).ShowProc(t.Context())
+		if err == nil && (now.Worker.Pid == 0 || now.Worker.Pid == before.Worker.Pid) {
+			return errors.New("still the old one")
+		}
+		if err == nil && !strings.Contains(s.logged(t), fmt.Sprintf("(%d) : Proxy f stopped", before.Worker.Pid)) {
+			return errors.New("the old one listens still")
+		}
+		return err
+	})
+}
+
+// TestAStopServesWhileRequestsFinish: nobody else can have the ports before HAProxy has
+// ended, so they are not closed for the sake of who is slow.
+func TestAStopServesWhileRequestsFinish(t *testing.T) {
+	s, release, answered := slowly(t, drain(5*time.Minute))
 	p := s.processes(t)
 	kill(t, s.cmd.Process.Pid, syscall.SIGTERM)
-	tooltest.Within(t, 5*time.Second, "new connections are refused", func() error {
-		if status, err := tooltest.Status(t.Context(), s.URL("/")); err == nil {
-			return fmt.Errorf("still answered with %d", status)
+	s.renewed(t, p)
+	for range 20 {
+		if status, err := tooltest.Status(t.Context(), s.URL("/")); status != 200 {
+			t.Fatalf("a new connection while the request goes on: %d, %v", status, err)
 		}
-		return nil
-	})
+	}
 	release()
 	if status := <-answered; status != 200 {
 		t.Errorf("the running request was answered with %d", status)
 	}
-	begin := time.Now()
 	if err := s.ended(); err != nil {
 		t.Errorf("the supervisor ended with %v", err)
 	}
-	t.Logf("ended %v after the last request", time.Since(begin))
-	for _, pid := range []int{p.Master.Pid, p.Worker.Pid, s.controller(t, 0)} {
-		if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
-			t.Errorf("process %d is left: %v", pid, err)
+	gone(t, p.Master.Pid, p.Worker.Pid, s.controller(t, 0))
+}
+
+// TestAStopDoesNotWaitForSilentClients with its ports closed: browsers keep connections for
+// minutes on which nothing is under way.
+func TestAStopDoesNotWaitForSilentClients(t *testing.T) { stopsWithSilentClients(t) }
+
+func stopsWithSilentClients(t *testing.T, change ...func(*Options)) {
+	t.Helper()
+	s, release, answered := slowly(t, append(change, drain(5*time.Minute))...)
+	p := s.processes(t)
+	kill(t, s.cmd.Process.Pid, syscall.SIGTERM)
+	s.renewed(t, p)
+	silent := &http.Client{Transport: &http.Transport{}}
+	defer silent.CloseIdleConnections()
+	if answer, err := tooltest.Ask(t.Context(), tooltest.Request{URL: s.URL("/"), Client: silent}); err != nil || answer.Status != 200 {
+		t.Fatalf("who will be silent: %d, %v", answer.Status, err)
+	}
+	active := haproxytest.StartLoad(t, s.URL("/"), 2, true)
+	release()
+	if status := <-answered; status != 200 {
+		t.Errorf("the running request was answered with %d", status)
+	}
+	began := time.Now()
+	if err := s.ended(); err != nil {
+		t.Errorf("the supervisor ended with %v", err)
+	}
+	took := time.Since(began)
+	n, failed := active.Stop()
+	t.Logf("ended %v after the last request from before; %d others, %d refused", took, n, len(failed))
+	if took > 2*time.Minute {
+		t.Errorf("it took %v, as if the silent client had been waited for", took)
+	}
+	for _, f := range failed {
+		// What the kernel had not yet handed to HAProxy when the ports were closed is reset.
+		if !strings.Contains(f, "refused") && !strings.Contains(f, "reset") {
+			t.Errorf("a client that keeps its connection: %s", f)
 		}
 	}
 }
 
-// A section of peers, and with it a table of clients, keeps HAProxy from ending for
-// seconds in which nobody has its ports.
+// A section of peers, and with it a table of clients, keeps HAProxy from ending for five
+// seconds in which nobody has its ports. Where it is ended before, that is said in its log,
+// which a busy machine does not change.
 func TestAStopWithoutClientsIsShort(t *testing.T) {
-	s := start(t, "")
+	s := start(t, "", drain(time.Minute))
 	s.answers(t, http.StatusServiceUnavailable)
 	s.controller(t, 0)
-	began := time.Now()
 	kill(t, s.cmd.Process.Pid, syscall.SIGTERM)
 	if err := s.ended(); err != nil {
 		t.Errorf("the supervisor ended with %v", err)
 	}
-	if took := time.Since(began); took > 2*time.Second {
-		t.Errorf("it took %v", took)
+	if log := s.logged(t); !strings.Contains(log, "exited with code 143 (Terminated)") {
+		t.Error("HAProxy was left to end by itself")
 	}
 }
 
@@ -454,17 +516,13 @@ func TestAStopHasAnEnd(t *testing.T) {
 	if err := s.ended(); err != nil {
 		t.Errorf("the supervisor ended with %v", err)
 	}
-	if took := time.Since(begin); took < 200*time.Millisecond || took > 3*time.Second {
+	if took := time.Since(begin); took < 200*time.Millisecond || took > 45*time.Second {
 		t.Errorf("it took %v, want the drain of 200 ms and little more", took)
 	}
 	if status := <-answered; status == 200 {
 		t.Errorf("the request was answered")
 	}
-	for _, pid := range []int{p.Master.Pid, p.Worker.Pid} {
-		if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
-			t.Errorf("process %d is left: %v", pid, err)
-		}
-	}
+	gone(t, p.Master.Pid, p.Worker.Pid)
 }
 
 func TestOldSocketsAreRemoved(t *testing.T) {
