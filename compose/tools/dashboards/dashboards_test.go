@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 
 	"github.com/wagglehq/waggle/compose/tools/stackfile"
@@ -71,8 +70,11 @@ func ofWaggle(t *testing.T) map[string]string {
 	return out
 }
 
+// metricName is the label that holds the name of a metric.
+const metricName = "__name__"
+
 // ofTargets are labels that every series has.
-var ofTargets = []string{labels.MetricName, "job", "instance", "service", "node"} //nolint:gochecknoglobals // a constant that Go cannot have
+var ofTargets = []string{metricName, "job", "instance", "service", "node"}
 
 // TestEveryQueryAsksForWhatIsThere: each is PromQL, and its metrics and their labels are
 // those that somebody offers.
@@ -123,7 +125,7 @@ func complaints(known map[string]string, d Dashboard, expr string) (out []string
 		}
 		var names []string
 		for _, m := range v.LabelMatchers {
-			if m.Name == labels.MetricName {
+			if m.Name == metricName {
 				for name := range known {
 					if m.Matches(name) {
 						names = append(names, name)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // sample is one measured request.
@@ -56,13 +57,32 @@ const never = 20
 // mostCounts bounds for how many requests a line may stand.
 const mostCounts = 1000
 
+// again is when a socket that could not be made is tried once more.
+const again = time.Second
+
 // Listen takes lines of the log until the context ends. HAProxy waits for nobody: what is
-// not taken in time it throws away, and counts.
+// not taken in time it throws away, and counts. Without the socket, whose folder may not be
+// there yet, nothing is measured, and all else goes on.
 func (m *Meter) Listen(ctx context.Context) error {
 	if m.o.Socket == "" {
 		<-ctx.Done()
 		return nil
 	}
+	told := ""
+	for ctx.Err() == nil {
+		if err := m.listen(ctx); err != nil && err.Error() != told {
+			told = err.Error()
+			m.o.Log.Warn("requests are not measured", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(again):
+		}
+	}
+	return nil
+}
+
+func (m *Meter) listen(ctx context.Context) error {
 	if err := os.Remove(m.o.Socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("socket of measured requests: %w", err)
 	}

@@ -6,13 +6,18 @@ import (
 	"log/slog"
 	"maps"
 	"math"
+	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/wagglehq/waggle/pkg/tooltest"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
@@ -233,11 +238,37 @@ func TestAShareCountsForAll(t *testing.T) {
 	}
 }
 
-// TestASocketThatCannotBe is an error that says which.
-func TestASocketThatCannotBe(t *testing.T) {
-	d := newDesk(t)
-	d.meter.o.Socket = t.TempDir() + "/" + strings.Repeat("x", 200)
-	if err := d.meter.Listen(t.Context()); err == nil || !strings.Contains(err.Error(), "measured requests") {
-		t.Errorf("a socket that cannot be: %v", err)
+// TestASocketThatCannotBeYet is made as soon as it can.
+func TestASocketThatCannotBeYet(t *testing.T) {
+	dir, err := os.MkdirTemp("", "tr") //nolint:usetesting // t.TempDir is too long for the path of a socket.
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	d := newDesk(t, service("shop", route.Backend{Name: "a"}))
+	d.meter.o.Socket = filepath.Join(dir, "later", "m.sock")
+	if err := d.meter.listen(t.Context()); err == nil || !strings.Contains(err.Error(), "measured requests") {
+		t.Errorf("without the folder: %v", err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- d.meter.Listen(ctx) }()
+	if err := os.Mkdir(filepath.Dir(d.meter.o.Socket), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	tooltest.Within(t, 30*time.Second, "a line is taken", func() error {
+		conn, err := net.Dial("unixgram", d.meter.o.Socket) //nolint:noctx // bounded by Within.
+		if err != nil {
+			return err
+		}
+		_, err = conn.Write([]byte("1 a s 0 0 3 200\n"))
+		if err = errors.Join(err, conn.Close()); err == nil && math.IsNaN(d.value("waggle_proxy_service_latency_seconds", "shop")) {
+			err = errors.New("not counted yet")
+		}
+		return err
+	})
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
