@@ -72,6 +72,23 @@ func (c *Client) Scale(ctx context.Context, serviceID string) (Scale, error) {
 	return out, nil
 }
 
+// Numbers returns how many replicas each replicated service asks for, by its full name.
+func (c *Client) Numbers(ctx context.Context) (map[string]uint64, error) {
+	services, err := call(ctx, c, kindServices, "list services", func(ctx context.Context, s *session) ([]swarm.Service, error) {
+		return s.sdk.ServiceList(ctx, swarm.ServiceListOptions{})
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]uint64, len(services))
+	for _, svc := range services {
+		if mode, replicas := modeOf(svc.Spec.Mode); mode == catalog.Replicated {
+			out[svc.Spec.Name] = replicas
+		}
+	}
+	return out, nil
+}
+
 // taskWithSpec is a task with what it was made of.
 type taskWithSpec struct {
 	task

@@ -26,22 +26,22 @@ type edit struct {
 }
 
 // breaks are what ends a line in YAML, a longer one before its beginning.
-var breaks = [][]byte{[]byte("\r\n"), []byte("\n"), []byte("\r"), []byte("\u0085"), []byte("\u2028"), []byte("\u2029")}
+func breaks() []string { return []string{"\r\n", "\n", "\r", "\u0085", "\u2028", "\u2029"} }
 
-// lineBreak returns what ends a line at the beginning of a text, nil if nothing does.
-func lineBreak(text []byte) []byte {
-	for _, b := range breaks {
-		if bytes.HasPrefix(text, b) {
+// lineBreak returns what ends a line at the beginning of a text, empty if nothing does.
+func lineBreak(text []byte) string {
+	for _, b := range breaks() {
+		if strings.HasPrefix(string(text[:min(len(text), len(b))]), b) {
 			return b
 		}
 	}
-	return nil
+	return ""
 }
 
 func lineStarts(text []byte) []int {
 	starts := []int{0}
 	for i := 0; i < len(text); {
-		if b := lineBreak(text[i:]); b != nil {
+		if b := lineBreak(text[i:]); b != "" {
 			i += len(b)
 			starts = append(starts, i)
 			continue
@@ -219,14 +219,14 @@ func (e *editor) behindAnchor(at int) (int, bool) {
 		at += length
 		at += len(e.text[at:]) - len(bytes.TrimLeft(e.text[at:], " \t"))
 	}
-	return at, at < len(e.text) && e.text[at] != '!' && lineBreak(e.text[at:]) == nil
+	return at, at < len(e.text) && e.text[at] != '!' && lineBreak(e.text[at:]) == ""
 }
 
 // length is that of the text of a scalar or an alias on one line, 0 if it is not such a one.
 func (e *editor) length(value *yaml.Node, at int) int {
 	line := e.text[at:]
 	for i := range line {
-		if lineBreak(line[i:]) != nil {
+		if lineBreak(line[i:]) != "" {
 			line = line[:i]
 			break
 		}
@@ -291,9 +291,9 @@ func (e *editor) insert(what string, key, mapping *yaml.Node, number uint64) err
 		return &Refusal{key.Line, what, "does not begin on a line of its own: write a number into it"}
 	}
 	below := e.lines[key.Line] // where the line of the key ends
-	ending := e.text[:below]
-	for _, b := range breaks {
-		if bytes.HasSuffix(ending, b) {
+	ending := ""
+	for _, b := range breaks() {
+		if bytes.HasSuffix(e.text[:below], []byte(b)) {
 			ending = b
 			break
 		}

@@ -77,7 +77,7 @@ func (r *Refusal) Error() string {
 }
 
 // bom may stand before all.
-var bom = []byte("\xef\xbb\xbf")
+const bom = "\ufeff"
 
 // Edit returns the file with the numbers of its scaled services that are live, and what was
 // changed, in the order of the file. The error is a *Refusal, or says what in the file
@@ -86,7 +86,7 @@ func Edit(file []byte, o Options) ([]byte, []Change, error) {
 	if !utf8.Valid(file) {
 		return nil, nil, errors.New("the file is not UTF-8")
 	}
-	head := file[:len(file)-len(bytes.TrimPrefix(file, bom))]
+	head := file[:len(file)-len(bytes.TrimPrefix(file, []byte(bom)))]
 	text := file[len(head):]
 	root, said, err := read(text)
 	if err != nil {
@@ -194,7 +194,9 @@ func inOrder(services map[string]any, root *yaml.Node) []string {
 }
 
 // deciding are the labels that say whether, and within which bounds, a service is scaled.
-var deciding = []string{catalog.Notify, catalog.Prefix + "scale", catalog.Prefix + "scaleMin", catalog.Prefix + "scaleMax"}
+func deciding() []string {
+	return []string{catalog.Notify, catalog.Prefix + "scale", catalog.Prefix + "scaleMin", catalog.Prefix + "scaleMax"}
+}
 
 // judge finds out from what the file deploys whether a service is scaled, and what number
 // its bounds allow. Labels at fault bound nothing: the scaler goes on with those that it
@@ -203,7 +205,7 @@ func (t *target) judge(deploy map[string]any, variable func(string) (string, boo
 	what := "services." + t.name + ".deploy"
 	s := catalog.Service{ID: t.full, Name: t.full, Mode: catalog.Replicated, Labels: map[string]string{}}
 	for name, text := range labelsOf(deploy["labels"]) {
-		if !slices.Contains(deciding, name) {
+		if !slices.Contains(deciding(), name) {
 			continue
 		}
 		value, missing := interpolate(text, variable)
