@@ -5,18 +5,13 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/docker"
 	"github.com/wagglehq/waggle/scaler/internal/keep"
 )
-
-// maxStackFile is the largest stack file that is read.
-const maxStackFile = 16 << 20
 
 func keepTool() app.Tool {
 	return app.Tool{
@@ -46,7 +41,7 @@ func keepTool() app.Tool {
 
 // keepNumbers prints the file of a call with the numbers that there are.
 func keepNumbers(ctx context.Context, stack string, numbers func(context.Context) (map[string]uint64, error), c app.Call) error {
-	file, err := readStack(c)
+	file, err := readFile(c)
 	if err != nil {
 		return err
 	}
@@ -71,21 +66,4 @@ func keepNumbers(ctx context.Context, stack string, numbers func(context.Context
 	}
 	_, err = c.Out.Write(out)
 	return err
-}
-
-func readStack(c app.Call) (file []byte, err error) {
-	in := c.In
-	if c.Args[0] != "-" {
-		f, err := os.Open(c.Args[0])
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = f.Close() }()
-		in = f
-	}
-	file, err = io.ReadAll(io.LimitReader(in, maxStackFile+1))
-	if err == nil && len(file) > maxStackFile {
-		err = fmt.Errorf("%s: more than %d MiB", c.Args[0], maxStackFile>>20)
-	}
-	return file, err
 }

@@ -75,7 +75,7 @@ func TestKeepPrintsNothingWhenItFails(t *testing.T) {
 		{"no file", stackFile, "want -stack STACK and one FILE", []string{"-stack", "shop"}},
 		{"a file that is not there", "", "no such file", []string{"-stack", "shop", "/nowhere/shop.yml"}},
 		{"a file that cannot be edited", strings.Replace(stackFile, "replicas: 3", "replicas: !!int 3", 1), "-: line 5: services.web.deploy.replicas has a tag", []string{"-stack", "shop", "-docker-host", swarm.Host(), "-"}},
-		{"a file that is too large", strings.Repeat("#", maxStackFile+1), "more than 16 MiB", []string{"-stack", "shop", "-docker-host", swarm.Host(), "-"}},
+		{"a file that is too large", strings.Repeat("#", maxFile+1), "more than 16 MiB", []string{"-stack", "shop", "-docker-host", swarm.Host(), "-"}},
 		{"no Docker", stackFile, "how many replicas there are now is not known", []string{"-stack", "shop", "-docker-host", "unix:///nowhere/docker.sock", "-"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -170,7 +170,7 @@ func unsettled(d Decision, q question) (Decision, bool) {
 
 // shows reports whether the last step is complete, or was once.
 func shows(s State) bool {
-	return !s.Last.Converged.IsZero() || s.Running == s.Replicas || s.Last.Direction != signal.Down && s.Running > s.Replicas
+	return !s.Last.Converged.IsZero() || s.Last.Shows(s.Replicas, s.Running)
 }
 
 // cooling holds an alert until the cooldown of its direction has passed since the last

@@ -120,7 +120,7 @@ func (e *Engine) wish(outcomes []policy.Outcome, asked store.Asked) {
 	wanted := map[string][]decide.Wish{}
 	for _, o := range outcomes {
 		p := o.Policy
-		window := max(p.Pace.Up.Stabilize, p.Pace.Down.Stabilize)
+		window := p.Pace.Window()
 		if !p.InForce() || window == 0 {
 			continue
 		}
@@ -138,32 +138,19 @@ func (e *Engine) wish(outcomes []policy.Outcome, asked store.Asked) {
 				number, isWanted = one, true
 			}
 		}
-		wanted[o.Service.ID] = noted(e.memory.wanted[o.Service.ID], decide.Wish{At: now, Number: number}, now.Add(-window))
+		wanted[o.Service.ID] = decide.Noted(e.memory.wanted[o.Service.ID], decide.Wish{At: now, Number: number}, now.Add(-window))
 	}
 	e.memory.wanted = wanted
 }
 
-// noted adds a wish unless it is the last one, and drops those that were replaced before
-// the window began.
-func noted(wishes []decide.Wish, w decide.Wish, begin time.Time) []decide.Wish {
-	if len(wishes) == 0 || wishes[len(wishes)-1].Number != w.Number {
-		wishes = append(wishes, w)
-	}
-	for len(wishes) > 1 && !wishes[1].At.After(begin) {
-		wishes = wishes[1:]
-	}
-	return wishes
-}
-
-// shows reports whether a step has done what it was made for: all tasks of one up run,
-// and of one down no others.
+// shows reports whether a step has done what it was made for, as far as tasks are known.
 func shows(s signal.Step, svc catalog.Service, snapshot catalog.Snapshot) bool {
 	tasks, listed := snapshot.Tasks[svc.ID]
 	if !listed && svc.Replicas > 0 {
 		return false
 	}
 	running, _ := count(tasks)
-	return running == svc.Replicas || s.Direction == signal.Up && running > svc.Replicas
+	return s.Shows(svc.Replicas, running)
 }
 
 // converge notes on the bus that a step shows, for whoever decides about the next one.

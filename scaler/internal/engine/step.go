@@ -112,9 +112,7 @@ func (e *Engine) step(ctx context.Context, t target, asked decide.Asked) (decide
 			ServiceID: t.id, Service: scale.Name, Direction: d.Direction, From: d.From, To: d.To, Version: scale.Version,
 			Time: now, Request: asked.Request, Instance: e.opts.Instance, Before: done.Alone(),
 		}
-		if longest := max(p.Pace.Up.Most.Period, p.Pace.Down.Most.Period); longest > 0 {
-			claim.Recent = append(done.Since(now.Add(-longest)), signal.Change{Time: now, From: d.From, To: d.To})
-		}
+		claim.Recent = done.Recorded(signal.Change{Time: now, From: d.From, To: d.To}, p.Pace.Longest())
 		mine, err := e.opts.Store.Claim(ctx, claim, revision)
 		if errors.Is(err, store.ErrConflict) {
 			continue

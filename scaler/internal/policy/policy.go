@@ -44,6 +44,12 @@ type Pace struct {
 	Down Way `json:"down,omitzero"`
 }
 
+// Longest is the time within which changes count for a limit, 0 without one.
+func (p Pace) Longest() time.Duration { return max(p.Up.Most.Period, p.Down.Most.Period) }
+
+// Window is for how long back it counts what was wanted, 0 without a window.
+func (p Pace) Window() time.Duration { return max(p.Up.Stabilize, p.Down.Stabilize) }
+
 // Way is one direction.
 type Way struct {
 	// Stabilize is for how long something must have been wanted.
