@@ -81,7 +81,9 @@ type client struct {
 // start starts a scaler on the swarm in memory and waits until it is healthy.
 func (c *cluster) start(change ...func(*Config)) *client {
 	c.t.Helper()
-	return c.startWith(func(ctx context.Context, config Config, sh app.Shell) error { return run(ctx, config, sh, c.swarm) }, change...)
+	return c.startWith(func(ctx context.Context, config Config, sh app.Shell) error {
+		return run(ctx, config, sh, c.swarm, Conditions{})
+	}, change...)
 }
 
 func (c *cluster) startWith(run func(context.Context, Config, app.Shell) error, change ...func(*Config)) *client {

@@ -30,7 +30,7 @@ func simulateTool() app.Tool {
 			fs.DurationVar(&c.Range, "range", time.Minute, "how far back the alerts look")
 			fs.DurationVar(&c.Delay, "delay", 10*time.Second, "how much later it is seen what they look at")
 			fs.Float64Var(&c.Noise, "noise", 0, "by what part of itself the load of each second is more or less by chance, such as 0.1")
-			limit(fs, &c.Up, "up", "load of one task above which an alert for up stands")
+			limit(fs, &c.Up, "up", "load of one task above which an alert for up stands; without it and down the label scaleTarget says what the load wants")
 			limit(fs, &c.Down, "down", "load of one task below which an alert for down stands")
 			load := fs.String("load", "", "load of all tasks together from each time on, such as \"0s=1.2 5m=4.2\"")
 			fs.DurationVar(&c.For, "for", time.Hour, "how long it goes on")

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/scaling"
 	"github.com/wagglehq/waggle/scaler/internal/decide"
 	"github.com/wagglehq/waggle/scaler/internal/policy"
 	"github.com/wagglehq/waggle/scaler/internal/signal"
@@ -23,12 +24,58 @@ type memory struct {
 	behind map[string]catalog.Revision
 	// wanted is what was wanted lately of services that have a window of stabilization.
 	wanted map[string][]decide.Wish
+	// heard is when the load of a service was known last, or first asked for.
+	heard map[string]time.Time
+	// concluded are the times of the last claims of which nothing more is to be found out.
+	concluded map[string]time.Time
+	// open is what proxies said last, and when that was heard.
+	open map[string]openSaid
 	// catalog is the one of the present pass.
 	catalog catalog.Snapshot
 }
 
+// openSaid is what one proxy said of connections.
+type openSaid struct {
+	scaling.Open
+	heard time.Time
+}
+
+// hear takes in what proxies say. One that says something new is heard of now; what was
+// said before this process began counts by the time of the proxy.
+func (m *memory) hear(said map[string]scaling.Open, now time.Time) {
+	out := make(map[string]openSaid, len(said))
+	for key, open := range said {
+		old, known := m.open[key]
+		one := openSaid{open, old.heard}
+		switch {
+		case known && !old.At.Equal(open.At):
+			one.heard = now
+		case !known:
+			one.heard = open.At
+		}
+		out[key] = one
+	}
+	m.open = out
+}
+
+// inUse reports whether connections are open to a service, or may be because no proxy tells.
+func (e *Engine) inUse(id string) bool {
+	now := e.opts.Now()
+	isHeard := false
+	for _, said := range e.memory.open {
+		if now.Sub(said.heard).Abs() >= scaling.OpenStands {
+			continue
+		}
+		isHeard = true
+		if said.Connections[id] > 0 {
+			return true
+		}
+	}
+	return !isHeard
+}
+
 func newMemory() *memory {
-	return &memory{own: map[string]signal.Step{}, seen: map[string]uint64{}, behind: map[string]catalog.Revision{}, wanted: map[string][]decide.Wish{}}
+	return &memory{own: map[string]signal.Step{}, seen: map[string]uint64{}, behind: map[string]catalog.Revision{}, wanted: map[string][]decide.Wish{}, heard: map[string]time.Time{}, concluded: map[string]time.Time{}}
 }
 
 // isBehind reports whether the catalog does not show the last step yet.
@@ -94,7 +141,11 @@ func (e *Engine) observe(ctx context.Context, snapshot catalog.Snapshot, outcome
 		}
 		delete(e.memory.behind, svc.ID)
 		if last != nil && !last.Confirmed {
-			continue // whoever claimed it may be about to do it
+			// Whoever claimed it may be about to do it.
+			if err := e.conclude(ctx, o, *last); err != nil {
+				errs = append(errs, err)
+			}
+			continue
 		}
 		if last != nil {
 			expected, known = last.To, true
@@ -113,7 +164,7 @@ func (e *Engine) observe(ctx context.Context, snapshot catalog.Snapshot, outcome
 	return errors.Join(errs...)
 }
 
-// wish notes what alerts want of the services that have a window of stabilization: of
+// wish notes what is wanted of the services that have a window of stabilization: of
 // several numbers the greatest, and the present one where nothing is wanted.
 func (e *Engine) wish(outcomes []policy.Outcome, asked store.Asked) {
 	now := e.opts.Now()
@@ -128,16 +179,7 @@ func (e *Engine) wish(outcomes []policy.Outcome, asked store.Asked) {
 		if last, _, err := e.last(o.Service.ID); err == nil && last != nil && last.Confirmed && e.memory.isBehind(o.Service.ID, e.memory.catalog) {
 			number = last.To
 		}
-		present, isWanted := number, false
-		for _, s := range asked.Signals {
-			if s.ServiceID != o.Service.ID {
-				continue
-			}
-			one := decide.Wanted(p, decide.Asked{Direction: s.Direction, By: s.By}, present)
-			if !isWanted || one > number {
-				number, isWanted = one, true
-			}
-		}
+		number = decide.Greatest(p, e.asks(p, asked), number, now)
 		wanted[o.Service.ID] = decide.Noted(e.memory.wanted[o.Service.ID], decide.Wish{At: now, Number: number}, now.Add(-window))
 	}
 	e.memory.wanted = wanted
@@ -216,4 +258,43 @@ func (e *Engine) adopt(ctx context.Context, snapshot catalog.Snapshot, o policy.
 	e.memory.remember(s)
 	e.queue(decide.Adopt(o.Policy, s), "")
 	return nil
+}
+
+// concludeAfter is how long whoever claimed a step has to tell what became of it, before
+// others look.
+const concludeAfter = 5 * time.Second
+
+// conclude finds out what became of a step that was claimed and not confirmed, once: of one
+// that was not made nobody knows whether it will be.
+func (e *Engine) conclude(ctx context.Context, o policy.Outcome, s signal.Step) error {
+	now := e.opts.Now()
+	if now.Sub(s.Time) < concludeAfter || e.memory.concluded[s.ServiceID].Equal(s.Time) {
+		return nil
+	}
+	if _, why := e.trouble.now(s.ServiceID, now); why != nil {
+		return nil
+	}
+	written, revision, err := e.opts.Store.Step(ctx, s.ServiceID)
+	if err != nil || written == nil || written.Confirmed {
+		return err
+	}
+	scale, err := e.look(ctx, s.ServiceID)
+	if err != nil {
+		e.trouble.failed(s.ServiceID, err, now)
+		return nil // it is looked at again
+	}
+	if now.Sub(s.Time) >= uncertain || written.Version != scale.Version && scale.Replicas == written.To {
+		e.memory.concluded[s.ServiceID] = s.Time
+	}
+	if written.Version == scale.Version {
+		return nil
+	}
+	done, _, err := e.confirm(ctx, o.Policy, *written, scale, revision, now)
+	if errors.Is(err, store.ErrConflict) {
+		return nil // another instance has done so
+	}
+	if err == nil && done.Confirmed {
+		e.memory.remember(*done)
+	}
+	return err
 }

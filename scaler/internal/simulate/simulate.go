@@ -31,7 +31,8 @@ type Case struct {
 	Range, Delay time.Duration
 	// Noise is by what part of itself the load of a second is more or less, by chance.
 	Noise float64
-	// Up and Down are the loads of one task above and below which an alert stands.
+	// Up and Down are the loads of one task above and below which an alert stands. Without
+	// them the load itself, by the label scaleTarget, is what is wanted.
 	Up, Down *float64
 	// Load is the load of all tasks together from each time on, For how long it goes on.
 	Load []Load
@@ -48,9 +49,8 @@ type Load struct {
 
 // Sample is one second.
 type Sample struct {
-	// Load is the load of all tasks together, Seen what alerts see of that of one task at
-	// this moment, NaN if nothing.
-	Load, Seen float64
+	// Load is the load of all tasks together.
+	Load float64
 	// Replicas is the number asked for, Running that of tasks that run.
 	Replicas, Running uint64
 }
@@ -91,9 +91,6 @@ func (c Case) check() error {
 	if c.Replicas > policy.Most {
 		errs = append(errs, fmt.Errorf("replicas=%d: want at most %d", c.Replicas, policy.Most))
 	}
-	if c.Up == nil && c.Down == nil {
-		errs = append(errs, errors.New("want up or down, the loads of one task above or below which an alert stands"))
-	}
 	if len(c.Load) == 0 || c.Load[0].At != 0 {
 		errs = append(errs, errors.New("load: want one that begins at 0s"))
 	}
@@ -124,19 +121,21 @@ func Run(c Case) (Curve, error) {
 		}
 		return Curve{}, fmt.Errorf("the service %w", err)
 	}
+	if c.Up == nil && c.Down == nil && !p.Load.Set() {
+		return Curve{}, errors.New("want up or down, the loads of one task above or below which an alert stands, or the labels scaleMetric and scaleTarget")
+	}
 	w := world{Case: c, policy: p, replicas: c.Replicas, running: c.Replicas, chance: rand.New(rand.NewPCG(c.Seed, c.Seed))} //nolint:gosec // it is to be repeatable
 	curve := Curve{Policy: p}
 	// What alerts look back at was there before the beginning, as it is at the beginning.
 	for t := -(c.Range + c.Delay); t <= c.For; t += time.Second {
-		sample := w.pass(t)
+		load := w.pass(t)
 		if t < 0 {
 			continue
 		}
-		if d, changed := w.decide(t, sample.Seen); changed {
+		if d := w.decide(t); d.Action == decide.Scaled && !d.DryRun {
 			curve.Changes = append(curve.Changes, Change{t, d})
 		}
-		sample.Replicas, sample.Running = w.replicas, w.running
-		curve.Samples = append(curve.Samples, sample)
+		curve.Samples = append(curve.Samples, Sample{load, w.replicas, w.running})
 	}
 	return curve, nil
 }
@@ -149,35 +148,49 @@ type world struct {
 	// starting are when the tasks run that do not run yet, soonest first.
 	starting []time.Duration
 	chance   *rand.Rand
-	// sums are those of what one task had to do, up to each second, and counts how many
-	// seconds that are.
-	sums, counts []float64
-	last         *signal.Step
-	wanted       []decide.Wish
+	// all and each are what all tasks together had to do, and one of them.
+	all, each series
+	// wants is what the load wants as Prometheus was last asked.
+	wants  decide.Asked
+	last   *signal.Step
+	wanted []decide.Wish
 }
 
-// pass lets a second pass, and returns what is seen then.
-func (w *world) pass(t time.Duration) Sample {
+// series is what was measured in each second, summed up.
+type series struct{ sums, counts []float64 }
+
+// add adds a second in which something was measured, or nothing.
+func (s *series) add(value float64, measured bool) {
+	var sum, count float64
+	if n := len(s.sums); n > 0 {
+		sum, count = s.sums[n-1], s.counts[n-1]
+	}
+	if measured {
+		sum, count = sum+value, count+1
+	}
+	s.sums, s.counts = append(s.sums, sum), append(s.counts, count)
+}
+
+// mean is that of a range that ended some time ago, false if nothing was measured in it.
+func (s *series) mean(back, ago time.Duration) (float64, bool) {
+	end := len(s.sums) - 1 - int(ago/time.Second)
+	begin := end - int(back/time.Second)
+	if begin < 0 || s.counts[end] == s.counts[begin] {
+		return 0, false
+	}
+	return (s.sums[end] - s.sums[begin]) / (s.counts[end] - s.counts[begin]), true
+}
+
+// pass lets a second pass, and returns its load.
+func (w *world) pass(t time.Duration) float64 {
 	for len(w.starting) > 0 && w.starting[0] <= t {
 		w.starting = w.starting[1:]
 		w.running++
 	}
-	s := Sample{Load: w.load(t) * (1 + w.Noise*(2*w.chance.Float64()-1)), Seen: math.NaN()}
-	var sum, count float64
-	if n := len(w.sums); n > 0 {
-		sum, count = w.sums[n-1], w.counts[n-1]
-	}
-	if w.running > 0 {
-		sum, count = sum+s.Load/float64(w.running), count+1
-	}
-	w.sums, w.counts = append(w.sums, sum), append(w.counts, count)
-	// The seconds of the range that ended some time ago; where no task ran nothing was measured.
-	end := len(w.sums) - 1 - int(w.Delay/time.Second)
-	begin := end - int(w.Range/time.Second)
-	if begin >= 0 && w.counts[end] > w.counts[begin] {
-		s.Seen = (w.sums[end] - w.sums[begin]) / (w.counts[end] - w.counts[begin])
-	}
-	return s
+	load := w.load(t) * (1 + w.Noise*(2*w.chance.Float64()-1))
+	w.all.add(load, true)
+	w.each.add(load/float64(max(w.running, 1)), w.running > 0)
+	return load
 }
 
 func (w *world) load(t time.Duration) float64 {
@@ -193,45 +206,48 @@ func (w *world) load(t time.Duration) float64 {
 // epoch is when simulations begin.
 func epoch() time.Time { return time.Date(2026, 12, 2, 12, 0, 0, 0, time.UTC) }
 
-// decide does what the running scaler does in a pass, and reports whether that changed
-// the number.
-func (w *world) decide(t time.Duration, seen float64) (decide.Decision, bool) {
+// asked is how often the scaler asks Prometheus for loads.
+const asked = 10 * time.Second
+
+// decide does what the running scaler does in a pass.
+func (w *world) decide(t time.Duration) decide.Decision {
 	now := epoch().Add(t)
 	if w.last != nil && w.last.Converged.IsZero() && w.last.Shows(w.replicas, w.running) {
 		w.last.Converged = now
 	}
-	var asks []decide.Asked
-	up := w.Up != nil && seen > *w.Up
-	if up {
-		asks = append(asks, decide.Asked{Direction: signal.Up, Settle: w.Range, Alerts: []string{"up"}})
+	asks := w.asks(t)
+	if window := w.policy.Pace.Window(); window > 0 {
+		number := decide.Greatest(w.policy, asks, w.replicas, now)
+		w.wanted = decide.Noted(w.wanted, decide.Wish{At: now, Number: number}, now.Add(-window))
 	}
-	if w.Down != nil && seen < *w.Down {
-		asks = append(asks, decide.Asked{Direction: signal.Down, Settle: w.Range, Alerts: []string{"down"}, UpStands: up})
+	d, _ := decide.Follow(w.policy, decide.State{Replicas: w.replicas, Running: w.running, Last: w.last, Wanted: w.wanted}, asks, now)
+	if d.Action == decide.Scaled && !d.DryRun {
+		w.set(t, now, d)
 	}
-	w.wish(asks, now)
-	for _, a := range asks {
-		d := decide.Decide(w.policy, decide.State{Replicas: w.replicas, Running: w.running, Last: w.last, Wanted: w.wanted}, a, now)
-		if d.Action == decide.Scaled && !d.DryRun {
-			w.set(t, now, d)
-			return d, true
-		}
-	}
-	return decide.Decision{}, false
+	return d
 }
 
-// wish notes the greatest number that is wanted, as far as a window counts it.
-func (w *world) wish(asks []decide.Asked, now time.Time) {
-	window := w.policy.Pace.Window()
-	if window == 0 {
-		return
+// asks are what is wanted at a time.
+func (w *world) asks(t time.Duration) []decide.Asked {
+	var out []decide.Asked
+	seen, ok := w.each.mean(w.Range, w.Delay)
+	if ok && w.Up != nil && seen > *w.Up {
+		out = append(out, decide.Asked{Want: decide.WantAlert, Direction: signal.Up, Settle: w.Range, Alerts: []string{"up"}})
 	}
-	number := w.replicas
-	for i, a := range asks {
-		if one := decide.Wanted(w.policy, a, w.replicas); i == 0 || one > number {
-			number = one
+	if ok && w.Down != nil && seen < *w.Down {
+		out = append(out, decide.Asked{Want: decide.WantAlert, Direction: signal.Down, Settle: w.Range, Alerts: []string{"down"}})
+	}
+	if w.policy.Load.Set() {
+		if t%asked == 0 {
+			total, known := w.all.mean(w.Range, w.Delay)
+			w.wants = decide.Asked{Want: decide.WantTarget, Load: total / w.policy.Load.Target, Missing: !known}
 		}
+		out = append(out, w.wants)
 	}
-	w.wanted = decide.Noted(w.wanted, decide.Wish{At: now, Number: number}, now.Add(-window))
+	if len(w.policy.Times) > 0 {
+		out = append(out, decide.Asked{Want: decide.WantSchedule})
+	}
+	return out
 }
 
 // set changes the number: tasks that have not run yet go first.

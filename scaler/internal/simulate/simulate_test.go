@@ -69,6 +69,29 @@ func TestANoisyPlateauMovesNothing(t *testing.T) {
 	}
 }
 
+// TestALoadIsFollowed: with a target the load itself says how many it needs, and noise of a
+// tenth does not make it swing.
+func TestALoadIsFollowed(t *testing.T) {
+	for seed := range uint64(20) {
+		curve := run(t, simulate.Case{
+			Labels: labels("scaleMin=2 scaleMax=12 scaleMetric=@requests scaleTarget=1"), Replicas: 4, Start: 10 * time.Second, Range: 5 * time.Second, Delay: 10 * time.Second,
+			Noise: 0.1, Load: []simulate.Load{{0, 4.3}}, For: 2 * time.Hour, Seed: seed,
+		})
+		if least, most := curve.Bounds(); least < 4 || most > 5 || len(curve.Changes) > 1 {
+			t.Errorf("seed %d: from %d to %d in %d steps\n%s", seed, least, most, len(curve.Changes), curve.Text(80))
+		}
+	}
+	curve := run(t, simulate.Case{
+		Labels: labels("scaleMin=2 scaleMax=12 scaleMetric=@requests scaleTarget=10 scaleStabilizeDown=5m"), Replicas: 2, Start: 10 * time.Second, Range: time.Minute, Delay: 10 * time.Second,
+		Load: []simulate.Load{{0, 15}, {10 * time.Minute, 95}, {30 * time.Minute, 25}}, For: time.Hour,
+	})
+	up, ok := curve.Reached(10)
+	last := curve.Changes[len(curve.Changes)-1]
+	if least, most := curve.Bounds(); least != 2 || most != 10 || !ok || up > 13*time.Minute || last.Decision.To != 3 || last.At < 35*time.Minute || last.Decision.Want != "target" {
+		t.Errorf("10 after %s, at last %d after %s\n%s", up, last.Decision.To, last.At, curve.Text(80))
+	}
+}
+
 func TestTheSameCaseIsTheSameCurve(t *testing.T) {
 	c := jump(10 * time.Second)
 	c.Noise = 0.5
