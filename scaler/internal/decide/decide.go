@@ -100,7 +100,7 @@ func Done(p policy.Policy, s signal.Step, a Asked) Decision {
 	d.Instance = s.Instance
 	d.scaled(a)
 	if s.Want != "" {
-		d.Want, d.Reason = Want(s.Want), s.Reason
+		d.Want, d.Reason, d.Code = Want(s.Want), s.Reason, Want(s.Want).done()
 	}
 	return d
 }
@@ -116,7 +116,7 @@ func Adopt(p policy.Policy, s signal.Step) Decision {
 }
 
 func (d *Decision) scaled(a Asked) {
-	d.Action, d.Code, d.Reason = Scaled, CodeScaled, a.why()
+	d.Action, d.Code, d.Reason = Scaled, a.want().done(), a.why()
 	d.Message = fmt.Sprintf("Scaling %s from %d to %d replicas (min: %d, max: %d)", d.Service, d.From, d.To, d.Min, d.Max)
 }
 

@@ -29,6 +29,7 @@ type Code string
 // The codes. Those of services that have no policy are policy.Code's.
 const (
 	CodeScaled       Code = "scaled"
+	CodeRestored     Code = "restored"
 	CodeAdopted      Code = "adopted"
 	CodeDryRun       Code = "dry_run"
 	CodeStopped      Code = "stopped"
@@ -53,6 +54,14 @@ const (
 	CodeUnchanged    Code = "unchanged"
 	CodeBadRequest   Code = "bad_request"
 )
+
+// done is the code of a change of the number that somebody wants.
+func (w Want) done() Code {
+	if w == WantDeploy {
+		return CodeRestored
+	}
+	return CodeScaled
+}
 
 // Decision is the answer.
 type Decision struct {

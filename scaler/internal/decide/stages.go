@@ -198,10 +198,10 @@ func shows(s State) bool {
 // cooling holds an alert until the cooldown of its direction has passed since the last
 // step was decided, and until what the alert looks back at has passed since that step
 // shows: what it measures is of the time before otherwise. After a step down a step up
-// waits for its cooldown alone. People wait for neither.
+// waits for its cooldown alone, and after a deploy for none. People wait for neither.
 func cooling(d Decision, q question) (Decision, bool) {
 	last := q.state.Last
-	if q.asked.isFree() || last == nil {
+	if q.asked.isFree() || last == nil || d.Direction == signal.Up && Want(last.Want) == WantDeploy {
 		return d, false
 	}
 	cooldown := q.policy.CooldownUp

@@ -20,6 +20,7 @@ const (
 	WantSchedule Want = "schedule"
 	WantWake     Want = "wake"
 	WantHand     Want = "hand"
+	WantDeploy   Want = "deploy"
 	WantPerson   Want = "person"
 )
 

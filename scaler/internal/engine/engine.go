@@ -134,7 +134,7 @@ func (e *Engine) Pass(ctx context.Context) (time.Time, error) {
 	outcomes := policy.All(snapshot, e.believe(accepted, snapshot), e.opts.Defaults)
 	e.hold(outcomes)
 	e.memory.catalog = snapshot
-	errs := []error{e.observe(ctx, snapshot, outcomes)}
+	errs := []error{e.observe(ctx, snapshot, outcomes, asked)}
 	e.memory.hear(asked.Open, e.opts.Now())
 	e.wish(outcomes, asked)
 	soon, err := e.answer(ctx, asked)

@@ -25,7 +25,7 @@ func (e *Engine) answer(ctx context.Context, asked store.Asked) (next time.Time,
 		if len(r.Alerts) > 0 {
 			a.Want = decide.WantAlert
 		}
-		d, known, err := e.grant(ctx, target{r.ServiceID, r.Service}, question{a, asked})
+		d, known, err := e.grant(ctx, target{r.ServiceID, r.Service}, question{subject: a, asked: asked})
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -134,6 +134,7 @@ func (e *Engine) follow(ctx context.Context, snapshot catalog.Snapshot, outcomes
 		}
 	}
 	next = asked.Next
+	hear(e.memory.held...)
 	inForce := map[string]bool{}
 	for _, o := range outcomes {
 		if !o.Policy.InForce() {
@@ -241,15 +242,15 @@ func (e *Engine) stateOf(svc catalog.Service, snapshot catalog.Snapshot, asked s
 	}
 	s := e.surroundings(svc.ID, asked)
 	s.Replicas, s.UpdateState, s.Last = svc.Replicas, svc.UpdateState, last
-	s.Running, s.Pending = count(tasks)
+	s.Running, s.Pending = countTasks(tasks)
 	if last != nil && e.memory.isBehind(svc.ID, snapshot) {
 		s.Replicas, s.Running = last.To, min(s.Running, last.To)
 	}
 	return s, true
 }
 
-// count returns how many tasks run, and how many wait for a node with room.
-func count(tasks []catalog.Task) (running, pending uint64) {
+// countTasks returns how many tasks run, and how many wait for a node with room.
+func countTasks(tasks []catalog.Task) (running, pending uint64) {
 	for _, t := range tasks {
 		switch {
 		case t.Running():

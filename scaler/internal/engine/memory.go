@@ -17,8 +17,10 @@ import (
 type memory struct {
 	// own are the last steps that it made, or has seen to converge.
 	own map[string]signal.Step
-	// seen are the numbers that the catalog had in the last pass.
-	seen map[string]uint64
+	// judged are services to which a deploy's number came, as Docker was seen to have them.
+	judged map[string]judged
+	// held are the decisions of this pass about numbers that wait to come back.
+	held []decide.Decision
 	// behind are the revisions of entries of the catalog that are older than what Docker
 	// was seen, or made, to have.
 	behind map[string]catalog.Revision
@@ -75,7 +77,7 @@ func (e *Engine) inUse(id string) bool {
 }
 
 func newMemory() *memory {
-	return &memory{own: map[string]signal.Step{}, seen: map[string]uint64{}, behind: map[string]catalog.Revision{}, wanted: map[string][]decide.Wish{}, heard: map[string]time.Time{}, concluded: map[string]time.Time{}}
+	return &memory{own: map[string]signal.Step{}, judged: map[string]judged{}, behind: map[string]catalog.Revision{}, wanted: map[string][]decide.Wish{}, heard: map[string]time.Time{}, concluded: map[string]time.Time{}}
 }
 
 // isBehind reports whether the catalog does not show the last step yet.
@@ -123,47 +125,6 @@ func (e *Engine) last(id string) (*signal.Step, uint64, error) {
 	return known, revision, nil
 }
 
-// observe takes over what happened to the numbers of services since the last pass: a
-// change by somebody else is adopted, and a step whose tasks run has converged.
-func (e *Engine) observe(ctx context.Context, snapshot catalog.Snapshot, outcomes []policy.Outcome) error {
-	var errs []error
-	seen := make(map[string]uint64, len(outcomes))
-	for _, o := range outcomes {
-		svc := o.Service
-		if !o.Policy.InForce() {
-			continue
-		}
-		last, revision, err := e.last(svc.ID)
-		expected, known := e.memory.seen[svc.ID]
-		seen[svc.ID] = svc.Replicas
-		if err != nil || e.memory.isBehind(svc.ID, snapshot) {
-			continue // a step that cannot be read is made good when it is needed
-		}
-		delete(e.memory.behind, svc.ID)
-		if last != nil && !last.Confirmed {
-			// Whoever claimed it may be about to do it.
-			if err := e.conclude(ctx, o, *last); err != nil {
-				errs = append(errs, err)
-			}
-			continue
-		}
-		if last != nil {
-			expected, known = last.To, true
-		}
-		switch {
-		case known && svc.Replicas != expected:
-			err = e.adopt(ctx, snapshot, o, expected)
-		case last != nil && last.Converged.IsZero() && shows(*last, svc, snapshot):
-			err = e.converge(ctx, *last, revision)
-		}
-		if err != nil {
-			errs = append(errs, err)
-		}
-	}
-	e.memory.seen = seen
-	return errors.Join(errs...)
-}
-
 // wish notes what is wanted of the services that have a window of stabilization: of
 // several numbers the greatest, and the present one where nothing is wanted.
 func (e *Engine) wish(outcomes []policy.Outcome, asked store.Asked) {
@@ -191,7 +152,7 @@ func shows(s signal.Step, svc catalog.Service, snapshot catalog.Snapshot) bool {
 	if !listed && svc.Replicas > 0 {
 		return false
 	}
-	running, _ := count(tasks)
+	running, _ := countTasks(tasks)
 	return s.Shows(svc.Replicas, running)
 }
 
@@ -209,54 +170,6 @@ func (e *Engine) converge(ctx context.Context, s signal.Step, revision uint64) e
 		return err
 	}
 	e.memory.remember(s)
-	return nil
-}
-
-// adopt takes over the number of a service that is not the expected one, if Docker says
-// so too and no instance is at work: it counts as a step, and is told.
-func (e *Engine) adopt(ctx context.Context, snapshot catalog.Snapshot, o policy.Outcome, expected uint64) error {
-	svc := o.Service
-	now := e.opts.Now()
-	if _, why := e.trouble.now(svc.ID, now); why != nil {
-		return nil
-	}
-	// In this order: what is not the number of the last step when it is looked at after
-	// that step was read was changed since, and if another instance did it the step on the
-	// bus is another one, too.
-	last, revision, err := e.opts.Store.Step(ctx, svc.ID)
-	if err != nil {
-		return err
-	}
-	scale, err := e.look(ctx, svc.ID)
-	if err != nil {
-		e.trouble.failed(svc.ID, err, now)
-		return nil // the service is gone, or is looked at again
-	}
-	var recent []signal.Change
-	if last != nil {
-		expected, recent = last.To, last.Recent
-	}
-	if scale.Replicas == expected {
-		e.memory.behind[svc.ID] = snapshot.RevisionOf(svc.ID)
-		return nil
-	}
-	if last != nil && !last.Confirmed {
-		return nil
-	}
-	s := signal.Step{
-		ServiceID: svc.ID, Service: svc.Name, Direction: signal.Up, From: expected, To: scale.Replicas, Version: scale.Version,
-		Time: now, Instance: e.opts.Instance, Confirmed: true, Recent: recent,
-	}
-	if s.To < s.From {
-		s.Direction = signal.Down
-	}
-	if _, err = e.opts.Store.Claim(ctx, s, revision); errors.Is(err, store.ErrConflict) {
-		return nil // another instance has seen it too
-	} else if err != nil {
-		return err
-	}
-	e.memory.remember(s)
-	e.queue(decide.Adopt(o.Policy, s), "")
 	return nil
 }
 

@@ -26,6 +26,13 @@ type Scale struct {
 	Silent bool
 	Labels map[string]string
 	Mode   catalog.Mode
+	// Before is the number of the specification before, Differs says that more than the
+	// number differs from that, Rebuilt that tasks do. Without such a specification it is as
+	// if it were the same.
+	Before           uint64
+	Differs, Rebuilt bool
+	// Failure is what Swarm does if an update fails.
+	Failure string
 }
 
 // Swarm reads and sets the number of replicas. Without an answer its errors are ErrAway.
@@ -66,10 +73,15 @@ type question struct {
 	// subject is what is asked once, with a Request, or else what won by the catalog.
 	subject decide.Asked
 	asked   store.Asked
+	// about decides in place of both, if it is there, and on more than a state.
+	about func(Scale, policy.Policy, decide.State, time.Time) decide.Decision
 }
 
 // decide answers a question on what is known of the service.
-func (e *Engine) decide(q question, p policy.Policy, s decide.State, now time.Time) decide.Decision {
+func (e *Engine) decide(q question, scale Scale, p policy.Policy, s decide.State, now time.Time) decide.Decision {
+	if q.about != nil {
+		return q.about(scale, p, s, now)
+	}
 	if q.subject.Request != "" {
 		q.subject.Rivals = e.asks(p, q.asked)
 		return decide.Decide(p, s, q.subject, now)
@@ -133,7 +145,7 @@ func (e *Engine) step(ctx context.Context, t target, q question) (decide.Decisio
 		state := e.surroundings(t.id, q.asked)
 		state.Replicas, state.Running, state.Pending = scale.Replicas, scale.Running, scale.Pending
 		state.UpdateState, state.Silent, state.Last = scale.UpdateState, scale.Silent, done
-		d := e.decide(q, p, state, now)
+		d := e.decide(q, scale, p, state, now)
 		if d.Action != decide.Scaled || d.DryRun {
 			return d, nil
 		}

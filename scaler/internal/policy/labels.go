@@ -23,6 +23,7 @@ const (
 	scaleFallback      = "scaleFallback"
 	scaleWhen          = "scaleWhen"
 	scaleWake          = "scaleWake"
+	scaleRestore       = "scaleRestore"
 )
 
 // The words of scale.
@@ -30,6 +31,13 @@ const (
 	on     = "on"
 	off    = "off"
 	dryRun = "dry-run"
+)
+
+// The words of scaleRestore.
+const (
+	RestoreNow   = "now"
+	RestoreAfter = "after"
+	RestoreOff   = "off"
 )
 
 // Labels describes the labels that the scaler reads.
@@ -86,6 +94,10 @@ func Labels() []label.Spec {
 		{
 			Name: scaleWake, Kind: "whole number, 1 or more", Default: "1",
 			Doc: "How many replicas a sleeping service (scaleMin 0, number 0) gets when a request waits for it, at once and within scaleMax.",
+		},
+		{
+			Name: scaleRestore, Kind: "now, after or off", Default: "after if the deploy changed the tasks and failure_action is rollback, else now",
+			Doc: "When the number that was live comes back after a deploy brought the one of its file: at once, also during a rollout; when the rollout is over; never.",
 		},
 		{
 			Name: scale, Kind: "on, off or dry-run", Default: "on",

@@ -38,6 +38,8 @@ type Policy struct {
 	Off    bool `json:"off,omitempty"`
 	DryRun bool `json:"dryRun,omitempty"`
 	Pace   Pace `json:"pace,omitzero"`
+	// Restore says when the number from before a deploy comes back; empty: as is best for it.
+	Restore string `json:"restore,omitempty"`
 	// Load is what the number follows. Without a value of it for a minute Fallback is
 	// wanted at least, if it is not nil.
 	Load     scaling.Load `json:"load,omitzero"`
@@ -194,6 +196,9 @@ func FromService(s catalog.Service, d Defaults) (Policy, error) {
 	}
 	mode := g.OneOf(scale, on, on, off, dryRun)
 	p.Off, p.DryRun = mode == off, mode == dryRun
+	if g.Has(scaleRestore) {
+		p.Restore = g.OneOf(scaleRestore, "", RestoreNow, RestoreAfter, RestoreOff)
+	}
 	p.Load = scaling.Read(g)
 	p.Fallback = fallback(g)
 	p.Wake = uint64(g.Int(scaleWake, 1, 1, Most))

@@ -3,7 +3,8 @@
 // are the same for every instance.
 //
 // The keys are <service>.<direction> for what alerts ask, _request.<id> for a
-// request by hand, _step.<service id> for the last step, _stop for the operator's stop, and
+// request by hand, _step.<service id> for the last step, _number.<service id>
+// for its number of replicas, _stop for the operator's stop, and
 // what proxies say, see pkg/scaling. No service can be called so, because names in Swarm
 // begin with a letter or digit.
 package store
@@ -30,6 +31,7 @@ const (
 	requestPrefix = "_request."
 	stepPrefix    = "_step."
 	stopKey       = "_stop"
+	numberPrefix  = "_number."
 
 	// answeredTTL is how long an answered request is remembered, to answer a repetition alike.
 	answeredTTL = 10 * time.Minute
@@ -179,7 +181,7 @@ func (s *Store) Asked(now time.Time) (Asked, bool) {
 			if json.Unmarshal(v.Data, &open) == nil {
 				out.Open[key] = open
 			}
-		case strings.HasPrefix(key, stepPrefix):
+		case strings.HasPrefix(key, stepPrefix), strings.HasPrefix(key, numberPrefix):
 		case strings.HasPrefix(key, requestPrefix):
 			var r signal.Request
 			if json.Unmarshal(v.Data, &r) == nil && r.Open(now) {
