@@ -59,7 +59,7 @@ func (s *swarm) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(http.StatusNotFound, "service "+id+" not found")
 	case isService && r.Method == http.MethodGet:
 		if s.isScaler(r) {
-			svc.read = svc.version
+			svc.read[r.Header.Get(scalerSocket)] = svc.version
 		}
 		reply(svc.value())
 	case isService && r.Method == http.MethodPost && strings.HasSuffix(path, "/update"):
@@ -69,7 +69,7 @@ func (s *swarm) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		q := r.URL.Query()
-		if status, text := s.updateBy(svc, q.Get("version"), q.Get("registryAuthFrom"), spec); status != http.StatusOK {
+		if status, text := s.updateBy(svc, svc.read[r.Header.Get(scalerSocket)], q.Get("version"), q.Get("registryAuthFrom"), spec); status != http.StatusOK {
 			refuse(status, text)
 			return
 		}

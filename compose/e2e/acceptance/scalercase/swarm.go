@@ -48,8 +48,8 @@ type service struct {
 	tasks   []task
 	nextID  int
 	changes []uint64
-	// read is the version that the scaler has read last.
-	read uint64
+	// read are the versions that scalers have read last, by their sockets.
+	read map[string]uint64
 }
 
 // conflict is somebody else who changes a service before the scaler does.
@@ -105,7 +105,7 @@ func (s *swarm) create(name string, o serviceOptions) error {
 	s.index++
 	s.revision++
 	svc := &service{
-		id: fmt.Sprintf("id%023d", s.index), name: name, version: s.index, created: now.Add(-time.Hour), updated: now.Add(-time.Hour), start: o.start,
+		id: fmt.Sprintf("id%023d", s.index), name: name, version: s.index, created: now.Add(-time.Hour), updated: now.Add(-time.Hour), start: o.start, read: map[string]uint64{},
 	}
 	replicas := float64(o.Replicas)
 	mode := map[string]any{"Replicated": map[string]any{"Replicas": replicas}}
@@ -406,7 +406,7 @@ func (s *swarm) arrange(name string, o taskOptions) error {
 }
 
 // update is one by the scaler. It returns the status and text of the answer.
-func (s *swarm) updateBy(svc *service, version string, registryAuthFrom string, spec map[string]any) (int, string) {
+func (s *swarm) updateBy(svc *service, read uint64, version, registryAuthFrom string, spec map[string]any) (int, string) {
 	if s.fails[""] || s.fails[svc.name] {
 		return 500, "rpc error: code = Unknown desc = the update is refused"
 	}
@@ -423,8 +423,8 @@ func (s *swarm) updateBy(svc *service, version string, registryAuthFrom string, 
 	if registryAuthFrom != "spec" {
 		s.fault("an update of %s says registryAuthFrom=%q", svc.name, registryAuthFrom)
 	}
-	if version != fmt.Sprint(svc.read) {
-		s.fault("an update of %s names version %s, and %d was read last", svc.name, version, svc.read)
+	if version != fmt.Sprint(read) {
+		s.fault("an update of %s names version %s, and %d was read last", svc.name, version, read)
 	}
 	if version != fmt.Sprint(svc.version) {
 		return 500, "rpc error: code = Unknown desc = update out of sequence"

@@ -39,8 +39,8 @@ const (
 	firstBusPort      = 4300
 	ownToken          = "the-scalers-token-of-the-acceptance-cases"
 	otherToken        = "the-token-of-another-component"
-	catalogStream     = "KV_catalog"
-	signalsStream     = "KV_signals"
+	catalogStream     = "KV_" + bus.CatalogBucket
+	signalsStream     = "KV_" + bus.SignalsBucket
 	startLimit        = 20 * time.Second
 	restLimit         = 30 * time.Second
 	hungFor           = 100 * time.Millisecond
@@ -124,6 +124,7 @@ type world struct {
 	found     map[string]int // by service: how many decisions were looked through
 	log       *tail
 	killed    chan *instance
+	whole     context.Context // lasts as long as the case
 	// mu guards point, which the scaler's goroutines read.
 	mu    sync.Mutex
 	point scaler.Point
@@ -162,7 +163,7 @@ func (s settings) open(ctx context.Context, j acceptance.Job) (acceptance.World,
 	w := &world{
 		settings: s, scaler: j.Programs["scaler"], clock: clocktest.New(*s.Clock), told: &alertmanager{}, prom: &promQL{values: map[string]string{}},
 		peers: map[string]*gate{}, busState: isOK, want: 1, open: map[string]int{}, stopProxy: func() {}, alerts: map[string]*firing{},
-		found: map[string]int{}, log: &tail{}, killed: make(chan *instance, 10),
+		found: map[string]int{}, log: &tail{}, killed: make(chan *instance, 10), whole: ctx,
 	}
 	w.own = w.clock.Member()
 	w.swarm = newSwarm(w.own)
@@ -188,7 +189,7 @@ func (w *world) begin(ctx context.Context) error {
 		}
 		w.peers[name] = g
 	}
-	if _, err := w.listen(filepath.Join(acceptance.Hall, "reader.sock"), false); err != nil {
+	if _, err := w.listen(filepath.Join(acceptance.Hall, "reader.sock"), ""); err != nil {
 		return err
 	}
 	var err error
@@ -226,14 +227,14 @@ func (w *world) connect(component string) (*bus.Bus, error) {
 }
 
 // listen serves the Docker API on a socket.
-func (w *world) listen(path string, isScaler bool) (*http.Server, error) {
+func (w *world) listen(path, scaler string) (*http.Server, error) {
 	l, err := net.Listen("unix", path)
 	if err != nil {
 		return nil, err
 	}
 	srv := &http.Server{ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if isScaler {
-			r.Header.Set(scalerSocket, "yes")
+		if scaler != "" {
+			r.Header.Set(scalerSocket, scaler)
 		}
 		w.swarm.ServeHTTP(rw, r)
 	})}
@@ -293,10 +294,11 @@ func (w *world) start(ctx context.Context) error {
 func (w *world) startOne(ctx context.Context, port int) error {
 	w.started++
 	i := &instance{port: port, member: w.clock.Member(), ended: make(chan struct{})}
-	i.gone, i.cancel = context.WithCancel(ctx)
+	// It outlasts the step that starts it.
+	i.gone, i.cancel = context.WithCancel(w.whole)
 	path := filepath.Join(acceptance.Hall, fmt.Sprintf("docker-%d.sock", w.started))
 	var err error
-	if i.socket, err = w.listen(path, true); err != nil {
+	if i.socket, err = w.listen(path, fmt.Sprint(w.started)); err != nil {
 		return err
 	}
 	busAt := net.JoinHostPort("127.0.0.1", fmt.Sprint(firstBusPort+w.started))

@@ -174,10 +174,11 @@ func readProxy(values []json.RawMessage) (acceptance.Step, error) {
 		if !o.Silent || o.Open != nil || o.Wake {
 			err = errors.Join(err, errors.New("without a name want silent"))
 		}
-		return step("", func(_ context.Context, w *world) error {
+		return step("", func(ctx context.Context, w *world) error {
 			w.isSilent = true
 			w.stopProxy()
-			return nil
+			// What it said is as old as can be.
+			return w.proxy.Delete(ctx, scaling.OpenPrefix+"proxy-1")
 		}), err
 	}
 	if o.Silent || o.Open == nil && !o.Wake {
