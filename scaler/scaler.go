@@ -28,6 +28,7 @@ import (
 	"github.com/wagglehq/waggle/scaler/internal/store"
 	"github.com/wagglehq/waggle/scaler/internal/swarm"
 	"github.com/wagglehq/waggle/scaler/internal/watch"
+	"github.com/wagglehq/waggle/scaler/judge"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -97,14 +98,14 @@ func declare(fs *flag.FlagSet, c *Config) {
 	app.TokenVar(fs, &c.Token, "token", "bearer token that whoever asks for a scaling must send, of 16 bytes or more; without one nothing can be asked; of several, separated by white space, each counts")
 	app.TokenVar(fs, &c.TokenOther, "token-other", "a further token that is accepted as well, while one is replaced")
 	fs.DurationVar(&c.SignalTTL, "signal-ttl", 2*time.Minute, "how long an alert stands that is not heard of again: two repeat intervals of Alertmanager")
-	fs.IntVar(&c.DefaultMin, "default-min", d.Min, "least number of replicas of a service without com.df.scaleMin")
-	fs.IntVar(&c.DefaultMax, "default-max", d.Max, "greatest number of replicas of a service without com.df.scaleMax")
-	fs.IntVar(&c.DefaultUpBy, "default-up-by", d.UpBy, "step up of a service without com.df.scaleUpBy")
-	fs.IntVar(&c.DefaultDownBy, "default-down-by", d.DownBy, "step down of a service without com.df.scaleDownBy")
-	fs.DurationVar(&c.DefaultCooldownUp, "default-cooldown-up", d.CooldownUp, "cooldown before a step up of a service without com.df.scaleCooldownUp")
-	fs.DurationVar(&c.DefaultCooldownDown, "default-cooldown-down", d.CooldownDown, "cooldown before a step down of a service without com.df.scaleCooldownDown")
-	fs.DurationVar(&c.Patience, "patience", d.Patience, "how long the tasks of a step may take to run before the next step no longer waits for them")
-	fs.BoolVar(&c.DryRun, "dry-run", false, "decide and tell, but change nothing")
+	fs.IntVar(&c.DefaultMin, judge.DefaultMin, d.Min, "least number of replicas of a service without com.df.scaleMin")
+	fs.IntVar(&c.DefaultMax, judge.DefaultMax, d.Max, "greatest number of replicas of a service without com.df.scaleMax")
+	fs.IntVar(&c.DefaultUpBy, judge.DefaultUpBy, d.UpBy, "step up of a service without com.df.scaleUpBy")
+	fs.IntVar(&c.DefaultDownBy, judge.DefaultDownBy, d.DownBy, "step down of a service without com.df.scaleDownBy")
+	fs.DurationVar(&c.DefaultCooldownUp, judge.DefaultCooldownUp, d.CooldownUp, "cooldown before a step up of a service without com.df.scaleCooldownUp")
+	fs.DurationVar(&c.DefaultCooldownDown, judge.DefaultCooldownDown, d.CooldownDown, "cooldown before a step down of a service without com.df.scaleCooldownDown")
+	fs.DurationVar(&c.Patience, judge.Patience, d.Patience, "how long the tasks of a step may take to run before the next step no longer waits for them")
+	fs.BoolVar(&c.DryRun, judge.DryRun, false, "decide and tell, but change nothing")
 	fs.StringVar(&c.AlertmanagerURL, "alertmanager-url", "", "Alertmanager that is told of decisions, by alerts named scale_service; empty: none is")
 	fs.Var(&c.AlertmanagerPassword, "alertmanager-password", "password that is sent to alertmanager-url, for the user waggle; empty: none")
 	fs.StringVar(&c.PrometheusURL, "prometheus-url", "", "Prometheus; while neither it nor Alertmanager has answered for a minute, alerts scale nothing; empty: it is not asked")
@@ -226,7 +227,7 @@ func run(ctx context.Context, c Config, sh app.Shell, sw engine.Swarm, t Conditi
 	}).Routes(router)
 	t.Probe(func(catalog, asked uint64) bool {
 		// In this order: what one has passed on is seen where the next one is asked.
-		return services.Reached(catalog) && signals.Reached(asked) && eyes.Begun() && loop.Idle() && notifier.Idle() && e.Passed()
+		return b.Connected() && services.Reached(catalog) && signals.Reached(asked) && eyes.Begun() && loop.Idle() && notifier.Idle() && e.Passed()
 	})
 
 	g, ctx := errgroup.WithContext(ctx)
@@ -243,16 +244,9 @@ func run(ctx context.Context, c Config, sh app.Shell, sw engine.Swarm, t Conditi
 	return g.Wait()
 }
 
-// judgedBy are the settings by which the scaler judges labels, by their flags.
-func judgedBy() []string {
-	return []string{
-		"default-min", "default-max", "default-up-by", "default-down-by", "default-cooldown-up", "default-cooldown-down", "patience", "dry-run",
-	}
-}
-
 // own is what this instance says of itself.
 func own(instance string, sh app.Shell, e *engine.Engine) func() (catalog.Instance, bool) {
-	settings := sh.Chosen(judgedBy())
+	settings := sh.Chosen(judge.Names())
 	return func() (catalog.Instance, bool) {
 		if !e.Passed() {
 			return catalog.Instance{}, false

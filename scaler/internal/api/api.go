@@ -88,7 +88,7 @@ func (a *API) routes(r chi.Router) {
 		r.Get("/services", a.services)
 		r.Get("/services/{name}", a.service)
 		r.Group(func(r chi.Router) {
-			r.Use(app.RequireToken(a.Token))
+			r.Use(app.TellWrongToken(a.Token), app.RequireToken(a.Token))
 			r.Post("/alerts", a.alerts)
 			r.Post("/scale-service", a.scaleService)
 			r.Put("/stop", a.stop)
@@ -110,6 +110,11 @@ func nok(w http.ResponseWriter, status int, message string) {
 	app.WriteJSON(w, status, answer{Status: "NOK", Message: message})
 }
 
+// refused answers with a decision that was made without a request.
+func refused(w http.ResponseWriter, status int, d decide.Decision) {
+	app.WriteJSON(w, status, answer{Status: "NOK", Message: d.Message, Decision: &d})
+}
+
 // alerts takes Alertmanager's webhook only.
 func (a *API) alerts(w http.ResponseWriter, r *http.Request) { a.take(w, r, false) }
 
@@ -128,7 +133,7 @@ func (a *API) take(w http.ResponseWriter, r *http.Request, byHand bool) {
 		err = fmt.Errorf("%w: alerts and status are missing; requests by hand go to /v1/scale-service", webhook.ErrBody)
 	}
 	if err != nil {
-		nok(w, http.StatusBadRequest, a.misread(&webhook.Fault{Service: webhook.BadRequest, Err: err}))
+		refused(w, http.StatusBadRequest, a.misread(&webhook.Fault{Service: webhook.BadRequest, Err: err}))
 		return
 	}
 	if asked.ByHand {
@@ -156,7 +161,7 @@ func (a *API) takeAlerts(w http.ResponseWriter, r *http.Request, asked webhook.R
 	for _, ask := range asked.Asks {
 		svc, err := a.find(snapshot, ask.Service)
 		if err != nil && len(ask.Firing) > 0 {
-			texts = append(texts, a.refuse(svc, ask, err))
+			texts = append(texts, a.refuse(svc, ask, err).Message)
 			status = max(status, code(err))
 			continue
 		}
@@ -188,7 +193,7 @@ func (a *API) takeAlerts(w http.ResponseWriter, r *http.Request, asked webhook.R
 // faults records what was not understood, and returns the texts and the answer.
 func (a *API) faults(asked webhook.Request) (texts []string, status int) {
 	for _, f := range asked.Faults {
-		texts = append(texts, a.misread(f))
+		texts = append(texts, a.misread(f).Message)
 		status = max(status, code(f))
 	}
 	if asked.Idle > 0 {
@@ -217,7 +222,7 @@ func (a *API) takeWishes(w http.ResponseWriter, r *http.Request, asked webhook.R
 		up[ask.Service] = true
 		svc, err := a.find(snapshot, ask.Service)
 		if err != nil {
-			texts = append(texts, a.refuse(svc, ask, err))
+			texts = append(texts, a.refuse(svc, ask, err).Message)
 			status = max(status, code(err))
 			continue
 		}
@@ -253,7 +258,7 @@ func wish(svc catalog.Service, ask webhook.Ask, now time.Time) signal.Request {
 // takeRequest puts a request by hand and waits for its decision.
 func (a *API) takeRequest(w http.ResponseWriter, r *http.Request, asked webhook.Request) {
 	for _, f := range asked.Faults {
-		nok(w, code(f), a.misread(f))
+		refused(w, code(f), a.misread(f))
 		return
 	}
 	snapshot, complete := a.Snapshot()
@@ -264,7 +269,7 @@ func (a *API) takeRequest(w http.ResponseWriter, r *http.Request, asked webhook.
 	ask := asked.Asks[0]
 	svc, err := a.find(snapshot, ask.Service)
 	if err != nil {
-		nok(w, code(err), a.refuse(svc, ask, err))
+		refused(w, code(err), a.refuse(svc, ask, err))
 		return
 	}
 	if err := a.Engine.Away(); err != nil {
@@ -392,19 +397,19 @@ func (a *API) find(snapshot catalog.Snapshot, name string) (catalog.Service, err
 	return svc, a.Engine.Admits(svc)
 }
 
-// refuse records that a service is not scaled and returns the text for whoever asked.
-func (a *API) refuse(svc catalog.Service, ask webhook.Ask, err error) string {
+// refuse records that a service is not scaled and returns the decision for whoever asked.
+func (a *API) refuse(svc catalog.Service, ask webhook.Ask, err error) decide.Decision {
 	d := decide.Refuse(svc.ID, svc.Name, decide.Asked{Direction: ask.Direction}, decide.Code(policy.Code(err)), policy.Why(err), a.Now())
 	a.Engine.Refuse(d)
-	return d.Message
+	return d
 }
 
-// misread records that a request was not understood and returns the text for whoever asked.
-func (a *API) misread(f *webhook.Fault) string {
+// misread records that a request was not understood and returns the decision for whoever asked.
+func (a *API) misread(f *webhook.Fault) decide.Decision {
 	d := decide.Refuse("", label.Show(f.Service, false), decide.Asked{Direction: f.Direction}, decide.CodeBadRequest, f.Error(), a.Now())
 	d.Message = d.Reason
 	a.Engine.Refuse(d)
-	return d.Message
+	return d
 }
 
 // code is the answer to what was refused. It is never 5xx, so that Alertmanager

@@ -19,6 +19,7 @@ import (
 	"github.com/wagglehq/waggle/scaler/internal/policy"
 	"github.com/wagglehq/waggle/scaler/internal/signal"
 	"github.com/wagglehq/waggle/scaler/internal/store"
+	"github.com/wagglehq/waggle/scaler/judge"
 )
 
 const (
@@ -149,11 +150,7 @@ func (e *Engine) Pass(ctx context.Context) (time.Time, error) {
 func (e *Engine) report(ctx context.Context, snapshot catalog.Snapshot, outcomes []policy.Outcome) error {
 	statuses := make([]catalog.Status, 0, len(outcomes))
 	for _, o := range outcomes {
-		o = e.explain(o)
-		statuses = append(statuses, catalog.Status{
-			ServiceID: o.Service.ID, Service: o.Service.Name, State: catalog.State(o.State), Reason: o.Reason, Label: o.Label, Hint: o.Hint,
-			Revision: snapshot.RevisionOf(o.Service.ID),
-		})
+		statuses = append(statuses, judge.Status(e.explain(o), snapshot.RevisionOf(o.Service.ID)))
 	}
 	err := e.opts.Statuses.Publish(ctx, statuses)
 	if errors.Is(err, bus.ErrNotSynced) {

@@ -46,12 +46,12 @@ type untold struct {
 // same was recorded in the ten minutes before. It may be called by any goroutine.
 func (e *Engine) Refuse(d decide.Decision) {
 	d.Instance = e.opts.Instance
-	id := identity(d, "")
-	if e.told.repeats(id, d.Time) {
+	episode := d
+	episode.Time = time.Time{}
+	if e.told.repeats(identity(episode, ""), d.Time) {
 		return
 	}
 	// Each episode is told of, by whichever instance hears of it.
-	episode := d
 	episode.Time = d.Time.UTC().Truncate(refusedFor)
 	e.queueAs(d, identity(episode, ""))
 	e.opts.Poke()
