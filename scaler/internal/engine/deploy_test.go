@@ -223,6 +223,28 @@ func TestARestoreThatDockerRefuses(t *testing.T) {
 	s.wantChanges("web", 9, 9)
 }
 
+// TestAServiceThatWasNotScaledForAWhile is seen for the first time when it is again.
+func TestAServiceThatWasNotScaledForAWhile(t *testing.T) {
+	s := newScene(t, func(s *swarmtest.Swarm) { s.Create("web", 3, bounds) })
+	i := s.start("a")
+	i.rests()
+	i.sets("web", 9)
+	s.swarm.Set("web", func(svc *engine.Scale) { svc.Labels = map[string]string{} })
+	tooltest.Eventually(t, "the number is forgotten", func() error {
+		i.pass()
+		if _, _, ok := i.Number(swarmtest.ID("web")); ok {
+			return errors.New("it is there")
+		}
+		return nil
+	})
+	s.after(72 * time.Hour)
+	s.swarm.Set("web", person(4))
+	s.swarm.Set("web", deploy(4, bounds))
+	b := s.start("b")
+	b.rests()
+	s.wantChanges("web", 9)
+}
+
 // TestWhatIsGoneIsForgotten: the number of a service that was removed.
 func TestWhatIsGoneIsForgotten(t *testing.T) {
 	s := newScene(t, func(s *swarmtest.Swarm) { s.Create("web", 3, bounds) })

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -174,7 +175,7 @@ func (i *instance) learns() {
 	tooltest.Eventually(i.s.t, "the catalog is the swarm", func() error {
 		have, _ := i.catalog.Snapshot()
 		for id, svc := range i.s.swarm.Snapshot().Services {
-			if got := have.Services[id]; got.Replicas != svc.Replicas || got.UpdateState != svc.UpdateState || len(have.Tasks[id]) != len(i.s.swarm.Snapshot().Tasks[id]) {
+			if got := have.Services[id]; got.Replicas != svc.Replicas || got.UpdateState != svc.UpdateState || got.Oversize == 0 && !maps.Equal(got.Labels, svc.Labels) || len(have.Tasks[id]) != len(i.s.swarm.Snapshot().Tasks[id]) {
 				return fmt.Errorf("%s has %d replicas and %d tasks", svc.Name, got.Replicas, len(have.Tasks[id]))
 			}
 		}

@@ -26,12 +26,13 @@ type judged struct {
 func (e *Engine) observe(ctx context.Context, snapshot catalog.Snapshot, outcomes []policy.Outcome, asked store.Asked) error {
 	var errs []error
 	e.memory.held = nil
-	wait := map[string]judged{}
+	wait, inForce := map[string]judged{}, map[string]bool{}
 	for _, o := range outcomes {
 		svc := o.Service
 		if !o.Policy.InForce() {
 			continue
 		}
+		inForce[svc.ID] = true
 		last, revision, err := e.last(svc.ID)
 		if err != nil || e.memory.isBehind(svc.ID, snapshot) {
 			continue // a step that cannot be read is made good when it is needed
@@ -65,10 +66,8 @@ func (e *Engine) observe(ctx context.Context, snapshot catalog.Snapshot, outcome
 		}
 	}
 	e.memory.judged = wait
-	errs = append(errs, e.opts.Store.ForgetNumbers(ctx, func(id string) bool {
-		_, ok := snapshot.Services[id]
-		return ok
-	}))
+	// Of one that is not scaled any more, too: when it is again, it is seen for the first time.
+	errs = append(errs, e.opts.Store.ForgetNumbers(ctx, func(id string) bool { return inForce[id] }))
 	return errors.Join(errs...)
 }
 
@@ -76,9 +75,10 @@ func (e *Engine) observe(ctx context.Context, snapshot catalog.Snapshot, outcome
 // last, and whether it has another one. What is new it keeps on the bus.
 func (e *Engine) count(ctx context.Context, svc catalog.Service, last *signal.Step) (known signal.Number, isOther bool, err error) {
 	kept, revision, isKept := e.opts.Store.Number(svc.ID)
-	known, isKnown := kept.After(last, isKept)
-	if !isKnown {
-		known = signal.Number{ServiceID: svc.ID, Base: svc.Replicas, Own: svc.Replicas}
+	known = kept.After(last)
+	if !isKept {
+		// Whatever a step of former times led to, it is seen for the first time.
+		known = signal.Number{ServiceID: svc.ID, Base: svc.Replicas, Own: svc.Replicas, Step: last.Mark()}
 	}
 	if svc.Replicas != known.Own {
 		return known, true, nil
@@ -126,7 +126,7 @@ func (e *Engine) changed(ctx context.Context, snapshot catalog.Snapshot, o polic
 		if done != nil && !done.Confirmed {
 			return nil
 		}
-		known, _ = known.After(done, true)
+		known = known.After(done)
 		switch {
 		case scale.Replicas == known.Own:
 			e.memory.behind[svc.ID] = snapshot.RevisionOf(svc.ID)

@@ -23,15 +23,11 @@ func (s *Step) Mark() string {
 	return fmt.Sprintf("%d %d %d", s.Version, s.To, s.Time.UnixNano())
 }
 
-// After returns what is known once the last step, nil if there is none, is taken into
-// account, and whether anything is.
-func (n Number) After(last *Step, known bool) (Number, bool) {
-	if last == nil || known && last.Mark() == n.Step {
-		return n, known
+// After returns what is known once the last step, nil if there is none, is taken into account.
+func (n Number) After(last *Step) Number {
+	if last == nil || last.Mark() == n.Step {
+		return n
 	}
-	if !known {
-		n.Base = last.To
-	}
-	n.ServiceID, n.Own, n.Step = last.ServiceID, last.To, last.Mark()
-	return n, true
+	n.Own, n.Step = last.To, last.Mark()
+	return n
 }

@@ -24,19 +24,30 @@ func (s *Store) Number(serviceID string) (n signal.Number, revision uint64, know
 	return n, v.Revision, true
 }
 
-// SetNumber writes what is known of a service's number, for as long as the service is there,
-// unless another instance has written since a revision; the error is ErrConflict then.
+// SetNumber writes what is known of a service's number, for as long as it is scaled, unless another instance has written since a revision; the error is ErrConflict then.
 func (s *Store) SetNumber(ctx context.Context, n signal.Number, revision uint64) error {
 	value, err := catalog.Encode(n)
 	if err != nil {
 		return err
 	}
-	_, err = s.bucket.Put(ctx, numberPrefix+bus.Token(n.ServiceID), value, bus.IfRevision(revision))
+	key := numberPrefix + bus.Token(n.ServiceID)
+	if revision == 0 {
+		// One that was removed has left a mark, which has a revision.
+		_, at, err := s.bucket.Get(ctx, key)
+		if err == nil {
+			return ErrConflict
+		}
+		if !errors.Is(err, bus.ErrNotFound) {
+			return err
+		}
+		revision = at
+	}
+	_, err = s.bucket.Put(ctx, key, value, bus.IfRevision(revision))
 	return conflict(err)
 }
 
-// ForgetNumbers removes what is known of the numbers of services that are there no more.
-func (s *Store) ForgetNumbers(ctx context.Context, isThere func(serviceID string) bool) error {
+// ForgetNumbers removes what is known of the numbers of services that are not scaled any more.
+func (s *Store) ForgetNumbers(ctx context.Context, isScaled func(serviceID string) bool) error {
 	values, ok := s.mirror.Values()
 	if !ok {
 		return nil
@@ -44,7 +55,7 @@ func (s *Store) ForgetNumbers(ctx context.Context, isThere func(serviceID string
 	var errs []error
 	for key, v := range values {
 		var n signal.Number
-		if !strings.HasPrefix(key, numberPrefix) || json.Unmarshal(v.Data, &n) != nil || isThere(n.ServiceID) {
+		if !strings.HasPrefix(key, numberPrefix) || json.Unmarshal(v.Data, &n) != nil || isScaled(n.ServiceID) {
 			continue
 		}
 		if err := conflict(s.bucket.Delete(ctx, key, bus.IfRevision(v.Revision))); err != nil && !errors.Is(err, ErrConflict) && !errors.Is(err, bus.ErrNotFound) {
