@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/announce"
@@ -27,6 +28,7 @@ import (
 	"github.com/wagglehq/waggle/scaler/internal/store"
 	"github.com/wagglehq/waggle/scaler/internal/swarm"
 	"github.com/wagglehq/waggle/scaler/internal/watch"
+	"github.com/wagglehq/waggle/scaler/judge"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -63,6 +65,8 @@ type Config struct {
 	AlertLifetime                time.Duration
 	AlertScaleMin, AlertScaleMax bool
 	Instance                     string
+	// ServerPrefix is a path under which the interface answers besides.
+	ServerPrefix string
 	// RequestPatience is how long a request by hand waits for its decision; 0 is 30 s.
 	RequestPatience time.Duration
 }
@@ -72,9 +76,14 @@ func Labels() []label.Spec { return policy.Labels() }
 
 // Service declares the flags and returns what runs until the context ends.
 func Service(fs *flag.FlagSet) func(context.Context, app.Shell) error {
+	return ServiceUnder(fs, Conditions{})
+}
+
+// ServiceUnder is Service under the conditions of a test.
+func ServiceUnder(fs *flag.FlagSet, t Conditions) func(context.Context, app.Shell) error {
 	var c Config
 	declare(fs, &c)
-	return func(ctx context.Context, sh app.Shell) error { return Run(ctx, c, sh) }
+	return func(ctx context.Context, sh app.Shell) error { return RunUnder(ctx, c, sh, t) }
 }
 
 func declare(fs *flag.FlagSet, c *Config) {
@@ -89,20 +98,21 @@ func declare(fs *flag.FlagSet, c *Config) {
 	app.TokenVar(fs, &c.Token, "token", "bearer token that whoever asks for a scaling must send, of 16 bytes or more; without one nothing can be asked; of several, separated by white space, each counts")
 	app.TokenVar(fs, &c.TokenOther, "token-other", "a further token that is accepted as well, while one is replaced")
 	fs.DurationVar(&c.SignalTTL, "signal-ttl", 2*time.Minute, "how long an alert stands that is not heard of again: two repeat intervals of Alertmanager")
-	fs.IntVar(&c.DefaultMin, "default-min", d.Min, "least number of replicas of a service without com.df.scaleMin")
-	fs.IntVar(&c.DefaultMax, "default-max", d.Max, "greatest number of replicas of a service without com.df.scaleMax")
-	fs.IntVar(&c.DefaultUpBy, "default-up-by", d.UpBy, "step up of a service without com.df.scaleUpBy")
-	fs.IntVar(&c.DefaultDownBy, "default-down-by", d.DownBy, "step down of a service without com.df.scaleDownBy")
-	fs.DurationVar(&c.DefaultCooldownUp, "default-cooldown-up", d.CooldownUp, "cooldown before a step up of a service without com.df.scaleCooldownUp")
-	fs.DurationVar(&c.DefaultCooldownDown, "default-cooldown-down", d.CooldownDown, "cooldown before a step down of a service without com.df.scaleCooldownDown")
-	fs.DurationVar(&c.Patience, "patience", d.Patience, "how long the tasks of a step may take to run before the next step no longer waits for them")
-	fs.BoolVar(&c.DryRun, "dry-run", false, "decide and tell, but change nothing")
+	fs.IntVar(&c.DefaultMin, judge.DefaultMin, d.Min, "least number of replicas of a service without com.df.scaleMin")
+	fs.IntVar(&c.DefaultMax, judge.DefaultMax, d.Max, "greatest number of replicas of a service without com.df.scaleMax")
+	fs.IntVar(&c.DefaultUpBy, judge.DefaultUpBy, d.UpBy, "step up of a service without com.df.scaleUpBy")
+	fs.IntVar(&c.DefaultDownBy, judge.DefaultDownBy, d.DownBy, "step down of a service without com.df.scaleDownBy")
+	fs.DurationVar(&c.DefaultCooldownUp, judge.DefaultCooldownUp, d.CooldownUp, "cooldown before a step up of a service without com.df.scaleCooldownUp")
+	fs.DurationVar(&c.DefaultCooldownDown, judge.DefaultCooldownDown, d.CooldownDown, "cooldown before a step down of a service without com.df.scaleCooldownDown")
+	fs.DurationVar(&c.Patience, judge.Patience, d.Patience, "how long the tasks of a step may take to run before the next step no longer waits for them")
+	fs.BoolVar(&c.DryRun, judge.DryRun, false, "decide and tell, but change nothing")
 	fs.StringVar(&c.AlertmanagerURL, "alertmanager-url", "", "Alertmanager that is told of decisions, by alerts named scale_service; empty: none is")
 	fs.Var(&c.AlertmanagerPassword, "alertmanager-password", "password that is sent to alertmanager-url, for the user waggle; empty: none")
 	fs.StringVar(&c.PrometheusURL, "prometheus-url", "", "Prometheus; while neither it nor Alertmanager has answered for a minute, alerts scale nothing; empty: it is not asked")
 	fs.DurationVar(&c.AlertLifetime, "alert-timeout", time.Minute, "how long such an alert lasts; Alertmanager tells nobody of one that has ended before it was looked at")
 	fs.BoolVar(&c.AlertScaleMin, "alert-scale-min", false, "tell also of a request down at the least number of replicas")
 	fs.BoolVar(&c.AlertScaleMax, "alert-scale-max", true, "tell also of a request up at the greatest number of replicas")
+	fs.StringVar(&c.ServerPrefix, "server-prefix", "", "path, such as /scaler, under which /v1 answers besides")
 	fs.StringVar(&c.Instance, "instance", "", "name of this instance in decisions; empty: the host name")
 }
 
@@ -124,22 +134,32 @@ func (c Config) check() error {
 	if c.DockerTimeout < 0 {
 		errs = append(errs, fmt.Errorf("docker-timeout=%s: want a time such as 5s", c.DockerTimeout))
 	}
+	if c.ServerPrefix != "" && (!strings.HasPrefix(c.ServerPrefix, "/") || strings.HasSuffix(c.ServerPrefix, "/") || strings.ContainsAny(c.ServerPrefix, "{}*? ")) {
+		errs = append(errs, fmt.Errorf("server-prefix=%q: want a path such as /scaler", c.ServerPrefix))
+	}
 	return errors.Join(errs...)
 }
 
 // Run runs the scaler until the context ends. It returns an error at once for a
 // wrong Config or a taken port; the bus and Docker need not be there yet.
 func Run(ctx context.Context, c Config, sh app.Shell) error {
+	return RunUnder(ctx, c, sh, Conditions{})
+}
+
+// RunUnder is Run under the conditions of a test.
+func RunUnder(ctx context.Context, c Config, sh app.Shell, t Conditions) error {
+	t = t.whole()
 	client, err := docker.Connect(c.DockerHost, docker.AllowScale, sh.Log, docker.Timeout(c.DockerTimeout), docker.WithTLS(c.DockerTLS),
-		docker.Count(docker.Counters{Component: "scaler", Registry: sh.Registry}))
+		docker.Clock(t.Clock), docker.Count(docker.Counters{Component: "scaler", Registry: sh.Registry}))
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	return run(ctx, c, sh, swarm.New(client))
+	return run(ctx, c, sh, swarm.New(client), t)
 }
 
-func run(ctx context.Context, c Config, sh app.Shell, sw engine.Swarm) error {
+func run(ctx context.Context, c Config, sh app.Shell, sw engine.Swarm, t Conditions) error {
+	t = t.whole()
 	if err := c.check(); err != nil {
 		return err
 	}
@@ -156,15 +176,16 @@ func run(ctx context.Context, c Config, sh app.Shell, sw engine.Swarm) error {
 	}
 	defer b.Close()
 	notifier, err := notify.New(notify.Options{
-		URL: c.AlertmanagerURL, Password: string(c.AlertmanagerPassword), Lifetime: c.AlertLifetime, AtMin: c.AlertScaleMin, AtMax: c.AlertScaleMax, Log: sh.Log, Registry: sh.Registry,
+		URL: c.AlertmanagerURL, Password: string(c.AlertmanagerPassword), Lifetime: c.AlertLifetime, AtMin: c.AlertScaleMin, AtMax: c.AlertScaleMax,
+		Clock: t.Clock, Log: sh.Log, Registry: sh.Registry,
 	})
 	if err != nil {
 		return err
 	}
 
-	poke, decided := reconcile.NewPoke(), reconcile.NewPoke()
+	poke, decided := reconcile.NewPokeOn(t.Clock), reconcile.NewPoke()
 	eyes, err := watch.New(watch.Options{
-		Prometheus: c.PrometheusURL, Alertmanager: c.AlertmanagerURL, Poke: poke.Now, Now: time.Now, Log: sh.Log, Registry: sh.Registry,
+		Prometheus: c.PrometheusURL, Alertmanager: c.AlertmanagerURL, Poke: poke.Now, Clock: t.Clock, Log: sh.Log, Registry: sh.Registry,
 	})
 	if err != nil {
 		return err
@@ -174,35 +195,40 @@ func run(ctx context.Context, c Config, sh app.Shell, sw engine.Swarm) error {
 	signals := store.New(b, c.SignalTTL, poke.Now)
 	e := engine.New(engine.Options{
 		Bus: b, Catalog: services, Statuses: statuses, Accepted: accepted, Store: signals, Swarm: sw, Notify: notifier.Tell, Poke: poke.Now,
-		Defaults: c.defaults(), DryRun: c.DryRun, Blind: eyes.Blind, Instance: c.Instance, Now: time.Now, Log: sh.Log, Registry: sh.Registry,
+		Defaults: c.defaults(), DryRun: c.DryRun, Blind: eyes.Blind, Wanted: eyes.Wanted, Instance: c.Instance,
+		Now: t.Clock.Now, Reached: t.Reached, Log: sh.Log, Registry: sh.Registry,
 	})
 	says := announce.Loop("scaler", decided, announce.New(announce.Options{Bus: b, Own: own(c.Instance, sh, e)}), sh.Log)
 	// A pass that failed costs Docker nothing, so who asks by hand need not wait long for
 	// the next one.
 	loop := reconcile.New(reconcile.Options{
-		Component: "scaler", Name: "decisions", Poke: poke, Pause: 50 * time.Millisecond, RetryMax: time.Second, Applied: e.Policies, Log: sh.Log, Registry: sh.Registry,
+		Component: "scaler", Name: "decisions", Poke: poke, Clock: t.Clock, Pause: t.pause, RetryMax: time.Second, Applied: e.Policies, Log: sh.Log, Registry: sh.Registry,
 	}, func(ctx context.Context) error {
 		next, err := e.Pass(ctx)
 		decided.Now()
 		if !next.IsZero() {
-			poke.After(max(time.Until(next), 0))
+			poke.After(max(next.Sub(t.Clock.Now()), 0))
 		}
 		return err
 	})
 
-	journal := audit.New(audit.Options{Bus: b, Component: "scaler", Instance: c.Instance, Log: sh.Log, Now: time.Now})
-	started := time.Now()
+	journal := audit.New(audit.Options{Bus: b, Component: "scaler", Instance: c.Instance, Log: sh.Log, Now: t.Clock.Now})
+	started := t.Clock.Now()
 	router := app.Router(sh, func() error {
-		if !e.Passed() && time.Since(started) < 20*time.Second {
+		if !e.Passed() && t.Clock.Now().Sub(started) < 20*time.Second {
 			return errors.New("the catalog has not been read yet")
 		}
 		return nil
 	})
 	(&api.API{
-		Token: c.Token.And(c.TokenOther), Snapshot: services.Snapshot, Store: signals, Engine: e, Note: journal.Note, Now: time.Now, Log: sh.Log,
-		TooLarge: api.NewTooLarge(sh.Registry),
+		Token: c.Token.And(c.TokenOther), Snapshot: services.Snapshot, Store: signals, Engine: e, Note: journal.Note, Now: t.Clock.Now, Log: sh.Log,
+		TooLarge: api.NewTooLarge(sh.Registry), Clock: t.Clock, Prefix: c.ServerPrefix,
 		Patience: cmp.Or(c.RequestPatience, signal.Patience),
 	}).Routes(router)
+	t.Probe(func(catalog, asked uint64) bool {
+		// In this order: what one has passed on is seen where the next one is asked.
+		return b.Connected() && services.Reached(catalog) && signals.Reached(asked) && eyes.Begun() && loop.Idle() && notifier.Idle() && e.Passed()
+	})
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return services.Run(ctx) })
@@ -218,16 +244,9 @@ func run(ctx context.Context, c Config, sh app.Shell, sw engine.Swarm) error {
 	return g.Wait()
 }
 
-// judgedBy are the settings by which the scaler judges labels, by their flags.
-func judgedBy() []string {
-	return []string{
-		"default-min", "default-max", "default-up-by", "default-down-by", "default-cooldown-up", "default-cooldown-down", "patience", "dry-run",
-	}
-}
-
 // own is what this instance says of itself.
 func own(instance string, sh app.Shell, e *engine.Engine) func() (catalog.Instance, bool) {
-	settings := sh.Chosen(judgedBy())
+	settings := sh.Chosen(judge.Names())
 	return func() (catalog.Instance, bool) {
 		if !e.Passed() {
 			return catalog.Instance{}, false

@@ -81,7 +81,9 @@ type client struct {
 // start starts a scaler on the swarm in memory and waits until it is healthy.
 func (c *cluster) start(change ...func(*Config)) *client {
 	c.t.Helper()
-	return c.startWith(func(ctx context.Context, config Config, sh app.Shell) error { return run(ctx, config, sh, c.swarm) }, change...)
+	return c.startWith(func(ctx context.Context, config Config, sh app.Shell) error {
+		return run(ctx, config, sh, c.swarm, Conditions{})
+	}, change...)
 }
 
 func (c *cluster) startWith(run func(context.Context, Config, app.Shell) error, change ...func(*Config)) *client {
@@ -428,7 +430,7 @@ func TestWebhookWithFaults(t *testing.T) {
 	}{
 		"unknown service":            {webhook("firing", "nobody", "up"), 404, "nobody is not a service of this swarm"},
 		"resolved of what is gone":   {webhook("resolved", "nobody", "up"), 200, "nobody: nothing to end"},
-		"no direction":               {webhook("firing", "web", "no"), 400, "Incorrect scale direction in request"},
+		"nothing is asked for":       {webhook("firing", "web", "no"), 200, "1 alerts ask for nothing"},
 		"by hand at the wrong place": {`{"groupLabels":{"service":"web","scale":"up"}}`, 400, "requests by hand go to /v1/scale-service"},
 		"nodes":                      {`{"status":"firing","groupLabels":{"service":"web","scale":"up","type":"node"}}`, 404, "Scaling of nodes is not supported"},
 		"no JSON":                    {"<xml>", 400, "Incorrect body in request"},
@@ -460,7 +462,11 @@ func TestOnlyTheTokenChangesAnything(t *testing.T) {
 	s := c.start()
 	for _, path := range []string{"/v1/alerts", "/v1/scale-service?service=web&scale=up", "/v1/scale-nodes"} {
 		for _, wrong := range []string{"", "wrong", token + "x"} {
-			if code, _ := s.doAs(wrong, http.MethodPost, path, webhook("firing", "web", "up")); code != http.StatusUnauthorized {
+			want := http.StatusForbidden
+			if wrong == "" {
+				want = http.StatusUnauthorized
+			}
+			if code, _ := s.doAs(wrong, http.MethodPost, path, webhook("firing", "web", "up")); code != want {
 				t.Errorf("%s with token %q: %d", path, wrong, code)
 			}
 		}

@@ -105,6 +105,24 @@ func RequireToken(token Secret) func(http.Handler) http.Handler {
 	return RequireTokenUnless(token, nil)
 }
 
+// TellWrongToken answers with 403 to a token that is wrong, before RequireToken would say 401
+// to that as to none.
+func TellWrongToken(token Secret) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+			if !ok {
+				_, given, ok = r.BasicAuth()
+			}
+			if ok && token.First() != "" && !token.admits(given) {
+				WriteError(w, http.StatusForbidden, errors.New("wrong token: it is that of this component that is wanted"))
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
 // RequireTokenUnless is RequireToken for requests that do not come from these networks.
 func RequireTokenUnless(token Secret, from []netip.Prefix) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {

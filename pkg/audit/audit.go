@@ -28,6 +28,8 @@ const (
 	ServiceRemoved     Action = "service removed"
 	Reloaded           Action = "reload"
 	ScaledByHand       Action = "scaled by hand"
+	ScalingStopped     Action = "scaling stopped"
+	ScalingResumed     Action = "scaling resumed"
 	HostGained         Action = "host gained"
 	HostRefused        Action = "host refused"
 	AddressRefused     Action = "address refused"

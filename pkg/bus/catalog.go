@@ -71,6 +71,9 @@ func (c *Catalog) Snapshot() (catalog.Snapshot, bool) {
 	return c.builder.Snapshot(m.store.last), true
 }
 
+// Reached is that of the copy of the bucket.
+func (c *Catalog) Reached(last uint64) bool { return c.entries.Reached(last) }
+
 // List returns what the listener said of its last list, and whether there is one.
 func (c *Catalog) List() (catalog.List, bool) {
 	c.entries.mu.Lock()

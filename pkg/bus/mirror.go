@@ -58,6 +58,8 @@ type Mirror struct {
 	// asked for it.
 	before uint64
 	isSync bool
+	// telling is how many changes are being told of at this moment.
+	telling int
 }
 
 // hook follows a mirror.
@@ -243,19 +245,35 @@ func (m *Mirror) begin(s store) {
 func (m *Mirror) put(key string, v Value) {
 	m.mu.Lock()
 	changed := m.take(key, v) && !m.isOwn(key, v.Data)
-	m.mu.Unlock()
-	if changed {
-		m.poke()
-	}
+	m.tell(changed)
 }
 
 func (m *Mirror) remove(key string, revision uint64) {
 	m.mu.Lock()
 	changed := m.drop(key, revision) && !m.isOwn(key, nil)
-	m.mu.Unlock()
-	if changed {
-		m.poke()
+	m.tell(changed)
+}
+
+// tell gives mu back, and pokes if something has changed.
+func (m *Mirror) tell(changed bool) {
+	if !changed {
+		m.mu.Unlock()
+		return
 	}
+	m.telling++
+	m.mu.Unlock()
+	m.poke()
+	m.mu.Lock()
+	m.telling--
+	m.mu.Unlock()
+}
+
+// Reached reports whether the copy holds all up to a number of the bucket's stream, and
+// everybody was told of it.
+func (m *Mirror) Reached(last uint64) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.isSync && m.telling == 0 && m.store.last >= last
 }
 
 // take takes a value in unless it is older than what this session told, and reports
@@ -331,10 +349,7 @@ func (m *Mirror) synced() {
 		}
 	}
 	m.told, m.isSync = nil, true
-	m.mu.Unlock()
-	if changed {
-		m.poke()
-	}
+	m.tell(changed)
 }
 
 // Under returns the entries whose key starts with prefix, without the prefix.

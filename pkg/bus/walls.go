@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/wagglehq/waggle/pkg/scaling"
 )
 
 // Listener is the component that owns all buckets and streams; the others see of them
@@ -56,6 +58,8 @@ func openings() []opening {
 	bucket(Reader, StatusBucket, all, nil)
 	bucket("proxy", SecretsBucket, all, nil)
 	bucket("scaler", SignalsBucket, all, all)
+	// A proxy wakes services and says which are in use, and asks for nothing else.
+	bucket("proxy", SignalsBucket, nil, []string{scaling.WakePrefix + "*", scaling.OpenPrefix + "*"})
 	decisions := []string{streamSubject(DecisionsStream) + ">"}
 	return append(out, opening{component: "scaler", stream: DecisionsStream, reads: decisions, writes: decisions, whole: true})
 }

@@ -19,8 +19,8 @@ import (
 // call makes one call within its deadline and explains why it failed; what says in
 // the error what was tried.
 func call[T any](ctx context.Context, c *Client, k kind, what string, f func(context.Context, *session) (T, error)) (T, error) {
-	limit, start := c.calls.limit(k), time.Now()
-	limited, cancel := context.WithTimeout(ctx, limit)
+	limit, start := c.calls.limit(k), c.clock.Now()
+	limited, cancel := c.clock.WithTimeout(ctx, limit)
 	defer cancel()
 	var v T
 	s, err := c.connected(limited)
@@ -31,7 +31,7 @@ func call[T any](ctx context.Context, c *Client, k kind, what string, f func(con
 		var none T
 		v, err = none, c.explain(limited, s, what, limit, err)
 	}
-	c.done(ctx, k, limit, time.Since(start), err)
+	c.done(ctx, k, limit, c.clock.Now().Sub(start), err)
 	return v, err
 }
 

@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"github.com/docker/docker/client"
+	"github.com/wagglehq/waggle/pkg/clock"
 )
 
 // DefaultHost is where the daemon of this machine listens.
@@ -52,6 +53,7 @@ type Client struct {
 	calls calls
 	// watcher is told of lists; nil if nobody is.
 	watcher Watcher
+	clock   clock.Clock
 
 	networks networks
 	stream   present
@@ -71,6 +73,9 @@ type Option func(*Client)
 // reads a hash can try out what he suspects to be in the environment of a container.
 func Key(secret []byte) Option { return func(c *Client) { c.key = secret } }
 
+// Clock makes the deadlines of calls those of another clock than the machine's.
+func Clock(by clock.Clock) Option { return func(c *Client) { c.clock = by } }
+
 // Connect returns a client of the daemon at host ("unix:///var/run/docker.sock",
 // "tcp://10.0.0.1:2376"), which need not be there yet. The client makes no calls but
 // those of allow. An error names the setting that cannot be meant.
@@ -82,7 +87,7 @@ func Connect(host string, allow Allow, log *slog.Logger, options ...Option) (*Cl
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	c := &Client{host: u, text: host, allow: allow, log: log, calls: newCalls()}
+	c := &Client{host: u, text: host, allow: allow, log: log, calls: newCalls(), clock: clock.Real()}
 	for _, o := range options {
 		o(c)
 	}

@@ -348,7 +348,7 @@ func TestScale(t *testing.T) {
 	_, version := swarm.Spec("web")
 	want := docker.Scale{
 		ID: swarm.ID("web"), Name: "web", Version: version, Replicas: 3, Running: 3, UpdateState: "updating",
-		Labels: map[string]string{"com.df.notify": "true", "com.df.scaleMax": "9"}, Mode: catalog.Replicated,
+		Labels: map[string]string{"com.df.notify": "true", "com.df.scaleMax": "9"}, Mode: catalog.Replicated, Before: 3, Failure: "pause",
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)

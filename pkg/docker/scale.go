@@ -34,6 +34,13 @@ type Scale struct {
 	// Labels are the service labels under com.df.
 	Labels map[string]string
 	Mode   catalog.Mode
+	// Before is the number asked for by the specification before, Differs says that more
+	// than the number differs from that, and Rebuilt that tasks do. Without such a
+	// specification it is as if it were the same.
+	Before           uint64
+	Differs, Rebuilt bool
+	// Failure is what Swarm does if an update fails ("pause", "continue", "rollback").
+	Failure string
 }
 
 // Scale reads a service by its ID or name; the error is ErrNotFound if there is none.
@@ -53,7 +60,15 @@ func (c *Client) Scale(ctx context.Context, serviceID string) (Scale, error) {
 	mode, replicas := modeOf(svc.Spec.Mode)
 	out := Scale{
 		ID: svc.ID, Name: svc.Spec.Name, Version: svc.Version.Index, Replicas: replicas,
-		UpdateState: updateState(svc), Labels: ours(svc.Spec.Labels), Mode: mode,
+		UpdateState: updateState(svc), Labels: ours(svc.Spec.Labels), Mode: mode, Before: replicas, Failure: swarm.UpdateFailureActionPause,
+	}
+	if config := svc.Spec.UpdateConfig; config != nil && config.FailureAction != "" {
+		out.Failure = config.FailureAction
+	}
+	if previous := svc.PreviousSpec; previous != nil {
+		_, out.Before = modeOf(previous.Mode)
+		out.Rebuilt = !reflect.DeepEqual(previous.TaskTemplate, svc.Spec.TaskTemplate)
+		out.Differs = !reflect.DeepEqual(withoutNumber(*previous), withoutNumber(svc.Spec))
 	}
 	plain := make([]task, len(list))
 	for i, t := range list {
@@ -67,6 +82,31 @@ func (c *Client) Scale(ctx context.Context, serviceID string) (Scale, error) {
 			out.Running++
 		case t.Unplaced():
 			out.Pending++
+		}
+	}
+	return out, nil
+}
+
+// withoutNumber is a specification without its number of replicas.
+func withoutNumber(spec swarm.ServiceSpec) swarm.ServiceSpec {
+	if spec.Mode.Replicated != nil {
+		spec.Mode.Replicated = &swarm.ReplicatedService{}
+	}
+	return spec
+}
+
+// Numbers returns how many replicas each replicated service asks for, by its full name.
+func (c *Client) Numbers(ctx context.Context) (map[string]uint64, error) {
+	services, err := call(ctx, c, kindServices, "list services", func(ctx context.Context, s *session) ([]swarm.Service, error) {
+		return s.sdk.ServiceList(ctx, swarm.ServiceListOptions{})
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]uint64, len(services))
+	for _, svc := range services {
+		if mode, replicas := modeOf(svc.Spec.Mode); mode == catalog.Replicated {
+			out[svc.Spec.Name] = replicas
 		}
 	}
 	return out, nil

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"hash/fnv"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/wagglehq/waggle/pkg/clock"
 )
 
 // ErrNotYet is for a pass that could do nothing because what it goes by is not known yet,
@@ -35,6 +37,8 @@ type Options struct {
 	RetryMin, RetryMax time.Duration
 	// Poke is what its passes come of, beside time; nil if nobody pokes.
 	Poke *Poke
+	// Clock is what it waits by; nil is the machine's.
+	Clock clock.Clock
 	// Applied returns what was last applied and verified, for the metrics: the hash of
 	// the applied state, how many services it holds, how many were rejected. It is asked
 	// after each pass; nil, and an empty hash, tell nothing.
@@ -50,6 +54,10 @@ type Loop struct {
 	opts    Options
 	pass    func(context.Context) error
 	metrics *metrics
+	// done is how many pokes the last pass that ended had heard, under whether one is under
+	// way, and paused whether none may begin yet.
+	done          atomic.Uint64
+	under, paused atomic.Bool
 }
 
 // New makes a Loop around pass. A pass that fails must have changed nothing
@@ -67,8 +75,11 @@ func New(opts Options, pass func(context.Context) error) *Loop {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
+	if opts.Clock == nil {
+		opts.Clock = clock.Real()
+	}
 	if opts.Poke == nil {
-		opts.Poke = NewPoke()
+		opts.Poke = NewPokeOn(opts.Clock)
 	}
 	return &Loop{opts: opts, pass: pass, metrics: newMetrics(opts)}
 }
@@ -78,11 +89,20 @@ func (l *Loop) Run(ctx context.Context) error {
 	defer l.opts.Poke.forget()
 	var retry time.Duration
 	var failure string
+	timer := l.opts.Clock.Timer(0)
+	defer timer.Stop()
 	for {
 		l.opts.Poke.forget()
-		start := time.Now()
+		l.under.Store(true)
+		// What was said until now is part of this pass.
+		select {
+		case <-l.opts.Poke.due:
+		default:
+		}
+		heard, start := l.opts.Poke.pokes.Load(), time.Now()
 		err := l.pass(ctx)
 		took := time.Since(start)
+		l.done.Store(heard)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -114,46 +134,47 @@ func (l *Loop) Run(ctx context.Context) error {
 			retry, failure = 0, ""
 			l.opts.Log.Debug("pass", "loop", l.opts.Name, "took", took)
 		}
-		if !l.wait(ctx, wait, max(l.opts.Pause, retry)) {
+		if !l.wait(ctx, timer, wait, max(l.opts.Pause, retry)) {
 			return nil
 		}
 	}
 }
 
+// Idle reports whether every poke so far was followed by a whole pass, or the next pass
+// waits for the clock.
+func (l *Loop) Idle() bool {
+	return !l.under.Load() && (l.paused.Load() || l.done.Load() == l.opts.Poke.pokes.Load())
+}
+
 // wait returns after a poke, but not before least has passed, or after most. It
 // returns false when the context ends.
-func (l *Loop) wait(ctx context.Context, most, least time.Duration) bool {
-	timer := time.NewTimer(least)
-	defer timer.Stop()
-	if least > 0 {
+func (l *Loop) wait(ctx context.Context, timer clock.Timer, most, least time.Duration) bool {
+	sleep := func(d time.Duration) bool {
+		timer.Reset(d)
+		l.paused.Store(true)
+		l.under.Store(false)
+		// From when the timer fires until it is set again the clock says that it is at work.
+		defer l.paused.Store(false)
 		select {
 		case <-ctx.Done():
 			return false
-		case <-timer.C:
+		case <-timer.C():
+			return true
 		}
 	}
+	if least > 0 && !sleep(least) {
+		return false
+	}
 	timer.Reset(max(most-least, 0))
+	l.under.Store(false)
 	select {
 	case <-ctx.Done():
 		return false
-	case <-timer.C:
+	case <-timer.C():
 		return true
 	case <-l.opts.Poke.due:
 	}
-	if l.opts.Gather > 0 {
-		timer.Reset(l.opts.Gather)
-		select {
-		case <-ctx.Done():
-			return false
-		case <-timer.C:
-		}
-		// What was said meanwhile is part of this pass.
-		select {
-		case <-l.opts.Poke.due:
-		default:
-		}
-	}
-	return true
+	return l.opts.Gather <= 0 || sleep(l.opts.Gather)
 }
 
 type metrics struct {

@@ -2,26 +2,38 @@ package reconcile
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/wagglehq/waggle/pkg/clock"
 )
 
 // Poke is how a loop hears that something may have changed. It is made before its
 // loop, and given to it and to all who poke.
 type Poke struct {
-	due chan struct{}
+	due   chan struct{}
+	clock clock.Clock
+	// pokes counts all of them.
+	pokes atomic.Uint64
 
 	mu sync.Mutex // anybody pokes
-	// timer pokes at the time at, which is zero while no pass is wanted later.
-	timer *time.Timer
-	at    time.Time
+	// stop takes back the poke at the time at, which is zero while no pass is wanted later.
+	stop func()
+	at   time.Time
 }
 
 // NewPoke returns a Poke that nobody has used yet.
-func NewPoke() *Poke { return &Poke{due: make(chan struct{}, 1)} }
+func NewPoke() *Poke { return NewPokeOn(clock.Real()) }
+
+// NewPokeOn is NewPoke by another clock than the machine's.
+func NewPokeOn(c clock.Clock) *Poke {
+	return &Poke{due: make(chan struct{}, 1), clock: c, stop: func() {}}
+}
 
 // Now says that something may have changed. It never blocks; pokes during a pass
 // become one pass after it.
 func (p *Poke) Now() {
+	p.pokes.Add(1)
 	select {
 	case p.due <- struct{}{}:
 	default:
@@ -33,23 +45,18 @@ func (p *Poke) Now() {
 func (p *Poke) After(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	at := time.Now().Add(d)
-	if p.timer == nil {
-		p.timer = time.AfterFunc(d, p.Now)
-	} else if p.at.IsZero() || at.Before(p.at) {
-		p.timer.Reset(d)
-	} else {
+	at := p.clock.Now().Add(d)
+	if !p.at.IsZero() && !at.Before(p.at) {
 		return
 	}
-	p.at = at
+	p.stop()
+	p.stop, p.at = p.clock.AfterFunc(d, p.Now), at
 }
 
 // forget drops the time at which a pass is wanted.
 func (p *Poke) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.timer != nil {
-		p.timer.Stop()
-		p.at = time.Time{}
-	}
+	p.stop()
+	p.stop, p.at = func() {}, time.Time{}
 }

@@ -29,6 +29,8 @@ type Component struct {
 	Refused []label.Spec
 	// Service declares its settings and starts it.
 	Service app.Service
+	// Tools are what its program does besides.
+	Tools []app.Tool
 }
 
 // The texts that stand between the tables.
@@ -166,8 +168,8 @@ func MetricsPage(components []Component) ([]byte, error) {
 func SettingsPage(components []Component) []byte {
 	var b bytes.Buffer
 	b.WriteString(generated + settingsText)
-	section := func(title string, declare func(*flag.FlagSet)) {
-		fmt.Fprintf(&b, "\n## %s\n\n", title)
+	section := func(title, text string, variable func(*flag.Flag) string, declare func(*flag.FlagSet)) {
+		fmt.Fprintf(&b, "\n## %s\n\n%s", title, text)
 		fs := flag.NewFlagSet(title, flag.ContinueOnError)
 		declare(fs)
 		rows := [][]string{{"Flag", "Variable", "Default", "Meaning"}}
@@ -180,17 +182,28 @@ func SettingsPage(components []Component) []byte {
 			if app.IsSecret(f) {
 				usage += " (secret: give it as a file)"
 			}
-			variable := code(app.Variable(f.Name))
-			if app.IsCommand(f.Name) {
-				variable = "none"
-			}
-			rows = append(rows, []string{code("-" + f.Name), variable, def, usage})
+			rows = append(rows, []string{code("-" + f.Name), variable(f), def, usage})
 		})
 		table(&b, rows)
 	}
-	section("All", func(fs *flag.FlagSet) { new(app.Common).Flags(fs) })
+	of := func(f *flag.Flag) string {
+		if app.IsCommand(f.Name) {
+			return "none"
+		}
+		return code(app.Variable(f.Name))
+	}
+	section("All", "", of, func(fs *flag.FlagSet) { new(app.Common).Flags(fs) })
 	for _, c := range components {
-		section(c.Name, func(fs *flag.FlagSet) { c.Service(fs) })
+		section(c.Name, "", of, func(fs *flag.FlagSet) { c.Service(fs) })
+		for _, t := range c.Tools {
+			usage := fmt.Sprintf("`waggle-%s %s [flags] %s`\n\n%s\n\n", c.Name, t.Name, t.Args, t.Does)
+			section(c.Name+" "+t.Name, usage, func(f *flag.Flag) string {
+				if !slices.Contains(t.Settings, f.Name) {
+					return "none"
+				}
+				return of(f)
+			}, func(fs *flag.FlagSet) { t.Declare(fs) })
+		}
 	}
 	return b.Bytes()
 }

@@ -95,6 +95,9 @@ func rules() []rule {
 		{form(`compose/init (--reader)`), in("compose/e2e/scripts/scripts_test.go", `"init", "--skip-ports", "--reader"`), fine},
 		{form(`compose/rotate (?:--loaded )?(?:proxy|monitor|scaler|listener)`), in("compose/e2e/scripts/scripts_test.go", `"rotate", "--loaded", "scaler"`), fine},
 		{form(`docker stack deploy -c (compose/stack.yml) --with-registry-auth (waggle)`), in("compose/deploy", "stack deploy "), fine},
+		{form(`docker stack deploy -c ([a-z-]+\.yml) (shop)`), in("compose/deploy", "stack deploy "), fine},
+		{form(`(?:docker run --rm(?: -i)?(?: -v /var/run/docker\.sock:/var/run/docker\.sock)? waggle\.invalid/|waggle-)(scaler)(?::\S+)? ([a-z]+)((?: -[a-z]+ (?:"[^"]*"|\S+))*)(?: -)?(?: < \S+)?(?: > \S+)?`),
+			func(m []string) (string, string) { return m[1] + "/" + m[2] + ".go", `Name: "` + m[2] + `"` }, toolFlags},
 		{form(`export ((?:[A-Z_]+=\S+ ?)+)`), in("compose/images/images.sh", "WAGGLE_TAG"),
 			func(t *testing.T, _ string, m []string) string { return variables(t, m[1]) }},
 		{form(`docker push \S+/waggle/([a-z]+):\S+`), in("compose/images/images.sh", "docker build"),
@@ -176,6 +179,17 @@ func routed(t *testing.T, service, method, where string) string {
 		}
 	}
 	return service + " has no such path"
+}
+
+// toolFlags returns the first flag of a tool of a component that it does not have.
+func toolFlags(t *testing.T, _ string, m []string) string {
+	code := text(t, m[1]+"/"+m[2]+".go")
+	for _, f := range regexp.MustCompile(` -([a-z]+) `).FindAllStringSubmatch(m[3], -1) {
+		if !strings.Contains(code, `"`+f[1]+`"`) {
+			return "it has no flag -" + f[1]
+		}
+	}
+	return ""
 }
 
 func stackService(t *testing.T, _ string, m []string) string {

@@ -141,6 +141,21 @@ func end(s *server.Server) {
 // URL is where others connect.
 func (s *Server) URL() string { return s.present().ClientURL() }
 
+// Last returns the number of the last message of each stream, by the stream's name.
+func (s *Server) Last() (map[string]uint64, error) {
+	z, err := s.present().Jsz(&server.JSzOptions{Accounts: true, Streams: true})
+	if err != nil {
+		return nil, fmt.Errorf("embedded NATS: %w", err)
+	}
+	out := map[string]uint64{}
+	for _, a := range z.AccountDetails {
+		for _, stream := range a.Streams {
+			out[stream.Name] = stream.State.LastSeq
+		}
+	}
+	return out, nil
+}
+
 // InProcess connects without a network.
 func (s *Server) InProcess() nats.InProcessConnProvider { return s }
 

@@ -1,4 +1,4 @@
-// Command scaler is the process of Waggle's scaler.
+// Command scaler is the process of Waggle's scaler, and its tools.
 package main
 
 import (
@@ -11,4 +11,9 @@ import (
 // version is set when an image is built.
 var version = "dev"
 
-func main() { os.Exit(app.Main("scaler", version, scaler.Service)) }
+func main() {
+	if code, asked := app.Use("waggle-scaler", scaler.Tools()); asked {
+		os.Exit(code)
+	}
+	os.Exit(app.Main("scaler", version, scaler.Service))
+}

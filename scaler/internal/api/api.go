@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/audit"
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/clock"
 	"github.com/wagglehq/waggle/pkg/label"
 	"github.com/wagglehq/waggle/scaler/internal/decide"
 	"github.com/wagglehq/waggle/scaler/internal/engine"
@@ -45,8 +47,11 @@ type API struct {
 	Log  *slog.Logger
 	// TooLarge counts the deliveries that were too large, and so lost.
 	TooLarge prometheus.Counter
-	// Patience is how long a request by hand waits for its decision.
+	// Patience is how long a request by hand waits for its decision, by Clock.
 	Patience time.Duration
+	Clock    clock.Clock
+	// Prefix is a path under which everything answers besides.
+	Prefix string
 }
 
 // answer is Docker Flow's form of an answer, with the decision added.
@@ -70,15 +75,24 @@ func NewTooLarge(reg prometheus.Registerer) prometheus.Counter {
 
 // Routes adds the interface to a router.
 func (a *API) Routes(r chi.Router) {
-	r.Route("/v1", func(r chi.Router) {
+	for _, prefix := range slices.Compact([]string{"", a.Prefix}) {
+		r.Route(prefix+"/v1", a.routes)
+	}
+}
+
+func (a *API) routes(r chi.Router) {
+	r.Group(func(r chi.Router) {
 		r.Get("/ping", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 		r.Get("/decisions", a.decisions)
+		r.Get("/stop", a.stopped)
 		r.Get("/services", a.services)
 		r.Get("/services/{name}", a.service)
 		r.Group(func(r chi.Router) {
-			r.Use(app.RequireToken(a.Token))
+			r.Use(app.TellWrongToken(a.Token), app.RequireToken(a.Token))
 			r.Post("/alerts", a.alerts)
 			r.Post("/scale-service", a.scaleService)
+			r.Put("/stop", a.stop)
+			r.Delete("/stop", a.resume)
 			for _, path := range []string{"/scale-nodes", "/reschedule-services", "/reschedule-service"} {
 				r.Post(path, func(w http.ResponseWriter, _ *http.Request) {
 					nok(w, http.StatusNotFound, strings.TrimPrefix(path, "/")+" is not supported: only services are scaled")
@@ -94,6 +108,11 @@ func ok(w http.ResponseWriter, message string) {
 
 func nok(w http.ResponseWriter, status int, message string) {
 	app.WriteJSON(w, status, answer{Status: "NOK", Message: message})
+}
+
+// refused answers with a decision that was made without a request.
+func refused(w http.ResponseWriter, status int, d decide.Decision) {
+	app.WriteJSON(w, status, answer{Status: "NOK", Message: d.Message, Decision: &d})
 }
 
 // alerts takes Alertmanager's webhook only.
@@ -114,11 +133,15 @@ func (a *API) take(w http.ResponseWriter, r *http.Request, byHand bool) {
 		err = fmt.Errorf("%w: alerts and status are missing; requests by hand go to /v1/scale-service", webhook.ErrBody)
 	}
 	if err != nil {
-		nok(w, http.StatusBadRequest, a.misread(&webhook.Fault{Service: webhook.BadRequest, Err: err}))
+		refused(w, http.StatusBadRequest, a.misread(&webhook.Fault{Service: webhook.BadRequest, Err: err}))
 		return
 	}
 	if asked.ByHand {
 		a.takeRequest(w, r, asked)
+		return
+	}
+	if byHand {
+		a.takeWishes(w, r, asked)
 		return
 	}
 	a.takeAlerts(w, r, asked)
@@ -133,16 +156,12 @@ func (a *API) takeAlerts(w http.ResponseWriter, r *http.Request, asked webhook.R
 		nok(w, http.StatusServiceUnavailable, engine.ErrNotReady.Error())
 		return
 	}
-	var texts []string
-	status, taken := 0, false
-	for _, f := range asked.Faults {
-		texts = append(texts, a.misread(f))
-		status = max(status, code(f))
-	}
+	texts, status := a.faults(asked)
+	taken := asked.Idle > 0
 	for _, ask := range asked.Asks {
 		svc, err := a.find(snapshot, ask.Service)
 		if err != nil && len(ask.Firing) > 0 {
-			texts = append(texts, a.refuse(svc, ask, err))
+			texts = append(texts, a.refuse(svc, ask, err).Message)
 			status = max(status, code(err))
 			continue
 		}
@@ -171,10 +190,75 @@ func (a *API) takeAlerts(w http.ResponseWriter, r *http.Request, asked webhook.R
 	ok(w, strings.Join(texts, "; "))
 }
 
+// faults records what was not understood, and returns the texts and the answer.
+func (a *API) faults(asked webhook.Request) (texts []string, status int) {
+	for _, f := range asked.Faults {
+		texts = append(texts, a.misread(f).Message)
+		status = max(status, code(f))
+	}
+	if asked.Idle > 0 {
+		texts = append(texts, fmt.Sprintf("%d alerts ask for nothing", asked.Idle))
+	}
+	return texts, status
+}
+
+// takeWishes takes a delivery of alerts that is not remembered: what fires is asked for
+// once. Of one service up goes before down.
+func (a *API) takeWishes(w http.ResponseWriter, r *http.Request, asked webhook.Request) {
+	snapshot, complete := a.Snapshot()
+	if !complete {
+		nok(w, http.StatusServiceUnavailable, engine.ErrNotReady.Error())
+		return
+	}
+	texts, status := a.faults(asked)
+	taken := asked.Idle > 0
+	up := map[string]bool{}
+	for _, ask := range slices.Backward(asked.Asks) { // up before down
+		if len(ask.Firing) == 0 || ask.Direction == signal.Down && up[ask.Service] {
+			taken = true
+			texts = append(texts, label.Show(ask.Service, false)+": nothing is asked for")
+			continue
+		}
+		up[ask.Service] = true
+		svc, err := a.find(snapshot, ask.Service)
+		if err != nil {
+			texts = append(texts, a.refuse(svc, ask, err).Message)
+			status = max(status, code(err))
+			continue
+		}
+		if err := a.Engine.Away(); err != nil {
+			nok(w, http.StatusServiceUnavailable, fmt.Sprintf("%s stays as it is: %v", svc.Name, err))
+			return
+		}
+		d, code, text := a.ask(r.Context(), wish(svc, ask, a.Now()))
+		if code >= http.StatusInternalServerError {
+			nok(w, code, text)
+			return
+		}
+		taken = true
+		texts = append(texts, d.Message)
+	}
+	if !taken {
+		nok(w, status, strings.Join(texts, "; "))
+		return
+	}
+	ok(w, strings.Join(texts, "; "))
+}
+
+// wish is what a delivery asks of a service: the greatest of its alerts.
+func wish(svc catalog.Service, ask webhook.Ask, now time.Time) signal.Request {
+	request := signal.Request{ID: rand.Text(), ServiceID: svc.ID, Service: svc.Name, Direction: ask.Direction, ReceivedAt: now}
+	for _, one := range ask.Firing {
+		request.By, request.Settle = max(request.By, one.By), max(request.Settle, one.Settle)
+		request.Alerts = append(request.Alerts, one.Fingerprint)
+	}
+	return request
+}
+
 // takeRequest puts a request by hand and waits for its decision.
 func (a *API) takeRequest(w http.ResponseWriter, r *http.Request, asked webhook.Request) {
 	for _, f := range asked.Faults {
-		nok(w, code(f), a.misread(f))
+		refused(w, code(f), a.misread(f))
 		return
 	}
 	snapshot, complete := a.Snapshot()
@@ -185,7 +269,7 @@ func (a *API) takeRequest(w http.ResponseWriter, r *http.Request, asked webhook.
 	ask := asked.Asks[0]
 	svc, err := a.find(snapshot, ask.Service)
 	if err != nil {
-		nok(w, code(err), a.refuse(svc, ask, err))
+		refused(w, code(err), a.refuse(svc, ask, err))
 		return
 	}
 	if err := a.Engine.Away(); err != nil {
@@ -197,53 +281,98 @@ func (a *API) takeRequest(w http.ResponseWriter, r *http.Request, asked webhook.
 		nok(w, http.StatusBadRequest, "the ID of a request may have 128 characters")
 		return
 	}
-	request, err := a.Store.Ask(r.Context(), signal.Request{
-		ID: id, ServiceID: svc.ID, Service: svc.Name, Direction: ask.Direction, By: ask.By, Force: ask.Force, ReceivedAt: a.Now(),
+	d, status, message := a.ask(r.Context(), signal.Request{
+		ID: id, ServiceID: svc.ID, Service: svc.Name, Direction: ask.Direction, By: ask.By, To: ask.To, Force: ask.Force, ReceivedAt: a.Now(),
 	})
-	switch {
-	case errors.Is(err, store.ErrDuplicate):
-		nok(w, http.StatusConflict, err.Error())
-		return
-	case err != nil:
-		a.Log.Warn("request not stored", "swarm_service", svc.Name, "error", err)
-		nok(w, http.StatusServiceUnavailable, fmt.Sprintf("%s: the request could not be stored: %v", svc.Name, err))
+	if status == http.StatusConflict {
+		nok(w, status, message)
 		return
 	}
 	note := audit.Asked(r, audit.ScaledByHand, svc.Name)
 	note.Detail = "no decision was heard of"
-	if d, ok := a.awaitAnswer(w, r, request); ok {
+	if d != nil {
 		note.From, note.To, note.Detail = &d.From, &d.To, d.Message
 	}
 	a.Note(note)
+	out := answer{Status: "OK", Message: message, Decision: d}
+	if status != http.StatusOK {
+		out.Status = "NOK"
+	}
+	if d != nil {
+		out.Request = id
+	}
+	app.WriteJSON(w, status, out)
 }
 
-// awaitAnswer answers with the decision, and returns it unless there is none.
-func (a *API) awaitAnswer(w http.ResponseWriter, r *http.Request, request signal.Request) (d decide.Decision, ok bool) {
-	ctx, cancel := context.WithTimeout(r.Context(), a.Patience)
+// ask puts a request and waits for its decision. Without one the answer says why.
+func (a *API) ask(ctx context.Context, r signal.Request) (d *decide.Decision, status int, message string) {
+	request, err := a.Store.Ask(ctx, r)
+	switch {
+	case errors.Is(err, store.ErrDuplicate):
+		return nil, http.StatusConflict, err.Error()
+	case err != nil:
+		a.Log.Warn("request not stored", "swarm_service", r.Service, "error", err)
+		return nil, http.StatusServiceUnavailable, fmt.Sprintf("%s: the request could not be stored: %v", r.Service, err)
+	}
+	ctx, cancel := a.Clock.WithTimeout(ctx, a.Patience)
 	defer cancel()
 	data, err := a.Store.Wait(ctx, request.ServiceID, request.ID)
 	if err != nil {
-		nok(w, http.StatusServiceUnavailable, fmt.Sprintf("%s: whether the request was granted is not known yet: %v; see /v1/decisions", request.Service, err))
-		return d, false
+		return nil, http.StatusServiceUnavailable, fmt.Sprintf("%s: whether the request was granted is not known yet: %v; see /v1/decisions", r.Service, err)
 	}
 	if data == nil {
-		nok(w, http.StatusGatewayTimeout, fmt.Sprintf("%s: the request expired after %s without a decision; nothing was scaled", request.Service, a.Patience))
-		return d, false
+		return nil, http.StatusGatewayTimeout, fmt.Sprintf("%s: the request expired after %s without a decision; nothing was scaled", r.Service, a.Patience)
 	}
-	if err := json.Unmarshal(data, &d); err != nil {
-		nok(w, http.StatusInternalServerError, fmt.Sprintf("answer: %v", err))
-		return d, false
+	d = new(decide.Decision)
+	if err := json.Unmarshal(data, d); err != nil {
+		return nil, http.StatusInternalServerError, fmt.Sprintf("answer: %v", err)
 	}
-	message := d.Message
+	message = d.Message
 	if d.DryRun && d.Action == decide.Scaled {
 		message += " (dry run: nothing was changed)"
 	}
 	if d.Code == decide.CodeDocker {
-		app.WriteJSON(w, http.StatusServiceUnavailable, answer{Status: "NOK", Message: message, Decision: &d, Request: request.ID})
-		return d, true
+		return d, http.StatusServiceUnavailable, message
 	}
-	app.WriteJSON(w, http.StatusOK, answer{Status: "OK", Message: message, Decision: &d, Request: request.ID})
-	return d, true
+	return d, http.StatusOK, message
+}
+
+// stop stops all scaling, until resume.
+func (a *API) stop(w http.ResponseWriter, r *http.Request) {
+	reason := label.Show(strings.TrimSpace(r.URL.Query().Get("reason")), false)
+	if reason == "" {
+		nok(w, http.StatusBadRequest, "want a reason, such as /v1/stop?reason=moving+the+storage")
+		return
+	}
+	if err := a.Store.Stop(r.Context(), signal.Stop{Reason: reason, Since: a.Now().UTC()}); err != nil {
+		nok(w, http.StatusServiceUnavailable, fmt.Sprintf("the stop could not be stored: %v", err))
+		return
+	}
+	note := audit.Asked(r, audit.ScalingStopped, "all services")
+	note.Detail = reason
+	a.Note(note)
+	ok(w, "all scaling is stopped: "+reason)
+}
+
+func (a *API) resume(w http.ResponseWriter, r *http.Request) {
+	if err := a.Store.Resume(r.Context()); err != nil {
+		nok(w, http.StatusServiceUnavailable, fmt.Sprintf("the end of the stop could not be stored: %v", err))
+		return
+	}
+	a.Note(audit.Asked(r, audit.ScalingResumed, "all services"))
+	ok(w, "scaling is not stopped")
+}
+
+// stopped says whether all scaling is stopped.
+func (a *API) stopped(w http.ResponseWriter, r *http.Request) {
+	stop, err := a.Store.Stopped(r.Context())
+	if err != nil {
+		app.WriteError(w, http.StatusServiceUnavailable, err)
+		return
+	}
+	app.WriteJSON(w, http.StatusOK, struct {
+		Stop *signal.Stop `json:"stop"`
+	}{stop})
 }
 
 // requestID returns the ID that a client gave, so that it may ask again without
@@ -268,19 +397,19 @@ func (a *API) find(snapshot catalog.Snapshot, name string) (catalog.Service, err
 	return svc, a.Engine.Admits(svc)
 }
 
-// refuse records that a service is not scaled and returns the text for whoever asked.
-func (a *API) refuse(svc catalog.Service, ask webhook.Ask, err error) string {
+// refuse records that a service is not scaled and returns the decision for whoever asked.
+func (a *API) refuse(svc catalog.Service, ask webhook.Ask, err error) decide.Decision {
 	d := decide.Refuse(svc.ID, svc.Name, decide.Asked{Direction: ask.Direction}, decide.Code(policy.Code(err)), policy.Why(err), a.Now())
 	a.Engine.Refuse(d)
-	return d.Message
+	return d
 }
 
-// misread records that a request was not understood and returns the text for whoever asked.
-func (a *API) misread(f *webhook.Fault) string {
+// misread records that a request was not understood and returns the decision for whoever asked.
+func (a *API) misread(f *webhook.Fault) decide.Decision {
 	d := decide.Refuse("", label.Show(f.Service, false), decide.Asked{Direction: f.Direction}, decide.CodeBadRequest, f.Error(), a.Now())
 	d.Message = d.Reason
 	a.Engine.Refuse(d)
-	return d.Message
+	return d
 }
 
 // code is the answer to what was refused. It is never 5xx, so that Alertmanager

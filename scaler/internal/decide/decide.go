@@ -1,18 +1,21 @@
 // Package decide answers what is asked of one service with a decision, its stable
 // code and its reason. It is pure: the time is an argument.
 //
-// A decision begins with a wanted number and goes through stages, each of which may change
-// the number; the first that objects answers:
-//   - beaten: while an alert asks for up, nothing goes down, unless a person forces it;
+// Alerts, the load, a schedule, a waiting request and persons want a number each, and the
+// greatest wins; a person's request is decided by itself, and down only if nobody wants more.
+// The number goes through stages, each of which may change it; the first that objects answers:
+//   - stabilize and limit: see there;
+//   - gate: the operator's stop, a service that is switched off, a scaler that sees
+//     nothing, an update under way or paused;
 //   - bounds: a scaling ends within the bounds and in the direction that was asked for:
 //     above its greatest number a service is never lowered by a request up, below its
 //     least never raised by a request down; a request up raises a service below
 //     its least number to at least that;
-//   - stabilize and limit, for alerts: see there;
-//   - gate: a service that is switched off, an update under way or paused, and, for
-//     alerts, a scaler that sees nothing, a last step that does not show yet, a service of
-//     which less than half runs, and tasks that find no room;
-//   - cooldown, for alerts: see cooling.
+//   - unsettled: a last step that does not show yet, a service of which less than half runs,
+//     and tasks that find no room;
+//   - cooling: the cooldown.
+//
+// For persons only the gate and the bounds count.
 //
 // Without a request nothing is scaled, also outside the bounds: somebody who stopped a
 // service with 0 replicas meant it.
@@ -20,7 +23,6 @@ package decide
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/wagglehq/waggle/scaler/internal/policy"
@@ -41,6 +43,10 @@ type State struct {
 	Last *signal.Step
 	// Wanted is what was wanted lately, oldest first: each number from its time on.
 	Wanted []Wish
+	// Stopped is the operator's reason to stop all scaling, empty if nothing is stopped.
+	Stopped string
+	// InUse says that connections are open to the service, or that no proxy tells.
+	InUse bool
 	// Blind says that nobody has been heard of for long who would renew or end an alert.
 	Blind bool
 }
@@ -50,25 +56,6 @@ type Wish struct {
 	At     time.Time
 	Number uint64
 }
-
-// Asked is what an alert or a person asks for.
-type Asked struct {
-	Direction signal.Direction
-	// By is the step; 0 is that of the policy.
-	By uint64
-	// UpStands says that an alert asks for up at the same time.
-	UpStands bool
-	// Settle is how far back the alerts that ask look.
-	Settle time.Duration
-	// Request is the ID of a request by hand, empty for alerts. Force lets it go past
-	// alerts and the label scale=off.
-	Request string
-	Force   bool
-	// Alerts are the fingerprints of the alerts that ask.
-	Alerts []string
-}
-
-func (a Asked) byHand() bool { return a.Request != "" }
 
 // question is what the stages look at.
 type question struct {
@@ -82,12 +69,16 @@ type question struct {
 // and true, if it objects.
 type stage func(Decision, question) (Decision, bool)
 
-// Decide answers what is asked of a service under its policy.
+// Decide answers one thing that is asked of a service under its policy.
 func Decide(p policy.Policy, s State, a Asked, now time.Time) Decision {
-	d := blank(p, a, s.Replicas, now)
-	d.To = Wanted(p, a, s.Replicas)
+	p = p.At(now)
+	number, ok := a.number(p, s.Replicas)
+	if !ok {
+		number = s.Replicas
+	}
+	d := blank(p, a, s.Replicas, number, now)
 	q := question{p, s, a, now}
-	for _, judges := range []stage{beaten, bounds, stabilize, limit, gate, cooling} {
+	for _, judges := range []stage{beaten, stabilize, limit, gate, bounds, unsettled, cooling} {
 		var objects bool
 		if d, objects = judges(d, q); objects {
 			return d
@@ -100,55 +91,32 @@ func Decide(p policy.Policy, s State, a Asked, now time.Time) Decision {
 	return d
 }
 
-// Wanted is the number that is asked for, within the bounds.
-func Wanted(p policy.Policy, a Asked, replicas uint64) uint64 {
-	by := p.UpBy
-	if a.Direction == signal.Down {
-		by = p.DownBy
-	}
-	if a.By > 0 {
-		by = a.By
-	}
-	if a.Direction == signal.Up {
-		return max(min(replicas+by, p.Max), p.Min)
-	}
-	return min(max(replicas-min(by, replicas), p.Min), p.Max)
-}
-
 // Done is the decision of a step that was made, as it was told or would have been. The
 // bounds may have changed since.
 func Done(p policy.Policy, s signal.Step, a Asked) Decision {
-	a.By = max(s.From, s.To) - min(s.From, s.To)
+	a.Direction, a.To, a.By = s.Direction, nil, max(s.From, s.To)-min(s.From, s.To)
 	p.Min, p.Max, p.DryRun = min(p.Min, s.From, s.To), max(p.Max, s.From, s.To), false
-	d := blank(p, a, s.From, s.Time)
-	d.To, d.Instance = s.To, s.Instance
+	d := blank(p, a, s.From, s.To, s.Time)
+	d.Instance = s.Instance
 	d.scaled(a)
+	if s.Want != "" {
+		d.Want, d.Reason, d.Code = Want(s.Want), s.Reason, Want(s.Want).done()
+	}
 	return d
 }
 
 // Adopt is the decision to take over a number that somebody else has set.
 func Adopt(p policy.Policy, s signal.Step) Decision {
 	p.DryRun = false
-	d := blank(p, Asked{Direction: s.Direction}, s.From, s.Time)
-	d.To, d.Action, d.Code, d.Want, d.Instance = s.To, Adopted, CodeAdopted, WantPerson, s.Instance
+	d := blank(p, Asked{Want: WantPerson, Direction: s.Direction}, s.From, s.To, s.Time)
+	d.Action, d.Code, d.Instance = Adopted, CodeAdopted, s.Instance
 	d.Reason = fmt.Sprintf("changed from %d to %d by somebody else; alerts wait for their cooldown", s.From, s.To)
 	d.Message = p.Service + " was " + d.Reason
 	return d
 }
 
-func blank(p policy.Policy, a Asked, replicas uint64, now time.Time) Decision {
-	d := Decision{
-		Time: now, ServiceID: p.ServiceID, Service: p.Service, Direction: a.Direction, Want: WantAlert,
-		From: replicas, To: replicas, Min: p.Min, Max: p.Max, Request: a.Request, Alerts: slices.Clone(a.Alerts), DryRun: p.DryRun,
-	}
-	if a.byHand() {
-		d.Want = WantHand
-	}
-	return d
-}
-
 func (d *Decision) scaled(a Asked) {
-	d.Action, d.Code, d.Reason = Scaled, CodeScaled, a.why()
+	d.Action, d.Code, d.Reason = Scaled, a.want().done(), a.why()
 	d.Message = fmt.Sprintf("Scaling %s from %d to %d replicas (min: %d, max: %d)", d.Service, d.From, d.To, d.Min, d.Max)
 }
 
@@ -157,18 +125,4 @@ func (d Decision) not(action Action, code Code, reason string) Decision {
 	d.Action, d.Code, d.Reason, d.To = action, code, reason, d.From
 	d.Message = fmt.Sprintf("%s stays at %d replicas: %s", d.Service, d.From, reason)
 	return d
-}
-
-func (a Asked) why() string {
-	by := ""
-	if a.By > 0 {
-		by = fmt.Sprintf(" by %d", a.By)
-	}
-	switch {
-	case a.byHand():
-		return fmt.Sprintf("asked for %s%s by hand", a.Direction, by)
-	case len(a.Alerts) == 1:
-		return fmt.Sprintf("1 alert asks for %s%s", a.Direction, by)
-	}
-	return fmt.Sprintf("%d alerts ask for %s%s", len(a.Alerts), a.Direction, by)
 }

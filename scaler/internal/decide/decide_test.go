@@ -33,7 +33,7 @@ func TestDecide(t *testing.T) {
 		return a
 	}
 	against := down
-	against.UpStands = true
+	against.Request, against.Rivals = "wish", []decide.Asked{up}
 	byHand := func(a decide.Asked) decide.Asked {
 		a.Request = "r"
 		return a
@@ -135,7 +135,10 @@ func FuzzDecide(f *testing.F) {
 		p := web()
 		p.Min, p.Max = uint64(min(least, most)), uint64(max(least, most, 1))
 		p.UpBy, p.DownBy = uint64(max(upBy, 1)), uint64(max(downBy, 1))
-		a := decide.Asked{Direction: signal.Down, By: uint64(by), UpStands: upStands}
+		a := decide.Asked{Direction: signal.Down, By: uint64(by), Request: "wish", Want: decide.WantAlert}
+		if upStands {
+			a.Rivals = []decide.Asked{{Direction: signal.Up}}
+		}
 		if up {
 			a.Direction = signal.Up
 		}
@@ -166,19 +169,21 @@ func simulate(p policy.Policy, replicas uint64, asks func(second int, replicas u
 		if state.Last != nil && now.Sub(state.Last.Time) >= 3*time.Second {
 			state.Running = state.Replicas // a task takes three seconds to run
 		}
-		for _, a := range []decide.Asked{{Direction: signal.Up}, {Direction: signal.Down, UpStands: up}} {
-			if (a.Direction == signal.Up && !up) || (a.Direction == signal.Down && !down) {
-				continue
-			}
-			d := decide.Decide(p, state, a, now)
-			if d.Action != decide.Scaled {
-				continue
-			}
-			changes = append(changes, d)
-			state.Replicas = d.To
-			state.Running = min(state.Running, d.To)
-			state.Last = &signal.Step{Direction: d.Direction, From: d.From, To: d.To, Time: now}
+		var asks []decide.Asked
+		if up {
+			asks = append(asks, decide.Asked{Direction: signal.Up})
 		}
+		if down {
+			asks = append(asks, decide.Asked{Direction: signal.Down})
+		}
+		d, _ := decide.Follow(p, state, asks, now)
+		if d.Action != decide.Scaled {
+			continue
+		}
+		changes = append(changes, d)
+		state.Replicas = d.To
+		state.Running = min(state.Running, d.To)
+		state.Last = &signal.Step{Direction: d.Direction, From: d.From, To: d.To, Time: now}
 	}
 	return changes
 }

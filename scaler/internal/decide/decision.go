@@ -29,9 +29,13 @@ type Code string
 // The codes. Those of services that have no policy are policy.Code's.
 const (
 	CodeScaled       Code = "scaled"
+	CodeRestored     Code = "restored"
 	CodeAdopted      Code = "adopted"
 	CodeDryRun       Code = "dry_run"
+	CodeStopped      Code = "stopped"
 	CodeBeaten       Code = "beaten"
+	CodeNoData       Code = "no_data"
+	CodeInUse        Code = "in_use"
 	CodeOff          Code = "off"
 	CodeBlind        Code = "blind"
 	CodeUpdate       Code = "update"
@@ -51,15 +55,13 @@ const (
 	CodeBadRequest   Code = "bad_request"
 )
 
-// Want is who wants something of a service.
-type Want string
-
-// The wants.
-const (
-	WantAlert  Want = "alert"
-	WantHand   Want = "hand"
-	WantPerson Want = "person"
-)
+// done is the code of a change of the number that somebody wants.
+func (w Want) done() Code {
+	if w == WantDeploy {
+		return CodeRestored
+	}
+	return CodeScaled
+}
 
 // Decision is the answer.
 type Decision struct {
@@ -91,7 +93,7 @@ type Decision struct {
 
 // Same reports whether two decisions say the same, apart from when and by whom.
 func (d Decision) Same(other Decision) bool {
-	return d.ServiceID == other.ServiceID && d.Service == other.Service && d.Direction == other.Direction && d.Action == other.Action &&
+	return d.Want == other.Want && d.ServiceID == other.ServiceID && d.Service == other.Service && d.Direction == other.Direction && d.Action == other.Action &&
 		d.Code == other.Code && d.From == other.From && d.To == other.To && d.Reason == other.Reason && d.Request == other.Request &&
 		d.DryRun == other.DryRun
 }
@@ -99,7 +101,7 @@ func (d Decision) Same(other Decision) bool {
 // Refuse is the decision about a request that no policy allows. The reason is
 // made to stand behind the name of the service.
 func Refuse(serviceID, service string, a Asked, code Code, reason string, now time.Time) Decision {
-	d := blank(policy.Policy{ServiceID: serviceID, Service: service}, a, 0, now)
+	d := blank(policy.Policy{ServiceID: serviceID, Service: service}, a.stepping(), 0, 0, now)
 	d.Action, d.Code, d.Reason, d.Message = Refused, code, reason, service+" "+reason
 	return d
 }
@@ -107,9 +109,18 @@ func Refuse(serviceID, service string, a Asked, code Code, reason string, now ti
 // Unreachable is the decision about what cannot be looked at or done now, because
 // Docker refuses it or does not answer.
 func Unreachable(serviceID, service string, a Asked, why error, until, now time.Time) Decision {
-	d := blank(policy.Policy{ServiceID: serviceID, Service: service}, a, 0, now)
+	d := blank(policy.Policy{ServiceID: serviceID, Service: service}, a.stepping(), 0, 0, now)
 	d.Action, d.Code, d.Until = Held, CodeDocker, until
 	d.Reason = "Docker does not do it: " + why.Error()
 	d.Message = fmt.Sprintf("%s stays as it is: %s", service, d.Reason)
 	return d
+}
+
+// stepping is what is asked without a number, which nobody can tell of a service that is
+// not known.
+func (a Asked) stepping() Asked {
+	if a.To != nil {
+		a.Direction, a.To = signal.Up, nil
+	}
+	return a
 }

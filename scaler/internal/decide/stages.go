@@ -9,23 +9,25 @@ import (
 	"github.com/wagglehq/waggle/scaler/internal/signal"
 )
 
-func beaten(d Decision, q question) (Decision, bool) {
-	if q.asked.Direction == signal.Down && q.asked.UpStands && !q.asked.Force {
-		return d.not(Held, CodeBeaten, "an alert asks for up at the same time, and up goes before down"), true
-	}
-	return d, false
-}
-
-// bounds refuses what would leave the bounds or go against the asked direction.
+// bounds keeps the number within the bounds, and refuses what would go against the asked
+// direction. While a service is in use its least number is 1, but for persons.
 func bounds(d Decision, q question) (Decision, bool) {
 	p, up := q.policy, d.Direction == signal.Up
+	least := p.Min
+	if least == 0 && q.state.InUse && !q.asked.byHand() {
+		least = 1
+	}
 	switch {
+	case up && d.From > p.Max:
+		d = d.not(Refused, CodeAboveMax, fmt.Sprintf("%d replicas are above the maximum of %d, and a request up never lowers", d.From, p.Max))
+	case q.asked.To != nil && d.To == d.From:
+		d = d.not(Refused, CodeUnchanged, fmt.Sprintf("it has %d replicas already (min: %d, max: %d)", d.From, p.Min, p.Max))
 	case up && d.From == p.Max:
 		d.AtBound = true
 		d = d.not(Refused, CodeAtMax, fmt.Sprintf("already at the maximum of %d replicas", p.Max))
 		d.Message = fmt.Sprintf("%s is already scaled to the maximum number of %d replicas", p.Service, p.Max)
-	case up && d.From > p.Max:
-		d = d.not(Refused, CodeAboveMax, fmt.Sprintf("%d replicas are above the maximum of %d, and a request up never lowers", d.From, p.Max))
+	case !up && d.From == least && least > p.Min:
+		d = d.not(Held, CodeInUse, "connections are open, or no proxy tells of them: the last task goes only when none is")
 	case !up && d.From == p.Min:
 		d.AtBound = true
 		d = d.not(Refused, CodeAtMin, fmt.Sprintf("already at the minimum of %d replicas", p.Min))
@@ -33,6 +35,7 @@ func bounds(d Decision, q question) (Decision, bool) {
 	case !up && d.From < p.Min:
 		d = d.not(Refused, CodeBelowMin, fmt.Sprintf("%d replicas are below the minimum of %d, and a request down never raises", d.From, p.Min))
 	default:
+		d.To = max(min(d.To, p.Max), least)
 		return d, false
 	}
 	return d, true
@@ -43,7 +46,7 @@ func bounds(d Decision, q question) (Decision, bool) {
 func stabilize(d Decision, q question) (Decision, bool) {
 	up := d.Direction == signal.Up
 	window := way(q.policy, up).Stabilize
-	if q.asked.byHand() || window == 0 {
+	if q.asked.isFree() || window == 0 {
 		return d, false
 	}
 	least, greatest := q.lately(window, d.To)
@@ -55,6 +58,7 @@ func stabilize(d Decision, q question) (Decision, bool) {
 	if up && d.To > d.From || !up && d.To < d.From {
 		return d, false
 	}
+	d.Until = q.leaves(window)
 	if up {
 		return d.not(Held, CodeStabilizing, fmt.Sprintf("not more than %d replicas were wanted throughout the last %s", d.From, window)), true
 	}
@@ -84,12 +88,25 @@ func (q question) lately(window time.Duration, wanted uint64) (least, greatest u
 	return min(least, before), max(greatest, before)
 }
 
+// leaves is when the oldest number leaves a window that ends now, zero if that is not known.
+func (q question) leaves(window time.Duration) time.Time {
+	for _, w := range q.state.Wanted {
+		if w.At.After(q.now.Add(-window)) {
+			return w.At.Add(window)
+		}
+	}
+	return time.Time{}
+}
+
+// isFree reports whether neither windows nor limits nor cooldowns hold it.
+func (a Asked) isFree() bool { return a.byHand() || a.want() == WantWake }
+
 // limit lets alerts add, or take away, no more than the label's number within its time;
 // what people did by the scaler counts.
 func limit(d Decision, q question) (Decision, bool) {
 	up := d.Direction == signal.Up
 	most := way(q.policy, up).Most
-	if q.asked.byHand() || most.Number == 0 {
+	if q.asked.isFree() || most.Number == 0 {
 		return d, false
 	}
 	var used uint64
@@ -120,16 +137,18 @@ func limit(d Decision, q question) (Decision, bool) {
 	return d, false
 }
 
-// gate holds what must not be changed now: for everybody a service that is switched off
-// or whose update goes on, for alerts besides one that is in motion or not well, because
-// what they measure says little of it then.
+// gate holds what must not be changed now: all while the operator has stopped it, a service
+// that is switched off, what nobody renews, and a service whose update goes on.
 func gate(d Decision, q question) (Decision, bool) {
 	s := q.state
+	if s.Stopped != "" && !q.asked.Force {
+		return d.not(Held, CodeStopped, "the operator has stopped all scaling: "+s.Stopped), true
+	}
 	if q.policy.Off && !q.asked.Force {
 		return d.not(Held, CodeOff, "com.df.scale=off: only a request by hand with force=true changes it"), true
 	}
-	if s.Blind && !q.asked.byHand() {
-		return d.not(Held, CodeBlind, "neither Prometheus nor Alertmanager answers, so nobody would end the alert"), true
+	if s.Blind && q.asked.isBlind() {
+		return d.not(Held, CodeBlind, "neither Prometheus nor Alertmanager answers, so nobody would end what asks"), true
 	}
 	switch s.UpdateState {
 	case "", "completed", "rollback_completed":
@@ -142,16 +161,19 @@ func gate(d Decision, q question) (Decision, bool) {
 	default:
 		return d.not(Held, CodeUpdate, "an update is in progress: "+strings.ReplaceAll(s.UpdateState, "_", " ")), true
 	}
+	return d, false
+}
+
+// unsettled holds, for all but persons, a service that is in motion or not well, because
+// what is measured says little of it then.
+func unsettled(d Decision, q question) (Decision, bool) {
 	if q.asked.byHand() {
 		return d, false
 	}
-	return unsettled(d, q)
-}
-
-func unsettled(d Decision, q question) (Decision, bool) {
 	s, up := q.state, d.Direction == signal.Up
 	last := s.Last
 	if last != nil && !shows(s) && q.now.Sub(q.past(last.Time)) < q.policy.Patience && (!up || last.Direction != signal.Down) {
+		d.Until = q.past(last.Time).Add(q.policy.Patience)
 		return d.not(Held, CodeConverging, fmt.Sprintf("the last scaling, from %d to %d at %s, is not complete: not all of %d tasks run",
 			last.From, last.To, last.Time.UTC().Format(time.RFC3339), s.Replicas)), true
 	}
@@ -170,26 +192,26 @@ func unsettled(d Decision, q question) (Decision, bool) {
 
 // shows reports whether the last step is complete, or was once.
 func shows(s State) bool {
-	return !s.Last.Converged.IsZero() || s.Running == s.Replicas || s.Last.Direction != signal.Down && s.Running > s.Replicas
+	return !s.Last.Converged.IsZero() || s.Last.Shows(s.Replicas, s.Running)
 }
 
 // cooling holds an alert until the cooldown of its direction has passed since the last
 // step was decided, and until what the alert looks back at has passed since that step
 // shows: what it measures is of the time before otherwise. After a step down a step up
-// waits for its cooldown alone. People wait for neither.
+// waits for its cooldown alone, and after a deploy for none. People wait for neither.
 func cooling(d Decision, q question) (Decision, bool) {
 	last := q.state.Last
-	if q.asked.byHand() || last == nil {
+	if q.asked.isFree() || last == nil || d.Direction == signal.Up && Want(last.Want) == WantDeploy {
 		return d, false
 	}
 	cooldown := q.policy.CooldownUp
-	if q.asked.Direction == signal.Down {
+	if d.Direction == signal.Down {
 		cooldown = q.policy.CooldownDown
 	}
 	made := q.past(last.Time)
 	d.Until = made.Add(cooldown)
 	reason := fmt.Sprintf("cooldown of %s: the last scaling, from %d to %d, was at %s", cooldown, last.From, last.To, made.UTC().Format(time.RFC3339))
-	if q.asked.Settle > 0 && (last.Direction != signal.Down || q.asked.Direction == signal.Down) {
+	if q.asked.Settle > 0 && (last.Direction != signal.Down || d.Direction == signal.Down) {
 		converged, known := q.converged()
 		if settled := converged.Add(q.asked.Settle); known && settled.After(d.Until) {
 			d.Until = settled

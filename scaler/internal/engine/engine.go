@@ -19,11 +19,14 @@ import (
 	"github.com/wagglehq/waggle/scaler/internal/policy"
 	"github.com/wagglehq/waggle/scaler/internal/signal"
 	"github.com/wagglehq/waggle/scaler/internal/store"
+	"github.com/wagglehq/waggle/scaler/judge"
 )
 
 const (
 	// lookAgain is how soon a held request is looked at again when no time is known.
 	lookAgain = 2 * time.Second
+	// lookLater is that of what stands, of which changes are heard anyway.
+	lookLater = 10 * time.Second
 )
 
 // Options are what an Engine works with.
@@ -43,7 +46,12 @@ type Options struct {
 	// DryRun decides and tells, but changes nothing.
 	DryRun bool
 	// Blind reports whether nobody is heard of who would renew or end alerts; nil: never.
-	Blind    func(now time.Time) bool
+	Blind func(now time.Time) bool
+	// Wanted returns how many replicas the loads of services want, by their IDs, as far as
+	// that is known; nil: nothing is.
+	Wanted func() map[string]float64
+	// Reached is called at each point of each step; nil: nobody is told.
+	Reached  func(Point)
 	Instance string
 	Now      func() time.Time
 	Log      *slog.Logger
@@ -69,13 +77,39 @@ type Engine struct {
 	// were left out of the catalog, by ID, as of the last pass.
 	accepted map[string]catalog.Service
 	oversize map[string]int
+	stopped  *signal.Stop
+}
+
+// stop notes the operator's stop, for whoever asks why nothing happens.
+func (e *Engine) stop(s *signal.Stop) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.stopped = s
+}
+
+// explain adds to what becomes of a service why it is not scaled now.
+func (e *Engine) explain(o policy.Outcome) policy.Outcome {
+	o = e.trouble.explain(o)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.stopped != nil && o.Policy.InForce() {
+		text := "the operator has stopped all scaling: " + e.stopped.Reason
+		if o.Reason != "" {
+			text = o.Reason + "; " + text
+		}
+		o.Reason = text
+		if o.Hint == "" {
+			o.Hint = "DELETE /v1/stop at the scaler ends that"
+		}
+	}
+	return o
 }
 
 // New returns an Engine.
 func New(o Options) *Engine {
 	return &Engine{
 		opts: o, metrics: newMetrics(o.Registry), memory: newMemory(), trouble: newTrouble(),
-		told: journal{latest: map[string]map[signal.Direction]decide.Decision{}, refusals: map[string]time.Time{}},
+		told: journal{latest: map[string]map[string]decide.Decision{}, refusals: map[string]time.Time{}},
 	}
 }
 
@@ -97,14 +131,16 @@ func (e *Engine) Pass(ctx context.Context) (time.Time, error) {
 		return time.Time{}, nil
 	}
 	e.metrics.asked(asked)
+	e.stop(asked.Stop)
 	outcomes := policy.All(snapshot, e.believe(accepted, snapshot), e.opts.Defaults)
 	e.hold(outcomes)
 	e.memory.catalog = snapshot
-	errs := []error{e.observe(ctx, snapshot, outcomes)}
+	errs := []error{e.observe(ctx, snapshot, outcomes, asked)}
+	e.memory.hear(asked.Open, e.opts.Now())
 	e.wish(outcomes, asked)
 	soon, err := e.answer(ctx, asked)
 	errs = append(errs, err)
-	next, err := e.follow(ctx, snapshot, asked)
+	next, err := e.follow(ctx, snapshot, outcomes, asked)
 	errs = append(errs, err, e.tell(ctx), e.report(ctx, snapshot, outcomes), e.record(ctx))
 	e.note(snapshot.Revision, outcomes)
 	return sooner(next, soon), errors.Join(errs...)
@@ -114,11 +150,7 @@ func (e *Engine) Pass(ctx context.Context) (time.Time, error) {
 func (e *Engine) report(ctx context.Context, snapshot catalog.Snapshot, outcomes []policy.Outcome) error {
 	statuses := make([]catalog.Status, 0, len(outcomes))
 	for _, o := range outcomes {
-		o = e.trouble.explain(o)
-		statuses = append(statuses, catalog.Status{
-			ServiceID: o.Service.ID, Service: o.Service.Name, State: catalog.State(o.State), Reason: o.Reason, Label: o.Label, Hint: o.Hint,
-			Revision: snapshot.RevisionOf(o.Service.ID),
-		})
+		statuses = append(statuses, judge.Status(e.explain(o), snapshot.RevisionOf(o.Service.ID)))
 	}
 	err := e.opts.Statuses.Publish(ctx, statuses)
 	if errors.Is(err, bus.ErrNotSynced) {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,18 +16,16 @@ import (
 	"github.com/wagglehq/waggle/scaler/internal/store"
 )
 
-// answer decides the requests by hand, oldest first, each on what Docker says at that
+// answer decides what is asked once, oldest first, each on what Docker says at that
 // moment. It returns when it wants to be called again, zero if it does not.
 func (e *Engine) answer(ctx context.Context, asked store.Asked) (next time.Time, err error) {
 	var errs []error
 	for _, r := range asked.Requests {
-		a := decide.Asked{
-			Direction: r.Direction, By: r.By, Request: r.ID, Force: r.Force,
-			UpStands: slices.ContainsFunc(asked.Signals, func(s signal.Signal) bool {
-				return s.ServiceID == r.ServiceID && s.Direction == signal.Up
-			}),
+		a := decide.Asked{Direction: r.Direction, By: r.By, To: r.To, Request: r.ID, Force: r.Force, Alerts: r.Alerts, Settle: r.Settle}
+		if len(r.Alerts) > 0 {
+			a.Want = decide.WantAlert
 		}
-		d, known, err := e.grant(ctx, target{r.ServiceID, r.Service}, a)
+		d, known, err := e.grant(ctx, target{r.ServiceID, r.Service}, question{subject: a, asked: asked})
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -38,7 +37,9 @@ func (e *Engine) answer(ctx context.Context, asked store.Asked) (next time.Time,
 		if d.Instance == "" {
 			d.Instance = e.opts.Instance
 		}
-		e.queue(d, "")
+		if d.Action != decide.Scaled || d.DryRun {
+			e.queue(d, "")
+		}
 		value, err := catalog.Encode(d)
 		if err == nil {
 			err = e.opts.Store.Answer(ctx, r.ID, value)
@@ -50,12 +51,12 @@ func (e *Engine) answer(ctx context.Context, asked store.Asked) (next time.Time,
 	return next, errors.Join(errs...)
 }
 
-// grant decides a request by hand. It is not known yet what became of one that was
+// grant decides what is asked once. It is not known yet what became of a request that was
 // claimed and whose change Docker did not confirm; the next look at the service tells.
-func (e *Engine) grant(ctx context.Context, t target, a decide.Asked) (d decide.Decision, known bool, err error) {
+func (e *Engine) grant(ctx context.Context, t target, q question) (d decide.Decision, known bool, err error) {
 	until, why := e.trouble.now("", e.opts.Now())
 	if why == nil {
-		d, err = e.step(ctx, t, a)
+		d, err = e.step(ctx, t, q)
 		var refused *failure
 		if !errors.As(err, &refused) {
 			return d, err == nil, err
@@ -66,41 +67,105 @@ func (e *Engine) grant(ctx context.Context, t target, a decide.Asked) (d decide.
 	if err != nil && !errors.Is(err, store.ErrUnreadable) {
 		return d, false, err
 	}
-	if last != nil && last.Request == a.Request {
+	if last != nil && last.Request == q.subject.Request {
 		return d, false, nil
 	}
-	return decide.Unreachable(t.id, t.name, a, why, until, e.opts.Now()), true, nil
+	return decide.Unreachable(t.id, t.name, q.subject, why, until, e.opts.Now()), true, nil
 }
 
-// follow decides what the alerts that stand ask for: for each service up, then down.
-func (e *Engine) follow(ctx context.Context, snapshot catalog.Snapshot, asked store.Asked) (next time.Time, err error) {
-	var errs []error
-	stands := map[string]map[signal.Direction]bool{}
-	up := map[string]bool{}
-	for _, s := range asked.Signals {
-		if s.Direction == signal.Up {
-			up[s.ServiceID] = true
+// asks are the wants that stand for a service.
+func (e *Engine) asks(p policy.Policy, asked store.Asked) []decide.Asked {
+	var out []decide.Asked
+	for _, s := range slices.Backward(asked.Signals) { // up before down
+		if s.ServiceID == p.ServiceID {
+			out = append(out, decide.Asked{Want: decide.WantAlert, Direction: s.Direction, By: s.By, Settle: s.Settle, Alerts: s.Fingerprints()})
 		}
 	}
-	for _, s := range slices.Backward(asked.Signals) {
-		svc, ok := snapshot.Services[s.ServiceID]
-		if !ok {
-			continue // it was removed; its alerts end with it
+	if p.Load.Set() {
+		out = append(out, e.load(p.ServiceID))
+	}
+	if len(p.Times) > 0 {
+		out = append(out, decide.Asked{Want: decide.WantSchedule})
+	}
+	if _, ok := asked.Wakes[p.ServiceID]; ok {
+		out = append(out, decide.Asked{Want: decide.WantWake})
+	}
+	return out
+}
+
+// patience is how long a load may be missing until its fallback counts.
+const patience = time.Minute
+
+// load is what the load of a service wants.
+func (e *Engine) load(id string) decide.Asked {
+	now := e.opts.Now()
+	a := decide.Asked{Want: decide.WantTarget}
+	if e.opts.Wanted != nil {
+		value, ok := e.opts.Wanted()[id]
+		a.Load, a.Missing = value, !ok
+	}
+	since, known := e.memory.heard[id]
+	if !a.Missing || !known {
+		e.memory.heard[id] = now
+		since = now
+	}
+	a.Late = a.Missing && now.Sub(since) >= patience
+	return a
+}
+
+// follow decides what stands: alerts, loads, schedules and requests that wait.
+func (e *Engine) follow(ctx context.Context, snapshot catalog.Snapshot, outcomes []policy.Outcome, asked store.Asked) (next time.Time, err error) {
+	var errs []error
+	stands := map[string]map[string]bool{}
+	hear := func(all ...decide.Decision) {
+		for _, d := range all {
+			if d.Action == "" {
+				continue
+			}
+			if stands[d.ServiceID] == nil {
+				stands[d.ServiceID] = map[string]bool{}
+			}
+			stands[d.ServiceID][aspect(d)] = true
+			d.Instance = cmp.Or(d.Instance, e.opts.Instance)
+			if d.Action != decide.Scaled || d.DryRun {
+				e.news(d)
+			}
+			next = sooner(next, due(d))
 		}
-		if stands[s.ServiceID] == nil {
-			stands[s.ServiceID] = map[signal.Direction]bool{}
-		}
-		stands[s.ServiceID][s.Direction] = true
-		d, err := e.consider(ctx, snapshot, svc, decide.Asked{
-			Direction: s.Direction, By: s.By, Settle: s.Settle, Alerts: s.Fingerprints(), UpStands: up[s.ServiceID],
-		})
-		if err != nil {
-			errs = append(errs, err)
+	}
+	next = asked.Next
+	hear(e.memory.held...)
+	inForce := map[string]bool{}
+	for _, o := range outcomes {
+		if !o.Policy.InForce() {
 			continue
 		}
-		d.Instance = e.opts.Instance
-		e.news(d)
-		next = sooner(next, due(d))
+		inForce[o.Service.ID] = true
+		p := o.Policy
+		p.DryRun = p.DryRun || e.opts.DryRun
+		next = sooner(next, p.Next(e.opts.Now()))
+		asks := e.asks(p, asked)
+		if len(asks) == 0 {
+			continue
+		}
+		if at, ok := e.memory.heard[p.ServiceID]; ok && p.Fallback != nil && e.opts.Now().Sub(at) < patience {
+			next = sooner(next, at.Add(patience))
+		}
+		all, err := e.consider(ctx, snapshot, o.Service, p, asks, asked)
+		hear(all...)
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	for _, s := range asked.Signals {
+		svc, ok := snapshot.Services[s.ServiceID]
+		if !ok || inForce[s.ServiceID] {
+			continue // what was removed takes its alerts with it
+		}
+		p, err := e.judge(svc)
+		if !p.InForce() {
+			hear(decide.Refuse(svc.ID, svc.Name, decide.Asked{Direction: s.Direction}, decide.Code(policy.Code(err)), policy.Why(err), e.opts.Now()))
+		}
 	}
 	e.forget(stands)
 	e.trouble.keep(func(id string) bool { return len(stands[id]) > 0 })
@@ -118,7 +183,7 @@ func due(d decide.Decision) time.Time {
 	case !d.Until.IsZero():
 		return d.Until
 	}
-	return d.Time.Add(lookAgain)
+	return d.Time.Add(lookLater)
 }
 
 // sooner returns the earlier of two times of which a zero one is none.
@@ -129,52 +194,63 @@ func sooner(a, b time.Time) time.Time {
 	return a
 }
 
-// consider decides what alerts ask of a service, on what the catalog says. Docker is
+// consider decides what is wanted of a service, on what the catalog says. Docker is
 // asked only if that leads to a step, or is not enough to tell.
-func (e *Engine) consider(ctx context.Context, snapshot catalog.Snapshot, svc catalog.Service, a decide.Asked) (decide.Decision, error) {
+func (e *Engine) consider(ctx context.Context, snapshot catalog.Snapshot, svc catalog.Service, p policy.Policy, asks []decide.Asked, asked store.Asked) ([]decide.Decision, error) {
 	now := e.opts.Now()
-	p, err := e.judge(svc)
-	if !p.InForce() {
-		return decide.Refuse(svc.ID, svc.Name, a, decide.Code(policy.Code(err)), policy.Why(err), now), nil
-	}
-	if state, enough := e.stateOf(svc, snapshot); enough {
-		if d := decide.Decide(p, state, a, now); d.Action != decide.Scaled || d.DryRun {
-			return d, nil
+	q := question{subject: decide.Asked{Direction: signal.Up}, asked: asked}
+	var others []decide.Decision
+	if state, enough := e.stateOf(svc, snapshot, asked); enough {
+		var won decide.Decision
+		won, others = decide.Follow(p, state, asks, now)
+		if won.Action != decide.Scaled || won.DryRun {
+			return append(others, won), nil
 		}
+		q.subject = decide.Asked{Want: won.Want, Direction: won.Direction, Alerts: won.Alerts}
 	}
 	until, why := e.trouble.now(svc.ID, now)
 	if why == nil {
-		d, err := e.step(ctx, target{svc.ID, svc.Name}, a)
+		d, err := e.step(ctx, target{svc.ID, svc.Name}, q)
 		var refused *failure
 		if !errors.As(err, &refused) {
 			e.trouble.mended(svc.ID)
-			return d, err
+			return append(others, d), err
 		}
 		why, until = err, e.trouble.failed(svc.ID, err, e.opts.Now())
 	}
-	d := decide.Unreachable(svc.ID, svc.Name, a, why, until, now)
+	d := decide.Unreachable(svc.ID, svc.Name, q.subject, why, until, now)
 	d.From, d.To, d.Min, d.Max = svc.Replicas, svc.Replicas, p.Min, p.Max
-	return d, nil
+	return append(others, d), nil
+}
+
+// surroundings are what is known beside the service itself.
+func (e *Engine) surroundings(id string, asked store.Asked) decide.State {
+	s := decide.State{Wanted: e.memory.wanted[id], Blind: e.isBlind(), InUse: e.inUse(id)}
+	if asked.Stop != nil {
+		s.Stopped = cmp.Or(asked.Stop.Reason, "without a reason")
+	}
+	return s
 }
 
 // stateOf is the state of a service by the catalog, and whether that is enough to decide:
 // it is not while tasks are not known, or whether the last step took place.
-func (e *Engine) stateOf(svc catalog.Service, snapshot catalog.Snapshot) (decide.State, bool) {
+func (e *Engine) stateOf(svc catalog.Service, snapshot catalog.Snapshot, asked store.Asked) (decide.State, bool) {
 	tasks, listed := snapshot.Tasks[svc.ID]
 	last, _, err := e.last(svc.ID)
 	if err != nil || last != nil && !last.Confirmed || !listed && svc.Replicas > 0 || snapshot.TaskCount(svc.ID) > len(tasks) {
 		return decide.State{}, false
 	}
-	s := decide.State{Replicas: svc.Replicas, UpdateState: svc.UpdateState, Last: last, Wanted: e.memory.wanted[svc.ID], Blind: e.isBlind()}
-	s.Running, s.Pending = count(tasks)
+	s := e.surroundings(svc.ID, asked)
+	s.Replicas, s.UpdateState, s.Last = svc.Replicas, svc.UpdateState, last
+	s.Running, s.Pending = countTasks(tasks)
 	if last != nil && e.memory.isBehind(svc.ID, snapshot) {
 		s.Replicas, s.Running = last.To, min(s.Running, last.To)
 	}
 	return s, true
 }
 
-// count returns how many tasks run, and how many wait for a node with room.
-func count(tasks []catalog.Task) (running, pending uint64) {
+// countTasks returns how many tasks run, and how many wait for a node with room.
+func countTasks(tasks []catalog.Task) (running, pending uint64) {
 	for _, t := range tasks {
 		switch {
 		case t.Running():

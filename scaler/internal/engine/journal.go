@@ -14,7 +14,6 @@ import (
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/scaler/internal/decide"
-	"github.com/wagglehq/waggle/scaler/internal/signal"
 )
 
 const (
@@ -24,13 +23,15 @@ const (
 	// they are for refusedFor.
 	maxTold    = 1000
 	refusedFor = 10 * time.Minute
+	// sameFor is how long a situation of which several instances tell is one.
+	sameFor = 2 * time.Minute
 )
 
 // journal is what was decided. Its functions may be called by any goroutine.
 type journal struct {
 	// mu guards the rest.
 	mu       sync.Mutex
-	latest   map[string]map[signal.Direction]decide.Decision
+	latest   map[string]map[string]decide.Decision
 	refusals map[string]time.Time
 	untold   []untold
 }
@@ -45,12 +46,14 @@ type untold struct {
 // same was recorded in the ten minutes before. It may be called by any goroutine.
 func (e *Engine) Refuse(d decide.Decision) {
 	d.Instance = e.opts.Instance
-	id := identity(d, "")
-	if e.told.repeats(id, d.Time) {
+	episode := d
+	episode.Time = time.Time{}
+	if e.told.repeats(identity(episode, ""), d.Time) {
 		return
 	}
 	// Each episode is told of, by whichever instance hears of it.
-	e.queueAs(d, identity(d, d.Time.UTC().Truncate(refusedFor).String()))
+	episode.Time = d.Time.UTC().Truncate(refusedFor)
+	e.queueAs(d, identity(episode, ""))
 	e.opts.Poke()
 }
 
@@ -68,19 +71,22 @@ func (j *journal) repeats(id string, now time.Time) bool {
 	return false
 }
 
-// news remembers a decision about alerts and queues it, unless it says what the
+// aspect is what of several decisions about one service replaces another.
+func aspect(d decide.Decision) string { return string(d.Want) + " " + string(d.Direction) }
+
+// news remembers a decision about what stands and queues it, unless it says what the
 // last one said. A scaling is always news.
 func (e *Engine) news(d decide.Decision) {
 	e.told.mu.Lock()
-	byDirection := e.told.latest[d.ServiceID]
-	if byDirection == nil {
-		byDirection = map[signal.Direction]decide.Decision{}
-		e.told.latest[d.ServiceID] = byDirection
+	about := e.told.latest[d.ServiceID]
+	if about == nil {
+		about = map[string]decide.Decision{}
+		e.told.latest[d.ServiceID] = about
 	}
-	last, known := byDirection[d.Direction]
+	last, known := about[aspect(d)]
 	known = known && last.Same(d) && (d.Action != decide.Scaled || d.DryRun)
 	if !known {
-		byDirection[d.Direction] = d
+		about[aspect(d)] = d
 	}
 	e.told.mu.Unlock()
 	if !known {
@@ -88,17 +94,17 @@ func (e *Engine) news(d decide.Decision) {
 	}
 }
 
-// forget drops the decisions about alerts that stand no longer: the next one is news again.
-func (e *Engine) forget(stands map[string]map[signal.Direction]bool) {
+// forget drops the decisions about what stands no longer: the next one is news again.
+func (e *Engine) forget(stands map[string]map[string]bool) {
 	e.told.mu.Lock()
 	defer e.told.mu.Unlock()
-	for id, byDirection := range e.told.latest {
-		for direction := range byDirection {
-			if !stands[id][direction] {
-				delete(byDirection, direction)
+	for id, about := range e.told.latest {
+		for key := range about {
+			if !stands[id][key] {
+				delete(about, key)
 			}
 		}
-		if len(byDirection) == 0 {
+		if len(about) == 0 {
 			delete(e.told.latest, id)
 		}
 	}
@@ -158,13 +164,13 @@ func (e *Engine) publish(ctx context.Context, u untold) error {
 // so that the stream keeps one of them. The reason of the decision before goes in,
 // so that a situation that comes back is news.
 func identity(d decide.Decision, before string) string {
-	when := ""
-	if d.Action == decide.Scaled && !d.DryRun || d.Action == decide.Adopted {
-		when = d.Time.UTC().Format(time.RFC3339Nano)
-	}
 	h := sha256.New()
-	_, _ = fmt.Fprintf(h, "%q %q %q %q %d %d %q %q %v %s %q",
-		d.ServiceID, d.Service, d.Direction, d.Action, d.From, d.To, d.Reason, d.Request, d.DryRun, when, before)
+	if d.Action == decide.Scaled && !d.DryRun || d.Action == decide.Adopted {
+		_, _ = fmt.Fprintf(h, "%q %q %d %d %s", d.ServiceID, d.Action, d.From, d.To, d.Time.UTC().Format(time.RFC3339Nano))
+	} else {
+		_, _ = fmt.Fprintf(h, "%q %q %q %q %q %d %d %q %q %v %s %q", d.ServiceID, d.Service, d.Want, d.Direction, d.Action, d.From, d.To, d.Reason,
+			d.Request, d.DryRun, d.Time.UTC().Truncate(sameFor), before)
+	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 

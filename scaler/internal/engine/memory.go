@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/scaling"
 	"github.com/wagglehq/waggle/scaler/internal/decide"
 	"github.com/wagglehq/waggle/scaler/internal/policy"
 	"github.com/wagglehq/waggle/scaler/internal/signal"
@@ -16,19 +17,67 @@ import (
 type memory struct {
 	// own are the last steps that it made, or has seen to converge.
 	own map[string]signal.Step
-	// seen are the numbers that the catalog had in the last pass.
-	seen map[string]uint64
+	// judged are services to which a deploy's number came, as Docker was seen to have them.
+	judged map[string]judged
+	// held are the decisions of this pass about numbers that wait to come back.
+	held []decide.Decision
 	// behind are the revisions of entries of the catalog that are older than what Docker
 	// was seen, or made, to have.
 	behind map[string]catalog.Revision
 	// wanted is what was wanted lately of services that have a window of stabilization.
 	wanted map[string][]decide.Wish
+	// heard is when the load of a service was known last, or first asked for.
+	heard map[string]time.Time
+	// concluded are the times of the last claims of which nothing more is to be found out.
+	concluded map[string]time.Time
+	// open is what proxies said last, and when that was heard.
+	open map[string]openSaid
 	// catalog is the one of the present pass.
 	catalog catalog.Snapshot
 }
 
+// openSaid is what one proxy said of connections.
+type openSaid struct {
+	scaling.Open
+	heard time.Time
+}
+
+// hear takes in what proxies say. One that says something new is heard of now; what was
+// said before this process began counts by the time of the proxy.
+func (m *memory) hear(said map[string]scaling.Open, now time.Time) {
+	out := make(map[string]openSaid, len(said))
+	for key, open := range said {
+		old, known := m.open[key]
+		one := openSaid{open, old.heard}
+		switch {
+		case known && !old.At.Equal(open.At):
+			one.heard = now
+		case !known:
+			one.heard = open.At
+		}
+		out[key] = one
+	}
+	m.open = out
+}
+
+// inUse reports whether connections are open to a service, or may be because no proxy tells.
+func (e *Engine) inUse(id string) bool {
+	now := e.opts.Now()
+	isHeard := false
+	for _, said := range e.memory.open {
+		if now.Sub(said.heard).Abs() >= scaling.OpenStands {
+			continue
+		}
+		isHeard = true
+		if said.Connections[id] > 0 {
+			return true
+		}
+	}
+	return !isHeard
+}
+
 func newMemory() *memory {
-	return &memory{own: map[string]signal.Step{}, seen: map[string]uint64{}, behind: map[string]catalog.Revision{}, wanted: map[string][]decide.Wish{}}
+	return &memory{own: map[string]signal.Step{}, judged: map[string]judged{}, behind: map[string]catalog.Revision{}, wanted: map[string][]decide.Wish{}, heard: map[string]time.Time{}, concluded: map[string]time.Time{}}
 }
 
 // isBehind reports whether the catalog does not show the last step yet.
@@ -76,51 +125,14 @@ func (e *Engine) last(id string) (*signal.Step, uint64, error) {
 	return known, revision, nil
 }
 
-// observe takes over what happened to the numbers of services since the last pass: a
-// change by somebody else is adopted, and a step whose tasks run has converged.
-func (e *Engine) observe(ctx context.Context, snapshot catalog.Snapshot, outcomes []policy.Outcome) error {
-	var errs []error
-	seen := make(map[string]uint64, len(outcomes))
-	for _, o := range outcomes {
-		svc := o.Service
-		if !o.Policy.InForce() {
-			continue
-		}
-		last, revision, err := e.last(svc.ID)
-		expected, known := e.memory.seen[svc.ID]
-		seen[svc.ID] = svc.Replicas
-		if err != nil || e.memory.isBehind(svc.ID, snapshot) {
-			continue // a step that cannot be read is made good when it is needed
-		}
-		delete(e.memory.behind, svc.ID)
-		if last != nil && !last.Confirmed {
-			continue // whoever claimed it may be about to do it
-		}
-		if last != nil {
-			expected, known = last.To, true
-		}
-		switch {
-		case known && svc.Replicas != expected:
-			err = e.adopt(ctx, snapshot, o, expected)
-		case last != nil && last.Converged.IsZero() && shows(*last, svc, snapshot):
-			err = e.converge(ctx, *last, revision)
-		}
-		if err != nil {
-			errs = append(errs, err)
-		}
-	}
-	e.memory.seen = seen
-	return errors.Join(errs...)
-}
-
-// wish notes what alerts want of the services that have a window of stabilization: of
+// wish notes what is wanted of the services that have a window of stabilization: of
 // several numbers the greatest, and the present one where nothing is wanted.
 func (e *Engine) wish(outcomes []policy.Outcome, asked store.Asked) {
 	now := e.opts.Now()
 	wanted := map[string][]decide.Wish{}
 	for _, o := range outcomes {
 		p := o.Policy
-		window := max(p.Pace.Up.Stabilize, p.Pace.Down.Stabilize)
+		window := p.Pace.Window()
 		if !p.InForce() || window == 0 {
 			continue
 		}
@@ -128,42 +140,20 @@ func (e *Engine) wish(outcomes []policy.Outcome, asked store.Asked) {
 		if last, _, err := e.last(o.Service.ID); err == nil && last != nil && last.Confirmed && e.memory.isBehind(o.Service.ID, e.memory.catalog) {
 			number = last.To
 		}
-		present, isWanted := number, false
-		for _, s := range asked.Signals {
-			if s.ServiceID != o.Service.ID {
-				continue
-			}
-			one := decide.Wanted(p, decide.Asked{Direction: s.Direction, By: s.By}, present)
-			if !isWanted || one > number {
-				number, isWanted = one, true
-			}
-		}
-		wanted[o.Service.ID] = noted(e.memory.wanted[o.Service.ID], decide.Wish{At: now, Number: number}, now.Add(-window))
+		number = decide.Greatest(p, e.asks(p, asked), number, now)
+		wanted[o.Service.ID] = decide.Noted(e.memory.wanted[o.Service.ID], decide.Wish{At: now, Number: number}, now.Add(-window))
 	}
 	e.memory.wanted = wanted
 }
 
-// noted adds a wish unless it is the last one, and drops those that were replaced before
-// the window began.
-func noted(wishes []decide.Wish, w decide.Wish, begin time.Time) []decide.Wish {
-	if len(wishes) == 0 || wishes[len(wishes)-1].Number != w.Number {
-		wishes = append(wishes, w)
-	}
-	for len(wishes) > 1 && !wishes[1].At.After(begin) {
-		wishes = wishes[1:]
-	}
-	return wishes
-}
-
-// shows reports whether a step has done what it was made for: all tasks of one up run,
-// and of one down no others.
+// shows reports whether a step has done what it was made for, as far as tasks are known.
 func shows(s signal.Step, svc catalog.Service, snapshot catalog.Snapshot) bool {
 	tasks, listed := snapshot.Tasks[svc.ID]
 	if !listed && svc.Replicas > 0 {
 		return false
 	}
-	running, _ := count(tasks)
-	return running == svc.Replicas || s.Direction == signal.Up && running > svc.Replicas
+	running, _ := countTasks(tasks)
+	return s.Shows(svc.Replicas, running)
 }
 
 // converge notes on the bus that a step shows, for whoever decides about the next one.
@@ -183,50 +173,41 @@ func (e *Engine) converge(ctx context.Context, s signal.Step, revision uint64) e
 	return nil
 }
 
-// adopt takes over the number of a service that is not the expected one, if Docker says
-// so too and no instance is at work: it counts as a step, and is told.
-func (e *Engine) adopt(ctx context.Context, snapshot catalog.Snapshot, o policy.Outcome, expected uint64) error {
-	svc := o.Service
+// concludeAfter is how long whoever claimed a step has to tell what became of it, before
+// others look.
+const concludeAfter = 5 * time.Second
+
+// conclude finds out what became of a step that was claimed and not confirmed, once: of one
+// that was not made nobody knows whether it will be.
+func (e *Engine) conclude(ctx context.Context, o policy.Outcome, s signal.Step) error {
 	now := e.opts.Now()
-	if _, why := e.trouble.now(svc.ID, now); why != nil {
+	if now.Sub(s.Time) < concludeAfter || e.memory.concluded[s.ServiceID].Equal(s.Time) {
 		return nil
 	}
-	// In this order: what is not the number of the last step when it is looked at after
-	// that step was read was changed since, and if another instance did it the step on the
-	// bus is another one, too.
-	last, revision, err := e.opts.Store.Step(ctx, svc.ID)
-	if err != nil {
+	if _, why := e.trouble.now(s.ServiceID, now); why != nil {
+		return nil
+	}
+	written, revision, err := e.opts.Store.Step(ctx, s.ServiceID)
+	if err != nil || written == nil || written.Confirmed {
 		return err
 	}
-	scale, err := e.look(ctx, svc.ID)
+	scale, err := e.look(ctx, s.ServiceID)
 	if err != nil {
-		e.trouble.failed(svc.ID, err, now)
-		return nil // the service is gone, or is looked at again
+		e.trouble.failed(s.ServiceID, err, now)
+		return nil // it is looked at again
 	}
-	var recent []signal.Change
-	if last != nil {
-		expected, recent = last.To, last.Recent
+	if now.Sub(s.Time) >= uncertain || written.Version != scale.Version && scale.Replicas == written.To {
+		e.memory.concluded[s.ServiceID] = s.Time
 	}
-	if scale.Replicas == expected {
-		e.memory.behind[svc.ID] = snapshot.RevisionOf(svc.ID)
+	if written.Version == scale.Version {
 		return nil
 	}
-	if last != nil && !last.Confirmed {
-		return nil
+	done, _, err := e.confirm(ctx, o.Policy, *written, scale, revision, now)
+	if errors.Is(err, store.ErrConflict) {
+		return nil // another instance has done so
 	}
-	s := signal.Step{
-		ServiceID: svc.ID, Service: svc.Name, Direction: signal.Up, From: expected, To: scale.Replicas, Version: scale.Version,
-		Time: now, Instance: e.opts.Instance, Confirmed: true, Recent: recent,
+	if err == nil && done.Confirmed {
+		e.memory.remember(*done)
 	}
-	if s.To < s.From {
-		s.Direction = signal.Down
-	}
-	if _, err = e.opts.Store.Claim(ctx, s, revision); errors.Is(err, store.ErrConflict) {
-		return nil // another instance has seen it too
-	} else if err != nil {
-		return err
-	}
-	e.memory.remember(s)
-	e.queue(decide.Adopt(o.Policy, s), "")
-	return nil
+	return err
 }

@@ -26,6 +26,13 @@ type Scale struct {
 	Silent bool
 	Labels map[string]string
 	Mode   catalog.Mode
+	// Before is the number of the specification before, Differs says that more than the
+	// number differs from that, Rebuilt that tasks do. Without such a specification it is as
+	// if it were the same.
+	Before           uint64
+	Differs, Rebuilt bool
+	// Failure is what Swarm does if an update fails.
+	Failure string
 }
 
 // Swarm reads and sets the number of replicas. Without an answer its errors are ErrAway.
@@ -50,14 +57,48 @@ const attempts = 5
 // target is the service that a step is about.
 type target struct{ id, name string }
 
-// step decides what is asked of one service and does it.
+// Point is one at which a step may be cut off.
+type Point string
+
+// The points of a step, in their order.
+const (
+	BeforeClaim Point = "before_claim"
+	AfterClaim  Point = "after_claim"
+	AfterUpdate Point = "after_update"
+	BeforeTold  Point = "before_told"
+)
+
+// question is what is asked of a service: once, or by all that stands.
+type question struct {
+	// subject is what is asked once, with a Request, or else what won by the catalog.
+	subject decide.Asked
+	asked   store.Asked
+	// about decides in place of both, if it is there, and on more than a state.
+	about func(Scale, policy.Policy, decide.State, time.Time) decide.Decision
+}
+
+// decide answers a question on what is known of the service.
+func (e *Engine) decide(q question, scale Scale, p policy.Policy, s decide.State, now time.Time) decide.Decision {
+	if q.about != nil {
+		return q.about(scale, p, s, now)
+	}
+	if q.subject.Request != "" {
+		q.subject.Rivals = e.asks(p, q.asked)
+		return decide.Decide(p, s, q.subject, now)
+	}
+	won, _ := decide.Follow(p, s, e.asks(p, q.asked), now)
+	return won
+}
+
+// step decides what is asked of one service and does it. What it scaled it has told.
 //
 // Any number of instances may do this at once, and each may die between any two
 // lines: the claim, written against its own revision, says which step is about
 // to be done to which version of the service, and only one change of that
 // version can succeed. A claim whose version is still that of the service was not
 // followed by its change and does not count.
-func (e *Engine) step(ctx context.Context, t target, asked decide.Asked) (decide.Decision, error) {
+func (e *Engine) step(ctx context.Context, t target, q question) (decide.Decision, error) {
+	asked := q.subject
 	// failed is the revision of an own claim whose change was refused; it counts
 	// all the same if the service is as it wanted it, for the refusal may be
 	// that of a repetition, after a first answer was lost.
@@ -91,7 +132,7 @@ func (e *Engine) step(ctx context.Context, t target, asked decide.Asked) (decide
 				// The service was changed by others, and nobody knows whether this
 				// was done before. It is done now, once.
 				done = done.Before
-			} else if done, revision, err = e.confirm(ctx, *done, scale, revision, now); errors.Is(err, store.ErrConflict) {
+			} else if done, revision, err = e.confirm(ctx, p, *done, scale, revision, now); errors.Is(err, store.ErrConflict) {
 				continue
 			} else if err != nil {
 				return decide.Decision{}, fmt.Errorf("%s: %w", t.name, err)
@@ -101,20 +142,19 @@ func (e *Engine) step(ctx context.Context, t target, asked decide.Asked) (decide
 		if asked.Request != "" && done != nil && done.Request == asked.Request {
 			return decide.Done(p, *done, asked), nil
 		}
-		d := decide.Decide(p, decide.State{
-			Replicas: scale.Replicas, Running: scale.Running, Pending: scale.Pending, UpdateState: scale.UpdateState, Silent: scale.Silent,
-			Last: done, Wanted: e.memory.wanted[t.id], Blind: e.isBlind(),
-		}, asked, now)
+		state := e.surroundings(t.id, q.asked)
+		state.Replicas, state.Running, state.Pending = scale.Replicas, scale.Running, scale.Pending
+		state.UpdateState, state.Silent, state.Last = scale.UpdateState, scale.Silent, done
+		d := e.decide(q, scale, p, state, now)
 		if d.Action != decide.Scaled || d.DryRun {
 			return d, nil
 		}
 		claim := signal.Step{
 			ServiceID: t.id, Service: scale.Name, Direction: d.Direction, From: d.From, To: d.To, Version: scale.Version,
-			Time: now, Request: asked.Request, Instance: e.opts.Instance, Before: done.Alone(),
+			Time: now, Request: asked.Request, Instance: e.opts.Instance, Want: string(d.Want), Reason: d.Reason, Before: done.Alone(),
 		}
-		if longest := max(p.Pace.Up.Most.Period, p.Pace.Down.Most.Period); longest > 0 {
-			claim.Recent = append(done.Since(now.Add(-longest)), signal.Change{Time: now, From: d.From, To: d.To})
-		}
+		claim.Recent = done.Recorded(signal.Change{Time: now, From: d.From, To: d.To}, p.Pace.Longest())
+		e.reached(BeforeClaim)
 		mine, err := e.opts.Store.Claim(ctx, claim, revision)
 		if errors.Is(err, store.ErrConflict) {
 			continue
@@ -125,9 +165,16 @@ func (e *Engine) step(ctx context.Context, t target, asked decide.Asked) (decide
 		if open, err := e.stillAsked(ctx, asked); err != nil || !open {
 			return decide.Refuse(t.id, t.name, asked, decide.CodeUnchanged, "is not scaled: the request was withdrawn", now), err
 		}
+		e.reached(AfterClaim)
 		err = e.set(ctx, t.id, scale.Version, d.To)
 		switch {
 		case err == nil:
+			e.reached(AfterUpdate)
+			d.Instance = e.opts.Instance
+			if err := e.scaled(ctx, d); err != nil {
+				e.memory.remember(claim)
+				return d, fmt.Errorf("%s: %w", t.name, err)
+			}
 			e.done(ctx, claim, mine)
 			return d, nil
 		case errors.Is(err, ErrConflict):
@@ -198,9 +245,15 @@ const uncertain = time.Minute
 // confirm notes that a claimed step took place, as the service shows. One that the service
 // went on from without having its number may have; it counts, for caution, and is left
 // alone as long as whoever claimed it may be at work.
-func (e *Engine) confirm(ctx context.Context, s signal.Step, scale Scale, revision uint64, now time.Time) (*signal.Step, uint64, error) {
+func (e *Engine) confirm(ctx context.Context, p policy.Policy, s signal.Step, scale Scale, revision uint64, now time.Time) (*signal.Step, uint64, error) {
 	if scale.Replicas != s.To && now.Sub(s.Time) < uncertain {
 		return &s, revision, nil
+	}
+	if scale.Replicas == s.To {
+		// Whoever made it may have ended before it was told; told twice it is kept once.
+		if err := e.scaled(ctx, decide.Done(p, s, decide.Asked{Request: s.Request})); err != nil {
+			return &s, revision, err
+		}
 	}
 	s.To, s.Confirmed, s.Before = scale.Replicas, true, nil
 	revision, err := e.opts.Store.Claim(ctx, s, revision)
@@ -226,4 +279,18 @@ func (e *Engine) stillAsked(ctx context.Context, asked decide.Asked) (bool, erro
 		return true, nil
 	}
 	return e.opts.Store.Pending(ctx, asked.Request)
+}
+
+// scaled tells of a step that was made. It is told before the step is confirmed, so that
+// whoever comes after one who ended in between tells of it.
+func (e *Engine) scaled(ctx context.Context, d decide.Decision) error {
+	e.news(d)
+	e.reached(BeforeTold)
+	return e.tell(ctx)
+}
+
+func (e *Engine) reached(p Point) {
+	if e.opts.Reached != nil {
+		e.opts.Reached(p)
+	}
 }

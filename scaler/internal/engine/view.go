@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -25,6 +26,8 @@ type View struct {
 	LastStep *signal.Step   `json:"lastStep,omitempty"`
 	Signals  []signalView   `json:"signals,omitempty"`
 	Latest   []decisionView `json:"decisions,omitempty"`
+	// Stopped is why the operator has stopped all scaling.
+	Stopped string `json:"stopped,omitempty"`
 }
 
 type policyView struct {
@@ -43,6 +46,7 @@ type signalView struct {
 }
 
 type decisionView struct {
+	Want      decide.Want      `json:"want"`
 	Direction signal.Direction `json:"direction"`
 	Action    decide.Action    `json:"action"`
 	Code      decide.Code      `json:"code"`
@@ -64,7 +68,7 @@ func (e *Engine) Views() ([]View, error) {
 	}
 	out := []View{}
 	for _, o := range policy.All(snapshot, e.acceptedNow(), e.opts.Defaults) {
-		out = append(out, e.view(e.trouble.explain(o), asked))
+		out = append(out, e.view(e.explain(o), asked))
 	}
 	slices.SortFunc(out, func(a, b View) int { return strings.Compare(a.Service, b.Service) })
 	return out, nil
@@ -83,7 +87,7 @@ func (e *Engine) ViewOf(name string) (View, error) {
 		return View{}, err
 	}
 	o := policy.Explain(svc, snapshot.Tasks[svc.ID], e.acceptedNow()[svc.ID].Labels, e.opts.Defaults)
-	return e.view(e.trouble.explain(o), asked), nil
+	return e.view(e.explain(o), asked), nil
 }
 
 func (e *Engine) view(o policy.Outcome, asked store.Asked) View {
@@ -102,12 +106,15 @@ func (e *Engine) view(o policy.Outcome, asked store.Asked) View {
 			v.Signals = append(v.Signals, signalView{s.Direction, s.Alerts, s.ReceivedAt})
 		}
 	}
+	if asked.Stop != nil {
+		v.Stopped = asked.Stop.Reason
+	}
 	e.told.mu.Lock()
 	defer e.told.mu.Unlock()
-	for _, direction := range []signal.Direction{signal.Up, signal.Down} {
-		if d, ok := e.told.latest[o.Service.ID][direction]; ok {
-			v.Latest = append(v.Latest, decisionView{direction, d.Action, d.Code, d.Message, d.Time, d.Until})
-		}
+	latest := e.told.latest[o.Service.ID]
+	for _, key := range slices.Sorted(maps.Keys(latest)) {
+		d := latest[key]
+		v.Latest = append(v.Latest, decisionView{d.Want, d.Direction, d.Action, d.Code, d.Message, d.Time, d.Until})
 	}
 	return v
 }

@@ -13,10 +13,12 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/wagglehq/waggle/pkg/app"
+	"github.com/wagglehq/waggle/pkg/clock"
 	"github.com/wagglehq/waggle/scaler/internal/decide"
 	"github.com/wagglehq/waggle/scaler/internal/signal"
 	"github.com/wagglehq/waggle/scaler/internal/webhook"
@@ -32,8 +34,10 @@ type Options struct {
 	Lifetime time.Duration
 	// AtMin and AtMax tell also of requests that changed nothing because the bound was reached.
 	AtMin, AtMax bool
-	Log          *slog.Logger
-	Registry     prometheus.Registerer
+	// Clock is what it waits by; nil is the machine's.
+	Clock    clock.Clock
+	Log      *slog.Logger
+	Registry prometheus.Registerer
 }
 
 const (
@@ -52,10 +56,17 @@ type Notifier struct {
 	target string
 	queue  chan decide.Decision
 	sent   *prometheus.CounterVec
+	// atWork is how many decisions wait, or are being sent.
+	atWork atomic.Int64
+	// rests says that it waits to try again.
+	rests atomic.Bool
 }
 
 // New returns a Notifier. The error is that of a wrong URL.
 func New(o Options) (*Notifier, error) {
+	if o.Clock == nil {
+		o.Clock = clock.Real()
+	}
 	n := &Notifier{opts: o, queue: make(chan decide.Decision, queued), sent: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "waggle", Subsystem: "scaler", Name: "notifications_total",
 		Help: "Decisions told to Alertmanager by result (sent, failed, dropped).",
@@ -82,9 +93,11 @@ func (n *Notifier) Tell(d decide.Decision) {
 	if n.target == "" || !n.wanted(d) {
 		return
 	}
+	n.atWork.Add(1)
 	select {
 	case n.queue <- d:
 	default:
+		n.atWork.Add(-1)
 		n.sent.WithLabelValues("dropped").Inc()
 	}
 }
@@ -101,6 +114,9 @@ func (n *Notifier) wanted(d decide.Decision) bool {
 	return true
 }
 
+// Idle reports whether nothing is to be sent now. It may be called by any goroutine.
+func (n *Notifier) Idle() bool { return n.rests.Load() || n.atWork.Load() == 0 }
+
 // Run sends until the context ends; what is queued then is dropped.
 func (n *Notifier) Run(ctx context.Context) error {
 	for {
@@ -109,6 +125,7 @@ func (n *Notifier) Run(ctx context.Context) error {
 			return nil
 		case d := <-n.queue:
 			n.deliver(ctx, d)
+			n.atWork.Add(-1)
 		}
 	}
 }
@@ -117,10 +134,8 @@ func (n *Notifier) deliver(ctx context.Context, d decide.Decision) {
 	var err error
 	for i := range attempts {
 		if i > 0 {
-			select {
-			case <-ctx.Done():
+			if !n.rest(ctx) {
 				return
-			case <-time.After(pause):
 			}
 		}
 		if err = n.send(ctx, d); err == nil {
@@ -130,6 +145,20 @@ func (n *Notifier) deliver(ctx context.Context, d decide.Decision) {
 	}
 	n.sent.WithLabelValues("failed").Inc()
 	n.opts.Log.Warn("Alertmanager was not told", "swarm_service", d.Service, "decision", d.Message, "error", err)
+}
+
+// rest waits between two attempts, which is no work.
+func (n *Notifier) rest(ctx context.Context) bool {
+	timer := n.opts.Clock.Timer(pause)
+	defer timer.Stop()
+	n.rests.Store(true)
+	defer n.rests.Store(false)
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C():
+		return true
+	}
 }
 
 // alert is one alert of Alertmanager's API v2.
@@ -173,7 +202,7 @@ func (n *Notifier) send(ctx context.Context, d decide.Decision) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := n.opts.Clock.WithTimeout(ctx, timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, n.target, bytes.NewReader(body))
 	if err != nil {

@@ -1,11 +1,16 @@
 package policy
 
-import "github.com/wagglehq/waggle/pkg/label"
+import (
+	"slices"
+
+	"github.com/wagglehq/waggle/pkg/label"
+	"github.com/wagglehq/waggle/pkg/scaling"
+)
 
 // The labels of the scaler, without prefix.
 const (
-	scaleMin           = "scaleMin"
-	scaleMax           = "scaleMax"
+	scaleMin           = scaling.Min
+	scaleMax           = scaling.Max
 	scaleUpBy          = "scaleUpBy"
 	scaleDownBy        = "scaleDownBy"
 	scaleCooldownUp    = "scaleCooldownUp"
@@ -15,6 +20,10 @@ const (
 	scaleStabilizeDown = "scaleStabilizeDown"
 	scaleUpMost        = "scaleUpMost"
 	scaleDownMost      = "scaleDownMost"
+	scaleFallback      = "scaleFallback"
+	scaleWhen          = "scaleWhen"
+	scaleWake          = "scaleWake"
+	scaleRestore       = "scaleRestore"
 )
 
 // The words of scale.
@@ -24,16 +33,23 @@ const (
 	dryRun = "dry-run"
 )
 
+// The words of scaleRestore.
+const (
+	RestoreNow   = "now"
+	RestoreAfter = "after"
+	RestoreOff   = "off"
+)
+
 // Labels describes the labels that the scaler reads.
 func Labels() []label.Spec {
-	return []label.Spec{
+	return slices.Concat([]label.Spec{
 		{
-			Name: scaleMin, Kind: "whole number, 0 or more", Default: "1", Strict: true,
-			Doc: "Least number of replicas that a scaling may lead to. With this label or scaleMax a replicated service asks to be scaled. An empty one is a fault, since it bounds nothing.",
+			Name: scaleMin, Kind: "whole number, 0 or more", Default: "1", Strict: true, Indexed: true,
+			Doc: "Least number of replicas that a scaling may lead to. With this label or scaleMax a replicated service asks to be scaled. With 0 it may sleep, and is woken by a request. An empty one is a fault, since it bounds nothing. With an index it is in force while the window of scaleWhen with that index is open.",
 		},
 		{
-			Name: scaleMax, Kind: "whole number, 1 or more", Default: "5", Strict: true,
-			Doc: "Greatest number of replicas that a scaling may lead to. An empty one is a fault.",
+			Name: scaleMax, Kind: "whole number, 1 or more", Default: "5", Strict: true, Indexed: true,
+			Doc: "Greatest number of replicas that a scaling may lead to. An empty one is a fault. With an index, where it may be 0, as scaleMin.",
 		},
 		{
 			Name: scaleUpBy, Kind: "whole number, 1 or more", Default: "1",
@@ -56,7 +72,7 @@ func Labels() []label.Spec {
 			Doc: "A step up goes no higher than the least number that was wanted in this time, so that a short peak moves nothing. A request by hand does not wait for it.",
 		},
 		{
-			Name: scaleStabilizeDown, Kind: "seconds, or a time such as 1m30s", Default: "0",
+			Name: scaleStabilizeDown, Kind: "seconds, or a time such as 1m30s", Default: "5m with scaleMetric, else 0",
 			Doc: "A step down goes no lower than the greatest number that was wanted in this time. A request by hand does not wait for it.",
 		},
 		{
@@ -68,8 +84,24 @@ func Labels() []label.Spec {
 			Doc: "How many replicas may be taken away within any such time; otherwise as scaleUpMost.",
 		},
 		{
+			Name: scaleFallback, Kind: "whole number, 0 or more", Default: "none: the number is held",
+			Doc: "What is wanted at least when the metric has been missing for a minute; it never lowers. Needs scaleMetric.",
+		},
+		{
+			Name: scaleWhen, Kind: "[DAYS] HH:MM-HH:MM [ZONE], such as Mon-Fri 07:30-19:00 Europe/Berlin", Default: "no windows", Indexed: true,
+			Doc: "When scaleMin and scaleMax of the same index are in force instead of those without; of several open windows the greatest of each. Days are a list of days and ranges (`Sat,Sun`, `Fri-Mon`), absent: every day; the zone is a name of the IANA database, absent: UTC. A window that ends before it begins goes over midnight and belongs to the day on which it opens. A service with windows is kept within the bounds in force.",
+		},
+		{
+			Name: scaleWake, Kind: "whole number, 1 or more", Default: "1",
+			Doc: "How many replicas a sleeping service (scaleMin 0, number 0) gets when a request waits for it, at once and within scaleMax.",
+		},
+		{
+			Name: scaleRestore, Kind: "now, after or off", Default: "after if the deploy changed the tasks and failure_action is rollback, else now",
+			Doc: "When the number that was live comes back after a deploy brought the one of its file: at once, also during a rollout; when the rollout is over; never.",
+		},
+		{
 			Name: scale, Kind: "on, off or dry-run", Default: "on",
 			Doc: "With `off` the scaler leaves the service alone; only a request by hand with `force=true` changes it. With `dry-run` it decides and tells, and changes nothing.",
 		},
-	}
+	}, scaling.Labels())
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/label"
+	"github.com/wagglehq/waggle/pkg/scaling"
+	"github.com/wagglehq/waggle/scaler/internal/window"
 )
 
 // Most is the greatest number that a bound, step or request may name.
@@ -36,6 +38,51 @@ type Policy struct {
 	Off    bool `json:"off,omitempty"`
 	DryRun bool `json:"dryRun,omitempty"`
 	Pace   Pace `json:"pace,omitzero"`
+	// Restore says when the number from before a deploy comes back; empty: as is best for it.
+	Restore string `json:"restore,omitempty"`
+	// Load is what the number follows. Without a value of it for a minute Fallback is
+	// wanted at least, if it is not nil.
+	Load     scaling.Load `json:"load,omitzero"`
+	Fallback *uint64      `json:"fallback,omitempty"`
+	// Times are the bounds of windows, by index. Min and Max are those outside of them.
+	Times []Time `json:"times,omitempty"`
+	// Wake is what a sleeping service gets when a request waits for it.
+	Wake uint64 `json:"wake,omitempty"`
+}
+
+// Time is what the bounds are within a window.
+type Time struct {
+	// Text is that of the label.
+	Text     string        `json:"text"`
+	Window   window.Window `json:"-"`
+	Min, Max uint64
+}
+
+// At is the policy with the bounds that are in force at a moment.
+func (p Policy) At(now time.Time) Policy {
+	isOpen := false
+	least, most := uint64(0), uint64(0)
+	for _, t := range p.Times {
+		if t.Window.Open(now) {
+			isOpen = true
+			least, most = max(least, t.Min), max(most, t.Max)
+		}
+	}
+	if isOpen {
+		p.Min, p.Max = least, most
+	}
+	return p
+}
+
+// Next is when other bounds may be in force, zero for never.
+func (p Policy) Next(now time.Time) time.Time {
+	var next time.Time
+	for _, t := range p.Times {
+		if at := t.Window.Next(now); next.IsZero() || at.Before(next) {
+			next = at
+		}
+	}
+	return next
 }
 
 // Pace says how steadily the number changes, either way.
@@ -43,6 +90,12 @@ type Pace struct {
 	Up   Way `json:"up,omitzero"`
 	Down Way `json:"down,omitzero"`
 }
+
+// Longest is the time within which changes count for a limit, 0 without one.
+func (p Pace) Longest() time.Duration { return max(p.Up.Most.Period, p.Down.Most.Period) }
+
+// Window is for how long back it counts what was wanted, 0 without a window.
+func (p Pace) Window() time.Duration { return max(p.Up.Stabilize, p.Down.Stabilize) }
 
 // Way is one direction.
 type Way struct {
@@ -143,9 +196,19 @@ func FromService(s catalog.Service, d Defaults) (Policy, error) {
 	}
 	mode := g.OneOf(scale, on, on, off, dryRun)
 	p.Off, p.DryRun = mode == off, mode == dryRun
+	if g.Has(scaleRestore) {
+		p.Restore = g.OneOf(scaleRestore, "", RestoreNow, RestoreAfter, RestoreOff)
+	}
+	p.Load = scaling.Read(g)
+	p.Fallback = fallback(g)
+	p.Wake = uint64(g.Int(scaleWake, 1, 1, Most))
+	steady := time.Duration(0)
+	if g.Has(scaling.Metric) {
+		steady = steadyDown
+	}
 	p.Pace = Pace{
 		Up:   Way{Stabilize: g.Seconds(scaleStabilizeUp, 0, 0, MaxCooldown), Most: rate(g, scaleUpMost)},
-		Down: Way{Stabilize: g.Seconds(scaleStabilizeDown, 0, 0, MaxCooldown), Most: rate(g, scaleDownMost)},
+		Down: Way{Stabilize: g.Seconds(scaleStabilizeDown, steady, 0, MaxCooldown), Most: rate(g, scaleDownMost)},
 	}
 	switch {
 	case r.Err() != nil || least <= most:
@@ -156,10 +219,72 @@ func FromService(s catalog.Service, d Defaults) (Policy, error) {
 	default:
 		g.Reject(scaleMax, fmt.Sprintf("at least %d, the default of %s%s; or that label too", least, catalog.Prefix, scaleMin))
 	}
+	p.Times = times(r, p)
 	if err := r.Err(); err != nil {
 		return Policy{}, err
 	}
 	return p, nil
+}
+
+// steadyDown is the window of stabilization of a service whose number follows a load, which
+// is never quite the same.
+const steadyDown = 5 * time.Minute
+
+func fallback(g label.Group) *uint64 {
+	if !g.Has(scaleFallback) {
+		return nil
+	}
+	if !g.Has(scaling.Metric) {
+		g.Reject(scaleFallback, "it together with "+scaling.Metric+", which it stands in for")
+		return nil
+	}
+	n := uint64(g.Int(scaleFallback, 0, 0, Most))
+	return &n
+}
+
+// times reads the windows and their bounds.
+func times(r *label.Reader, p Policy) []Time {
+	var out []Time
+	for _, g := range r.Groups(scaleWhen, scaleMin, scaleMax) {
+		if g.Index == 0 {
+			if g.Has(scaleWhen) {
+				g.Reject(scaleWhen, "it with an index, such as "+scaleWhen+".1, that of its bounds")
+			}
+			continue
+		}
+		isMin, isMax := g.Own(scaleMin), g.Own(scaleMax)
+		switch {
+		case !g.Own(scaleWhen) && isMin:
+			g.Reject(scaleMin, fmt.Sprintf("it together with %s.%d", scaleWhen, g.Index))
+			continue
+		case !g.Own(scaleWhen):
+			g.Reject(scaleMax, fmt.Sprintf("it together with %s.%d", scaleWhen, g.Index))
+			continue
+		case !isMin && !isMax:
+			g.Reject(scaleWhen, fmt.Sprintf("it together with %s.%d or %s.%d", scaleMin, g.Index, scaleMax, g.Index))
+			continue
+		}
+		t := Time{Text: strings.Join(strings.Fields(g.Text(scaleWhen, "")), " "), Min: p.Min, Max: p.Max}
+		var err error
+		if t.Window, err = window.Parse(t.Text); err != nil {
+			g.Reject(scaleWhen, "[DAYS] HH:MM-HH:MM [ZONE], such as Mon-Fri 07:30-19:00 Europe/Berlin: "+err.Error())
+		}
+		if isMin {
+			t.Min = uint64(g.Int(scaleMin, 0, 0, Most))
+		}
+		if isMax {
+			t.Max = uint64(g.Int(scaleMax, Most, 0, Most))
+		}
+		switch {
+		case t.Min <= t.Max:
+		case isMin:
+			g.Reject(scaleMin, fmt.Sprintf("at most %d, which is %s there", t.Max, scaleMax))
+		default:
+			g.Reject(scaleMax, fmt.Sprintf("at least %d, which is %s there", t.Min, scaleMin))
+		}
+		out = append(out, t)
+	}
+	return out
 }
 
 // rate reads a text such as 4/1m.
@@ -170,6 +295,9 @@ func rate(g label.Group, name string) Rate {
 	}
 	number, period, _ := strings.Cut(text, "/")
 	n, err := strconv.ParseUint(number, 10, 32)
+	if _, err := strconv.ParseUint(period, 10, 32); err == nil {
+		period += "s"
+	}
 	d, errPeriod := time.ParseDuration(period)
 	if err != nil || errPeriod != nil || n < 1 || n > Most || d <= 0 || d > MaxCooldown {
 		g.Reject(name, fmt.Sprintf("a number from 1 to %d, / and a time up to %s, such as 4/1m", Most, MaxCooldown))
@@ -288,18 +416,17 @@ func Explain(s catalog.Service, tasks []catalog.Task, last map[string]string, d 
 		o.State = Degraded
 		o.Reason = pausedSince(s) + ", so it is not scaled"
 		o.Hint = EndPaused(s.Name) + " ends that"
-	case s.Replicas < p.Min:
-		o.State = Degraded
-		o.Reason = fmt.Sprintf("asks for %d replicas, below scaleMin %d", s.Replicas, p.Min)
-		o.Hint = "the next request up raises it to scaleMin; nothing does so without a request"
-	case s.Replicas > p.Max:
-		o.State = Degraded
-		o.Reason = fmt.Sprintf("asks for %d replicas, above scaleMax %d", s.Replicas, p.Max)
-		o.Hint = "the next request down lowers it to scaleMax; nothing does so without a request"
 	case s.Replicas > 0 && running == 0 && tasks != nil:
 		o.State = Degraded
 		o.Reason = fmt.Sprintf("none of its %d tasks runs", s.Replicas)
 		o.Hint = "it is not scaled until at least one runs; see docker service ps " + s.Name
+	case len(p.Times) > 0: // it is kept within the bounds in force
+	case s.Replicas < p.Min:
+		o.Reason = fmt.Sprintf("asks for %d replicas, below scaleMin %d", s.Replicas, p.Min)
+		o.Hint = "the next request up raises it to scaleMin; nothing does so without a request"
+	case s.Replicas > p.Max:
+		o.Reason = fmt.Sprintf("asks for %d replicas, above scaleMax %d", s.Replicas, p.Max)
+		o.Hint = "the next request down lowers it to scaleMax; nothing does so without a request"
 	}
 	return o
 }
@@ -355,8 +482,8 @@ func (o *Outcome) refuse(err error) {
 
 // Wants reports whether any label of the scaler is among labels, rightly written or not.
 func Wants(labels map[string]string) bool {
-	for _, spec := range Labels() {
-		if _, ok := labels[catalog.Prefix+spec.Name]; ok {
+	for full := range labels {
+		if isOwn(full) {
 			return true
 		}
 	}
@@ -366,21 +493,32 @@ func Wants(labels map[string]string) bool {
 // own returns those of the labels by which a service is scaled.
 func own(labels map[string]string) map[string]string {
 	out := map[string]string{}
-	for _, name := range append([]string{catalog.Notify}, fullNames()...) {
-		if text, ok := labels[name]; ok {
-			out[name] = text
+	for full, text := range labels {
+		if full == catalog.Notify || isOwn(full) {
+			out[full] = text
 		}
 	}
 	return out
 }
 
-// fullNames are those of the scaler's labels.
-func fullNames() []string {
-	var out []string
+// specs are those of Labels, by name.
+var specs = func() map[string]label.Spec {
+	out := map[string]label.Spec{}
 	for _, spec := range Labels() {
-		out = append(out, catalog.Prefix+spec.Name)
+		out[spec.Name] = spec
 	}
 	return out
+}()
+
+// isOwn reports whether a label, with its prefix, is one of the scaler's.
+func isOwn(full string) bool {
+	name, ok := strings.CutPrefix(full, catalog.Prefix)
+	if !ok {
+		return false
+	}
+	base, index := label.SplitIndex(name)
+	spec, ok := specs[base]
+	return ok && (index == 0 || spec.Indexed)
 }
 
 // All explains every service of a snapshot that has labels of the scaler, on

@@ -3,6 +3,7 @@ package policy_test
 import (
 	"errors"
 	"maps"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -24,7 +25,7 @@ func service(text string) catalog.Service {
 
 func TestFromService(t *testing.T) {
 	standard := policy.Policy{
-		ServiceID: "id-web", Service: "shop_web", Min: 1, Max: 5, UpBy: 1, DownBy: 1,
+		ServiceID: "id-web", Service: "shop_web", Min: 1, Max: 5, UpBy: 1, DownBy: 1, Wake: 1,
 		CooldownUp: 30 * time.Second, CooldownDown: 2 * time.Minute, Patience: 5 * time.Minute,
 	}
 	with := func(change func(*policy.Policy)) policy.Policy {
@@ -53,7 +54,7 @@ func TestFromService(t *testing.T) {
 	} {
 		t.Run(c.labels, func(t *testing.T) {
 			got, err := policy.FromService(service(c.labels), policy.Standard())
-			if err != nil || got != c.want {
+			if err != nil || !reflect.DeepEqual(got, c.want) {
 				t.Errorf("got %+v, %v\nwant %+v", got, err, c.want)
 			}
 		})
@@ -64,10 +65,10 @@ func TestOperatorsDefaultsHoldWhereALabelIsMissing(t *testing.T) {
 	d := policy.Defaults{Min: 2, Max: 20, UpBy: 4, DownBy: 3, CooldownUp: time.Second, CooldownDown: time.Minute, Patience: time.Hour}
 	got, err := policy.FromService(service("notify=true scaleMin=3"), d)
 	want := policy.Policy{
-		ServiceID: "id-web", Service: "shop_web", Min: 3, Max: 20, UpBy: 4, DownBy: 3,
+		ServiceID: "id-web", Service: "shop_web", Min: 3, Max: 20, UpBy: 4, DownBy: 3, Wake: 1,
 		CooldownUp: time.Second, CooldownDown: time.Minute, Patience: time.Hour,
 	}
-	if err != nil || got != want {
+	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v\nwant %+v", got, err, want)
 	}
 }
@@ -157,9 +158,9 @@ func TestExplain(t *testing.T) {
 		hasApolicy bool
 	}{
 		{"all well", replicas(3), runs, policy.Applied, "", "", true},
-		{"below its least", replicas(1), runs, policy.Degraded, "asks for 1 replicas, below scaleMin 2", "", true},
-		{"stopped on purpose", replicas(0), nil, policy.Degraded, "asks for 0 replicas, below scaleMin 2", "", true},
-		{"above its greatest", replicas(9), runs, policy.Degraded, "asks for 9 replicas, above scaleMax 5", "", true},
+		{"below its least", replicas(1), runs, policy.Applied, "asks for 1 replicas, below scaleMin 2", "", true},
+		{"stopped on purpose", replicas(0), nil, policy.Applied, "asks for 0 replicas, below scaleMin 2", "", true},
+		{"above its greatest", replicas(9), runs, policy.Applied, "asks for 9 replicas, above scaleMax 5", "", true},
 		{"its tasks are not known", replicas(3), nil, policy.Applied, "", "", true},
 		{"nothing runs", replicas(3), []catalog.Task{}, policy.Degraded, "none of its 3 tasks runs", "", true},
 		{"a fault", service("notify=true scaleMax=lots"), runs, policy.Rejected, `com.df.scaleMax="lots"`, "com.df.scaleMax", false},

@@ -145,6 +145,24 @@ func sorted(alerts map[string]Alert) []Alert {
 	return slices.SortedFunc(maps.Values(alerts), func(a, b Alert) int { return strings.Compare(a.Fingerprint, b.Fingerprint) })
 }
 
+// Expires is when the next alert, heard of for the last time, stands no longer; zero if none
+// stands.
+func (s Signal) Expires(ttl time.Duration) time.Time {
+	var next time.Time
+	for _, a := range s.Alerts {
+		if at := a.ReceivedAt.Add(ttl); next.IsZero() || at.Before(next) {
+			next = at
+		}
+	}
+	return next
+}
+
+// Stop is the operator's stop of all scaling.
+type Stop struct {
+	Reason string    `json:"reason"`
+	Since  time.Time `json:"since"`
+}
+
 // Patience is how long a request by hand waits for its decision.
 const Patience = 30 * time.Second
 
@@ -156,9 +174,15 @@ type Request struct {
 	Direction Direction `json:"direction"`
 	// By is the step asked for; 0 is that of the policy.
 	By uint64 `json:"by,omitempty"`
-	// Force lets it go past alerts and the label scale=off.
-	Force      bool      `json:"force,omitempty"`
-	ReceivedAt time.Time `json:"receivedAt"`
+	// To is the number asked for; nil asks for a step.
+	To *uint64 `json:"to,omitempty"`
+	// Force lets it go past what others want, the operator's stop and the label scale=off.
+	Force bool `json:"force,omitempty"`
+	// Alerts are the fingerprints of a delivery that is one wish, and no person's; Settle is
+	// theirs.
+	Alerts     []string      `json:"alerts,omitempty"`
+	Settle     time.Duration `json:"settle,omitempty"`
+	ReceivedAt time.Time     `json:"receivedAt"`
 	// Answer is the decision, once there is one, as JSON for whoever asked.
 	Answer []byte `json:"answer,omitempty"`
 }
@@ -170,7 +194,9 @@ func (r Request) Open(now time.Time) bool {
 
 // Same reports whether two requests ask for the same.
 func (r Request) Same(other Request) bool {
-	return r.ServiceID == other.ServiceID && r.Direction == other.Direction && r.By == other.By && r.Force == other.Force
+	isSameTo := r.To == nil && other.To == nil || r.To != nil && other.To != nil && *r.To == *other.To
+	return isSameTo && r.ServiceID == other.ServiceID && r.Direction == other.Direction && r.By == other.By && r.Force == other.Force &&
+		slices.Equal(r.Alerts, other.Alerts)
 }
 
 // Earlier orders requests by time, then by ID.
@@ -193,7 +219,11 @@ type Step struct {
 	// Request is the ID of the request by hand that it answers, if any.
 	Request  string `json:"request,omitempty"`
 	Instance string `json:"instance,omitempty"`
-	// Confirmed says that it took place, Converged since when all of its tasks run, as
+	// Want and Reason are those of its decision, for whoever tells of it if the one who made
+	// it cannot.
+	Want   string `json:"want,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	// Confirmed says that it took place and was told of, Converged since when all of its tasks run, as
 	// far as that was seen.
 	Confirmed bool      `json:"confirmed,omitempty"`
 	Converged time.Time `json:"converged,omitzero"`

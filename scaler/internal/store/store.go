@@ -3,8 +3,10 @@
 // are the same for every instance.
 //
 // The keys are <service>.<direction> for what alerts ask, _request.<id> for a
-// request by hand, _step.<service id> for the last step. No service can be
-// called _request or _step, because names in Swarm begin with a letter or digit.
+// request by hand, _step.<service id> for the last step, _number.<service id>
+// for its number of replicas, _stop for the operator's stop, and
+// what proxies say, see pkg/scaling. No service can be called so, because names in Swarm
+// begin with a letter or digit.
 package store
 
 import (
@@ -21,12 +23,15 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/scaling"
 	"github.com/wagglehq/waggle/scaler/internal/signal"
 )
 
 const (
 	requestPrefix = "_request."
 	stepPrefix    = "_step."
+	stopKey       = "_stop"
+	numberPrefix  = "_number."
 
 	// answeredTTL is how long an answered request is remembered, to answer a repetition alike.
 	answeredTTL = 10 * time.Minute
@@ -80,6 +85,9 @@ func New(b *bus.Bus, ttl time.Duration, poke func()) *Store {
 	return s
 }
 
+// Reached reports whether all up to a number of the bucket's stream is known.
+func (s *Store) Reached(last uint64) bool { return s.mirror.Reached(last) }
+
 // Run follows the bucket until the context ends.
 func (s *Store) Run(ctx context.Context) error { return s.mirror.Run(ctx) }
 
@@ -102,7 +110,12 @@ func (s *Store) digest() string {
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		data := values[key].Data
 		var sig signal.Signal
-		if !strings.HasPrefix(key, requestPrefix) && !strings.HasPrefix(key, stepPrefix) && json.Unmarshal(data, &sig) == nil {
+		var open scaling.Open
+		if strings.HasPrefix(key, scaling.OpenPrefix) && json.Unmarshal(data, &open) == nil {
+			open.At = time.Time{}
+			data = fmt.Appendf(nil, "%v", open)
+		}
+		if !strings.HasPrefix(key, "_") && !strings.HasPrefix(key, requestPrefix) && !strings.HasPrefix(key, stepPrefix) && json.Unmarshal(data, &sig) == nil {
 			data = fmt.Appendf(nil, "%q %d %s %q", sig.ServiceID, sig.By, sig.Settle, sig.Fingerprints())
 		}
 		_, _ = fmt.Fprintf(h, "%q %q\n", key, data)
@@ -116,6 +129,33 @@ type Asked struct {
 	Signals []signal.Signal
 	// Requests are those that wait for their decision, oldest first.
 	Requests []signal.Request
+	// Stop is the operator's, nil if there is none.
+	Stop *signal.Stop
+	// Wakes are until when a request is known to wait for a service, by its ID.
+	Wakes map[string]time.Time
+	// Open is what each proxy says, by its name.
+	Open map[string]scaling.Open
+	// Next is when the first of all that will have ended, zero if nothing ends by itself.
+	Next time.Time
+}
+
+// ends notes when something ends by itself.
+func (a *Asked) ends(at time.Time) {
+	if a.Next.IsZero() || at.Before(a.Next) {
+		a.Next = at
+	}
+}
+
+// takeWake takes in that a request waits, if that was said not long ago. A word from the
+// future is one of now, because clocks differ.
+func (a *Asked) takeWake(data []byte, now time.Time) {
+	var w scaling.Wake
+	if json.Unmarshal(data, &w) != nil || now.Sub(w.At) >= scaling.WakeStands {
+		return
+	}
+	until := now.Add(scaling.WakeStands - max(now.Sub(w.At), 0))
+	a.Wakes[w.ServiceID] = until
+	a.ends(until)
 }
 
 // Asked returns what is asked for now. It is false until the bucket has been
@@ -125,10 +165,23 @@ func (s *Store) Asked(now time.Time) (Asked, bool) {
 	if !ok {
 		return Asked{}, false
 	}
-	var out Asked
+	out := Asked{Wakes: map[string]time.Time{}, Open: map[string]scaling.Open{}}
 	for key, v := range values {
 		switch {
-		case strings.HasPrefix(key, stepPrefix):
+		case key == stopKey:
+			var stop signal.Stop
+			if json.Unmarshal(v.Data, &stop) != nil {
+				stop.Reason = "for a reason that cannot be read"
+			}
+			out.Stop = &stop
+		case strings.HasPrefix(key, scaling.WakePrefix):
+			out.takeWake(v.Data, now)
+		case strings.HasPrefix(key, scaling.OpenPrefix):
+			var open scaling.Open
+			if json.Unmarshal(v.Data, &open) == nil {
+				out.Open[key] = open
+			}
+		case strings.HasPrefix(key, stepPrefix), strings.HasPrefix(key, numberPrefix):
 		case strings.HasPrefix(key, requestPrefix):
 			var r signal.Request
 			if json.Unmarshal(v.Data, &r) == nil && r.Open(now) {
@@ -141,6 +194,7 @@ func (s *Store) Asked(now time.Time) (Asked, bool) {
 			}
 			if sig = sig.Alive(now, s.ttl); sig.Stands() {
 				out.Signals = append(out.Signals, sig)
+				out.ends(sig.Expires(s.ttl))
 			}
 		}
 	}
@@ -187,6 +241,38 @@ func (s *Store) Take(ctx context.Context, n signal.News, now time.Time) (signal.
 		}
 	}
 	return signal.Signal{}, fmt.Errorf("%s: %w", key, ErrConflict)
+}
+
+// Stop puts the operator's stop, which lasts until Resume.
+func (s *Store) Stop(ctx context.Context, stop signal.Stop) error {
+	value, err := catalog.Encode(stop)
+	if err != nil {
+		return err
+	}
+	_, err = s.bucket.Put(ctx, stopKey, value)
+	return err
+}
+
+// Resume ends the operator's stop.
+func (s *Store) Resume(ctx context.Context) error {
+	err := s.bucket.Delete(ctx, stopKey)
+	if errors.Is(err, bus.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// Stopped returns the operator's stop as the bus knows it, nil if there is none.
+func (s *Store) Stopped(ctx context.Context) (*signal.Stop, error) {
+	data, _, err := s.bucket.Get(ctx, stopKey)
+	if errors.Is(err, bus.ErrNotFound) {
+		return nil, nil
+	}
+	var stop signal.Stop
+	if err == nil {
+		err = json.Unmarshal(data, &stop)
+	}
+	return &stop, err
 }
 
 // Ask puts a request by hand. If one with that ID is there already and asks for

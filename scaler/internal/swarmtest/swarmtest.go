@@ -61,10 +61,20 @@ func (s *Swarm) Create(name string, replicas uint64, labels string) {
 func (s *Swarm) Set(name string, change func(*engine.Scale)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	svc := s.services[ID(name)]
+	svc, there := s.services[ID(name)]
+	before := svc
 	svc.ID, svc.Name = ID(name), name
 	svc.Labels = maps.Clone(svc.Labels)
+	svc.Differs, svc.Rebuilt = false, false
 	change(&svc)
+	svc.Before = svc.Replicas
+	switch {
+	case there && svc.UpdateState != before.UpdateState && svc.Replicas == before.Replicas:
+		// Swarm's word about an update changes no specification.
+		svc.Before, svc.Differs, svc.Rebuilt = before.Before, before.Differs, before.Rebuilt
+	case there:
+		svc.Before, svc.Differs = before.Replicas, svc.Differs || svc.Rebuilt || !maps.Equal(svc.Labels, before.Labels)
+	}
 	s.version++
 	svc.Version = s.version
 	s.services[svc.ID] = svc
@@ -175,6 +185,7 @@ func (s *Swarm) set(id string, version, replicas uint64) error {
 		return fmt.Errorf("%s at %d, not %d: %w", id, svc.Version, version, engine.ErrConflict)
 	}
 	s.version++
+	svc.Before, svc.Differs, svc.Rebuilt = svc.Replicas, false, false
 	svc.Version, svc.Replicas, svc.Running = s.version, replicas, replicas
 	s.services[id] = svc
 	s.changes[id] = append(s.changes[id], replicas)

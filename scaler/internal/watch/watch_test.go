@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/wagglehq/waggle/pkg/clock"
 	"github.com/wagglehq/waggle/scaler/internal/watch"
 )
 
@@ -49,7 +50,7 @@ func TestBlindWhileNeitherAnswers(t *testing.T) {
 		pokes := 0
 		w, err := watch.New(watch.Options{
 			Prometheus: "http://prometheus:9090", Alertmanager: "http://alertmanager:9093/", Poke: func() { pokes++ },
-			Now: time.Now, Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(),
+			Clock: clock.Real(), Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(),
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -88,14 +89,14 @@ func TestBlindWhileNeitherAnswers(t *testing.T) {
 
 func TestWhoHasNobodyToAskIsNeverBlind(t *testing.T) {
 	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
-	w, err := watch.New(watch.Options{Now: func() time.Time { return now }, Registry: prometheus.NewRegistry()})
+	w, err := watch.New(watch.Options{Clock: clock.Real(), Registry: prometheus.NewRegistry()})
 	if err != nil || w.Blind(now.Add(time.Hour)) {
 		t.Errorf("blind, or %v", err)
 	}
 	if err := w.Run(t.Context()); err != nil {
 		t.Error(err)
 	}
-	_, err = watch.New(watch.Options{Prometheus: "prometheus:9090", Now: time.Now, Registry: prometheus.NewRegistry()})
+	_, err = watch.New(watch.Options{Prometheus: "prometheus:9090", Clock: clock.Real(), Registry: prometheus.NewRegistry()})
 	if err == nil || !strings.Contains(err.Error(), "prometheus-url: want http://HOST:PORT") {
 		t.Errorf("error %v", err)
 	}

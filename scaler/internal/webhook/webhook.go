@@ -4,6 +4,7 @@ package webhook
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,6 +31,8 @@ var (
 	ErrWrongType      = errors.New("Incorrect type in request: type can only be service")
 	ErrWrongBy        = errors.New("Incorrect by in request")
 	ErrWrongSettle    = errors.New("Incorrect settle in annotations")
+	ErrWrongTo        = errors.New("Incorrect to in request")
+	ErrToAndBy        = errors.New("Incorrect request: to and by do not go together")
 	ErrWrongForce     = errors.New("Incorrect force in request: force can only be true or false")
 	ErrBody           = errors.New("Incorrect body in request")
 )
@@ -41,6 +44,8 @@ type Ask struct {
 	Direction signal.Direction
 	// By is the step of a request by hand; 0 is that of the policy. Alerts carry their own.
 	By uint64
+	// To is the number that a person asks for, nil for a step.
+	To *uint64 `json:",omitempty"`
 	// Force is that of a request by hand.
 	Force bool
 	// Firing, Resolved and AllResolved are as in signal.News.
@@ -70,9 +75,11 @@ func (f *Fault) Unwrap() error { return f.Err }
 type Request struct {
 	// ByHand is true for a request that carries neither alerts nor a status: it has one Ask.
 	ByHand bool
-	// Asks are sorted by service and direction; Faults are the rest.
+	// Asks are sorted by service and direction; Faults are the rest. Idle are the alerts that
+	// ask for nothing.
 	Asks   []Ask
 	Faults []*Fault
+	Idle   int
 }
 
 // message is Alertmanager's payload, version 4.
@@ -128,8 +135,14 @@ func Parse(body []byte, query url.Values) (Request, error) {
 	asks := map[string]*Ask{}
 	var faults []*Fault
 	told := map[string]bool{}
+	idle := 0
 	for _, a := range alerts {
-		one, by, fault := read(lookup(query, a.Labels, m.GroupLabels, m.CommonLabels))
+		text := lookup(query, a.Labels, m.GroupLabels, m.CommonLabels)
+		if asksNothing(text("scale")) || !isKnown(cmp.Or(a.Status, m.Status)) && text("service") != "" {
+			idle++
+			continue
+		}
+		one, by, fault := read(text)
 		settle, err := settle(a.Annotations["settle"])
 		if fault == nil && err != nil {
 			fault = &Fault{Service: one.Service, Direction: one.Direction, Err: err}
@@ -147,7 +160,7 @@ func Parse(body []byte, query url.Values) (Request, error) {
 		}
 		asks[key].add(a, signal.Alert{Name: a.Labels["alertname"], StartsAt: a.StartsAt, By: by, Settle: settle}, m.Status, whole)
 	}
-	out := Request{Faults: faults}
+	out := Request{Faults: faults, Idle: idle}
 	for _, key := range slices.Sorted(maps.Keys(asks)) {
 		out.Asks = append(out.Asks, *asks[key])
 	}
@@ -172,8 +185,26 @@ func (ask *Ask) add(a template.Alert, one signal.Alert, status string, whole boo
 	}
 }
 
+// asksNothing reports whether a word is there that is no direction.
+func asksNothing(scale string) bool {
+	d := signal.Direction(strings.ToLower(strings.TrimSpace(scale)))
+	return d != "" && d != signal.Up && d != signal.Down
+}
+
+// isKnown reports whether a status is one of Alertmanager's.
+func isKnown(status string) bool { return status == "firing" || status == "resolved" }
+
 func byHand(m message, query url.Values) Request {
-	ask, by, fault := read(lookup(query, m.GroupLabels, m.CommonLabels))
+	text := lookup(query, m.GroupLabels, m.CommonLabels)
+	to := strings.TrimSpace(text("to"))
+	if to != "" {
+		// The number says where it leads.
+		text = without(text, "scale")
+	}
+	ask, by, fault := read(text)
+	if fault == nil && to != "" {
+		fault = ask.number(to, by)
+	}
 	if fault != nil {
 		return Request{ByHand: true, Faults: []*Fault{fault}}
 	}
@@ -185,6 +216,32 @@ func byHand(m message, query url.Values) Request {
 		}
 	}
 	return Request{ByHand: true, Asks: []Ask{ask}}
+}
+
+// without is a lookup that has any direction for one name.
+func without(text func(string) string, name string) func(string) string {
+	return func(asked string) string {
+		if asked == name {
+			return string(signal.Up)
+		}
+		return text(asked)
+	}
+}
+
+// number makes an ask one for a number. Beside a step it is a fault.
+func (ask *Ask) number(text string, by uint64) *Fault {
+	n, err := strconv.ParseUint(text, 10, 64)
+	switch {
+	case err != nil:
+		err = fmt.Errorf("%w: %q is not a whole number, 0 or more", ErrWrongTo, label.Show(text, false))
+	case by > 0:
+		err = ErrToAndBy
+	default:
+		n = min(n, policy.Most+1)
+		ask.To, ask.Direction = &n, ""
+		return nil
+	}
+	return &Fault{Service: ask.Service, Err: err}
 }
 
 // lookup returns the first text that is given under a name, query first.

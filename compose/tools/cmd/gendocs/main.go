@@ -34,7 +34,7 @@ func components() []docs.Component {
 		{Name: "listener", Title: "All components", Labels: listener.Labels(), Service: listener.Service},
 		{Name: "proxy", Title: "Routes (proxy)", Labels: proxy.Labels(), Refused: proxy.Unsupported(), Service: controller},
 		{Name: "monitor", Title: "Scraping and alerts (monitor)", Labels: monitor.Labels(), Service: monitor.Service},
-		{Name: "scaler", Title: "Scaling (scaler)", Labels: scaler.Labels(), Service: scaler.Service},
+		{Name: "scaler", Title: "Scaling (scaler)", Labels: scaler.Labels(), Service: scaler.Service, Tools: scaler.Tools()},
 	}
 }
 

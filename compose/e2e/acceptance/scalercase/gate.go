@@ -1,0 +1,151 @@
+package scalercase
+
+import (
+	"io"
+	"net"
+	"sync"
+)
+
+// state is what a peer does.
+type state string
+
+// The states of a peer.
+const (
+	isOK    state = "ok"
+	isAway  state = "away"
+	isHung  state = "hangs"
+	isEnded state = "ended"
+)
+
+// gate stands in front of a peer and lets it be away, or hang: then nothing passes it, in
+// either direction, until it is well again.
+type gate struct {
+	addr, behind string
+
+	// mu guards the rest.
+	mu       sync.Mutex
+	listener net.Listener
+	conns    map[net.Conn]struct{}
+	state    state
+	open     chan struct{} // closed while it does not hang
+}
+
+// newGate returns the gate at an address, in front of another one.
+func newGate(addr, behind string) (*gate, error) {
+	g := &gate{addr: addr, behind: behind, conns: map[net.Conn]struct{}{}, open: make(chan struct{}), state: isOK}
+	close(g.open)
+	return g, g.listen()
+}
+
+func (g *gate) listen() error {
+	l, err := net.Listen("tcp", g.addr)
+	if err != nil {
+		return err
+	}
+	g.listener = l
+	go g.accept(l)
+	return nil
+}
+
+// is makes the peer be so.
+func (g *gate) is(s state) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	was := g.state
+	g.state = s
+	if was == isHung && s != isHung {
+		close(g.open)
+	}
+	if (s == isAway || s == isEnded) && g.listener != nil {
+		_ = g.listener.Close()
+		g.listener = nil
+		for c := range g.conns {
+			_ = c.Close()
+		}
+	}
+	if s == isHung && was != isHung {
+		g.open = make(chan struct{})
+	}
+	if (s == isOK || s == isHung) && g.listener == nil {
+		return g.listen()
+	}
+	return nil
+}
+
+// hangs reports whether nothing passes.
+func (g *gate) hangs() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.state == isHung
+}
+
+func (g *gate) accept(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		if !g.keep(c) {
+			continue
+		}
+		go g.serve(c)
+	}
+}
+
+// keep notes a connection, so that it ends when the peer goes away.
+func (g *gate) keep(c net.Conn) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.state == isAway || g.state == isEnded {
+		_ = c.Close()
+		return false
+	}
+	g.conns[c] = struct{}{}
+	return true
+}
+
+func (g *gate) drop(c net.Conn) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.conns, c)
+	_ = c.Close()
+}
+
+func (g *gate) serve(c net.Conn) {
+	defer g.drop(c)
+	g.pass()
+	there, err := net.Dial("tcp", g.behind)
+	if err != nil || !g.keep(there) {
+		return
+	}
+	defer g.drop(there)
+	done := make(chan struct{}, 2)
+	go g.copy(there, c, done)
+	go g.copy(c, there, done)
+	<-done
+}
+
+// pass returns when something may pass.
+func (g *gate) pass() {
+	g.mu.Lock()
+	open := g.open
+	g.mu.Unlock()
+	<-open
+}
+
+func (g *gate) copy(to io.Writer, from io.Reader, done chan<- struct{}) {
+	defer func() { done <- struct{}{} }()
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buffer)
+		g.pass()
+		if n > 0 {
+			if _, err := to.Write(buffer[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
