@@ -1,6 +1,7 @@
 package scalercase
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -50,7 +51,7 @@ func newGate(addr, behind string) (*gate, error) {
 }
 
 func (g *gate) listen() error {
-	l, err := net.Listen("tcp", g.addr)
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", g.addr)
 	if err != nil {
 		return err
 	}
@@ -137,7 +138,7 @@ func (g *gate) drop(c net.Conn) {
 func (g *gate) serve(c net.Conn) {
 	defer g.drop(c)
 	g.pass()
-	there, err := net.Dial("tcp", g.behind)
+	there, err := new(net.Dialer).DialContext(context.Background(), "tcp", g.behind)
 	if err != nil || !g.keep(there) {
 		return
 	}

@@ -223,7 +223,7 @@ func (w *world) connect(component string) (*bus.Bus, error) {
 
 // listen serves the Docker API on a socket.
 func (w *world) listen(path, scaler string) (*http.Server, error) {
-	l, err := net.Listen("unix", path)
+	l, err := new(net.ListenConfig).Listen(w.whole, "unix", path)
 	if err != nil {
 		return nil, err
 	}
@@ -569,7 +569,7 @@ func (w *world) call(ctx context.Context, i *instance, method, path string, head
 	if err != nil {
 		return 0, nil, err
 	}
-	defer res.Body.Close() //nolint:errcheck // it is read to its end
+	defer res.Body.Close()
 	answer, err = io.ReadAll(res.Body)
 	return res.StatusCode, answer, err
 }
