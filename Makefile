@@ -111,7 +111,7 @@ test-unit: ## Run the tests that need no swarm, with the race detector (needs se
 		--rerun-fails=1 --rerun-fails-max-failures=3 --packages "$$packages" -- -race -timeout 12m $(UNIT_FLAGS)
 
 .PHONY: test-swarm
-test-swarm: ## Run the tests on a real swarm of their own and the cases of the proxy, as root (needs setup and images).
+test-swarm: ## Run the tests on a real swarm of their own and the cases of the components, as root (needs setup and images).
 	@packages=$$(go list work | grep -E '$(level4)'); \
 	$(timed) test-swarm gotestsum --format standard-verbose -- -count=1 -p 1 -timeout 20m $(SWARM_FLAGS) $$packages
 
@@ -122,6 +122,11 @@ acceptance: setup ## Run black-box cases of a component, as root: make acceptanc
 .PHONY: acceptance-monitor
 acceptance-monitor: setup ## Run black-box cases of the monitor and of the listener's metrics, as root: make acceptance-monitor CASES=file.
 	@$(timed) acceptance-monitor go run ./compose/e2e/cmd/acceptance $(ACCEPTANCE_FLAGS) "$(or $(CASES),compose/e2e/acceptance/testdata/monitor.json)"
+
+.PHONY: acceptance-scaler
+acceptance-scaler: setup ## Run black-box cases of the scaler, as root: make acceptance-scaler CASES=file.
+	@$(timed) acceptance-scaler go run ./compose/e2e/cmd/acceptance $(ACCEPTANCE_FLAGS) \
+		"$(if $(filter file,$(origin CASES)),compose/e2e/acceptance/testdata/scaler.json,$(CASES))"
 
 .PHONY: measure
 measure: setup ## Measure latencies and lost requests on a swarm of its own (20 minutes; MEASURE_FLAGS, see -h).

@@ -152,9 +152,12 @@ func judge(path, imported string, test bool) string {
 	if !test && (within(path, "pkg/catalog") || within(path, "pkg/label")) && !standard(imported) {
 		return "it may import the standard library only"
 	}
+	if !test && within(path, "pkg/scaling") && !standard(imported) && own != "pkg/label" {
+		return "it may import the standard library and pkg/label only"
+	}
 	if !test && pure(path) {
-		if ours && within(own, "pkg") && own != "pkg/catalog" && own != "pkg/label" {
-			return "the pure middle may import pkg/catalog and pkg/label only"
+		if ours && within(own, "pkg") && !slices.Contains([]string{"pkg/catalog", "pkg/label", "pkg/scaling"}, own) {
+			return "the pure middle may import pkg/catalog, pkg/label and pkg/scaling only"
 		}
 		if slices.Contains([]string{"os", "os/exec", "net/http", "log/slog"}, imported) {
 			return "the pure middle has no outside"

@@ -10,6 +10,7 @@ import (
 type metrics struct {
 	decisions *prometheus.CounterVec
 	signals   *prometheus.GaugeVec
+	stopped   prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -23,7 +24,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Services for which an alert asks for a direction at present.",
 		}, []string{"direction"}),
 	}
-	reg.MustRegister(m.decisions, m.signals)
+	m.stopped = prometheus.NewGauge(prometheus.GaugeOpts{
+		Namespace: "waggle", Subsystem: "scaler", Name: "stopped",
+		Help: "1 while the operator has stopped all scaling.",
+	})
+	reg.MustRegister(m.decisions, m.signals, m.stopped)
 	for _, d := range []signal.Direction{signal.Up, signal.Down} {
 		m.signals.WithLabelValues(string(d))
 		for _, a := range []decide.Action{decide.Scaled, decide.Adopted, decide.Held, decide.Refused} {
@@ -34,6 +39,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 }
 
 func (m *metrics) asked(a store.Asked) {
+	m.stopped.Set(0)
+	if a.Stop != nil {
+		m.stopped.Set(1)
+	}
 	count := map[signal.Direction]float64{}
 	for _, s := range a.Signals {
 		count[s.Direction]++

@@ -104,7 +104,7 @@ func (n *Notifier) Tell(d decide.Decision) {
 
 func (n *Notifier) wanted(d decide.Decision) bool {
 	switch {
-	case d.Action == decide.Held:
+	case d.Action == decide.Held, d.Code == decide.CodeUnchanged:
 		return false
 	case d.AtBound && d.Direction == signal.Up:
 		return n.opts.AtMax

@@ -482,8 +482,9 @@ func (o *Outcome) refuse(err error) {
 
 // Wants reports whether any label of the scaler is among labels, rightly written or not.
 func Wants(labels map[string]string) bool {
+	known := specs()
 	for full := range labels {
-		if isOwn(full) {
+		if isOwn(full, known) {
 			return true
 		}
 	}
@@ -492,9 +493,9 @@ func Wants(labels map[string]string) bool {
 
 // own returns those of the labels by which a service is scaled.
 func own(labels map[string]string) map[string]string {
-	out := map[string]string{}
+	out, known := map[string]string{}, specs()
 	for full, text := range labels {
-		if full == catalog.Notify || isOwn(full) {
+		if full == catalog.Notify || isOwn(full, known) {
 			out[full] = text
 		}
 	}
@@ -502,16 +503,16 @@ func own(labels map[string]string) map[string]string {
 }
 
 // specs are those of Labels, by name.
-var specs = func() map[string]label.Spec {
+func specs() map[string]label.Spec {
 	out := map[string]label.Spec{}
 	for _, spec := range Labels() {
 		out[spec.Name] = spec
 	}
 	return out
-}()
+}
 
 // isOwn reports whether a label, with its prefix, is one of the scaler's.
-func isOwn(full string) bool {
+func isOwn(full string, specs map[string]label.Spec) bool {
 	name, ok := strings.CutPrefix(full, catalog.Prefix)
 	if !ok {
 		return false

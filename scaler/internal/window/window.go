@@ -21,7 +21,7 @@ type Window struct {
 
 const dayLength = 24 * 60
 
-var names = []string{"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"}
+func names() []string { return []string{"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"} }
 
 // Parse reads [DAYS] HH:MM-HH:MM [ZONE]. The error says what is wrong.
 func Parse(text string) (Window, error) {
@@ -51,10 +51,10 @@ func Parse(text string) (Window, error) {
 	if w.to, err = parseTime(to); err != nil {
 		return w, err
 	}
-	switch {
-	case w.from == dayLength:
+	switch w.from {
+	case dayLength:
 		return w, errors.New("a window cannot begin at 24:00")
-	case w.from == w.to:
+	case w.to:
 		return w, errors.New("it ends when it begins")
 	}
 	if len(words) == 2 {
@@ -88,7 +88,7 @@ func parseDays(text string) ([7]bool, error) {
 }
 
 func day(name string) int {
-	for i, n := range names {
+	for i, n := range names() {
 		if strings.EqualFold(n, name) {
 			return i
 		}

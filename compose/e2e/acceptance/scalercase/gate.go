@@ -1,8 +1,10 @@
 package scalercase
 
 import (
+	"context"
 	"io"
 	"net"
+	"net/http"
 	"sync"
 )
 
@@ -20,14 +22,25 @@ const (
 // gate stands in front of a peer and lets it be away, or hang: then nothing passes it, in
 // either direction, until it is well again.
 type gate struct {
-	addr, behind string
+	addr string
+	// behind is the address of the peer, or handler is the peer itself.
+	behind  string
+	handler http.Handler
 
 	// mu guards the rest.
 	mu       sync.Mutex
 	listener net.Listener
+	server   *http.Server // of handler
 	conns    map[net.Conn]struct{}
 	state    state
 	open     chan struct{} // closed while it does not hang
+}
+
+// newPeer returns a peer at an address, with its gate.
+func newPeer(addr string, h http.Handler) (*gate, error) {
+	g := &gate{addr: addr, handler: h, conns: map[net.Conn]struct{}{}, open: make(chan struct{}), state: isOK}
+	close(g.open)
+	return g, g.listen()
 }
 
 // newGate returns the gate at an address, in front of another one.
@@ -38,12 +51,20 @@ func newGate(addr, behind string) (*gate, error) {
 }
 
 func (g *gate) listen() error {
-	l, err := net.Listen("tcp", g.addr)
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", g.addr)
 	if err != nil {
 		return err
 	}
 	g.listener = l
-	go g.accept(l)
+	if g.handler == nil {
+		go g.accept(l)
+		return nil
+	}
+	g.server = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		g.pass()
+		g.handler.ServeHTTP(w, r)
+	})}
+	go func() { _ = g.server.Serve(l) }() // it ends when it is closed
 	return nil
 }
 
@@ -59,6 +80,9 @@ func (g *gate) is(s state) error {
 	if (s == isAway || s == isEnded) && g.listener != nil {
 		_ = g.listener.Close()
 		g.listener = nil
+		if g.server != nil {
+			_ = g.server.Close()
+		}
 		for c := range g.conns {
 			_ = c.Close()
 		}
@@ -114,7 +138,7 @@ func (g *gate) drop(c net.Conn) {
 func (g *gate) serve(c net.Conn) {
 	defer g.drop(c)
 	g.pass()
-	there, err := net.Dial("tcp", g.behind)
+	there, err := new(net.Dialer).DialContext(context.Background(), "tcp", g.behind)
 	if err != nil || !g.keep(there) {
 		return
 	}

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -122,14 +121,4 @@ func (p *promQL) asked() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.queries
-}
-
-// serve serves a peer behind a gate at an address.
-func serve(addr, behind string, h http.Handler) (*gate, error) {
-	l, err := net.Listen("tcp", behind)
-	if err != nil {
-		return nil, err
-	}
-	go func() { _ = http.Serve(l, h) }() // it lasts until the process ends
-	return newGate(addr, behind)
 }

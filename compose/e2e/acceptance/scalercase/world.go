@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -34,7 +35,6 @@ const (
 	busAddr           = "127.0.0.1:4222"
 	alertmanagerAddr  = "127.0.0.1:9093"
 	prometheusAddr    = "127.0.0.1:9090"
-	behindGates       = 10000 // is added to a port to have that of the stand-in itself
 	firstPort         = 8080
 	firstBusPort      = 4300
 	ownToken          = "the-scalers-token-of-the-acceptance-cases"
@@ -46,6 +46,7 @@ const (
 	hungFor           = 100 * time.Millisecond
 	realStep          = 2 * time.Millisecond
 	restStep          = 200 * time.Microsecond
+	restTries         = 20
 	defaultStartOfDay = "2026-12-02T12:00:00Z"
 )
 
@@ -125,6 +126,8 @@ type world struct {
 	log       *tail
 	killed    chan *instance
 	whole     context.Context // lasts as long as the case
+	// last are the numbers that streams of the bus had reached when it was asked.
+	last map[string]uint64
 	// mu guards point, which the scaler's goroutines read.
 	mu    sync.Mutex
 	point scaler.Point
@@ -170,20 +173,12 @@ func (s settings) open(ctx context.Context, j acceptance.Job) (acceptance.World,
 	return w, w.begin(ctx)
 }
 
-// behind is the address of a stand-in behind its gate.
-func behind(addr string) string {
-	host, port, _ := net.SplitHostPort(addr)
-	var n int
-	_, _ = fmt.Sscan(port, &n)
-	return net.JoinHostPort(host, fmt.Sprint(n+behindGates))
-}
-
 func (w *world) begin(ctx context.Context) error {
 	for name, peer := range map[string]struct {
 		addr string
 		h    http.Handler
 	}{"alertmanager": {alertmanagerAddr, w.told}, "prometheus": {prometheusAddr, w.prom}} {
-		g, err := serve(peer.addr, behind(peer.addr), peer.h)
+		g, err := newPeer(peer.addr, peer.h)
 		if err != nil {
 			return err
 		}
@@ -228,7 +223,7 @@ func (w *world) connect(component string) (*bus.Bus, error) {
 
 // listen serves the Docker API on a socket.
 func (w *world) listen(path, scaler string) (*http.Server, error) {
-	l, err := net.Listen("unix", path)
+	l, err := new(net.ListenConfig).Listen(w.whole, "unix", path)
 	if err != nil {
 		return nil, err
 	}
@@ -437,33 +432,18 @@ func (w *world) signature() string {
 // rest waits until the scaler has seen bus, catalog and clock as they are, has told what it
 // decided, and has no call open but those that hang.
 func (w *world) rest(ctx context.Context) error {
+	// Mostly there is nothing to wait for.
+	for range restTries {
+		if w.tryRest(ctx) == nil {
+			return nil
+		}
+		runtime.Gosched()
+	}
 	var seen string
 	var since time.Time
 	return tooltest.PollFor(ctx, restLimit, restStep, "the scaler rests", func(ctx context.Context) error {
-		if err := errors.Join(w.swarm.broken(), w.replace(ctx)); err != nil {
-			return tooltest.Final(err)
-		}
-		if w.swarm.at() != w.published {
-			if err := w.publish(ctx); err != nil {
-				return tooltest.Final(err)
-			}
-		}
-		before, err := w.server.Last()
-		if err != nil {
-			return tooltest.Final(err)
-		}
-		why := w.atRest(before)
-		if why == nil {
-			after, err := w.server.Last()
-			if err != nil {
-				return tooltest.Final(err)
-			}
-			if after[catalogStream] == before[catalogStream] && after[signalsStream] == before[signalsStream] && w.swarm.at() == w.published {
-				return nil
-			}
-			return errors.New("the bus has changed")
-		}
-		if !w.hangs() {
+		why := w.tryRest(ctx)
+		if why == nil || !w.hangs() {
 			since = time.Time{}
 			return why
 		}
@@ -476,6 +456,31 @@ func (w *world) rest(ctx context.Context) error {
 		}
 		return why
 	})
+}
+
+// tryRest returns why the scaler does not rest.
+func (w *world) tryRest(ctx context.Context) error {
+	if err := errors.Join(w.swarm.broken(), w.replace(ctx)); err != nil {
+		return tooltest.Final(err)
+	}
+	if w.swarm.at() != w.published {
+		if err := w.publish(ctx); err != nil {
+			return tooltest.Final(err)
+		}
+	}
+	// The bus is asked last, because that is dear.
+	if err := w.atRest(w.last); err != nil {
+		return err
+	}
+	last, err := w.server.Last()
+	if err != nil {
+		return tooltest.Final(err)
+	}
+	if last[catalogStream] != w.last[catalogStream] || last[signalsStream] != w.last[signalsStream] || w.swarm.at() != w.published {
+		w.last = last
+		return errors.New("the bus has changed")
+	}
+	return nil
 }
 
 func (w *world) atRest(last map[string]uint64) error {
@@ -564,7 +569,7 @@ func (w *world) call(ctx context.Context, i *instance, method, path string, head
 	if err != nil {
 		return 0, nil, err
 	}
-	defer res.Body.Close() //nolint:errcheck // it is read to its end
+	defer res.Body.Close()
 	answer, err = io.ReadAll(res.Body)
 	return res.StatusCode, answer, err
 }

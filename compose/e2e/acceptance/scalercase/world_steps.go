@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/wagglehq/waggle/compose/e2e/acceptance"
@@ -519,16 +520,15 @@ func (w *world) hand(ctx context.Context, name string, o handOptions, want handA
 	}
 	results := make(chan result, max(o.Times, 1))
 	if err := w.await(ctx, func(ctx context.Context) error {
+		var all sync.WaitGroup
 		for range max(o.Times, 1) {
-			go func() {
+			all.Go(func() {
 				began := time.Now()
 				status, body, err := w.call(ctx, i, http.MethodPost, "/v1/scale-service?"+q.Encode(), nil, nil)
 				results <- result{status, body, err, time.Since(began)}
-			}()
+			})
 		}
-		for len(results) < max(o.Times, 1) {
-			time.Sleep(restStep)
-		}
+		all.Wait()
 		return nil
 	}); err != nil {
 		return err
