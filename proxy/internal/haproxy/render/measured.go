@@ -26,7 +26,17 @@ const (
 // there is at most.
 type tier struct{ below, one int }
 
-func tiers() []tier { return []tier{{100, 1}, {1600, 16}, {0, 128}} }
+func tiers() []tier { return []tier{{100, 1}, {1600, 16}, {12800, 128}, {0, 1024}} }
+
+// isBelow holds while there are fewer requests per second.
+func isBelow(rate int) file.Test {
+	return file.Is(file.Always("fe_req_rate"), bare("lt", strconv.Itoa(rate))...)
+}
+
+// isOneOf holds for one request of so many, by chance.
+func isOneOf(many int) file.Test {
+	return file.Is(file.Always("rand("+strconv.Itoa(many)+")"), bare("eq", "0")...)
+}
 
 // measures says that HAProxy sends lines: before 3.4 it measures nothing.
 func (s Settings) measures() bool { return s.MeasuredSocket != "" && !s.Older }
@@ -37,16 +47,20 @@ func (r *rules) measure(s Settings) {
 		return
 	}
 	r.add(file.New(append(append(bare("log"), file.Q("unix@"+s.MeasuredSocket)), bare("format", "raw", "profile", measuredProfile, "local0", "info")...)...))
-	for i, t := range tiers() {
+	// Of very many, most pay for no more than the first rule.
+	all := tiers()
+	many := len(all) - 1
+	r.add(r.answer(models.HTTPAfterResponseRule{Type: "allow"}, file.If(file.Not(isBelow(all[many-1].below)), file.Not(isOneOf(all[many].one)))))
+	for i, t := range all {
 		var tests []file.Test
-		if i > 0 {
-			tests = append(tests, file.Is(file.Always("rand("+strconv.Itoa(t.one)+")"), bare("eq", "0")...))
+		if i > 0 && i < many {
+			tests = append(tests, isOneOf(t.one))
 		}
-		if t.below > 0 {
-			tests = append(tests, file.Is(file.Always("fe_req_rate"), bare("lt", strconv.Itoa(t.below))...))
+		if i < many {
+			tests = append(tests, isBelow(t.below))
 		}
 		if i > 0 {
-			tests = append(tests, file.Not(file.Is(file.Always("fe_req_rate"), bare("lt", strconv.Itoa(tiers()[i-1].below))...)))
+			tests = append(tests, file.Not(isBelow(all[i-1].below)))
 		}
 		r.add(r.answer(models.HTTPAfterResponseRule{Type: "set-var", VarScope: "txn", VarName: "measured", VarExpr: "int(" + strconv.Itoa(t.one) + ")"}, file.If(tests...)))
 	}

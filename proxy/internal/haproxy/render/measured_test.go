@@ -33,9 +33,11 @@ func TestWhatIsMeasured(t *testing.T) {
 		"log-profile waggle_said\n  on http-after-res drop\n",
 		"log-profile waggle_measured\n  on http-after-res format '%[var(txn.measured)] %b %s %Tw %Tc %Tr %ST'\n  on any drop\n",
 		"  log unix@/etc/waggle/measured.sock format raw profile waggle_measured local0 info\n",
-		"  http-after-response set-var(txn.measured) int(1) if { fe_req_rate lt 100 }\n" +
+		"  http-after-response allow if !{ fe_req_rate lt 12800 } !{ rand(1024) eq 0 }\n" +
+			"  http-after-response set-var(txn.measured) int(1) if { fe_req_rate lt 100 }\n" +
 			"  http-after-response set-var(txn.measured) int(16) if { rand(16) eq 0 } { fe_req_rate lt 1600 } !{ fe_req_rate lt 100 }\n" +
-			"  http-after-response set-var(txn.measured) int(128) if { rand(128) eq 0 } !{ fe_req_rate lt 1600 }\n" +
+			"  http-after-response set-var(txn.measured) int(128) if { rand(128) eq 0 } { fe_req_rate lt 12800 } !{ fe_req_rate lt 1600 }\n" +
+			"  http-after-response set-var(txn.measured) int(1024) if !{ fe_req_rate lt 12800 }\n" +
 			"  http-after-response do-log if { var(txn.measured) -m found }\n",
 	} {
 		if !strings.Contains(text, line) {
