@@ -6,61 +6,76 @@ import (
 	"strings"
 )
 
+// Slips knows the names of a table, for RefuseSlips. It is made once and not changed.
+type Slips struct {
+	known map[string]Spec
+	// strict are the Strict labels with the letters of their names, and others the letters of
+	// all others.
+	strict []strictName
+	others map[string]bool
+}
+
+type strictName struct{ name, letters string }
+
+// NewSlips returns the Slips of a table.
+func NewSlips(table []Spec) *Slips {
+	out := &Slips{known: make(map[string]Spec, len(table)), others: map[string]bool{}}
+	for _, s := range table {
+		out.known[s.Name] = s
+		if s.Strict {
+			out.strict = append(out.strict, strictName{s.Name, letters(s.Name)})
+		} else {
+			out.others[letters(s.Name)] = true
+		}
+	}
+	return out
+}
+
 // RefuseSlips records a fault for each label that is meant to decide who gets in and would
 // not: a Strict one that is empty, or whose name is nearly that of a Strict one and none of
 // the known.
-func (r *Reader) RefuseSlips() {
+func (r *Reader) RefuseSlips(of *Slips) {
 	for _, full := range slices.Sorted(maps.Keys(r.labels)) {
 		name, ok := strings.CutPrefix(full, r.prefix)
 		if !ok {
 			continue
 		}
 		base, index := SplitIndex(name)
-		spec, known := r.spec(base)
+		spec, known := of.known[base]
 		text := r.labels[full]
 		switch {
 		case known && !spec.Strict, known && index > 0 && !spec.Indexed:
 		case known && strings.Trim(text, " \t\r\n") == "":
 			r.reject(base, full, text, "a text: an empty one would let everybody in. Leave the label out if that is meant")
 		case !known:
-			if meant := r.slip(name); meant != "" {
+			if meant := of.meant(name); meant != "" {
 				r.reject(meant, full, text, "the name "+r.prefix+meant+": this one is so near to it that it is taken for a slip")
 			}
 		}
 	}
 }
 
-func (r *Reader) spec(name string) (Spec, bool) {
-	i := slices.IndexFunc(r.table, func(s Spec) bool { return s.Name == name })
-	if i < 0 {
-		return Spec{}, false
-	}
-	return r.table[i], true
-}
-
-// slip is the Strict label that a name nearly is, in any case of letters, with other
+// meant is the Strict label that a name nearly is, in any case of letters, with other
 // separators, with a wrong index, or but for a letter or two.
-func (r *Reader) slip(name string) string {
+func (s *Slips) meant(name string) string {
 	base, _, _ := strings.Cut(name, ".")
-	written := letters(base)
-	if _, known := r.spec(base); known && base == name || len(written) > 64 {
+	if _, known := s.known[base]; known && base == name {
 		return ""
 	}
-	for _, s := range r.table {
-		if !s.Strict && letters(s.Name) == written {
-			return "" // it is nearer to another
-		}
+	written := letters(base)
+	if len(written) > 64 || s.others[written] {
+		return "" // it is nearer to another
 	}
-	for _, s := range r.table {
-		if !s.Strict {
-			continue
-		}
-		meant, most := letters(s.Name), 2
-		if len(meant) < 8 {
+	for _, strict := range s.strict {
+		most := 2
+		if len(strict.letters) < 8 {
 			most = 1
 		}
-		if distance(written, meant) <= most || swapped(written, meant) {
-			return s.Name
+		if apart := len(written) - len(strict.letters); apart > most || apart < -most {
+			continue
+		}
+		if distance(written, strict.letters) <= most || swapped(written, strict.letters) {
+			return strict.name
 		}
 	}
 	return ""

@@ -85,13 +85,15 @@ type Reader struct {
 	// table are the labels that are read, unsupported those that are refused by name.
 	table, unsupported []label.Spec
 	// all are both.
-	all []label.Spec
+	all   []label.Spec
+	slips *label.Slips
 }
 
 // NewReader returns a Reader with the operator's settings.
 func NewReader(o Options) *Reader {
 	r := &Reader{o: o, table: Table(), unsupported: Unsupported()}
 	r.all = slices.Concat(r.table, r.unsupported)
+	r.slips = label.NewSlips(r.all)
 	return r
 }
 
@@ -113,7 +115,7 @@ func (rd *Reader) Service(svc catalog.Service) (route.Service, error) {
 		return route.Service{}, err
 	}
 	rd.refuseLost(lost)
-	r.RefuseSlips()
+	r.RefuseSlips(rd.slips)
 	for _, spec := range rd.unsupported {
 		for _, g := range append([]label.Group{all}, groups...) {
 			if g.Has(spec.Name) {
