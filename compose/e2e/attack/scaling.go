@@ -62,11 +62,11 @@ func (w *world) alertByHand(ctx context.Context, victim string) error {
 // scaleByProxy asks the scaler with what the proxy's container holds.
 func (w *world) scaleByProxy(ctx context.Context, victim string) error {
 	answer, err := w.AskScaler(ctx, victim, "up", w.Token("proxy"))
-	if err == nil || !strings.Contains(err.Error(), "401") {
-		w.Fault("with the proxy's token the scaler answers %q (%v), want 401", answer, err)
+	if err == nil || !strings.Contains(err.Error(), "403") {
+		w.Fault("with the proxy's token the scaler answers %q (%v), want 403", answer, err)
 		return nil
 	}
-	w.Say("with the proxy's token the scaler answers 401")
+	w.Say("with the proxy's token the scaler answers 403")
 	return nil
 }
 

@@ -99,6 +99,11 @@ const copySize = 8 << 10
 // system for memory with each further one.
 const hotSize = 2 << 20
 
+// output is where lines of the log go.
+func output() types.Log {
+	return types.Log{Address: "stdout", Format: "raw", Facility: "local0", Level: "info"}
+}
+
 func (l *library) globalLines(s Settings) []file.Line {
 	global := &models.Global{GlobalBase: models.GlobalBase{
 		RuntimeAPIs: []*models.RuntimeAPI{{
@@ -114,11 +119,7 @@ func (l *library) globalLines(s Settings) []file.Line {
 	if s.MaxReloads > 0 {
 		global.MworkerMaxReloads = pointer(int64(s.MaxReloads))
 	}
-	log := types.Log{Address: "stdout", Format: "raw", Facility: "local0", Level: "info"}
-	if s.measures() {
-		log.Profile = saidProfile
-	}
-	out := l.global(global, data{"log", log})
+	out := l.global(global, data{"log", output()})
 	out = append(out, lineOf("tune.bufsize", strconv.Itoa(bufferSize)), lineOf("tune.memory.hot-size", strconv.Itoa(hotSize)))
 	out = append(out, lineOf(".if", "version_atleast(3.4)"), lineOf("tune.bufsize.small", strconv.Itoa(copySize)), lineOf(".endif"))
 	if s.MaxConn == 0 {

@@ -46,7 +46,12 @@ func (r *rules) measure(s Settings) {
 	if !s.measures() {
 		return
 	}
-	r.add(file.New(append(append(bare("log"), file.Q("unix@"+s.MeasuredSocket)), bare("format", "raw", "profile", measuredProfile, "local0", "info")...)...))
+	// Not in the global section: backends would have the profile too, and HAProxy 3.4.7 frees
+	// its name with each of them that is deleted, so that it crashes at the next.
+	out := output()
+	r.add(lineOf("no", "log"),
+		lineOf("log", out.Address, "format", out.Format, "profile", saidProfile, out.Facility, out.Level),
+		file.New(append(append(bare("log"), file.Q("unix@"+s.MeasuredSocket)), bare("format", out.Format, "profile", measuredProfile, out.Facility, out.Level)...)...))
 	// Of very many, most pay for no more than the first rule.
 	all := tiers()
 	many := len(all) - 1

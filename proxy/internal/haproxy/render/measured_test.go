@@ -29,7 +29,7 @@ func TestWhatIsMeasured(t *testing.T) {
 	s.MeasuredSocket = filepath.Join(s.Dir, "measured.sock")
 	text := measuredText(t, s)
 	for _, line := range []string{
-		"  log stdout format raw profile waggle_said local0 info\n",
+		"  log stdout format raw local0 info\n", "  no log\n  log stdout format raw profile waggle_said local0 info\n",
 		"log-profile waggle_said\n  on http-after-res drop\n",
 		"log-profile waggle_measured\n  on http-after-res format '%[var(txn.measured)] %b %s %Tw %Tc %Tr %ST'\n  on any drop\n",
 		"  log unix@/etc/waggle/measured.sock format raw profile waggle_measured local0 info\n",
