@@ -71,7 +71,7 @@ vet: ## Run go vet over the workspace.
 
 .PHONY: lint
 lint: ## Run golangci-lint over every module with the rules of .golangci.yml.
-	@$(timed) lint golangci-lint run $(addsuffix /...,$(modules))
+	@$(timed) lint golangci-lint run --allow-parallel-runners $(addsuffix /...,$(modules))
 
 .PHONY: deps
 deps: ## Fail if a package imports, or a file of proxy/internal/haproxy refers to, what the directions of the house do not allow.

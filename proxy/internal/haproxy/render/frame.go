@@ -99,11 +99,6 @@ const copySize = 8 << 10
 // system for memory with each further one.
 const hotSize = 2 << 20
 
-// output is where lines of the log go.
-func output() types.Log {
-	return types.Log{Address: "stdout", Format: "raw", Facility: "local0", Level: "info"}
-}
-
 func (l *library) globalLines(s Settings) []file.Line {
 	global := &models.Global{GlobalBase: models.GlobalBase{
 		RuntimeAPIs: []*models.RuntimeAPI{{

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/haproxytech/client-native/v6/config-parser/types"
+
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 )
 
@@ -20,6 +22,11 @@ const (
 	logTCP = logTime + ` %(client)ci %(client_port:sint)cp %(frontend)f %(backend)b %(server)s %(bytes:sint)B %(bytes_received:sint)U` +
 		` %(queue_ms:sint)Tw %(connect_ms:sint)Tc %(total_ms:sint)Tt %(retries:sint)rc %(termination)ts`
 )
+
+// output is where lines of the log go.
+func output() types.Log {
+	return types.Log{Address: "stdout", Format: "raw", Facility: "local0", Level: "info"}
+}
 
 // logFormat is the line of a request; a captured User-Agent is the field
 // "header_user_agent".
