@@ -105,8 +105,10 @@ func (s *Store) wake() bool {
 
 // digest is the same as long as the bucket says the same, whenever it was heard.
 func (s *Store) digest() string {
-	values, _ := s.mirror.Values()
+	values, isWhole := s.mirror.Values()
 	h := sha256.New()
+	// Without it the end of the first reading would be no news, and nobody would decide.
+	_, _ = fmt.Fprintf(h, "%v\n", isWhole)
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		data := values[key].Data
 		var sig signal.Signal
