@@ -15,13 +15,14 @@ type Want string
 
 // The wants.
 const (
-	WantAlert    Want = "alert"
-	WantTarget   Want = "target"
-	WantSchedule Want = "schedule"
-	WantWake     Want = "wake"
-	WantHand     Want = "hand"
-	WantDeploy   Want = "deploy"
-	WantPerson   Want = "person"
+	WantAlert     Want = "alert"
+	WantTarget    Want = "target"
+	WantSchedule  Want = "schedule"
+	WantWake      Want = "wake"
+	WantHand      Want = "hand"
+	WantDeploy    Want = "deploy"
+	WantPerson    Want = "person"
+	WantRebalance Want = "rebalance"
 )
 
 // Asked is one thing that is wanted of a service.

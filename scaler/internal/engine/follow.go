@@ -127,7 +127,8 @@ func (e *Engine) follow(ctx context.Context, snapshot catalog.Snapshot, outcomes
 			}
 			stands[d.ServiceID][aspect(d)] = true
 			d.Instance = cmp.Or(d.Instance, e.opts.Instance)
-			if d.Action != decide.Scaled || d.DryRun {
+			isRoutine := d.Want == decide.WantRebalance && d.Code == decide.CodeConverging
+			if (d.Action != decide.Scaled || d.DryRun) && !isRoutine {
 				e.news(d)
 			}
 			next = sooner(next, due(d))

@@ -75,6 +75,8 @@ type question struct {
 	asked   store.Asked
 	// about decides in place of both, if it is there, and on more than a state.
 	about func(Scale, policy.Policy, decide.State, time.Time) decide.Decision
+	// judge reads the labels in place of policy.Judge, if it is there.
+	judge judges
 }
 
 // decide answers a question on what is known of the service.
@@ -112,7 +114,7 @@ func (e *Engine) step(ctx context.Context, t target, q question) (decide.Decisio
 		if err != nil {
 			return decide.Decision{}, fmt.Errorf("%s: %w", t.name, err)
 		}
-		p, err := e.policyOf(scale)
+		p, err := e.policyOf(scale, q.judge)
 		if !p.InForce() {
 			return decide.Refuse(t.id, t.name, asked, decide.Code(policy.Code(err)), policy.Why(err), now), nil
 		}
@@ -151,7 +153,7 @@ func (e *Engine) step(ctx context.Context, t target, q question) (decide.Decisio
 		}
 		claim := signal.Step{
 			ServiceID: t.id, Service: scale.Name, Direction: d.Direction, From: d.From, To: d.To, Version: scale.Version,
-			Time: now, Request: asked.Request, Instance: e.opts.Instance, Want: string(d.Want), Reason: d.Reason, Before: done.Alone(),
+			Time: now, Request: asked.Request, Instance: e.opts.Instance, Want: string(d.Want), Reason: d.Reason, Uneven: d.Uneven, Before: done.Alone(),
 		}
 		claim.Recent = done.Recorded(signal.Change{Time: now, From: d.From, To: d.To}, p.Pace.Longest())
 		e.reached(BeforeClaim)

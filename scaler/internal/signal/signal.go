@@ -229,6 +229,8 @@ type Step struct {
 	Converged time.Time `json:"converged,omitzero"`
 	// Recent are the steps of the scaler's own that count for a limit, this one included.
 	Recent []Change `json:"recent,omitempty"`
+	// Uneven says how unevenly tasks were spread before a move, of which this is a part.
+	Uneven uint64 `json:"uneven,omitempty"`
 	// Before is the step before, which still counts if this one did not take place.
 	Before *Step `json:"before,omitempty"`
 }
