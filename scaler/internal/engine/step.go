@@ -172,7 +172,7 @@ func (e *Engine) step(ctx context.Context, t target, q question) (decide.Decisio
 		switch {
 		case err == nil:
 			e.reached(AfterUpdate)
-			d.Instance = e.opts.Instance
+			d.Instance, d.Version = e.opts.Instance, scale.Version
 			if err := e.scaled(ctx, d); err != nil {
 				e.memory.remember(claim)
 				return d, fmt.Errorf("%s: %w", t.name, err)
@@ -246,18 +246,31 @@ const uncertain = time.Minute
 
 // confirm notes that a claimed step took place, as the service shows. One that the service
 // went on from without having its number may have; it counts, for caution, and is left
-// alone as long as whoever claimed it may be at work.
+// alone as long as whoever claimed it may be at work. After a deploy nobody is, because the
+// version has gone, and the number that the service had before it tells: it comes back.
 func (e *Engine) confirm(ctx context.Context, p policy.Policy, s signal.Step, scale Scale, revision uint64, now time.Time) (*signal.Step, uint64, error) {
-	if scale.Replicas != s.To && now.Sub(s.Time) < uncertain {
+	own := scale.Replicas
+	switch {
+	case scale.Replicas == s.To:
+	case scale.Differs && scale.Before == s.To:
+		own = s.To
+	case scale.Differs && scale.Before == s.From && s.Before != nil:
+		// It was not made, and cannot be any more: the step before is the last one.
+		last := *s.Before
+		revision, err := e.opts.Store.Claim(ctx, last, revision)
+		return &last, revision, err
+	case scale.Differs:
+		own = s.From
+	case now.Sub(s.Time) < uncertain:
 		return &s, revision, nil
 	}
-	if scale.Replicas == s.To {
+	if own == s.To {
 		// Whoever made it may have ended before it was told; told twice it is kept once.
 		if err := e.scaled(ctx, decide.Done(p, s, decide.Asked{Request: s.Request})); err != nil {
 			return &s, revision, err
 		}
 	}
-	s.To, s.Confirmed, s.Before = scale.Replicas, true, nil
+	s.To, s.Confirmed, s.Before = own, true, nil
 	revision, err := e.opts.Store.Claim(ctx, s, revision)
 	return &s, revision, err
 }
