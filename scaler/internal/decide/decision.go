@@ -93,6 +93,8 @@ type Decision struct {
 	// DryRun says that nothing was changed, because the scaler only tries.
 	DryRun   bool   `json:"dryRun,omitempty"`
 	Instance string `json:"instance,omitempty"`
+	// Since is when the first of the alerts began, zero if that is not known.
+	Since time.Time `json:"-"`
 	// Version is that of the service before the change, or after one by others.
 	Version uint64 `json:"-"`
 	// Uneven says how unevenly tasks were spread before the move of which it is a part.

@@ -78,7 +78,7 @@ func (e *Engine) asks(p policy.Policy, asked store.Asked) []decide.Asked {
 	var out []decide.Asked
 	for _, s := range slices.Backward(asked.Signals) { // up before down
 		if s.ServiceID == p.ServiceID {
-			out = append(out, decide.Asked{Want: decide.WantAlert, Direction: s.Direction, By: s.By, Settle: s.Settle, Alerts: s.Fingerprints()})
+			out = append(out, decide.Asked{Want: decide.WantAlert, Direction: s.Direction, By: s.By, Since: s.Began(), Settle: s.Settle, Alerts: s.Fingerprints()})
 		}
 	}
 	if p.Load.Set() {

@@ -155,6 +155,9 @@ func (e *Engine) step(ctx context.Context, t target, q question) (decide.Decisio
 			ServiceID: t.id, Service: scale.Name, Direction: d.Direction, From: d.From, To: d.To, Version: scale.Version,
 			Time: now, Request: asked.Request, Instance: e.opts.Instance, Want: string(d.Want), Reason: d.Reason, Uneven: d.Uneven, Before: done.Alone(),
 		}
+		if done == nil || d.Since.After(done.Time) {
+			claim.Began = d.Since
+		}
 		claim.Recent = done.Recorded(signal.Change{Time: now, From: d.From, To: d.To}, p.Pace.Longest())
 		e.reached(BeforeClaim)
 		mine, err := e.opts.Store.Claim(ctx, claim, revision)
