@@ -450,6 +450,11 @@ func (a *API) decisions(w http.ResponseWriter, r *http.Request) {
 		app.WriteError(w, http.StatusServiceUnavailable, err)
 		return
 	}
+	if r.URL.Query().Get("format") == "text" {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = io.WriteString(w, text(all, r.URL.Query().Get("service") != "", a.Now()))
+		return
+	}
 	app.WriteJSON(w, http.StatusOK, all)
 }
 
