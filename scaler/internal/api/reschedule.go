@@ -39,9 +39,7 @@ func (a *API) rescheduleAll(w http.ResponseWriter, r *http.Request) {
 func (a *API) rescheduleOne(w http.ResponseWriter, r *http.Request) {
 	name := r.URL.Query().Get("service")
 	if name == "" {
-		refused(w, http.StatusBadRequest, a.misread(&webhook.Fault{
-			Service: webhook.BadRequest, Err: fmt.Errorf("%w: service is missing, as in /v1/reschedule-service?service=shop_web", webhook.ErrBody),
-		}))
+		refused(w, http.StatusBadRequest, a.misread(&webhook.Fault{Service: webhook.BadRequest, Err: webhook.ErrNoService}))
 		return
 	}
 	snapshot, complete := a.Snapshot()
