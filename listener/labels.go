@@ -13,6 +13,6 @@ func Labels() []label.Spec {
 		{Name: "distribute", Kind: "true or false", Default: "true",
 			Doc: "Read for compatibility: every replica of the proxy sees every service anyway."},
 		{Name: "reschedule", Kind: "true or false", Default: "false",
-			Doc: "Known, but not acted on yet."},
+			Doc: "With true the scaler spreads the tasks of a replicated service evenly over the nodes after a node has joined, and on `POST /v1/reschedule-services`: one more, and when it runs one less, until nodes differ by one at most. It needs no bounds for that; with some it stays within them."},
 	}
 }

@@ -271,13 +271,46 @@ func TestRequestsByHand(t *testing.T) {
 	s.decided("bad_request", decide.Refused, "")
 	s.decided("s10", decide.Refused, "s10 is a global service (can not be scaled)")
 	s.decided("s01", decide.Scaled, "Scaling s01 from 3 to 5 replicas (min: 2, max: 5)")
-	for _, path := range []string{"/v1/scale-nodes", "/v1/reschedule-services", "/v1/reschedule-service"} {
-		if r := s.scale(path, ""); r.code != http.StatusNotFound || r.Status != "NOK" {
-			t.Errorf("%s: %+v", path, r)
-		}
+	if r := s.scale("/v1/scale-nodes", ""); r.code != http.StatusNotFound || r.Status != "NOK" {
+		t.Errorf("scale-nodes: %+v", r)
 	}
 	if code, _ := s.do(http.MethodGet, "/v1/scale-service", ""); code != http.StatusMethodNotAllowed {
 		t.Errorf("GET of a POST endpoint: %d", code)
+	}
+}
+
+func TestRequestsToReschedule(t *testing.T) {
+	c := newCluster(t, func(s *swarmtest.Swarm) {
+		s.Create("web", 2, "reschedule=true")
+		s.Create("api", 2, "reschedule=false scaleMax=4")
+		s.Create("shop", 2, "reschedule=true scaleMax=4")
+		s.Create("typo", 2, "reschedule=true scaleMax=many")
+	})
+	s := c.start()
+	for _, tc := range []struct {
+		path, message string
+		code          int
+	}{
+		{"/v1/reschedule-services", "being rescheduled, see /v1/decisions: shop, web", http.StatusOK},
+		{"/v1/reschedule-service?service=web", "being rescheduled, see /v1/decisions: web", http.StatusOK},
+		{"/v1/reschedule-service?service=api", "api is not labeled with com.df.reschedule=true (com.df.reschedule=false)", http.StatusForbidden},
+		{"/v1/reschedule-service?service=typo", "com.df.scaleMax", http.StatusUnprocessableEntity},
+		{"/v1/reschedule-service?service=nobody", "nobody is not a service of this swarm", http.StatusNotFound},
+		{"/v1/reschedule-service", "No service name in request", http.StatusBadRequest},
+	} {
+		status := "OK"
+		if tc.code != http.StatusOK {
+			status = "NOK"
+		}
+		if r := s.scale(tc.path, ""); r.code != tc.code || r.Status != status || !strings.Contains(r.Message, tc.message) {
+			t.Errorf("%s: %+v, want %d with %q", tc.path, r, tc.code, tc.message)
+		}
+	}
+	s.decided("web", decide.Refused, "its tasks are spread evenly over the nodes")
+	s.decided("api", decide.Refused, "is not labeled with com.df.reschedule=true")
+	c.bus.Stop()
+	if r := s.scale("/v1/reschedule-services", ""); r.code != http.StatusServiceUnavailable {
+		t.Errorf("without the bus: %+v", r)
 	}
 }
 

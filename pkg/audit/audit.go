@@ -28,6 +28,7 @@ const (
 	ServiceRemoved     Action = "service removed"
 	Reloaded           Action = "reload"
 	ScaledByHand       Action = "scaled by hand"
+	Rescheduled        Action = "rescheduled by hand"
 	ScalingStopped     Action = "scaling stopped"
 	ScalingResumed     Action = "scaling resumed"
 	HostGained         Action = "host gained"

@@ -93,11 +93,11 @@ func (a *API) routes(r chi.Router) {
 			r.Post("/scale-service", a.scaleService)
 			r.Put("/stop", a.stop)
 			r.Delete("/stop", a.resume)
-			for _, path := range []string{"/scale-nodes", "/reschedule-services", "/reschedule-service"} {
-				r.Post(path, func(w http.ResponseWriter, _ *http.Request) {
-					nok(w, http.StatusNotFound, strings.TrimPrefix(path, "/")+" is not supported: only services are scaled")
-				})
-			}
+			r.Post("/reschedule-services", a.rescheduleAll)
+			r.Post("/reschedule-service", a.rescheduleOne)
+			r.Post("/scale-nodes", func(w http.ResponseWriter, _ *http.Request) {
+				nok(w, http.StatusNotFound, "scale-nodes is not supported: only services are scaled")
+			})
 		})
 	})
 }
@@ -420,7 +420,7 @@ func code(err error) int {
 		return http.StatusNotFound
 	case errors.Is(err, policy.ErrAmbiguous), errors.Is(err, policy.ErrGlobal), errors.Is(err, policy.ErrJob):
 		return http.StatusConflict
-	case errors.Is(err, policy.ErrNotAsked), errors.Is(err, policy.ErrNotNotified):
+	case errors.Is(err, policy.ErrNotAsked), errors.Is(err, policy.ErrNotNotified), errors.Is(err, policy.ErrUnlabeled):
 		return http.StatusForbidden
 	case label.First(err) != nil, errors.As(err, new(*catalog.OversizeError)):
 		return http.StatusUnprocessableEntity
@@ -448,6 +448,11 @@ func (a *API) decisions(w http.ResponseWriter, r *http.Request) {
 	all, err := a.Engine.Decisions(ctx, r.URL.Query().Get("service"), limit)
 	if err != nil {
 		app.WriteError(w, http.StatusServiceUnavailable, err)
+		return
+	}
+	if r.URL.Query().Get("format") == "text" {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = io.WriteString(w, text(all, r.URL.Query().Get("service") != "", a.Now()))
 		return
 	}
 	app.WriteJSON(w, http.StatusOK, all)

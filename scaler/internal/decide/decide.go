@@ -97,7 +97,7 @@ func Done(p policy.Policy, s signal.Step, a Asked) Decision {
 	a.Direction, a.To, a.By = s.Direction, nil, max(s.From, s.To)-min(s.From, s.To)
 	p.Min, p.Max, p.DryRun = min(p.Min, s.From, s.To), max(p.Max, s.From, s.To), false
 	d := blank(p, a, s.From, s.To, s.Time)
-	d.Instance = s.Instance
+	d.Instance, d.Version = s.Instance, s.Version
 	d.scaled(a)
 	if s.Want != "" {
 		d.Want, d.Reason, d.Code = Want(s.Want), s.Reason, Want(s.Want).done()
@@ -109,7 +109,7 @@ func Done(p policy.Policy, s signal.Step, a Asked) Decision {
 func Adopt(p policy.Policy, s signal.Step) Decision {
 	p.DryRun = false
 	d := blank(p, Asked{Want: WantPerson, Direction: s.Direction}, s.From, s.To, s.Time)
-	d.Action, d.Code, d.Instance = Adopted, CodeAdopted, s.Instance
+	d.Action, d.Code, d.Instance, d.Version = Adopted, CodeAdopted, s.Instance, s.Version
 	d.Reason = fmt.Sprintf("changed from %d to %d by somebody else; alerts wait for their cooldown", s.From, s.To)
 	d.Message = p.Service + " was " + d.Reason
 	return d

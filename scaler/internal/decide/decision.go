@@ -30,6 +30,7 @@ type Code string
 const (
 	CodeScaled       Code = "scaled"
 	CodeRestored     Code = "restored"
+	CodeRebalanced   Code = "rebalanced"
 	CodeAdopted      Code = "adopted"
 	CodeDryRun       Code = "dry_run"
 	CodeStopped      Code = "stopped"
@@ -57,8 +58,11 @@ const (
 
 // done is the code of a change of the number that somebody wants.
 func (w Want) done() Code {
-	if w == WantDeploy {
+	switch w {
+	case WantDeploy:
 		return CodeRestored
+	case WantRebalance:
+		return CodeRebalanced
 	}
 	return CodeScaled
 }
@@ -89,6 +93,12 @@ type Decision struct {
 	// DryRun says that nothing was changed, because the scaler only tries.
 	DryRun   bool   `json:"dryRun,omitempty"`
 	Instance string `json:"instance,omitempty"`
+	// Since is when the first of the alerts began, zero if that is not known.
+	Since time.Time `json:"-"`
+	// Version is that of the service before the change, or after one by others.
+	Version uint64 `json:"-"`
+	// Uneven says how unevenly tasks were spread before the move of which it is a part.
+	Uneven uint64 `json:"-"`
 }
 
 // Same reports whether two decisions say the same, apart from when and by whom.

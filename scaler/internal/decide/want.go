@@ -15,13 +15,14 @@ type Want string
 
 // The wants.
 const (
-	WantAlert    Want = "alert"
-	WantTarget   Want = "target"
-	WantSchedule Want = "schedule"
-	WantWake     Want = "wake"
-	WantHand     Want = "hand"
-	WantDeploy   Want = "deploy"
-	WantPerson   Want = "person"
+	WantAlert     Want = "alert"
+	WantTarget    Want = "target"
+	WantSchedule  Want = "schedule"
+	WantWake      Want = "wake"
+	WantHand      Want = "hand"
+	WantDeploy    Want = "deploy"
+	WantPerson    Want = "person"
+	WantRebalance Want = "rebalance"
 )
 
 // Asked is one thing that is wanted of a service.
@@ -37,6 +38,8 @@ type Asked struct {
 	// been for so long that the fallback counts.
 	Load          float64
 	Missing, Late bool
+	// Since is when the first of the alerts began, as Alertmanager says; zero if it does not.
+	Since time.Time
 	// Settle is how far back the alerts that ask look.
 	Settle time.Duration
 	// Request is the ID of what is asked once, empty for what stands. Force lets a person go
@@ -233,6 +236,6 @@ func (a Asked) why() string {
 func blank(p policy.Policy, a Asked, replicas, number uint64, now time.Time) Decision {
 	return Decision{
 		Time: now, ServiceID: p.ServiceID, Service: p.Service, Direction: a.direction(replicas, number), Want: a.want(),
-		From: replicas, To: number, Min: p.Min, Max: p.Max, Request: a.Request, Alerts: slices.Clone(a.Alerts), DryRun: p.DryRun,
+		From: replicas, To: number, Min: p.Min, Max: p.Max, Request: a.Request, Alerts: slices.Clone(a.Alerts), Since: a.Since, DryRun: p.DryRun,
 	}
 }

@@ -59,13 +59,20 @@ func (e *Engine) acceptedNow() map[string]catalog.Service {
 	return e.accepted
 }
 
-// policyOf returns the policy of a service as Swarm describes it at this moment.
-// Whether its labels are too large only the catalog tells.
-func (e *Engine) policyOf(s Scale) (policy.Policy, error) {
+// judges reads the policy of a service whose labels last accepted are known.
+type judges func(s catalog.Service, last map[string]string, d policy.Defaults) (policy.Policy, error)
+
+// policyOf returns the policy of a service as Swarm describes it at this moment, by
+// policy.Judge unless another function is given. Whether its labels are too large only the
+// catalog tells.
+func (e *Engine) policyOf(s Scale, judge judges) (policy.Policy, error) {
+	if judge == nil {
+		judge = policy.Judge
+	}
 	e.mu.Lock()
 	last, oversize := e.accepted[s.ID].Labels, e.oversize[s.ID]
 	e.mu.Unlock()
-	p, err := policy.Judge(catalog.Service{ID: s.ID, Name: s.Name, Labels: s.Labels, Mode: s.Mode, Oversize: oversize}, last, e.opts.Defaults)
+	p, err := judge(catalog.Service{ID: s.ID, Name: s.Name, Labels: s.Labels, Mode: s.Mode, Oversize: oversize}, last, e.opts.Defaults)
 	p.DryRun = p.DryRun || e.opts.DryRun
 	return p, err
 }

@@ -136,6 +136,7 @@ func (e *Engine) Pass(ctx context.Context) (time.Time, error) {
 	e.hold(outcomes)
 	e.memory.catalog = snapshot
 	errs := []error{e.observe(ctx, snapshot, outcomes, asked)}
+	errs = append(errs, e.spread(ctx, snapshot, asked))
 	e.memory.hear(asked.Open, e.opts.Now())
 	e.wish(outcomes, asked)
 	soon, err := e.answer(ctx, asked)

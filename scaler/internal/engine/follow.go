@@ -78,7 +78,7 @@ func (e *Engine) asks(p policy.Policy, asked store.Asked) []decide.Asked {
 	var out []decide.Asked
 	for _, s := range slices.Backward(asked.Signals) { // up before down
 		if s.ServiceID == p.ServiceID {
-			out = append(out, decide.Asked{Want: decide.WantAlert, Direction: s.Direction, By: s.By, Settle: s.Settle, Alerts: s.Fingerprints()})
+			out = append(out, decide.Asked{Want: decide.WantAlert, Direction: s.Direction, By: s.By, Since: s.Began(), Settle: s.Settle, Alerts: s.Fingerprints()})
 		}
 	}
 	if p.Load.Set() {
@@ -127,7 +127,8 @@ func (e *Engine) follow(ctx context.Context, snapshot catalog.Snapshot, outcomes
 			}
 			stands[d.ServiceID][aspect(d)] = true
 			d.Instance = cmp.Or(d.Instance, e.opts.Instance)
-			if d.Action != decide.Scaled || d.DryRun {
+			isRoutine := d.Want == decide.WantRebalance && d.Code == decide.CodeConverging
+			if (d.Action != decide.Scaled || d.DryRun) && !isRoutine {
 				e.news(d)
 			}
 			next = sooner(next, due(d))

@@ -166,7 +166,8 @@ func (e *Engine) publish(ctx context.Context, u untold) error {
 func identity(d decide.Decision, before string) string {
 	h := sha256.New()
 	if d.Action == decide.Scaled && !d.DryRun || d.Action == decide.Adopted {
-		_, _ = fmt.Fprintf(h, "%q %q %d %d %s", d.ServiceID, d.Action, d.From, d.To, d.Time.UTC().Format(time.RFC3339Nano))
+		// Two instances may have claimed one change, at different times.
+		_, _ = fmt.Fprintf(h, "%q %q %d %d %d", d.ServiceID, d.Action, d.From, d.To, d.Version)
 	} else {
 		_, _ = fmt.Fprintf(h, "%q %q %q %q %q %d %d %q %q %v %s %q", d.ServiceID, d.Service, d.Want, d.Direction, d.Action, d.From, d.To, d.Reason,
 			d.Request, d.DryRun, d.Time.UTC().Truncate(sameFor), before)

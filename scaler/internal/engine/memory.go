@@ -163,10 +163,15 @@ func (e *Engine) converge(ctx context.Context, s signal.Step, revision uint64) e
 		if known, _, _ := e.opts.Store.KnownStep(s.ServiceID); known != nil {
 			return nil // the bus is about to tell of it
 		}
+		e.metrics.converged(s)
 		e.memory.remember(s)
 		return nil
 	}
-	if _, err := e.opts.Store.Claim(ctx, s, revision); err != nil && !errors.Is(err, store.ErrConflict) {
+	_, err := e.opts.Store.Claim(ctx, s, revision)
+	switch {
+	case err == nil:
+		e.metrics.converged(s) // of several instances one does
+	case !errors.Is(err, store.ErrConflict):
 		return err
 	}
 	e.memory.remember(s)

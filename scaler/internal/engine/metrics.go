@@ -11,6 +11,7 @@ type metrics struct {
 	decisions *prometheus.CounterVec
 	signals   *prometheus.GaugeVec
 	stopped   prometheus.Gauge
+	running   prometheus.Histogram
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -28,7 +29,12 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		Namespace: "waggle", Subsystem: "scaler", Name: "stopped",
 		Help: "1 while the operator has stopped all scaling.",
 	})
-	reg.MustRegister(m.decisions, m.signals, m.stopped)
+	m.running = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Namespace: "waggle", Subsystem: "scaler", Name: "alert_to_running_seconds",
+		Help:    "Time from the start of an alert that asks for up, as Alertmanager says, until all tasks of its first step run.",
+		Buckets: []float64{1, 2.5, 5, 10, 20, 40, 60, 120, 300, 600},
+	})
+	reg.MustRegister(m.decisions, m.signals, m.stopped, m.running)
 	for _, d := range []signal.Direction{signal.Up, signal.Down} {
 		m.signals.WithLabelValues(string(d))
 		for _, a := range []decide.Action{decide.Scaled, decide.Adopted, decide.Held, decide.Refused} {
@@ -49,6 +55,13 @@ func (m *metrics) asked(a store.Asked) {
 	}
 	for _, d := range []signal.Direction{signal.Up, signal.Down} {
 		m.signals.WithLabelValues(string(d)).Set(count[d])
+	}
+}
+
+// converged takes in that all tasks of a step run.
+func (m *metrics) converged(s signal.Step) {
+	if !s.Began.IsZero() && s.Direction == signal.Up {
+		m.running.Observe(max(s.Converged.Sub(s.Began), 0).Seconds())
 	}
 }
 

@@ -134,6 +134,9 @@ func (e *Engine) changed(ctx context.Context, snapshot catalog.Snapshot, o polic
 		case !decide.IsDeploy(known.Base, scale.Replicas, scale.Differs):
 			return e.adopt(ctx, o, scale, known, revision, done, lastRevision)
 		}
+		if done != nil && decide.Want(done.Want) == decide.WantRebalance && done.Direction == signal.Up {
+			known.Own = done.From // one of its tasks was only on its way
+		}
 		j = judged{snapshot.RevisionOf(svc.ID), now, scale}
 	}
 	return e.restore(ctx, o, j, known, revision, asked)

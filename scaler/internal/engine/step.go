@@ -75,6 +75,8 @@ type question struct {
 	asked   store.Asked
 	// about decides in place of both, if it is there, and on more than a state.
 	about func(Scale, policy.Policy, decide.State, time.Time) decide.Decision
+	// judge reads the labels in place of policy.Judge, if it is there.
+	judge judges
 }
 
 // decide answers a question on what is known of the service.
@@ -112,7 +114,7 @@ func (e *Engine) step(ctx context.Context, t target, q question) (decide.Decisio
 		if err != nil {
 			return decide.Decision{}, fmt.Errorf("%s: %w", t.name, err)
 		}
-		p, err := e.policyOf(scale)
+		p, err := e.policyOf(scale, q.judge)
 		if !p.InForce() {
 			return decide.Refuse(t.id, t.name, asked, decide.Code(policy.Code(err)), policy.Why(err), now), nil
 		}
@@ -151,7 +153,10 @@ func (e *Engine) step(ctx context.Context, t target, q question) (decide.Decisio
 		}
 		claim := signal.Step{
 			ServiceID: t.id, Service: scale.Name, Direction: d.Direction, From: d.From, To: d.To, Version: scale.Version,
-			Time: now, Request: asked.Request, Instance: e.opts.Instance, Want: string(d.Want), Reason: d.Reason, Before: done.Alone(),
+			Time: now, Request: asked.Request, Instance: e.opts.Instance, Want: string(d.Want), Reason: d.Reason, Uneven: d.Uneven, Before: done.Alone(),
+		}
+		if done == nil || d.Since.After(done.Time) {
+			claim.Began = d.Since
 		}
 		claim.Recent = done.Recorded(signal.Change{Time: now, From: d.From, To: d.To}, p.Pace.Longest())
 		e.reached(BeforeClaim)
@@ -170,7 +175,7 @@ func (e *Engine) step(ctx context.Context, t target, q question) (decide.Decisio
 		switch {
 		case err == nil:
 			e.reached(AfterUpdate)
-			d.Instance = e.opts.Instance
+			d.Instance, d.Version = e.opts.Instance, scale.Version
 			if err := e.scaled(ctx, d); err != nil {
 				e.memory.remember(claim)
 				return d, fmt.Errorf("%s: %w", t.name, err)
@@ -244,18 +249,31 @@ const uncertain = time.Minute
 
 // confirm notes that a claimed step took place, as the service shows. One that the service
 // went on from without having its number may have; it counts, for caution, and is left
-// alone as long as whoever claimed it may be at work.
+// alone as long as whoever claimed it may be at work. After a deploy nobody is, because the
+// version has gone, and the number that the service had before it tells: it comes back.
 func (e *Engine) confirm(ctx context.Context, p policy.Policy, s signal.Step, scale Scale, revision uint64, now time.Time) (*signal.Step, uint64, error) {
-	if scale.Replicas != s.To && now.Sub(s.Time) < uncertain {
+	own := scale.Replicas
+	switch {
+	case scale.Replicas == s.To:
+	case scale.Differs && scale.Before == s.To:
+		own = s.To
+	case scale.Differs && scale.Before == s.From && s.Before != nil:
+		// It was not made, and cannot be any more: the step before is the last one.
+		last := *s.Before
+		revision, err := e.opts.Store.Claim(ctx, last, revision)
+		return &last, revision, err
+	case scale.Differs:
+		own = s.From
+	case now.Sub(s.Time) < uncertain:
 		return &s, revision, nil
 	}
-	if scale.Replicas == s.To {
+	if own == s.To {
 		// Whoever made it may have ended before it was told; told twice it is kept once.
 		if err := e.scaled(ctx, decide.Done(p, s, decide.Asked{Request: s.Request})); err != nil {
 			return &s, revision, err
 		}
 	}
-	s.To, s.Confirmed, s.Before = scale.Replicas, true, nil
+	s.To, s.Confirmed, s.Before = own, true, nil
 	revision, err := e.opts.Store.Claim(ctx, s, revision)
 	return &s, revision, err
 }

@@ -194,8 +194,7 @@ func FromService(s catalog.Service, d Defaults) (Policy, error) {
 		CooldownDown: g.Seconds(scaleCooldownDown, d.CooldownDown, 0, MaxCooldown),
 		Patience:     d.Patience,
 	}
-	mode := g.OneOf(scale, on, on, off, dryRun)
-	p.Off, p.DryRun = mode == off, mode == dryRun
+	p.Off, p.DryRun = switches(g)
 	if g.Has(scaleRestore) {
 		p.Restore = g.OneOf(scaleRestore, "", RestoreNow, RestoreAfter, RestoreOff)
 	}
@@ -224,6 +223,12 @@ func FromService(s catalog.Service, d Defaults) (Policy, error) {
 		return Policy{}, err
 	}
 	return p, nil
+}
+
+// switches says whether the service is left alone, and whether its decisions are only told.
+func switches(g label.Group) (isOff, isDryRun bool) {
+	mode := g.OneOf(scale, on, on, off, dryRun)
+	return mode == off, mode == dryRun
 }
 
 // steadyDown is the window of stabilization of a service whose number follows a load, which
@@ -345,7 +350,7 @@ func Why(err error) string {
 // Code is the stable word for an error of FromService or Find.
 func Code(err error) string {
 	switch {
-	case errors.Is(err, ErrNotAsked):
+	case errors.Is(err, ErrNotAsked), errors.Is(err, ErrUnlabeled):
 		return "not_asked"
 	case errors.Is(err, ErrNotNotified):
 		return "not_opted_in"

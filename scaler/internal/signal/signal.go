@@ -62,6 +62,14 @@ func (s Signal) Fingerprints() []string {
 	return out
 }
 
+// Began is when the first of the alerts began, zero if one does not say.
+func (s Signal) Began() time.Time {
+	if len(s.Alerts) == 0 {
+		return time.Time{}
+	}
+	return slices.MinFunc(s.Alerts, func(a, b Alert) int { return a.StartsAt.Compare(b.StartsAt) }).StartsAt
+}
+
 // Alive returns the signal with the alerts, and the ended ones, that were heard of less
 // than ttl ago.
 func (s Signal) Alive(now time.Time, ttl time.Duration) Signal {
@@ -223,12 +231,16 @@ type Step struct {
 	// it cannot.
 	Want   string `json:"want,omitempty"`
 	Reason string `json:"reason,omitempty"`
+	// Began is when the alert began of which it is the first step; zero if that is not known.
+	Began time.Time `json:"began,omitzero"`
 	// Confirmed says that it took place and was told of, Converged since when all of its tasks run, as
 	// far as that was seen.
 	Confirmed bool      `json:"confirmed,omitempty"`
 	Converged time.Time `json:"converged,omitzero"`
 	// Recent are the steps of the scaler's own that count for a limit, this one included.
 	Recent []Change `json:"recent,omitempty"`
+	// Uneven says how unevenly tasks were spread before a move, of which this is a part.
+	Uneven uint64 `json:"uneven,omitempty"`
 	// Before is the step before, which still counts if this one did not take place.
 	Before *Step `json:"before,omitempty"`
 }

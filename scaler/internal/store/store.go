@@ -4,8 +4,8 @@
 //
 // The keys are <service>.<direction> for what alerts ask, _request.<id> for a
 // request by hand, _step.<service id> for the last step, _number.<service id>
-// for its number of replicas, _stop for the operator's stop, and
-// what proxies say, see pkg/scaling. No service can be called so, because names in Swarm
+// for its number of replicas, _move.<service id> for the wish to spread its tasks anew,
+// _nodes for the nodes that can take tasks, _stop for the operator's stop, and what proxies say, see pkg/scaling. No service can be called so, because names in Swarm
 // begin with a letter or digit.
 package store
 
@@ -133,6 +133,8 @@ type Asked struct {
 	Requests []signal.Request
 	// Stop is the operator's, nil if there is none.
 	Stop *signal.Stop
+	// Moves are the services whose tasks are to be spread anew, by name.
+	Moves []signal.Move
 	// Wakes are until when a request is known to wait for a service, by its ID.
 	Wakes map[string]time.Time
 	// Open is what each proxy says, by its name.
@@ -183,7 +185,9 @@ func (s *Store) Asked(now time.Time) (Asked, bool) {
 			if json.Unmarshal(v.Data, &open) == nil {
 				out.Open[key] = open
 			}
-		case strings.HasPrefix(key, stepPrefix), strings.HasPrefix(key, numberPrefix):
+		case strings.HasPrefix(key, movePrefix):
+			out.takeMove(v.Data, v.Revision)
+		case key == nodesKey, strings.HasPrefix(key, stepPrefix), strings.HasPrefix(key, numberPrefix):
 		case strings.HasPrefix(key, requestPrefix):
 			var r signal.Request
 			if json.Unmarshal(v.Data, &r) == nil && r.Open(now) {
@@ -201,6 +205,7 @@ func (s *Store) Asked(now time.Time) (Asked, bool) {
 		}
 	}
 	slices.SortFunc(out.Requests, signal.Earlier)
+	slices.SortFunc(out.Moves, func(a, b signal.Move) int { return strings.Compare(a.Service, b.Service) })
 	slices.SortFunc(out.Signals, func(a, b signal.Signal) int {
 		if c := strings.Compare(a.Service, b.Service); c != 0 {
 			return c
