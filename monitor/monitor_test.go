@@ -420,6 +420,13 @@ func TestAScalingCostsAReloadOnlyWhereTheNumberIsAskedFor(t *testing.T) {
 	s.publish()
 	summary(4)
 	s.status("asks", catalog.StateApplied)
+	// Prometheus may show the rules before the reload has been answered and counted.
+	tooltest.Eventually(t, "the reload is counted", func() error {
+		if reloads() == before {
+			return errors.New("not yet")
+		}
+		return nil
+	})
 	if n := reloads() - before; n != 1 {
 		t.Errorf("%g reloads, want 1", n)
 	}
