@@ -110,7 +110,7 @@ func Service(fs *flag.FlagSet) func(context.Context, app.Shell) error {
 	fs.StringVar(&c.AlertDocs, "alert-docs", ready.DefaultDocs, "page that says for each of these alerts what to do; their annotation runbook_url leads to it")
 	fs.DurationVar(&c.ScrapeInterval, judge.ScrapeInterval, judge.DefaultScrapeInterval, "how often targets are scraped whose labels do not say")
 	fs.DurationVar(&c.ScrapeTimeout, judge.ScrapeTimeout, judge.DefaultScrapeTimeout, "how long a scrape may take whose labels do not say; at most the interval")
-	fs.DurationVar(&c.EvaluationInterval, "evaluation-interval", 10*time.Second, "how often alert rules are evaluated")
+	fs.DurationVar(&c.EvaluationInterval, judge.Evaluation, judge.DefaultEvaluation, "how often rules are evaluated")
 	fs.DurationVar(&c.Retention, "retention", 15*24*time.Hour, "how long our Prometheus keeps data")
 	fs.BoolVar(&c.ScaleAcrossStacks, judge.ScaleAcrossStacks, false, "let the alerts of a service scale services of other stacks, which they name by alertLabels")
 	c.wideFlags(fs)
@@ -244,6 +244,7 @@ func (c Config) judgedBy() map[string]string {
 		judge.Network: c.Network, judge.ScrapeInterval: c.ScrapeInterval.String(), judge.ScrapeTimeout: c.ScrapeTimeout.String(),
 		judge.ScaleAcrossStacks: strconv.FormatBool(c.ScaleAcrossStacks), judge.OwnStack: c.OwnStack, judge.MinInterval: c.Limits.Interval.String(),
 		judge.ServiceLabels: c.ServiceLabels, judge.NodeLabels: c.NodeLabels, judge.Shortcuts: c.Sources.Shortcuts, judge.AlertLimit: strconv.Itoa(c.Limits.Alerts),
+		judge.Evaluation: c.EvaluationInterval.String(),
 	}
 }
 
@@ -289,7 +290,7 @@ func (c Config) check() (desired.Settings, error) {
 	for _, setting := range []struct {
 		name string
 		time.Duration
-	}{{"evaluation-interval", c.EvaluationInterval}, {"retention", c.Retention}} {
+	}{{"retention", c.Retention}} {
 		if setting.Duration < time.Millisecond {
 			return judging, fmt.Errorf("%s %s: want a time such as 10s", setting.name, setting.Duration)
 		}

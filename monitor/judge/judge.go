@@ -29,6 +29,7 @@ const (
 	NodeLabels        = "df-node-target-labels"
 	Shortcuts         = "shortcuts"
 	AlertLimit        = "alert-limit"
+	Evaluation        = "evaluation-interval"
 )
 
 // The defaults of those settings, for the monitor's flags too.
@@ -39,11 +40,12 @@ const (
 	DefaultOwnStack       = "waggle"
 	DefaultMinInterval    = time.Second
 	DefaultAlertLimit     = 1000
+	DefaultEvaluation     = 10 * time.Second
 )
 
 // Names are the names of those settings.
 func Names() []string {
-	return []string{Network, ScrapeInterval, ScrapeTimeout, ScaleAcrossStacks, OwnStack, MinInterval, ServiceLabels, NodeLabels, Shortcuts, AlertLimit}
+	return []string{Network, ScrapeInterval, ScrapeTimeout, ScaleAcrossStacks, OwnStack, MinInterval, ServiceLabels, NodeLabels, Shortcuts, AlertLimit, Evaluation}
 }
 
 // Question is what is judged, and by what.
@@ -77,8 +79,9 @@ type Job struct {
 	Targets []string
 }
 
-// Rule is one alert.
+// Rule is one alert, or what records the load of the service for the scaler.
 type Rule struct {
+	Record     bool
 	Name, Expr string
 	// For is empty or a duration as Prometheus writes it.
 	For                 string
@@ -108,7 +111,7 @@ func Services(q Question) ([]Answer, error) {
 			a.Jobs = append(a.Jobs, job)
 		}
 		for _, r := range svc.Rules {
-			a.Rules = append(a.Rules, Rule{Name: r.Name, Expr: r.Expr, For: r.For, Labels: r.Labels, Annotations: r.Annotations})
+			a.Rules = append(a.Rules, Rule{Record: r.Record, Name: r.Name, Expr: r.Expr, For: r.For, Labels: r.Labels, Annotations: r.Annotations})
 		}
 		out = append(out, a)
 	}
@@ -138,7 +141,7 @@ func ParseSettings(settings map[string]string) (desired.Settings, error) {
 		name string
 		def  time.Duration
 		into *time.Duration
-	}{{ScrapeInterval, DefaultScrapeInterval, &out.Interval}, {ScrapeTimeout, DefaultScrapeTimeout, &out.Timeout}, {MinInterval, DefaultMinInterval, &out.MinInterval}} {
+	}{{ScrapeInterval, DefaultScrapeInterval, &out.Interval}, {ScrapeTimeout, DefaultScrapeTimeout, &out.Timeout}, {MinInterval, DefaultMinInterval, &out.MinInterval}, {Evaluation, DefaultEvaluation, &out.Evaluation}} {
 		d, err := time.ParseDuration(text(one.name, one.def.String()))
 		if err != nil || d < time.Millisecond {
 			return out, fmt.Errorf("%s %s: want a time such as 10s", one.name, settings[one.name])

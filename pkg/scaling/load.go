@@ -60,7 +60,7 @@ func Labels() []label.Spec {
 	return []label.Spec{
 		{
 			Name: Metric, Kind: "PromQL, or @requests, @concurrency, @cpu", Default: "none",
-			Doc: "What the load of the whole service is: requests per second or open requests at the proxy, CPU seconds per second of its containers, or any expression with one value. Needs scaleTarget, and scaleMin or scaleMax.",
+			Doc: "What the load of the whole service is: requests per second or open requests at the proxy, CPU seconds per second of its containers, or any expression with one value, which may stand on several lines. Requests and CPU seconds are averaged over a minute, or over four scrapes if that is longer. Needs scaleTarget, and scaleMin or scaleMax.",
 		},
 		{
 			Name: Target, Kind: "number above 0, such as 100 or 0.5", Default: "none",
@@ -83,7 +83,7 @@ func Read(g label.Group) Load {
 	}
 	l := Load{Source: source(g), Target: target(g)}
 	if l.Source == Expression {
-		l.Expr = strings.TrimSpace(g.Text(Metric, ""))
+		l.Expr = strings.TrimSpace(g.Block(Metric, ""))
 	}
 	if l.Source == "" || l.Target == 0 {
 		return Load{}
@@ -92,10 +92,10 @@ func Read(g label.Group) Load {
 }
 
 func source(g label.Group) Source {
-	text := strings.TrimSpace(g.Text(Metric, ""))
+	text := strings.TrimSpace(g.Block(Metric, ""))
 	if !strings.HasPrefix(text, "@") {
 		if text == "" {
-			return "" // Text has said what is wrong
+			return "" // Block has said what is wrong
 		}
 		return Expression
 	}

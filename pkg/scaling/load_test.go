@@ -18,6 +18,7 @@ func TestTheLoadOfAService(t *testing.T) {
 		{name: "in any case of letters", metric: " @CPU ", target: "0.5", want: Load{Source: CPU, Target: .5}},
 		{name: "open requests", metric: "@concurrency", target: "1e3", want: Load{Source: Concurrency, Target: 1000}},
 		{name: "an expression", metric: `sum(queue{name="a"})`, target: "20", want: Load{Source: Expression, Expr: `sum(queue{name="a"})`, Target: 20}},
+		{name: "one on two lines", metric: "a\n+ b", target: "20", want: Load{Source: Expression, Expr: "a\n+ b", Target: 20}},
 		{name: "an unknown shortcut", metric: "@request", target: "1", fault: `com.df.scaleMetric="@request": want @requests, @concurrency, @cpu or PromQL`},
 		{name: "half of it", metric: "@cpu", fault: `com.df.scaleMetric="@cpu": want it together with scaleTarget`},
 		{name: "the other half", target: "1", fault: `com.df.scaleTarget="1": want it together with scaleMetric`},

@@ -1,4 +1,4 @@
-// Package alert turns labels into alert rules. It is pure.
+// Package alert turns labels into rules: alerts, and the load that the scaler follows. It is pure.
 package alert
 
 import (
@@ -50,7 +50,7 @@ var table = []label.Spec{ //nolint:gochecknoglobals // a constant that Go cannot
 	{Name: labelFor, Kind: "Prometheus duration", Default: "at once", Indexed: true, Doc: "How long the condition must hold before the alert fires, such as 30s."},
 	{Name: labelKeep, Kind: "Prometheus duration", Default: "not at all", Indexed: true, Doc: "How long the alert goes on firing after the condition has ceased to hold, such as 5m, so that one that comes and goes is one message."},
 	{Name: labelLabels, Kind: "list of name=value", Default: "those of the shortcut", Indexed: true, Doc: "Labels of the alert. They replace the shortcut's own, name by name. Every alert has owner=FULL NAME, which cannot be set; one with scale is about service=FULL NAME unless it says otherwise."},
-	{Name: labelAnnotations, Kind: "list of name=value", Default: "summary, with a shortcut", Indexed: true, Doc: "Annotations of the alert. A comma that no NAME= follows belongs to the text before it."},
+	{Name: labelAnnotations, Kind: "list of name=value", Default: "summary, with a shortcut", Indexed: true, Doc: "Annotations of the alert. A comma that no NAME= follows belongs to the text before it. An alert with scale also has settle where it can be known: for how long after a step it still speaks of the time before, which the scaler waits for."},
 	{Name: labelPersistent, Kind: "true or false", Default: "false", Indexed: true, Doc: "Read for compatibility: every alert stays while its service exists, scaled to zero or not, and goes with it."},
 }
 
@@ -66,6 +66,13 @@ func LabelNames(index int) []string {
 // IfLabel returns the full name of the label that holds the expression of an alert.
 func IfLabel(index int) string { return fullName(labelIf, index) }
 
+// NameLabel returns the full name of the label that holds the name of an alert, and LabelsLabel
+// of the one that holds its labels.
+func NameLabel(index int) string { return fullName(labelName, index) }
+
+// LabelsLabel is described with NameLabel.
+func LabelsLabel(index int) string { return fullName(labelLabels, index) }
+
 // fullName is the label's name with prefix and index.
 func fullName(name string, index int) string {
 	if index > 0 {
@@ -74,7 +81,7 @@ func fullName(name string, index int) string {
 	return catalog.Prefix + name
 }
 
-// Rule is one alert rule.
+// Rule is one rule, which alerts or records.
 type Rule struct {
 	// ServiceID and Service are Swarm's own, Index is that of the labels.
 	ServiceID string
@@ -89,6 +96,8 @@ type Rule struct {
 	KeepFiring  string
 	Labels      map[string]string
 	Annotations map[string]string
+	// Record says that it records a series of its name instead of alerting.
+	Record bool
 }
 
 // Alert is what the labels of one index ask for: a rule, or why there is none.
@@ -114,6 +123,18 @@ type About struct {
 	Pack *Pack
 	// Proxies tell of its requests.
 	Proxies Proxies
+	// Every is how often others are scraped whose labels do not say, and Evaluation how often
+	// rules are evaluated; 0 if that is not known.
+	Every, Evaluation time.Duration
+}
+
+// of is what the conditions of a service speak of.
+func (a About) of(svc catalog.Service) subject {
+	return subject{
+		service: svc.Name, job: svc.CalledName(), interval: a.Interval, every: a.Every, evaluation: a.Evaluation,
+		proxies: a.Proxies, pack: cmp.Or(a.Pack, standard),
+		words: alertWords{ServiceName: svc.CalledName(), FullName: svc.Name, Replicas: a.Replicas, Listener: a.Listener, Proxies: a.Proxies.Job},
+	}
 }
 
 // FromService reads the alerts of a service, in the order of their indexes, and
@@ -130,10 +151,7 @@ func FromService(svc catalog.Service, about About) ([]Alert, []string) {
 	if groups[0].Index > 0 {
 		groups = append([]label.Group{r.Service()}, groups...)
 	}
-	subject := subject{
-		service: svc.Name, job: svc.CalledName(), interval: about.Interval, proxies: about.Proxies, pack: cmp.Or(about.Pack, standard),
-		words: alertWords{ServiceName: svc.CalledName(), FullName: svc.Name, Replicas: about.Replicas, Listener: about.Listener, Proxies: about.Proxies.Job},
-	}
+	subject := about.of(svc)
 	var alerts []Alert
 	var idle []string
 	for _, g := range groups {
@@ -236,6 +254,11 @@ func read(g group, s subject) (Rule, []string) {
 	maps.Copy(rule.Labels, own)
 	maps.Copy(rule.Annotations, annotations)
 	rule.sign(s.service, c.parsed)
+	if _, given := rule.Annotations[settleAnnotation]; rule.Scales() && !given {
+		if text := settle(c, s); text != "" {
+			rule.Annotations[settleAnnotation] = text
+		}
+	}
 	var warnings []string
 	for _, doubt := range doubts(c, s) {
 		warnings = append(warnings, g.Label(labelIf)+": "+doubt)

@@ -67,9 +67,16 @@ func TestGolden(t *testing.T) {
 // render returns the rules file of a service whose alerts are all right.
 func render(t *testing.T, svc catalog.Service, replicas uint64) []byte {
 	t.Helper()
-	alerts, idle := FromService(svc, About{Replicas: replicas, Listener: "waggle_listener", Proxies: Proxies{Job: "waggle_proxy", Interval: 10 * time.Second}})
+	about := About{
+		Replicas: replicas, Listener: "waggle_listener", Proxies: Proxies{Job: "waggle_proxy", Interval: 10 * time.Second},
+		Every: 10 * time.Second, Evaluation: 10 * time.Second,
+	}
+	alerts, idle := FromService(svc, about)
 	if len(idle) > 0 {
 		t.Fatal(idle)
+	}
+	if load, ok := Wanted(svc, about); ok {
+		alerts = append(alerts, load)
 	}
 	var rules []Rule
 	for _, a := range alerts {

@@ -193,7 +193,7 @@ func (p *Pack) single(text string, s subject) (clause, error) {
 	who, every := "the service is", s.interval
 	if e.proxies {
 		if s.proxies.Job == "" {
-			return clause{}, fmt.Errorf("another condition than %s, which needs the metrics of the proxies: they are not scraped, because monitor runs with an empty own-stack", name)
+			return clause{}, errors.New("another condition than " + name + ", " + unscraped)
 		}
 		who, every = "the proxies are", s.proxies.Interval
 	}

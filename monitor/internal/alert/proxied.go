@@ -13,6 +13,9 @@ type Proxies struct {
 	Interval time.Duration
 }
 
+// unscraped says why what they count cannot be had.
+const unscraped = "which needs the metrics of the proxies: they are not scraped, because monitor runs with an empty own-stack"
+
 // The values that shortcuts of the proxies' metrics take beside those of the others.
 const (
 	quantile     valueKind = "a quantile above 0 and below 1, such as 0.95"

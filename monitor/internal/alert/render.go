@@ -32,7 +32,8 @@ type groupYAML struct {
 }
 
 type ruleYAML struct {
-	Alert       text          `yaml:"alert"`
+	Record      text          `yaml:"record,omitempty"`
+	Alert       text          `yaml:"alert,omitempty"`
 	Expr        text          `yaml:"expr"`
 	For         text          `yaml:"for,omitempty"`
 	KeepFiring  text          `yaml:"keep_firing_for,omitempty"`
@@ -65,10 +66,14 @@ func RenderLimited(rules []Rule, limit int) ([]byte, error) {
 			file.Groups = append(file.Groups, groupYAML{Name: text(r.Service), Limit: limit})
 			last++
 		}
-		file.Groups[last].Rules = append(file.Groups[last].Rules, ruleYAML{
+		y := ruleYAML{
 			Alert: text(r.Name), Expr: text(r.Expr), For: text(r.For), KeepFiring: text(r.KeepFiring),
 			Labels: texts(r.Labels), Annotations: texts(r.Annotations),
-		})
+		}
+		if r.Record {
+			y.Record, y.Alert = y.Alert, ""
+		}
+		file.Groups[last].Rules = append(file.Groups[last].Rules, y)
 	}
 	var b bytes.Buffer
 	e := yaml.NewEncoder(&b)

@@ -1,16 +1,9 @@
 package alert
 
 import (
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
-
-	yaml "go.yaml.in/yaml/v3"
-
-	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // TestWhatFires lets Prometheus' own engine say whether an alert fires after ten
@@ -161,41 +154,11 @@ func runPromtool(t *testing.T, rules string, series []string, fires bool) {
 // ask has Prometheus' own engine evaluate an expression after ten minutes; 0 stands for no result.
 func ask(t *testing.T, rules string, series []string, expr string, want int) {
 	t.Helper()
-	type input struct {
-		Series string `yaml:"series"`
-		Values string `yaml:"values"`
-	}
-	inputs := make([]input, len(series))
-	for i, s := range series {
-		at := strings.LastIndex(s, "} ") + 1
-		inputs[i] = input{s[:at], strings.TrimSpace(s[at:])}
-	}
 	samples := []map[string]any{}
 	if want > 0 {
 		samples = append(samples, map[string]any{"labels": "{}", "value": want})
 	}
-	test := map[string]any{
-		"rule_files": []string{"rules.yml"},
-		"tests": []map[string]any{{
-			"interval": "30s", "input_series": inputs,
-			"promql_expr_test": []map[string]any{{"expr": expr, "eval_time": "10m", "exp_samples": samples}},
-		}},
-	}
-	b, err := yaml.Marshal(test)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	for name, content := range map[string]string{"rules.yml": rules, "test.yml": string(b)} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	cmd := exec.CommandContext(t.Context(), tooltest.Path(t, "promtool"), "test", "rules", "test.yml")
-	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s\n%s", err, out, rules)
-	}
+	evaluate(t, rules, series, expr, samples)
 }
 
 // TestWhatAlertsSay: who fires, how often, and with which labels.

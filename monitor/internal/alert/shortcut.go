@@ -18,6 +18,9 @@ type subject struct {
 	service, job string
 	// interval is how often job is scraped; 0 if that is not known.
 	interval time.Duration
+	// every is how often others are scraped, evaluation how often rules are evaluated; 0 if
+	// that is not known.
+	every, evaluation time.Duration
 	// proxies is the job of the proxies, and how often they are scraped.
 	proxies Proxies
 	// pack has the shortcuts, and words is what their templates are told of the alert.

@@ -54,8 +54,10 @@ type overview struct {
 
 type service struct {
 	catalog.Status
-	Jobs    []job    `json:"jobs,omitempty"`
-	Alerts  []rule   `json:"alerts"`
+	Jobs   []job  `json:"jobs,omitempty"`
+	Alerts []rule `json:"alerts"`
+	// Load is what the scaler is told.
+	Load    *rule    `json:"load,omitempty"`
 	Targets []target `json:"targets"`
 }
 
@@ -177,7 +179,12 @@ func describe(svc desired.Service, st catalog.Status) service {
 	out := service{Status: st, Alerts: []rule{}, Targets: []target{}}
 	out.Component = "monitor"
 	for _, r := range svc.Rules {
-		out.Alerts = append(out.Alerts, show(r))
+		one := show(r)
+		if r.Record {
+			out.Load = &one
+			continue
+		}
+		out.Alerts = append(out.Alerts, one)
 	}
 	for _, t := range svc.Targets {
 		out.Targets = append(out.Targets, target{Address: t.Address(), Node: t.Labels["node"]})

@@ -1,7 +1,7 @@
 // Package desired computes from the catalog what Prometheus should do: the same
 // catalog, accepted labels and refusals give the same bytes. It is pure.
 //
-// A service's labels fall into items: its scrape job, and each of its alerts. An
+// A service's labels fall into items: its scrape jobs, its load, and each of its alerts. An
 // item at fault is left out by name and its last accepted form stays in force;
 // every other item, of this service and of all others, is not concerned.
 package desired
@@ -14,11 +14,13 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/wagglehq/waggle/monitor/internal/alert"
 	"github.com/wagglehq/waggle/monitor/internal/scrape"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/label"
+	"github.com/wagglehq/waggle/pkg/scaling"
 )
 
 // Input is all that the desired state depends on.
@@ -41,6 +43,8 @@ type Settings struct {
 	AlertLimit int
 	// Pack has the shortcuts; nil means Waggle's own.
 	Pack *alert.Pack
+	// Evaluation is how often rules are evaluated; 0 if that is not known.
+	Evaluation time.Duration
 	// OwnStack is Waggle's own stack, whose jobs go by the names of its services; empty
 	// if they are not scraped.
 	OwnStack string
@@ -96,7 +100,7 @@ type Service struct {
 
 // Fault is why one item is not in force as the present labels have it.
 type Fault struct {
-	// Item is "scrape", "scrape 3", "alert" or "alert 2", or "name" or "labels" for all that
+	// Item is "scrape", "scrape 3", "alert", "alert 2" or "load", or "name" or "labels" for all that
 	// the service asks for.
 	Item string
 	Err  error
@@ -145,10 +149,11 @@ func From(in Input) (State, error) {
 	return s, nil
 }
 
-// known are the names of monitor's labels.
+// known are the names of the labels that monitor reads, of which those of a load are the
+// scaler's as well.
 var known = func() map[string]bool { //nolint:gochecknoglobals // a constant that Go cannot have
 	out := map[string]bool{}
-	for _, spec := range slices.Concat(scrape.Labels(), alert.Labels()) {
+	for _, spec := range slices.Concat(scrape.Labels(), alert.Labels(), scaling.Labels()) {
 		out[spec.Name] = true
 	}
 	return out
@@ -247,30 +252,26 @@ func (c claims) call(svc catalog.Service) error {
 
 // rule claims a rule's name, unless Prometheus' checker refuses the rule.
 func (c claims) rule(r alert.Rule) error {
-	fault := func(name, text, want string) error {
-		full := catalog.Prefix + name
-		if r.Index > 0 {
-			full = fmt.Sprintf("%s.%d", full, r.Index)
-		}
+	fault := func(full, text, want string) error {
 		return label.Faults{{Label: full, Text: label.Show(text, false), Want: want}}
 	}
 	if len(c.refused) > 0 {
 		if why, ok := c.refused[r.Key()]; ok {
 			c.used[r.Key()] = true
-			return fault("alertIf", r.Expr, "a rule that Prometheus takes: "+why)
+			return fault(r.Source(), r.Expr, "a rule that Prometheus takes: "+why)
 		}
 	}
-	if other, taken := c.rules[r.Name]; taken {
+	if other, taken := c.rules[r.ID()]; taken {
 		owner := "the older service " + other.Service + " has"
 		if other.ServiceID == r.ServiceID {
 			owner = "another alert of this service makes"
 		}
-		return fault("alertName", r.Name, "another name: "+owner+" the rule "+other.Name)
+		return fault(alert.NameLabel(r.Index), r.Name, "another name: "+owner+" the rule "+other.Name)
 	}
 	if !c.scales(r) {
-		return fault("alertLabels", "service="+r.Labels["service"], "no service but this one, or one of its stack: the scaler scales what an alert names; monitor's -scale-across-stacks allows others")
+		return fault(alert.LabelsLabel(r.Index), "service="+r.Labels["service"], "no service but this one, or one of its stack: the scaler scales what an alert names; monitor's -scale-across-stacks allows others")
 	}
-	c.rules[r.Name] = r
+	c.rules[r.ID()] = r
 	return nil
 }
 
@@ -288,7 +289,7 @@ type item struct {
 func items(svc catalog.Service, replicas uint64, settings Settings) ([]item, []string) {
 	var out []item
 	warnings := scrape.Idle(svc.Labels)
-	about := alert.About{Replicas: replicas, Listener: scrape.ListenerJob(settings.OwnStack), Proxies: settings.proxies(), Pack: settings.Pack}
+	about := alert.About{Replicas: replicas, Listener: scrape.ListenerJob(settings.OwnStack), Proxies: settings.proxies(), Pack: settings.Pack, Every: settings.Interval, Evaluation: settings.Evaluation}
 	for _, asked := range scrape.FromService(svc, settings.Settings) {
 		warnings = append(warnings, asked.Warnings...)
 		if asked.Err == nil {
@@ -300,13 +301,12 @@ func items(svc catalog.Service, replicas uint64, settings Settings) ([]item, []s
 	alerts, idle := alert.FromService(svc, about)
 	for _, a := range alerts {
 		warnings = append(warnings, a.Warnings...)
-		labels := map[string]string{}
-		for _, full := range alert.LabelNames(a.Index) {
-			if text, ok := svc.Labels[full]; ok {
-				labels[full] = text
-			}
-		}
-		out = append(out, item{name: numbered("alert", a.Index), labels: labels, rule: a.Rule, err: a.Err})
+		out = append(out, item{name: numbered("alert", a.Index), labels: only(svc.Labels, alert.LabelNames(a.Index)), rule: a.Rule, err: a.Err})
+	}
+	if load, ok := alert.Wanted(svc, about); ok {
+		warnings = append(warnings, load.Warnings...)
+		labels := only(svc.Labels, []string{catalog.Prefix + scaling.Metric, catalog.Prefix + scaling.Target})
+		out = append(out, item{name: "load", labels: labels, rule: load.Rule, err: load.Err})
 	}
 	return out, append(warnings, idle...)
 }
@@ -326,6 +326,17 @@ func Check(svc catalog.Service, settings Settings) error {
 		return nil
 	}
 	return all
+}
+
+// only are the labels of these names.
+func only(labels map[string]string, names []string) map[string]string {
+	out := map[string]string{}
+	for _, full := range names {
+		if text, ok := labels[full]; ok {
+			out[full] = text
+		}
+	}
+	return out
 }
 
 func numbered(name string, index int) string {

@@ -187,6 +187,22 @@ func TestWhatComesOut(t *testing.T) {
 			[]string{"one/web shortName=true scrapePort=80", "two/web shortName=true scrapePort=82 alertName=x alertIf=up<2"},
 			"one_web: 10.0.0.1:80/metrics []\ntwo_web: 10.0.0.2:81/metrics [two_web_x=up<1] !name(kept)",
 		},
+		{
+			"the loads of two services, beside an alert", nil,
+			[]string{"db scaleMax=3 scaleMetric=b scaleTarget=2", "web scaleMax=3 scaleMetric=a scaleTarget=1 alertName=x alertIf=up<1"},
+			"db: [waggle:replicas_wanted=(b) / on () vector(2)]\nweb: [waggle:replicas_wanted=(a) / on () vector(1), web_x=up<1]",
+		},
+		{
+			"a bad load is left out, and the alert is not concerned", nil,
+			[]string{"web scaleMetric=sum( scaleTarget=1 alertName=x alertIf=up<1"},
+			"web: [web_x=up<1] !load(gone)",
+		},
+		{
+			"a bad load keeps its last accepted form",
+			[]string{"web scaleMetric=a scaleTarget=1"},
+			[]string{"web scaleMetric=a scaleTarget=much"},
+			"web: [waggle:replicas_wanted=(a) / on () vector(1)] !load(kept)",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if _, got := from(t, Input{Snapshot: swarm(c.now...), Accepted: accepted(t, c.before...)}); strings.ReplaceAll(got, ":  [", ": [") != c.want {
@@ -202,6 +218,19 @@ func TestTheAcceptedLabelsAreThoseInForce(t *testing.T) {
 	want := map[string]string{"com.df.scrapePort": "81", "com.df.alertName.1": "a", "com.df.alertIf.1": "up<1", "com.df.alertFor.1": "5s"}
 	if got := s.Accepted["id-web"].Labels; !maps.Equal(got, want) {
 		t.Fatalf("%v, want %v", got, want)
+	}
+}
+
+func TestALoadThatTheCheckerRefusesIsToldAtItsLabel(t *testing.T) {
+	in := Input{Snapshot: swarm("web scaleMetric=a scaleTarget=1", "db scaleMetric=a scaleTarget=1"), Refused: map[string]string{}}
+	s, _ := from(t, in)
+	in.Refused[s.Services[0].Rules[0].Key()] = "because"
+	s, got := from(t, in)
+	if got != "db: [] !load(gone)\nweb: [waggle:replicas_wanted=(a) / on () vector(1)]" {
+		t.Fatal(got)
+	}
+	if f := label.First(s.Services[0].Faults[0].Err); f.Label != "com.df.scaleMetric" || !strings.Contains(f.Want, "because") {
+		t.Fatal(f)
 	}
 }
 

@@ -297,6 +297,9 @@ func plain(labels map[string]string) map[string]string {
 func alerts(rules []alert.Rule) []Alert {
 	var out []Alert
 	for _, r := range rules {
+		if r.Record {
+			continue
+		}
 		out = append(out, Alert{Name: r.Name, ServiceName: r.Service, If: r.Expr, For: r.For, Labels: r.Labels, Annotations: r.Annotations})
 	}
 	return out

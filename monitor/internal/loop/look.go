@@ -27,7 +27,7 @@ type look struct {
 	prom Prometheus
 	// every is how often rules are evaluated.
 	every time.Duration
-	// rules are those that were seen, by name and expression.
+	// rules are those that were seen, by ID and expression.
 	rules map[string]*seenRule
 	// known are the answers of the last while.
 	known truth.Answers
@@ -54,7 +54,7 @@ func newLook(prom Prometheus, every time.Duration) *look {
 	return &look{prom: prom, every: every, rules: map[string]*seenRule{}, known: truth.Answers{}}
 }
 
-// verdict is what keeps rules in force from firing, by their names.
+// verdict is what keeps rules in force from doing their work, by their IDs.
 type verdict struct {
 	// failing says why the evaluation fails, doubts what is not there to be looked at.
 	failing map[string]string
@@ -87,16 +87,16 @@ func (l *look) at(ctx context.Context, s desired.State, unseen map[string]bool) 
 	l.rules = map[string]*seenRule{}
 	for _, svc := range s.Services {
 		for _, r := range svc.Rules {
-			h := health[r.Name]
+			h := health[r.ID()]
 			if h.Error != "" {
-				v.failing[r.Name] = h.Error
+				v.failing[r.ID()] = h.Error
 				v.soon(ailing)
 			}
 			if !h.Evaluated {
 				waiting = true
 				continue
 			}
-			key := r.Name + "\x00" + r.Expr
+			key := r.ID() + "\x00" + r.Expr
 			seen, ok := before[key]
 			if !ok || unseen[svc.ID] && seen.told.IsZero() {
 				seen = &seenRule{first: now}
@@ -111,7 +111,7 @@ func (l *look) at(ctx context.Context, s desired.State, unseen map[string]bool) 
 				v.soon(ailing)
 			}
 			if len(seen.words) > 0 {
-				v.doubts[r.Name] = seen.words
+				v.doubts[r.ID()] = seen.words
 			}
 		}
 	}

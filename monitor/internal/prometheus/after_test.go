@@ -17,6 +17,7 @@ import (
 	"github.com/wagglehq/waggle/monitor/internal/alert"
 	"github.com/wagglehq/waggle/monitor/internal/scrape"
 	"github.com/wagglehq/waggle/monitor/internal/truth"
+	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
@@ -102,6 +103,47 @@ func TestHowRulesFareIsKnown(t *testing.T) {
 		if got, err := h.server.Ask(t.Context(), q); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%+v: %q, %v, want %q", q, got, err, want)
 		}
+	}
+}
+
+// TestTheLoadsOfServicesAreRecorded, each as one series, and of one that has several it is
+// known why there is none.
+func TestTheLoadsOfServicesAreRecorded(t *testing.T) {
+	t.Parallel()
+	h := build(t, tooltest.Path(t, "promtool"))
+	h.prepare(time.Second)
+	h.start()
+	load := func(name, metric string) alert.Rule {
+		got, ok := alert.Wanted(catalog.Service{ID: "id" + name, Name: name, Labels: map[string]string{"com.df.scaleMetric": metric, "com.df.scaleTarget": "2"}}, alert.About{})
+		if !ok || got.Err != nil {
+			t.Fatal(got.Err)
+		}
+		return got.Rule
+	}
+	target := job(t, offers(t, "text/plain; version=0.0.4", "queue{of=\"a\"} 3\nqueue{of=\"b\"} 4\n"), map[string]string{"scrapeInterval": "1s"})
+	one, all, several := load("one", `queue{of="a"}`), load("all", "sum(queue)"), load("several", "queue")
+	rules := []alert.Rule{one, all, several, rule("one", "one_a", "up > 5")}
+	if err := h.apply(rules, []scrape.Target{target}); err != nil {
+		t.Fatal(err)
+	}
+	h.has(rules)
+	tooltest.Within(t, time.Minute, "two are evaluated, and one fails", func() error {
+		health, err := h.server.Rules(t.Context())
+		fine := Health{Evaluated: true}
+		if err == nil && (health[one.ID()] != fine || health[all.ID()] != fine || !several.Several(health[several.ID()].Error)) {
+			err = fmt.Errorf("%+v", health)
+		}
+		return err
+	})
+	h.counts("waggle:replicas_wanted", 2)
+	h.counts(`waggle:replicas_wanted{service_id="idone", of="", job="", instance=""} == 1.5`, 1)
+	h.counts(`waggle:replicas_wanted{service_id="idall"} == 3.5`, 1)
+
+	// One that is loaded otherwise than it was written is known by its service.
+	changed := all
+	changed.Expr = "vector(7)"
+	if differing, err := h.server.verify(t.Context(), []alert.Rule{one, changed, several, rules[3]}); err != nil || len(differing) != 1 || differing[all.ID()] == "" {
+		t.Error(differing, err)
 	}
 }
 

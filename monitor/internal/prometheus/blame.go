@@ -15,7 +15,7 @@ const maxTrials = 100
 type trial struct {
 	server *Server
 	// rules are those that were refused as a whole, and good those that were last in
-	// force, by their names.
+	// force, by their IDs.
 	rules []alert.Rule
 	good  map[string]alert.Rule
 	left  int
@@ -30,11 +30,11 @@ type trial struct {
 func (s *Server) blame(ctx context.Context, rules []alert.Rule) (map[string]string, error) {
 	t := trial{server: s, rules: rules, good: map[string]alert.Rule{}, left: maxTrials, found: map[string]string{}}
 	for _, r := range s.goodRules {
-		t.good[r.Name] = r
+		t.good[r.ID()] = r
 	}
 	var suspects []alert.Rule
 	for _, r := range rules {
-		if was, ok := t.good[r.Name]; !ok || was.Key() != r.Key() {
+		if was, ok := t.good[r.ID()]; !ok || was.Key() != r.Key() {
 			suspects = append(suspects, r)
 		}
 	}
@@ -68,13 +68,13 @@ func (t *trial) refuses(ctx context.Context, suspects []alert.Rule) (string, err
 	t.left--
 	tried := map[string]bool{}
 	for _, r := range suspects {
-		tried[r.Name] = true
+		tried[r.ID()] = true
 	}
 	var rules []alert.Rule
 	for _, r := range t.rules {
-		if was, ok := t.good[r.Name]; !tried[r.Name] && ok {
+		if was, ok := t.good[r.ID()]; !tried[r.ID()] && ok {
 			rules = append(rules, was)
-		} else if tried[r.Name] {
+		} else if tried[r.ID()] {
 			rules = append(rules, r)
 		}
 	}

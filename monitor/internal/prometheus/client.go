@@ -74,8 +74,12 @@ func (c *client) reload(ctx context.Context) error {
 	return c.do(ctx, http.MethodPost, "/-/reload", nil)
 }
 
-// shownRule is an alert rule as Prometheus shows it.
+// recording is the type of a rule that does not alert.
+const recording = "recording"
+
+// shownRule is a rule as Prometheus shows it.
 type shownRule struct {
+	Type     string  `json:"type"`
 	Name     string  `json:"name"`
 	Query    string  `json:"query"`
 	Duration float64 `json:"duration"`
@@ -98,7 +102,7 @@ func (c *client) rules(ctx context.Context) ([]shownGroup, error) {
 	var data struct {
 		Groups []shownGroup `json:"groups"`
 	}
-	err := c.do(ctx, http.MethodGet, "/api/v1/rules?type=alert&exclude_alerts=true", &data)
+	err := c.do(ctx, http.MethodGet, "/api/v1/rules?exclude_alerts=true", &data)
 	return data.Groups, err
 }
 

@@ -171,7 +171,7 @@ const again = 10 * time.Second
 // targets, and verifies the rules. A change of targets alone reloads nothing:
 // Prometheus watches their file.
 //
-// It returns, by their names, the rules that Prometheus shows otherwise than they were
+// It returns, by their IDs, the rules that Prometheus shows otherwise than they were
 // written, and how; all others are in force.
 //
 // A *RefusedError leaves the last good rules in force. After any other error,
@@ -275,7 +275,7 @@ type mismatchError struct{ text string }
 func (e *mismatchError) Error() string { return "Prometheus does not show the rules: " + e.text }
 
 // verify returns the rules that Prometheus shows otherwise than they should be, by their
-// names. The error is a *mismatchError if it cannot have read our file as it is.
+// IDs. The error is a *mismatchError if it cannot have read our file as it is.
 func (s *Server) verify(ctx context.Context, rules []alert.Rule) (map[string]string, error) {
 	shown, err := s.shown(ctx)
 	if err != nil {
@@ -283,15 +283,15 @@ func (s *Server) verify(ctx context.Context, rules []alert.Rule) (map[string]str
 	}
 	differing, missing := map[string]string{}, 0
 	for _, want := range rules {
-		got, ok := shown[want.Name]
+		got, ok := shown[want.ID()]
 		switch {
 		case !ok:
-			differing[want.Name] = "Prometheus does not show it"
+			differing[want.ID()] = "Prometheus does not show it"
 			missing++
 		case !equal(want, got):
-			differing[want.Name] = "Prometheus shows it otherwise than it was written"
+			differing[want.ID()] = "Prometheus shows it otherwise than it was written"
 		}
-		delete(shown, want.Name)
+		delete(shown, want.ID())
 	}
 	for name := range shown {
 		return nil, &mismatchError{name + " should be gone"}
@@ -302,7 +302,7 @@ func (s *Server) verify(ctx context.Context, rules []alert.Rule) (map[string]str
 	return differing, nil
 }
 
-// shown returns the rules of labels that Prometheus shows, by their names, of which
+// shown returns the rules of labels that Prometheus shows, by their IDs, of which
 // there is one each. Another folder may hold a file of the same name, and ours may be
 // mounted anywhere, so they are known by their owner.
 func (s *Server) shown(ctx context.Context) (map[string]shownRule, error) {
@@ -317,11 +317,19 @@ func (s *Server) shown(ctx context.Context) (map[string]shownRule, error) {
 		}
 		for _, r := range g.Rules {
 			if r.Labels[alert.OwnerLabel] == g.Name {
-				out[r.Name] = r
+				out[r.id()] = r
 			}
 		}
 	}
 	return out, nil
+}
+
+// id is alert.Rule.ID of what is shown.
+func (r shownRule) id() string {
+	if r.Type == recording {
+		return alert.RecordID(r.Name, r.Labels)
+	}
+	return r.Name
 }
 
 // Health is how the evaluation of a rule fares.
@@ -332,7 +340,7 @@ type Health struct {
 	Error string
 }
 
-// Rules returns how the rules fare that Prometheus has loaded, by their names.
+// Rules returns how the rules fare that Prometheus has loaded, by their IDs.
 func (s *Server) Rules(ctx context.Context) (map[string]Health, error) {
 	shown, err := s.shown(ctx)
 	if err != nil {
@@ -350,7 +358,7 @@ func (s *Server) Rules(ctx context.Context) (map[string]Health, error) {
 }
 
 func equal(want alert.Rule, got shownRule) bool {
-	return seconds(want.For) == got.Duration && seconds(want.KeepFiring) == got.KeepFiringFor &&
+	return want.Record == (got.Type == recording) && seconds(want.For) == got.Duration && seconds(want.KeepFiring) == got.KeepFiringFor &&
 		maps.Equal(want.Labels, got.Labels) && maps.Equal(want.Annotations, got.Annotations) &&
 		normal(want.Expr) == normal(got.Query)
 }

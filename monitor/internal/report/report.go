@@ -19,9 +19,9 @@ type Applied struct {
 	Err error
 	// Unseen are the services, by ID, of whose targets Prometheus does not show all as they should be.
 	Unseen map[string]bool
-	// Differing are the rules, by name, that Prometheus does not show as they should be,
+	// Differing are the rules, by ID, that Prometheus does not show as they should be,
 	// and Failing those that it cannot evaluate, each with the reason. Doubts say what
-	// keeps a rule from ever firing.
+	// keeps a rule from ever having a result.
 	Differing, Failing map[string]string
 	Doubts             map[string][]string
 	// Limited says, by the ID of a service, of which target nothing is taken because it
@@ -50,7 +50,7 @@ func Judged(svc desired.Service) catalog.Status {
 		}
 		fault(&st, svc)
 	case len(svc.Jobs) == 0 && len(svc.Rules) == 0:
-		st.State, st.Reason = catalog.StateIgnored, "the labels ask for neither a scrape job nor an alert"
+		st.State, st.Reason = catalog.StateIgnored, "the labels ask for neither a scrape job nor an alert nor a load"
 	}
 	return st
 }
@@ -77,8 +77,8 @@ func status(svc desired.Service, applied Applied) catalog.Status {
 		st.State = catalog.StateApplied
 	}
 	for _, r := range svc.Rules {
-		for _, doubt := range applied.Doubts[r.Name] {
-			st.Warnings = append(slices.Clip(st.Warnings), alert.IfLabel(r.Index)+": "+doubt)
+		for _, doubt := range applied.Doubts[r.ID()] {
+			st.Warnings = append(slices.Clip(st.Warnings), r.Source()+": "+doubt)
 		}
 	}
 	return st
@@ -94,7 +94,7 @@ func ailing(st *catalog.Status, svc desired.Service, applied Applied) bool {
 		}
 		st.Reason += reason
 		if st.Label == "" && st.Hint == "" {
-			st.Label, st.Hint = alert.IfLabel(r.Index), hint
+			st.Label, st.Hint = r.Source(), hint
 		}
 		found = true
 	}
@@ -106,14 +106,27 @@ func ailing(st *catalog.Status, svc desired.Service, applied Applied) bool {
 		found = true
 	}
 	for _, r := range svc.Rules {
-		if why, ok := applied.Differing[r.Name]; ok {
+		if why, ok := applied.Differing[r.ID()]; ok {
 			add(r, "the rule "+r.Name+" is not in force: "+why, "the log of Prometheus; a foreign one must read this folder alone for these rules")
 		}
-		if why, ok := applied.Failing[r.Name]; ok {
-			add(r, "the rule "+r.Name+" fails whenever Prometheus evaluates it, so it never fires: "+why, "try the expression in Prometheus, and change it until it gives a result")
+		if why, ok := applied.Failing[r.ID()]; ok {
+			failing(r, why, add)
 		}
 	}
 	return found
+}
+
+// failing tells of a rule that Prometheus cannot evaluate.
+func failing(r alert.Rule, why string, add func(r alert.Rule, reason, hint string)) {
+	const try = "try the expression in Prometheus, and change it until it gives "
+	switch {
+	case r.Several(why):
+		add(r, "the load has more than one series, so the scaler is told nothing of it and holds the number: "+why, "make it one value, such as by sum(...) around it")
+	case r.Record:
+		add(r, "the load fails whenever Prometheus evaluates it, so the scaler is told nothing of it and holds the number: "+why, try+"one value")
+	default:
+		add(r, "the rule "+r.Name+" fails whenever Prometheus evaluates it, so it never fires: "+why, try+"a result")
+	}
 }
 
 // fault names every fault, and the first one's label.
@@ -163,7 +176,7 @@ func Bystander(svc catalog.Service) catalog.Status {
 		st.Reason = "the labels stand on the container instead of the service"
 		st.Hint = "move them from labels to deploy.labels in the stack file"
 	default:
-		st.Reason = "no label asks for a scrape job or an alert"
+		st.Reason = "no label asks for a scrape job, an alert or a load"
 		st.Hint = "set " + catalog.Prefix + "scrapePort, or " + catalog.Prefix + "alertName and " + catalog.Prefix + "alertIf"
 	}
 	return st

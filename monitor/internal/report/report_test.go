@@ -17,6 +17,7 @@ func TestStatus(t *testing.T) {
 	kept := desired.Fault{Item: "scrape", Kept: true, Err: &scrape.NetworkError{Want: []string{"waggle"}, Has: []string{"back"}}}
 	large := desired.Fault{Item: "labels", Kept: true, Err: &catalog.OversizeError{Bytes: 70000}}
 	job, rules, targets := []*scrape.Job{{}}, []alert.Rule{{}}, []scrape.Target{{}}
+	load, other := alert.Rule{Name: "n", Record: true, Labels: map[string]string{"service_id": "1"}}, alert.Rule{Name: "n", Record: true, Labels: map[string]string{"service_id": "2"}}
 	for _, c := range []struct {
 		name                string
 		svc                 desired.Service
@@ -37,6 +38,18 @@ func TestStatus(t *testing.T) {
 		{"no task and none wanted", desired.Service{Jobs: job}, Applied{}, catalog.StateApplied, "", "", ""},
 		{"not shown yet", desired.Service{ID: "1", Jobs: job, Targets: targets, Wanted: 1}, Applied{Unseen: map[string]bool{"1": true}}, catalog.StateAccepted, "", "not taken up", ""},
 		{"a target over its limit", desired.Service{ID: "1", Jobs: job, Targets: targets, Wanted: 1}, Applied{Limited: map[string]string{"1": "10.0.0.1:80: sample limit exceeded"}}, catalog.StateDegraded, "", "nothing is taken of the target 10.0.0.1:80: sample limit exceeded", "-sample-limit"},
+		{
+			"a load of several series", desired.Service{Rules: []alert.Rule{load}}, Applied{Failing: map[string]string{load.ID(): "many-to-one matching must be explicit"}},
+			catalog.StateDegraded, "com.df.scaleMetric", "the load has more than one series, so the scaler is told nothing of it and holds the number: many-to-one", "sum(...)",
+		},
+		{
+			"a load that fails", desired.Service{Rules: []alert.Rule{load}}, Applied{Failing: map[string]string{load.ID(): "too many samples"}},
+			catalog.StateDegraded, "com.df.scaleMetric", "the load fails whenever Prometheus evaluates it, so the scaler is told nothing of it and holds the number: too many samples", "one value",
+		},
+		{
+			"a load of another service", desired.Service{Rules: []alert.Rule{load}}, Applied{Failing: map[string]string{other.ID(): "too many samples"}},
+			catalog.StateApplied, "", "", "",
+		},
 		{"labels without effect", desired.Service{Warnings: []string{"w"}}, Applied{}, catalog.StateIgnored, "", "neither", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
