@@ -66,7 +66,7 @@ func TestDefaultsAreThoseOfDockerFlowProxyButForConnecting(t *testing.T) {
 	}
 	want := render.Settings{
 		Dir: "/var/lib/waggle/haproxy", StatsSocket: "/run/waggle/haproxy.sock", SecretsDir: c.Edge.SecretsDir, Separator: ",",
-		MeasuredSocket: "/run/waggle/measured.sock",
+		MeasuredSocket: "/run/waggle/measured.sock", WakeSocket: "/run/waggle/wake.sock",
 		Binds:          []edge.Bind{{Port: 80}, {Port: 443, TLS: true}},
 		TLS:            edge.TLS{H2: true, MinVer: "TLSv1.2", Ciphers: edge.DefaultCiphers, Ciphersuites: edge.DefaultCiphersuites},
 		// The port is not public; the original has the page there without any.
