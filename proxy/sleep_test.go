@@ -143,8 +143,63 @@ func sleepersHouse(t *testing.T, labels ...string) *house {
 	h.deploy("awake", "/awake")
 	h.deploy("shop", "/shop", append([]string{"scaleMin", "0"}, labels...)...)
 	h.answers("/awake", "127.0.0.2")
-	h.says("shop", `"revision"`)
+	h.says("shop", `"degraded"`)
 	return h
+}
+
+// reload has HAProxy start another worker while the one of now has something to do.
+func (h *house) reload() {
+	h.t.Helper()
+	h.deploy("other", "/other", "addReqHeader", "X-New yes") // a backend that does what none did
+	tooltest.Within(h.t, 20*time.Second, "there is an old worker", func() error {
+		text, err := h.metrics()
+		if err == nil && !strings.Contains(text, "\nwaggle_proxy_old_workers 1\n") {
+			return errors.New("not yet")
+		}
+		return err
+	})
+}
+
+// connect opens a connection to the proxy.
+func (h *house) connect() net.Conn {
+	h.t.Helper()
+	var d net.Dialer
+	conn, err := d.DialContext(h.t.Context(), "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(h.http)))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// TestWhoComesByAnOldConnectionIsNotHeld: a worker of before a reload has the servers that it
+// had, although HAProxy says of it that there are none.
+func TestWhoComesByAnOldConnectionIsNotHeld(t *testing.T) {
+	h := sleepersHouse(t)
+	h.dns.set("shop", "127.0.0.4")
+	h.answers("/shop", "0 <nil>")
+	conn := h.connect()
+	in := bufio.NewReader(conn)
+	ask := func() {
+		t.Helper()
+		if err := conn.SetDeadline(time.Now().Add(render.HoldFor / 2)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(conn, "GET /shop HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, err := io.ReadAll(res.Body); err != nil || res.StatusCode != 200 || string(body) != "0 <nil>" {
+			t.Fatalf("%d %s %v", res.StatusCode, body, err)
+		}
+		_ = res.Body.Close()
+	}
+	ask()
+	h.reload()
+	ask()
 }
 
 // TestRequestsWaitForAServiceThatSleeps: whatever their method, and over a reload.
@@ -153,14 +208,7 @@ func TestRequestsWaitForAServiceThatSleeps(t *testing.T) {
 	get := h.request(http.MethodGet, "/shop", nil, "")
 	h.woken("shop")
 	post := h.request(http.MethodPost, "/shop", make([]byte, 1<<20), "")
-	h.deploy("other", "/other", "addReqHeader", "X-New yes") // a backend that does what none did
-	tooltest.Within(t, 10*time.Second, "HAProxy has reloaded", func() error {
-		text, err := h.metrics()
-		if err == nil && !strings.Contains(text, `waggle_proxy_reloads_total{reason="backend"} 1`) {
-			return errors.New("not yet")
-		}
-		return err
-	})
+	h.reload()
 	late := h.request(http.MethodGet, "/shop", nil, "")
 	h.answers("/awake", "127.0.0.2")
 	for _, held := range []<-chan asked{get, post, late} {
@@ -235,6 +283,9 @@ func TestWhoDoesNotGetInWakesNobody(t *testing.T) {
 	h.deploy("inner", "/inner", "scaleMin", "0", "allowedAddresses", "10.9.9.9")
 	h.deploy("asking", "/asking", "scaleMin", "0", "forwardAuth", "http://127.0.0.9:1/")
 	h.deploy("last", "/last", "scaleMin", "0")
+	for _, service := range []string{"inner", "asking", "last"} {
+		h.says(service, `"degraded"`)
+	}
 	for _, c := range []struct {
 		path, password string
 		want           int
@@ -266,12 +317,7 @@ func TestOpenConnectionsAreTold(t *testing.T) {
 	h.dns.set("shop", "127.0.0.4")
 	h.answers("/shop", "0 <nil>")
 	h.open("shop", 0)
-	var d net.Dialer
-	conn, err := d.DialContext(t.Context(), "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(h.http)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
+	conn := h.connect()
 	if _, err := io.WriteString(conn, "GET /shop HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
@@ -279,14 +325,7 @@ func TestOpenConnectionsAreTold(t *testing.T) {
 		t.Fatal(line, err)
 	}
 	h.open("shop", 1)
-	h.deploy("other", "/other", "addReqHeader", "X-New yes")
-	tooltest.Within(t, 10*time.Second, "HAProxy has reloaded", func() error {
-		text, err := h.metrics()
-		if err == nil && !strings.Contains(text, "waggle_proxy_old_workers 1") {
-			return errors.New("not yet")
-		}
-		return err
-	})
+	h.reload()
 	h.stop() // so that what stands on the bus is what is said after the reload
 	if err := h.bus.Connect("proxy").Bucket(bus.SignalsBucket).Delete(t.Context(), scaling.OpenPrefix+"one"); err != nil {
 		t.Fatal(err)

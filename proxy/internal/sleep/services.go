@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
@@ -71,6 +72,6 @@ func (s *Services) of(backend, server string) string {
 	if id := s.backends[backend]; id != "" {
 		return id
 	}
-	member, _, _ := strings.Cut(server, ":")
+	member, _, _ := strings.Cut(strings.TrimPrefix(server, render.GivenServer), ":")
 	return s.members[backend][member]
 }

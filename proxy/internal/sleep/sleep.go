@@ -11,6 +11,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/scaling"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 )
 
@@ -242,8 +243,8 @@ func additions(f file.File, backends map[string]bool) [][]runtime.Command {
 			for _, word := range s.Words() {
 				words = append(words, word.String())
 			}
-			// Without checks: who waits there waits for nothing else.
-			out = append(out, []runtime.Command{runtime.AddServer(b.Name, s.Name, s.Addr, words...), runtime.EnableServer(b.Name, s.Name)})
+			// Without checks: the script that holds says that it is ready.
+			out = append(out, []runtime.Command{runtime.AddServer(b.Name, render.GivenServer+s.Name, s.Addr, words...)})
 		}
 	}
 	return out

@@ -76,14 +76,38 @@ local function leave(name, request)
     end
 end
 
-local function wait(txn, address, most, seconds)
+-- serves reports whether a backend has a server that takes requests. In a worker of before a
+-- reload it gets one by the controller alone, under a name of its own, and is disabled, so
+-- that nobody else could say that the server is ready, or be told how many there are.
+local function serves(name, given)
+    local backend = core.backends[name]
+    if backend == nil then
+        return false
+    end
+    if backend:get_srv_act() + backend:get_srv_bck() > 0 then
+        return true
+    end
+    local ready = false
+    for server, it in pairs(backend.servers) do
+        if server:sub(1, #given) == given then
+            it:set_ready()
+            ready = true
+        end
+    end
+    return ready
+end
+
+local function wait(txn, address, most, seconds, given)
     local name, request = txn.f:be_name(), {}
+    if serves(name, given) then
+        return
+    end
     if not admit(name, request, tonumber(most)) then
         txn:set_var("txn.asleep", true)
         return
     end
     local last = now() + tonumber(seconds) * 1000
-    while txn.c:nbsrv(name) == 0 do
+    while not serves(name, given) do
         if now() >= last then
             txn:set_var("txn.asleep", true)
             break
@@ -95,4 +119,4 @@ local function wait(txn, address, most, seconds)
     leave(name, request)
 end
 
-core.register_action("waggle_hold", { "http-req" }, wait, 3)
+core.register_action("waggle_hold", { "http-req" }, wait, 4)
