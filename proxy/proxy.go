@@ -80,7 +80,8 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	defer b.Close()
 
 	routes, report, verify, agree, note := reconcile.NewPoke(), reconcile.NewPoke(), reconcile.NewPoke(), reconcile.NewPoke(), reconcile.NewPoke()
-	worker := runtime.New(options.StatsSocket)
+	release := reconcile.NewPoke()
+	worker, master := runtime.New(options.StatsSocket), runtime.NewMaster(c.MasterSocket())
 	quiet := silent.New(silent.Options{
 		Unrepeatable: func(ctx context.Context, s silent.Server) error {
 			return worker.EndUnrepeatable(ctx, s.Backend, s.Name)
@@ -91,7 +92,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		Log: sh.Log, Registry: sh.Registry,
 	})
 	haproxy := apply.New(apply.Options{
-		Binary: c.HAProxy, Dir: options.Dir, Worker: worker, Master: runtime.NewMaster(c.MasterSocket()),
+		Binary: c.HAProxy, Dir: options.Dir, Worker: worker, Master: master,
 		Left: quiet.Left, Log: sh.Log, Registry: sh.Registry,
 	})
 	catalog, accepted := b.CatalogWithSecrets(routes.Now), b.Accepted(routes.Now)
@@ -115,7 +116,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		Follower: follower, Settings: options, Rules: rules, Surroundings: around, Certificates: store.source(c),
 		Users: c.Edge.SecretUsers, StateFile: filepath.Join(c.DataDir, "services.json"),
 		Events: controller.Events{
-			Again: routes.After, Wrote: verify.Now, Record: accepted.Record, Applied: func() { report.Now(); agree.Now(); note.Now() },
+			Again: routes.After, Wrote: verify.Now, Record: accepted.Record, Applied: func() { release.Now(); report.Now(); agree.Now(); note.Now() },
 		},
 		HAProxy: controller.HAProxy{Engine: haproxy, Checker: haproxy, Servers: haproxy, Comparer: haproxy, Certificates: haproxy},
 		Log:     sh.Log, Registry: sh.Registry,
@@ -132,6 +133,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	meter := traffic.New(traffic.Options{
 		Show: worker.ShowTraffic, Owners: owners(control.View), Socket: options.MeasuredSocket, Log: sh.Log, Registry: sh.Registry,
 	})
+	sleepers := newSleepWatch(c, b, control.View, worker, master, options.WakeSocket, sh)
 	loop := func(name string, poke *reconcile.Poke, pause, resync time.Duration) reconcile.Options {
 		return reconcile.Options{Component: "proxy", Name: name, Poke: poke, Pause: pause, Resync: resync, Log: sh.Log}
 	}
@@ -177,6 +179,8 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		},
 		// The file follows what runs; that HAProxy would start with it is checked apart.
 		reconcile.New(loop("verify", verify, verifyPause, verifyEvery), haproxy.CheckFile).Run,
+		sleepers.Listen, sleepers.Run,
+		reconcile.New(loop("release", release, 0, reportEvery), sleepers.Release).Run,
 		reconcile.New(loop("report", report, reportPause, reportEvery), tell).Run,
 		reconcile.New(loop("audit", note, reportPause, reportEvery), func(context.Context) error {
 			for _, e := range trail.Entries(control.View()) {

@@ -160,6 +160,7 @@ func (c *Config) HAProxySettings() (render.Settings, error) {
 		Dir: filepath.Join(c.DataDir, "haproxy"), StatsSocket: filepath.Join(c.RunDir, "haproxy.sock"),
 		MaxConn: c.MaxConn, HardStopAfter: c.HardStopAfter, MaxReloads: c.MaxReloads, Timeouts: c.Timeouts, Separator: c.Separator,
 	}
+	s.WakeSocket = filepath.Join(c.RunDir, "wake.sock")
 	if c.ServiceMetrics {
 		s.MeasuredSocket = filepath.Join(c.RunDir, "measured.sock")
 	}

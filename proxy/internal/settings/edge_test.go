@@ -66,9 +66,9 @@ func TestDefaultsAreThoseOfDockerFlowProxyButForConnecting(t *testing.T) {
 	}
 	want := render.Settings{
 		Dir: "/var/lib/waggle/haproxy", StatsSocket: "/run/waggle/haproxy.sock", SecretsDir: c.Edge.SecretsDir, Separator: ",",
-		MeasuredSocket: "/run/waggle/measured.sock",
-		Binds:          []edge.Bind{{Port: 80}, {Port: 443, TLS: true}},
-		TLS:            edge.TLS{H2: true, MinVer: "TLSv1.2", Ciphers: edge.DefaultCiphers, Ciphersuites: edge.DefaultCiphersuites},
+		MeasuredSocket: "/run/waggle/measured.sock", WakeSocket: "/run/waggle/wake.sock",
+		Binds: []edge.Bind{{Port: 80}, {Port: 443, TLS: true}},
+		TLS:   edge.TLS{H2: true, MinVer: "TLSv1.2", Ciphers: edge.DefaultCiphers, Ciphersuites: edge.DefaultCiphersuites},
 		// The port is not public; the original has the page there without any.
 		Statistics: render.Statistics{Address: "127.0.0.1", Port: 8404, URI: "/"}, ConnectionMode: "http-keep-alive", Timeouts: render.Timeouts{
 			// The original waits for 5 s, in which a dead node costs a client too much.

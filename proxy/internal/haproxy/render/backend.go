@@ -26,7 +26,7 @@ func (l *library) backendSection(s Settings, b route.Backend) (*file.Section, er
 		return file.NewSection(s.Dir, file.KindBackend, b.Name, from, lines...)
 	}
 	h := b.Handling
-	if h.Plain() && b.Stream == nil {
+	if h.Plain() && b.Stream == nil && !b.Sleeps {
 		return section(), nil // most are
 	}
 	base := handlingModel(s, b)
@@ -37,7 +37,7 @@ func (l *library) backendSection(s Settings, b route.Backend) (*file.Section, er
 	if more := tables(h.Access.Limit); len(more) > 0 || !reflect.ValueOf(*base).IsZero() {
 		out.add(l.section(parser.Backends, base, more...)...)
 	}
-	out.handle(s, b.Name, h)
+	out.handle(s, b.Name, h, b.Sleeps)
 	out.checkBy(h.Spread.Check)
 	out.answers(h.Access)
 	if h.Extra != "" {
@@ -73,8 +73,9 @@ func handlingModel(s Settings, b route.Backend) *models.BackendBase {
 	return base
 }
 
-// handle writes the rules of a backend.
-func (r *rules) handle(s Settings, backend string, h route.Handling) {
+// handle writes the rules of a backend. Nobody is held, and so wakes a service, who does not
+// get in.
+func (r *rules) handle(s Settings, backend string, h route.Handling, sleeps bool) {
 	r.redirects(s, h)
 	if h.Access.AsksForClient() {
 		r.client(s)
@@ -94,6 +95,9 @@ func (r *rules) handle(s Settings, backend string, h route.Handling) {
 	}
 	r.maxBody(h.MaxBody)
 	r.admission(s, h.Access)
+	if sleeps {
+		r.hold(s)
+	}
 	for _, a := range h.Headers {
 		r.header(a)
 	}

@@ -11,6 +11,8 @@ import (
 type needs struct {
 	users                       []route.Users
 	askElsewhere, measureBodies bool
+	// hold says that requests may have to wait for a service that sleeps.
+	hold bool
 	// uniqueID says that requests need an id, which costs as much as a dozen rules.
 	uniqueID bool
 }
@@ -23,6 +25,7 @@ func needsOf(services []route.Service) needs {
 		for i := range svc.Backends {
 			h := &svc.Backends[i].Handling
 			a := &h.Access
+			n.hold = n.hold || svc.Backends[i].Sleeps
 			n.askElsewhere = n.askElsewhere || a.Forward != nil
 			n.measureBodies = n.measureBodies || h.MaxBody > 0
 			n.uniqueID = n.uniqueID || asksForID(*h)

@@ -97,15 +97,17 @@ func (r *Renderer) Render(services []route.Service, tables route.Tables, address
 	f.Frame, f.Faults = r.frame.with(r.settings, n, lists), lists.faults
 	backends := make(map[string]*backend, len(r.backends))
 	members := map[string][]member{}
+	sleep := sleeping(services)
 	for _, svc := range services {
 		for i, b := range svc.Backends {
 			if slices.ContainsFunc(members[b.Name], func(m member) bool { return m.share.Member == b.Share.Member }) {
 				continue // another index of the service leads to the same tasks
 			}
+			b.Sleeps = sleep[b.Name]
 			one, ok := backends[b.Name] // there already for the other members of a group
 			if !ok {
 				one, ok = r.backends[b.Name]
-				ok = ok && (one.from == &svc.Backends[i] || reflect.DeepEqual(one.of, b))
+				ok = ok && one.of.Sleeps == b.Sleeps && (one.from == &svc.Backends[i] || reflect.DeepEqual(one.of, b))
 			}
 			if !ok {
 				if one, err = r.renderBackend(b); err != nil {
@@ -132,6 +134,20 @@ func (r *Renderer) Render(services []route.Service, tables route.Tables, address
 	}
 	f.Profiles = profiles(backends)
 	return f, nil
+}
+
+// sleeping are the backends whose requests wait while there is no task: those of groups
+// too, if one member may sleep.
+func sleeping(services []route.Service) map[string]bool {
+	out := map[string]bool{}
+	for _, svc := range services {
+		for i := range svc.Backends {
+			if b := &svc.Backends[i]; b.Sleeps {
+				out[b.Name] = true
+			}
+		}
+	}
+	return out
 }
 
 // serversOf are the servers of a backend. They are kept as long as its addresses are the

@@ -32,7 +32,7 @@ import (
 var update = flag.Bool("update", false, "write the golden files anew")
 
 func settings(dir string) Settings {
-	return Settings{Dir: dir, StatsSocket: filepath.Join(dir, "s.sock"), Binds: []edge.Bind{{Port: 80}}, Statistics: Statistics{Port: 8404, URI: "/"}, Timeouts: DefaultTimeouts()}
+	return Settings{Dir: dir, StatsSocket: filepath.Join(dir, "s.sock"), WakeSocket: filepath.Join(dir, "wake.sock"), Binds: []edge.Bind{{Port: 80}}, Statistics: Statistics{Port: 8404, URI: "/"}, Timeouts: DefaultTimeouts()}
 }
 
 // readOptions are those with which the golden files are read.

@@ -16,6 +16,9 @@ func (n needs) scripts(lists userLists) map[string]string {
 	if n.measureBodies {
 		out[scriptName("maxbody", bodyScript)] = bodyScript
 	}
+	if n.hold {
+		out[holdScriptName()] = holdScript
+	}
 	if text := lists.script(); text != "" {
 		out[scriptName("apr1", text)] = text
 	}
@@ -27,7 +30,11 @@ func (n needs) scripts(lists userLists) map[string]string {
 func scriptLines(s Settings, scripts map[string]string) []file.Line {
 	out := []file.Line{lineOf(".if", "version_atleast(3.1)"), lineOf("tune.lua.bool-sample-conversion", "normal"), lineOf(".endif")}
 	for _, name := range slices.Sorted(maps.Keys(scripts)) {
-		out = append(out, lineOf("lua-load-per-thread", s.MapPath(name)))
+		load := "lua-load-per-thread"
+		if name == holdScriptName() {
+			load = "lua-load" // what it counts is counted for all threads
+		}
+		out = append(out, lineOf(load, s.MapPath(name)))
 	}
 	return out
 }

@@ -61,6 +61,8 @@ type Settings struct {
 	SecretsDir string
 	// MeasuredSocket takes lines that say how long requests took; empty: none are sent.
 	MeasuredSocket string
+	// WakeSocket takes the names of backends for which requests wait; empty: none does.
+	WakeSocket string
 	// Users are those of the operator, who get into services that name none.
 	Users []route.User
 	// Separator is that of lists, in secrets too.

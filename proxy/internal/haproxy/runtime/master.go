@@ -185,6 +185,34 @@ func (m *Master) once(ctx context.Context, command string) (string, error) {
 	return string(all), err
 }
 
+// Do has a worker, which may be one that does not listen any more, carry out commands one
+// after the other, up to the first that fails.
+func (m *Master) Do(ctx context.Context, worker int, commands ...Command) error {
+	for _, c := range commands {
+		if c.err != nil {
+			return c.err
+		}
+		text, err := m.ask(ctx, fmt.Sprintf("@!%d %s", worker, c.line), limit)
+		if err != nil {
+			return err
+		}
+		if text = strings.TrimSpace(text); c.done == "" && text != "" || !strings.Contains(text, c.done) {
+			return fmt.Errorf("haproxy: %s: %s", c.line, text)
+		}
+	}
+	return nil
+}
+
+// Traffic is Client.ShowTraffic for a worker that may not listen any more: its backends and
+// servers.
+func (m *Master) Traffic(ctx context.Context, worker int) ([]Traffic, error) {
+	text, err := m.ask(ctx, fmt.Sprintf("@!%d show stat -1 6 -1", worker), limit)
+	if err != nil {
+		return nil, err
+	}
+	return parseTraffic(text)
+}
+
 // Streams counts the requests and tunnels of clients that are under way in a worker, which
 // may be one that does not listen any more. Connections on which nothing is under way have
 // none, nor have those of HAProxy to itself.

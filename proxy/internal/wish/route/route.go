@@ -18,6 +18,8 @@ import (
 type Service struct {
 	ID, Name string
 	Backends []Backend
+	// MaySleep says that its number of tasks may go to 0.
+	MaySleep bool
 	Routes   []Route
 	// Redirects are hosts whose requests are sent on to another.
 	Redirects []Redirect
@@ -46,6 +48,8 @@ type Backend struct {
 	// Outbound says that Lookup is not the service's own name.
 	Outbound bool
 	Handling Handling
+	// Sleeps says that requests wait for the tasks while there are none.
+	Sleeps bool
 	// Stream is nil if the backend is for HTTP; otherwise nothing of Handling is set but
 	// how servers are spoken to.
 	Stream *StreamBackend

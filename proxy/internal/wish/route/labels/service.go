@@ -17,6 +17,7 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/label"
+	"github.com/wagglehq/waggle/pkg/scaling"
 	"github.com/wagglehq/waggle/proxy/internal/wish/budget"
 	"github.com/wagglehq/waggle/proxy/internal/wish/outbound"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
@@ -172,6 +173,11 @@ func (rd *Reader) Service(svc catalog.Service) (route.Service, error) {
 		return route.Service{}, err
 	}
 	out.Bill = &t.bill
+	out.MaySleep = scaling.MaySleep(catalog.Prefix, svc.Labels)
+	for i := range out.Backends {
+		b := &out.Backends[i]
+		b.Sleeps = out.MaySleep && b.Stream == nil && !b.Outbound
+	}
 	if err := r.Err(); err != nil {
 		return route.Service{}, err
 	}
