@@ -50,6 +50,8 @@ type Options struct {
 	// Stack is the stack of Waggle's own services, whose tasks are published
 	// whether they opted in or not.
 	Stack string
+	// Follows reports whether the tasks of a service are published for another reason; nil: of none.
+	Follows func(catalog.Service) bool
 	// Leads reports whether this listener is the one that writes; nil: always.
 	Leads func() bool
 	// Reopen is called when a change was found that no event told of.
@@ -191,7 +193,7 @@ func (p *Publisher) renewed() {
 // wants reports whether the tasks of a service are published: it opted in, or is one of
 // Waggle's own, which find each other by the catalog.
 func (p *Publisher) wants(svc catalog.Service) bool {
-	return svc.OptedIn() || p.o.Stack != "" && svc.Stack == p.o.Stack
+	return svc.OptedIn() || p.o.Stack != "" && svc.Stack == p.o.Stack || p.o.Follows != nil && p.o.Follows(svc)
 }
 
 // write writes a plan and notes what of it landed, which may be a part even when
