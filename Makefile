@@ -123,6 +123,10 @@ acceptance: setup ## Run black-box cases of a component, as root: make acceptanc
 acceptance-monitor: setup ## Run black-box cases of the monitor and of the listener's metrics, as root: make acceptance-monitor CASES=file.
 	@$(timed) acceptance-monitor go run ./compose/e2e/cmd/acceptance $(ACCEPTANCE_FLAGS) "$(or $(CASES),compose/e2e/acceptance/testdata/monitor.json)"
 
+.PHONY: acceptance-listener
+acceptance-listener: setup ## Run black-box cases of what the listener tells Docker Flow's receivers, as root: make acceptance-listener CASES=file.
+	@$(timed) acceptance-listener go run ./compose/e2e/cmd/acceptance $(ACCEPTANCE_FLAGS) "$(or $(CASES),compose/e2e/acceptance/testdata/listener.json)"
+
 .PHONY: measure
 measure: setup ## Measure latencies and lost requests on a swarm of its own (20 minutes; MEASURE_FLAGS, see -h).
 	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)

@@ -199,7 +199,7 @@ func (e *edge) snapshot() (catalog.Snapshot, bool) {
 	case state.Listed.IsZero():
 		return catalog.Snapshot{}, false
 	}
-	seen, ok := e.writer.SeenOf()
+	seen, ok := e.writer.Seen()
 	if !ok || seen.Revision.Epoch != snapshot.Revision.Epoch || seen.Revision.Sequence > snapshot.Revision.Sequence {
 		e.poke.After(10 * time.Millisecond)
 		return catalog.Snapshot{}, false

@@ -9,12 +9,13 @@ import (
 	"syscall"
 
 	"github.com/wagglehq/waggle/compose/e2e/acceptance"
+	"github.com/wagglehq/waggle/compose/e2e/acceptance/listenercase"
 	"github.com/wagglehq/waggle/compose/e2e/acceptance/monitorcase"
 	"github.com/wagglehq/waggle/compose/e2e/acceptance/proxycase"
 )
 
 func main() {
-	forms := []acceptance.Form{proxycase.Form(), monitorcase.Form()}
+	forms := []acceptance.Form{proxycase.Form(), monitorcase.Form(), listenercase.Form()}
 	acceptance.Main(forms...)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	code := acceptance.Command(ctx, forms, os.Args[1:], os.Stdout, os.Stderr)
