@@ -139,6 +139,8 @@ type edge struct {
 	// isFresh says that the reader has come as far as the first list of this process.
 	isFresh atomic.Bool
 	opened  atomic.Bool
+	// found are services whose tasks are waited for, by ID. They belong to the pass.
+	found map[string]found
 }
 
 // newEdge reads the settings, which may be wrong.
@@ -147,7 +149,7 @@ func newEdge(d DockerFlow, sh app.Shell) (*edge, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &edge{settings: d, receivers: receivers, rules: d.rules(), poke: reconcile.NewPoke(), sender: notify.NewSender()}
+	e := &edge{settings: d, receivers: receivers, rules: d.rules(), poke: reconcile.NewPoke(), sender: notify.NewSender(), found: map[string]found{}}
 	e.metrics = notify.NewMetrics(sh.Registry, e.count)
 	return e, nil
 }
@@ -172,15 +174,55 @@ func (e *edge) follows(svc catalog.Service) bool {
 	return e.rules.Label != catalog.Notify && e.rules.OptedIn(svc)
 }
 
+const (
+	// catchUp is how soon to ask again whether the reader has come as far as the writer,
+	// lookAgain whether the tasks of a service were looked at since it changed.
+	catchUp, lookAgain = 10 * time.Millisecond, 100 * time.Millisecond
+	// settling is how long after a change is on the bus whoever looks at tasks may not know
+	// of it yet.
+	settling = 20 * time.Millisecond
+)
+
 // names are what there is to tell, if this listener is the one to do it.
 func (e *edge) names() (map[notify.Kind]map[string]notify.Name, bool) {
-	snapshot, ok := e.snapshot()
-	if !ok || !e.publisher.State().Leads {
+	if e.publisher == nil || !e.publisher.State().Leads {
 		return nil, false
 	}
+	looked := e.publisher.Looked()
+	written, _ := e.writer.SeenOf()
+	snapshot, ok := e.snapshot()
+	if !ok {
+		return nil, false
+	}
+	if written.Revision.Sequence > snapshot.Revision.Sequence {
+		e.poke.After(catchUp)
+		return nil, false
+	}
+	rules := e.rules
+	rules.Fresh = func(id string) bool {
+		if last, ok := e.found[id]; !ok || last.revision != snapshot.Revisions[id] {
+			e.found[id] = found{snapshot.Revisions[id], time.Now()}
+		}
+		isFresh := looked.After(e.found[id].at.Add(settling))
+		if !isFresh {
+			e.poke.After(lookAgain)
+		}
+		return isFresh
+	}
+	for id := range e.found {
+		if _, ok := snapshot.Services[id]; !ok {
+			delete(e.found, id)
+		}
+	}
 	return map[notify.Kind]map[string]notify.Name{
-		notify.Service: e.rules.Services(snapshot), notify.Node: notify.Nodes(snapshot, e.version),
+		notify.Service: rules.Services(snapshot), notify.Node: notify.Nodes(snapshot, e.version),
 	}, true
+}
+
+// found is the form in which a service was found, and when.
+type found struct {
+	revision uint64
+	at       time.Time
 }
 
 // snapshot is the catalog, once the swarm has been listed since the start: what was on the
@@ -201,7 +243,7 @@ func (e *edge) snapshot() (catalog.Snapshot, bool) {
 	}
 	seen, ok := e.writer.Seen()
 	if !ok || seen.Revision.Epoch != snapshot.Revision.Epoch || seen.Revision.Sequence > snapshot.Revision.Sequence {
-		e.poke.After(10 * time.Millisecond)
+		e.poke.After(catchUp)
 		return catalog.Snapshot{}, false
 	}
 	e.isFresh.Store(true)

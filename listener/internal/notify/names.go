@@ -72,6 +72,9 @@ type Rules struct {
 	NodeInfo, Addresses bool
 	// Immediately tells of such a service before its tasks run, without nodeInfo.
 	Immediately bool
+	// Fresh reports whether the tasks that are known of a service are those of its present
+	// form; nil: always.
+	Fresh func(id string) bool
 }
 
 // OptedIn reports whether a service is told of.
@@ -115,9 +118,12 @@ func (r Rules) service(name string, svc catalog.Service, s catalog.Snapshot) Nam
 		create[replicas] = strconv.FormatUint(svc.Replicas, 10)
 	}
 	tasks, listed := s.Tasks[svc.ID]
-	n := Name{Create: create, Remove: remove, Running: listed && running(svc, tasks)}
 	network := svc.Labels[scrapeNetwork]
 	waits := r.NodeInfo && network != ""
+	if waits && r.Fresh != nil {
+		listed = r.Fresh(svc.ID) && listed
+	}
+	n := Name{Create: create, Remove: remove, Running: listed && running(svc, tasks)}
 	if waits {
 		n.NodeInfo = r.nodeInfo(network, tasks, s.Nodes)
 	}

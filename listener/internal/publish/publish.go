@@ -106,7 +106,9 @@ type Publisher struct {
 	touched []string
 	// allTasks is when the tasks of all services were last asked for; zero if they are due.
 	allTasks time.Time
-	// total is how many tasks there were then, of all services.
+	// looked is when the last look at tasks began that has ended.
+	looked time.Time
+	// total is how many tasks there were at the last look at all, of all services.
 	total  int
 	motion motion.Tracker
 	advice advice.Memory
@@ -177,6 +179,14 @@ func (p *Publisher) State() State {
 	s := p.state
 	s.Leads = p.o.Leads()
 	return s
+}
+
+// Looked returns when the last look at tasks began of which all is on the bus. It was a look
+// at all that moved, and at what had just changed.
+func (p *Publisher) Looked() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.looked
 }
 
 // renewed takes in that the snapshot is another.
