@@ -1,6 +1,7 @@
 package listener
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -75,7 +76,7 @@ func (d *DockerFlow) flags(fs *flag.FlagSet) {
 // rules are those of what is told.
 func (d DockerFlow) rules() notify.Rules {
 	return notify.Rules{
-		Label: strings.TrimSuffix(d.Label, "=true"), Prefix: d.Prefix, NodeInfo: d.NodeInfo, Addresses: d.TaskAddress, Immediately: d.Immediately,
+		Label: cmp.Or(strings.TrimSuffix(d.Label, "=true"), catalog.Notify), Prefix: d.Prefix, NodeInfo: d.NodeInfo, Addresses: d.TaskAddress, Immediately: d.Immediately,
 	}
 }
 
