@@ -95,14 +95,17 @@ type Faults struct {
 // calls are those that can fail.
 func calls() []string { return []string{"services", "service", "tasks", "nodes", "networks"} }
 
-// Swarm's words.
-var (
-	taskStates = []string{
+// taskStates and updateStates are Swarm's words.
+func taskStates() []string {
+	return []string{
 		"new", "pending", "assigned", "accepted", "preparing", "ready", "starting", "running", "complete", "shutdown", "failed",
 		"rejected", "remove", "orphaned",
 	}
-	updateStates = []string{"updating", "paused", "completed", "rollback_started", "rollback_paused", "rollback_completed"}
-)
+}
+
+func updateStates() []string {
+	return []string{"updating", "paused", "completed", "rollback_started", "rollback_paused", "rollback_completed"}
+}
 
 // Change is a step that was read.
 type Change struct {
@@ -128,7 +131,7 @@ func Steps() map[string]func([]json.RawMessage) (Change, error) {
 			err := acceptance.Fill(values, &name, &tasks)
 			for i := range tasks {
 				tasks[i].Desired = cmp.Or(tasks[i].Desired, "running")
-				err = errors.Join(err, oneOf("state", tasks[i].State, taskStates), oneOf("desired state", tasks[i].Desired, taskStates))
+				err = errors.Join(err, oneOf("state", tasks[i].State, taskStates()), oneOf("desired state", tasks[i].Desired, taskStates()))
 			}
 			return Change{name, func(s *Swarm) error { return s.setTasks(name, tasks) }}, err
 		},
@@ -187,7 +190,7 @@ func readService(values []json.RawMessage) (Service, error) {
 	case svc.Name == "":
 		return svc, errors.New("a service without a name")
 	case svc.Update != nil:
-		return svc, oneOf("update", *svc.Update, updateStates)
+		return svc, oneOf("update", *svc.Update, updateStates())
 	case svc.Endpoint != nil:
 		return svc, oneOf("endpoint", *svc.Endpoint, []string{"vip", "dnsrr"})
 	}

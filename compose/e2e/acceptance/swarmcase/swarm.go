@@ -65,8 +65,8 @@ func New() *Swarm {
 	}
 }
 
-// epoch is when the first service was made.
-var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+// epoch is the time before the first service was made.
+func epoch() time.Time { return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) }
 
 func (s *Swarm) each(svc Service, do func(Service, string)) error {
 	s.mu.Lock()
@@ -85,7 +85,7 @@ func (s *Swarm) service(said Service, number string) {
 	if !known {
 		s.made++
 		svc = &service{
-			id: fmt.Sprintf("service%018d", s.made), name: name, created: epoch.Add(time.Duration(s.made) * time.Second),
+			id: fmt.Sprintf("service%018d", s.made), name: name, created: epoch().Add(time.Duration(s.made) * time.Second),
 			replicas: 1, networks: []string{"waggle"}, image: "img:1", endpoint: "vip",
 		}
 		s.services[name], action = svc, "create"

@@ -1,6 +1,7 @@
 package swarmcase_test
 
 import (
+	"context"
 	"encoding/json"
 	"net/http/httptest"
 	"strings"
@@ -59,7 +60,7 @@ func read(t *testing.T, s *swarmcase.Swarm, steps ...string) {
 
 func ask(s *swarmcase.Swarm, path string) (status int, body string) {
 	w := httptest.NewRecorder()
-	s.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+	s.ServeHTTP(w, httptest.NewRequestWithContext(context.Background(), "GET", path, nil))
 	return w.Code, w.Body.String()
 }
 
