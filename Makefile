@@ -125,8 +125,11 @@ acceptance-monitor: setup ## Run black-box cases of the monitor and of the liste
 
 .PHONY: acceptance-scaler
 acceptance-scaler: setup ## Run black-box cases of the scaler, as root: make acceptance-scaler CASES=file.
-	@$(timed) acceptance-scaler go run ./compose/e2e/cmd/acceptance $(ACCEPTANCE_FLAGS) \
-		"$(if $(filter file,$(origin CASES)),compose/e2e/acceptance/testdata/scaler.json,$(CASES))"
+	@$(timed) acceptance-scaler go run ./compose/e2e/cmd/acceptance $(ACCEPTANCE_FLAGS) "$(or $(CASES),compose/e2e/acceptance/testdata/scaler.json)"
+
+.PHONY: acceptance-listener
+acceptance-listener: setup ## Run black-box cases of what the listener tells Docker Flow's receivers, as root: make acceptance-listener CASES=file.
+	@$(timed) acceptance-listener go run ./compose/e2e/cmd/acceptance $(ACCEPTANCE_FLAGS) "$(or $(CASES),compose/e2e/acceptance/testdata/listener.json)"
 
 .PHONY: measure
 measure: setup ## Measure latencies and lost requests on a swarm of its own (20 minutes; MEASURE_FLAGS, see -h).

@@ -14,8 +14,12 @@ import (
 // own bus from everybody.
 const withoutOthers = 20 * time.Second
 
-// health returns nil once a complete catalog is on the bus, whoever wrote it. It stays nil
-// then, while writable says of the listener's own server that it can write: whether Docker
+// withoutDocker is how long to wait for Docker where a complete catalog is on the bus already,
+// which may be long over.
+const withoutDocker = 10 * time.Second
+
+// health returns nil once a complete catalog is on the bus, whoever wrote it, and Docker has
+// answered or was waited for. It stays nil then, while writable says of the listener's own server that it can write: whether Docker
 // or a bus of others is there does not depend on this process. That the bus is another swarm's is never healthy.
 func health(p *publish.Publisher, reader *bus.Catalog, b *bus.Bus, writable func() error, now func() time.Time) func() error {
 	started := now()
@@ -28,7 +32,7 @@ func health(p *publish.Publisher, reader *bus.Catalog, b *bus.Bus, writable func
 		if state.Foreign != nil {
 			return state.Foreign
 		}
-		if _, ok := reader.Snapshot(); ok {
+		if _, ok := reader.Snapshot(); ok && (!state.Answered.IsZero() || now().Sub(started) > withoutDocker) {
 			complete = true
 		}
 		switch {

@@ -3,6 +3,7 @@
 package listener
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -64,6 +65,8 @@ type Config struct {
 	OtherListener, OtherProxy, OtherMonitor, OtherScaler app.Secret
 	// Instance names this instance on the bus; empty: the host name.
 	Instance string
+	// DockerFlow is what those who come from there are told.
+	DockerFlow DockerFlow
 }
 
 // Service declares the flags and returns what runs until the context ends.
@@ -95,6 +98,7 @@ func Service(fs *flag.FlagSet) func(context.Context, app.Shell) error {
 	fs.Var(&c.OtherMonitor, "nats-key-monitor-other", "a further secret of the monitor that the listener's own server accepts, while it is replaced")
 	fs.Var(&c.OtherScaler, "nats-key-scaler-other", "a further secret of the scaler that the listener's own server accepts, while it is replaced")
 	fs.StringVar(&c.Instance, "instance", "", "name of this instance on the bus; empty: the host name")
+	c.DockerFlow.flags(fs)
 	return func(ctx context.Context, sh app.Shell) error { return Run(ctx, c, sh) }
 }
 
@@ -123,8 +127,12 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	if err != nil {
 		return err
 	}
+	edge, err := newEdge(c.DockerFlow, sh)
+	if err != nil {
+		return err
+	}
 	states := c.stateMetrics(sh)
-	swarm, err := docker.Connect(c.DockerHost, docker.AllowRead, sh.Log, docker.WithTLS(c.DockerTLS), docker.Timeout(c.DockerTimeout),
+	swarm, err := docker.Connect(cmp.Or(c.DockerFlow.DockerHost, c.DockerHost), docker.AllowRead, sh.Log, docker.WithTLS(c.DockerTLS), docker.Timeout(c.DockerTimeout),
 		docker.Key(key), docker.Count(docker.Counters{Component: "listener", Registry: sh.Registry}), states.watch())
 	if err != nil {
 		return err
@@ -149,10 +157,12 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	var lease *bus.Lease
 	p := publish.New(publish.Options{
 		Swarm: swarm, Catalog: writer, Table: table, IsSecret: known.Secrets(table), Mark: marker(key), Instance: instance, Stack: c.Stack,
-		Leads: func() bool { return lease.Held() }, Reopen: swarm.ReopenEvents,
-		Changed: func() { tasks.Now(); statuses.Now(); events.Now(); self.Now() },
+		Follows: edge.follows,
+		Leads:   func() bool { return lease.Held() }, Reopen: swarm.ReopenEvents,
+		Changed: func() { tasks.Now(); statuses.Now(); events.Now(); self.Now(); edge.poke.Now() },
 		Now:     time.Now, Log: sh.Log, Registry: sh.Registry,
 	})
+	edge.connect(b, p, reader, writer, sh)
 	options := func(name string, poke *reconcile.Poke, resync, pause time.Duration) reconcile.Options {
 		return reconcile.Options{
 			Component: "listener", Name: name, Poke: poke, Resync: resync, Pause: pause,
@@ -163,7 +173,14 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	leads := newLeads(sh.Registry)
 	lease = b.Lease(bus.LeaseOptions{
 		Key: "listener", Holder: c.holder(instance), TTL: c.leaseTTL(), Willing: p.Willing,
-		Changed: func(held bool) { leads(held); lists.Now(); tasks.Now(); statuses.Now(); self.Now() },
+		Changed: func(held bool) {
+			leads(held)
+			lists.Now()
+			tasks.Now()
+			statuses.Now()
+			self.Now()
+			edge.poke.Now()
+		},
 	})
 	prepared := make(chan struct{})
 	isPrepared := sync.OnceFunc(func() { close(prepared) })
@@ -198,6 +215,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		Catalog: reader.Snapshot, List: reader.List, State: p.State, Hash: p.Hash, Holder: lease.Holder,
 		Statuses: everybody.Values, Instances: sweeper.Instances, Connected: b.Connected, Table: table, Now: time.Now,
 	}).Routes(router)
+	edge.api().Routes(router)
 	api.Audit{Last: func(ctx context.Context, n int) ([]bus.Message, error) { return b.Last(ctx, bus.AuditStream, n) }}.Routes(router)
 
 	listing, movements := p.ListLoop(options("lists", lists, c.Resync, 0)), p.TaskLoop(options("tasks", tasks, 0, 0))
@@ -219,8 +237,9 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	} {
 		g.Go(func() error { return run(ctx) })
 	}
+	g.Go(func() error { return edge.run(ctx, options("notifications", edge.poke, time.Minute, notifyPause)) })
 	g.Go(func() error {
-		return swarm.Events(ctx, func(e docker.Event) { pokes.Inc(); p.Heard(e); lists.Now(); states.heard() })
+		return swarm.Events(ctx, func(e docker.Event) { pokes.Inc(); p.Heard(e); lists.Now(); states.heard(); edge.heard(e) })
 	})
 	select {
 	case <-p.Asked(): // who does not know yet whether Docker answers wants no lease
@@ -234,8 +253,11 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 // statusPause keeps a storm of changes cheap for statuses, which nobody waits for.
 const statusPause = 200 * time.Millisecond
 
+// notifyPause keeps a storm of changes cheap for Docker Flow's receivers.
+const notifyPause = 100 * time.Millisecond
+
 func (c Config) check() error {
-	var errs []error
+	errs := []error{c.DockerFlow.check()}
 	if c.Resync < time.Second {
 		errs = append(errs, fmt.Errorf("resync=%s: want at least 1s", c.Resync))
 	}

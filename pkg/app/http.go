@@ -43,7 +43,7 @@ func reading(tokens Secret) func(http.Handler) http.Handler {
 		asked := asks(next)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			switch r.URL.Path {
-			case "/healthz", "/metrics", "/v1/ping", "/v1/docker-flow-proxy/ping":
+			case "/healthz", "/metrics", "/v1/ping", "/v1/docker-flow-proxy/ping", "/v1/docker-flow-swarm-listener/ping":
 				next.ServeHTTP(w, r)
 			default:
 				asked.ServeHTTP(w, r)

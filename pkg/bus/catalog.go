@@ -81,6 +81,12 @@ func (c *Catalog) List() (catalog.List, bool) {
 	return c.builder.List()
 }
 
+// Index returns Swarm's version of what an entry tells, as far as it was told; 0 if not.
+func (c *Catalog) Index(key string) uint64 {
+	v, _ := c.entries.Value(key)
+	return v.Index
+}
+
 func (c *Catalog) put(key string, v Value) {
 	if err := c.builder.Put(key, v.Data, v.Revision); err != nil {
 		c.b.log.Error("catalog entry is kept as it was", "key", key, "error", err)

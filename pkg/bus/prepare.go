@@ -109,6 +109,7 @@ func streams(replicas int) []jetstream.StreamConfig {
 		{name: StatusBucket, size: 256 * mib},
 		{name: SignalsBucket, size: 16 * mib, marks: true},
 		{name: ManualBucket, size: 64 * mib},
+		{name: NotifiedBucket, size: 128 * mib},
 	} {
 		cfg := stream(kvStream(bucket.name), kvSubject(bucket.name, ">"), bucket.size, replicas)
 		cfg.MaxMsgsPerSubject, cfg.Discard, cfg.AllowMsgTTL = 1, jetstream.DiscardNew, true

@@ -30,6 +30,9 @@ const (
 	// ManualBucket holds what did not come by labels, by component: services of the
 	// older HTTP interfaces, certificates. Each component writes its own.
 	ManualBucket = "waggle_manual"
+	// NotifiedBucket holds what Docker Flow's receivers were told, by receiver, kind and name;
+	// it is the listener's alone.
+	NotifiedBucket = "waggle_notified"
 )
 
 // The streams, to tail.

@@ -31,7 +31,7 @@ var components = []string{"proxy", "monitor", "scaler", "reader"}
 
 var everyStream = []string{
 	"KV_" + bus.CatalogBucket, "KV_" + bus.SecretsBucket, "KV_" + bus.LeaseBucket, "KV_" + bus.AcceptedBucket, "KV_" + bus.StatusBucket,
-	"KV_" + bus.SignalsBucket, "KV_" + bus.ManualBucket, bus.EventsStream, bus.DecisionsStream, bus.AuditStream,
+	"KV_" + bus.SignalsBucket, "KV_" + bus.ManualBucket, "KV_" + bus.NotifiedBucket, bus.EventsStream, bus.DecisionsStream, bus.AuditStream,
 }
 
 // goods are subjects of every bucket and stream, and to whom besides the listener
@@ -51,6 +51,7 @@ func goods() []good {
 		kv(bus.CatalogBucket, "_list", "", components...),
 		kv(bus.SecretsBucket, "victim", "", "proxy"),
 		kv(bus.LeaseBucket, "listener", ""),
+		kv(bus.NotifiedBucket, "receiver.service.victim", ""),
 		kv(bus.SignalsBucket, "victim.up", "scaler", "scaler"),
 		{bus.DecisionsStream, "waggle.decisions.victim", "scaler", []string{"scaler"}},
 		{bus.EventsStream, "waggle.events.listener.service.victim", "", nil},

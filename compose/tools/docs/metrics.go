@@ -63,10 +63,10 @@ func Metrics(c Component) ([]Metric, error) {
 }
 
 // contract is what the names of a component's metrics may begin with beside its own: those
-// of the swarm's state are a public contract, whoever tells it.
+// of the swarm's state, and of Docker Flow, are a public contract, whoever tells them.
 func (c Component) contract() []string {
 	if c.Name == "listener" {
-		return []string{"swarm_"}
+		return []string{"swarm_", "docker_flow_"}
 	}
 	return nil
 }

@@ -202,7 +202,7 @@ func (p *Publisher) list(ctx context.Context) error {
 		return err
 	}
 	plan := p.world.Plan(p.o.Now(), world.State{Entries: seen.Entries, Indexes: seen.Indexes, Index: seen.List.Index},
-		world.State{Entries: entries, Indexes: listing.Versions})
+		world.State{Entries: entries, Indexes: listing.Versions, Alone: managers(listing.Snapshot) == 1})
 	for key, why := range plan.New {
 		p.o.Log.Info("an entry stays as it is for now", "key", key, "why", why, "at_most", world.Patience)
 	}
@@ -218,6 +218,16 @@ func (p *Publisher) list(ctx context.Context) error {
 	p.missed.list(start, p.o.Now(), changedVersions(seen, listing, written.Changes))
 	p.landed(listing, written.Changes, err, start)
 	return err
+}
+
+// managers counts those of a snapshot.
+func managers(s catalog.Snapshot) (n int) {
+	for _, node := range s.Nodes {
+		if node.Role == "manager" {
+			n++
+		}
+	}
+	return n
 }
 
 // encode returns a snapshot as it is written.

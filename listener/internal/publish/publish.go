@@ -50,6 +50,8 @@ type Options struct {
 	// Stack is the stack of Waggle's own services, whose tasks are published
 	// whether they opted in or not.
 	Stack string
+	// Follows reports whether the tasks of a service are published for another reason; nil: of none.
+	Follows func(catalog.Service) bool
 	// Leads reports whether this listener is the one that writes; nil: always.
 	Leads func() bool
 	// Reopen is called when a change was found that no event told of.
@@ -104,7 +106,9 @@ type Publisher struct {
 	touched []string
 	// allTasks is when the tasks of all services were last asked for; zero if they are due.
 	allTasks time.Time
-	// total is how many tasks there were then, of all services.
+	// looked is when the last look at tasks began that has ended.
+	looked time.Time
+	// total is how many tasks there were at the last look at all, of all services.
 	total  int
 	motion motion.Tracker
 	advice advice.Memory
@@ -177,6 +181,14 @@ func (p *Publisher) State() State {
 	return s
 }
 
+// Looked returns when the last look at tasks began of which all is on the bus. It was a look
+// at all that moved, and at what had just changed.
+func (p *Publisher) Looked() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.looked
+}
+
 // renewed takes in that the snapshot is another.
 func (p *Publisher) renewed() {
 	p.changes++
@@ -191,7 +203,7 @@ func (p *Publisher) renewed() {
 // wants reports whether the tasks of a service are published: it opted in, or is one of
 // Waggle's own, which find each other by the catalog.
 func (p *Publisher) wants(svc catalog.Service) bool {
-	return svc.OptedIn() || p.o.Stack != "" && svc.Stack == p.o.Stack
+	return svc.OptedIn() || p.o.Stack != "" && svc.Stack == p.o.Stack || p.o.Follows != nil && p.o.Follows(svc)
 }
 
 // write writes a plan and notes what of it landed, which may be a part even when

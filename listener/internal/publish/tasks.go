@@ -36,6 +36,7 @@ func (p *Publisher) taskPass(ctx context.Context) (time.Duration, error) {
 	if !p.o.Leads() {
 		return motion.Quiet, nil // who becomes the one that writes is poked
 	}
+	began := p.o.Now()
 	l, ok := p.choose()
 	if !ok {
 		return motion.Quiet, nil // the first list, or the first service to opt in, pokes
@@ -58,7 +59,7 @@ func (p *Publisher) taskPass(ctx context.Context) (time.Duration, error) {
 		}
 		p.o.Log.Debug("tasks written", "put", len(written.Changes.Put))
 	}
-	return p.next(l), nil
+	return p.next(l, began), nil
 }
 
 // look is what one pass looks at.
@@ -254,9 +255,10 @@ func (p *Publisher) setCut(id string, cut *catalog.TooLargeError) {
 }
 
 // next takes in that a look has ended, and returns how soon to look again.
-func (p *Publisher) next(l look) time.Duration {
+func (p *Publisher) next(l look, began time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.looked = began
 	changed := p.touched
 	if l.changes != p.examined {
 		changed = nil

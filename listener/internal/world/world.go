@@ -30,6 +30,9 @@ type State struct {
 	// Index is the highest version that the bus was told of lately; the caller leaves
 	// it out for a list.
 	Index uint64
+	// Alone says of a list that it names a single manager, the one that gave it. There is none
+	// then from which it could have been cut off, so that what it does not name has gone.
+	Alone bool
 }
 
 // Doubt says why an entry is left as it is for the time being.
@@ -141,7 +144,7 @@ func (m *Memory) Plan(now time.Time, have, list State) Plan {
 		if _, listed := list.Entries[key]; listed || i < 0 {
 			continue
 		}
-		if have.Indexes[key] <= highest[kinds()[i]] || m.removed[key] || sure(key, Missing) {
+		if list.Alone || have.Indexes[key] <= highest[kinds()[i]] || m.removed[key] || sure(key, Missing) {
 			p.Delete = append(p.Delete, key)
 		}
 	}

@@ -149,6 +149,21 @@ func TestWhoseRemovalWasHeardOfIsRemovedAtOnce(t *testing.T) {
 	}
 }
 
+func TestAListOfTheOnlyManagerNeedsNoOtherForARemoval(t *testing.T) {
+	var m Memory
+	bus, list := state("service.a=1@5 service.b=2@8 index=8"), state("service.a=1@5")
+	list.Alone = true
+	if got := said(m.Plan(time.Unix(0, 0), bus, list)); got != "delete service.b, index 8" {
+		t.Error(got)
+	}
+	// A version that went back may still be that of a list which began before a change.
+	older := state("service.a=0@4 service.b=2@8")
+	older.Alone = true
+	if got := said(m.Plan(time.Unix(1, 0), bus, older)); got != "doubt service.a, index 8" {
+		t.Error(got)
+	}
+}
+
 func TestAFailureBeginsTheWaitAnew(t *testing.T) {
 	var m Memory
 	bus, list := state("service.a=1@5 service.b=2@8 index=8"), state("service.a=1@5")

@@ -9,13 +9,14 @@ import (
 	"syscall"
 
 	"github.com/wagglehq/waggle/compose/e2e/acceptance"
+	"github.com/wagglehq/waggle/compose/e2e/acceptance/listenercase"
 	"github.com/wagglehq/waggle/compose/e2e/acceptance/monitorcase"
 	"github.com/wagglehq/waggle/compose/e2e/acceptance/proxycase"
 	"github.com/wagglehq/waggle/compose/e2e/acceptance/scalercase"
 )
 
 func main() {
-	forms := []acceptance.Form{proxycase.Form(), monitorcase.Form(), scalercase.Form()}
+	forms := []acceptance.Form{proxycase.Form(), monitorcase.Form(), scalercase.Form(), listenercase.Form()}
 	acceptance.Main(forms...)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	code := acceptance.Command(ctx, forms, os.Args[1:], os.Stdout, os.Stderr)
