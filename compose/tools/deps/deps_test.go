@@ -22,6 +22,8 @@ func TestCheck(t *testing.T) {
 		{name: "tools import e2e", from: "compose/tools/docs", imported: w + "compose/e2e/lab", rule: "tools import no test of the whole"},
 		{name: "e2e imports tools", from: "compose/e2e/house", imported: w + "compose/tools/contract"},
 		{name: "e2e imports services", from: "compose/e2e", imported: w + "scaler"},
+		{name: "waggle asks a judge", from: "compose/waggle/internal/lint", imported: w + "proxy/judge"},
+		{name: "waggle passes a judge by", from: "compose/waggle/internal/cli", imported: w + "listener", rule: "waggle knows of a service what its judge says"},
 		{name: "service imports pkg", from: "scaler/internal/scale", imported: w + "pkg/docker"},
 		{name: "service imports itself", from: "scaler", imported: w + "scaler/internal/scale"},
 		{name: "command passes Run by", from: "scaler/cmd/scaler", imported: w + "scaler/internal/scale", rule: "a command starts its service through Run alone"},
