@@ -123,6 +123,10 @@ acceptance: setup ## Run black-box cases of a component, as root: make acceptanc
 acceptance-monitor: setup ## Run black-box cases of the monitor and of the listener's metrics, as root: make acceptance-monitor CASES=file.
 	@$(timed) acceptance-monitor go run ./compose/e2e/cmd/acceptance $(ACCEPTANCE_FLAGS) "$(or $(CASES),compose/e2e/acceptance/testdata/monitor.json)"
 
+.PHONY: acceptance-why
+acceptance-why: setup ## Run black-box cases of the command waggle, as root: make acceptance-why CASES=file.
+	@$(timed) acceptance-why go run ./compose/e2e/cmd/acceptance $(ACCEPTANCE_FLAGS) "$(or $(CASES),compose/e2e/acceptance/testdata/why.json)"
+
 .PHONY: measure
 measure: setup ## Measure latencies and lost requests on a swarm of its own (20 minutes; MEASURE_FLAGS, see -h).
 	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)

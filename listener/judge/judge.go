@@ -71,3 +71,14 @@ func Show(labels map[string]string) (map[string]string, error) {
 	table, err := known.Table()
 	return known.Show(labels, table), err
 }
+
+// Hide returns a service as it may be shown: secret texts are left out, and their labels
+// named by Withheld.
+func Hide(svc catalog.Service) (catalog.Service, error) {
+	table, err := known.Table()
+	if err != nil {
+		return svc, err
+	}
+	svc, _ = catalog.Split(svc, known.Secrets(table), func(string) string { return "" })
+	return svc, nil
+}

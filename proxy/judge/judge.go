@@ -47,14 +47,10 @@ type Answer struct {
 // Services judges all services that opted in, sorted by name. The error is that of a
 // setting.
 func Services(q Question) ([]Answer, error) {
-	rules, err := ParseRules(q.Settings)
+	desired, err := settle(q)
 	if err != nil {
 		return nil, err
 	}
-	settler := rules.Settler()
-	settler.At(q.Now)
-	settler.Reserve(rules.Reserved(InUse(q.Settings) || HasCertificate(q.Snapshot.Services, q.Accepted)))
-	desired := settler.Settle(q.Snapshot.Sorted(), q.Accepted)
 	out := make([]Answer, 0, len(desired.Verdicts))
 	ways := WaysOf(desired)
 	for _, v := range desired.Verdicts {
@@ -64,6 +60,17 @@ func Services(q Question) ([]Answer, error) {
 		out = append(out, a)
 	}
 	return out, nil
+}
+
+func settle(q Question) (claims.Desired, error) {
+	rules, err := ParseRules(q.Settings)
+	if err != nil {
+		return claims.Desired{}, err
+	}
+	settler := rules.Settler()
+	settler.At(q.Now)
+	settler.Reserve(rules.Reserved(InUse(q.Settings) || HasCertificate(q.Snapshot.Services, q.Accepted)))
+	return settler.Settle(q.Snapshot.Sorted(), q.Accepted), nil
 }
 
 // HasCertificate reports whether a service that is still there was accepted with a

@@ -36,8 +36,10 @@ const DefaultURL = "http://127.0.0.1:8080"
 type commands struct {
 	URL string `help:"The HTTP interface of the listener (variable WAGGLE_URL)." default:"${url}" placeholder:"URL"`
 
-	Lint lintCommand `cmd:"" help:"Find mistakes in stack files before they are deployed; asks no server."`
-	Get  getCommand  `cmd:"" help:"Print what the listener answers to a path, such as /v1/catalog."`
+	Status statusCommand `cmd:"" help:"Tell how Waggle and its services are, the worst first."`
+	Why    whyCommand    `cmd:"" help:"Tell why a service is not routed, scraped or scaled, or where a URL leads."`
+	Lint   lintCommand   `cmd:"" help:"Find mistakes in stack files before they are deployed; asks no server."`
+	Get    getCommand    `cmd:"" help:"Print what the listener answers to a path, such as /v1/catalog."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
