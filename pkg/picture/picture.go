@@ -3,11 +3,13 @@
 package picture
 
 import (
+	"encoding/hex"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/label"
 )
 
 // Picture is the world at one moment. Texts of secret labels are never in it: the labels are
@@ -131,8 +133,27 @@ func (p Picture) Snapshot() catalog.Snapshot {
 	return s
 }
 
-// Plain is a service without word of what it withholds.
+// serviceHeader is the one label whose secret text decides which requests are whose.
+const serviceHeader = catalog.Prefix + "serviceHeader"
+
+// Plain is a service for judges, who would wait for texts that are withheld: those labels are
+// left out, but for serviceHeader, for which a text stands that no request has and that is the
+// same where the mark is.
 func Plain(svc catalog.Service) catalog.Service {
+	withheld := svc.Withheld
+	isCopy := false
+	for full, mark := range withheld {
+		if name, _ := label.SplitIndex(full); name != serviceHeader {
+			continue
+		}
+		if !isCopy {
+			svc.Labels, isCopy = maps.Clone(svc.Labels), true
+		}
+		if mark == "" {
+			mark = svc.ID + full
+		}
+		svc.Labels[full] = "X-Withheld:" + hex.EncodeToString([]byte(mark))
+	}
 	svc.Withheld = nil
 	return svc
 }

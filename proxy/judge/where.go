@@ -66,7 +66,7 @@ func Where(q Question, r Request) (Way, error) {
 		isIdle[v.Service.ID] = errors.Is(v.Err, route.ErrNoRoute)
 	}
 	for _, svc := range q.Snapshot.Sorted() {
-		if !svc.OptedIn() || svc.Name == way.Service || isIdle[svc.ID] || !asks(svc) && len(inForce[svc.ID].Routes) == 0 {
+		if !svc.OptedIn() || svc.Name == way.Service || !asks(svc) && (isIdle[svc.ID] || len(inForce[svc.ID].Routes) == 0) {
 			continue
 		}
 		way.Others = append(way.Others, Candidate{svc.Name, fails(inForce[svc.ID].Routes, r)})

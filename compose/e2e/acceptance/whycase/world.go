@@ -50,10 +50,10 @@ func read(rest json.RawMessage) (acceptance.Open, error) {
 
 // said is a status that a step has told of.
 type said struct {
-	State                      catalog.State
-	Reason, Label, Hint        string
-	Old                        bool
-	component, service string
+	State               catalog.State
+	Reason, Label, Hint string
+	Old                 bool
+	component, service  string
 }
 
 // health is how a component is.

@@ -39,6 +39,9 @@ func (r *run) get(path string) ([]byte, error) {
 	if err != nil {
 		return nil, exit{Usage, fmt.Sprintf("%s: %v", r.url, err)}
 	}
+	if r.token != "" {
+		req.Header.Set("Authorization", "Bearer "+r.token)
+	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return nil, exit{NoAnswer, fmt.Sprintf("the listener cannot be asked at %s: %v", r.url, err)}

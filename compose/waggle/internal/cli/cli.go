@@ -49,6 +49,8 @@ type run struct {
 	World
 	ctx context.Context
 	url string
+	// token is sent to the listener if it is not empty.
+	token string
 }
 
 // exit is a result that is not 0; what there is to be told has been told if the text is empty.
@@ -74,7 +76,7 @@ func Main(ctx context.Context, args []string, w World) (code int) {
 		}
 	}()
 	var c commands
-	parser, err := kong.New(&c, kong.Name("waggle"), kong.Description("Answers why a service of the swarm is not routed, scraped or scaled."),
+	parser, err := kong.New(&c, kong.Name("waggle"), kong.Description("Answers why a service of the swarm is not routed, scraped or scaled. Where the listener asks for a token to read, WAGGLE_TOKEN is sent."),
 		kong.Writers(w.Out, w.Err), kong.Exit(func(code int) { panic(ended(code)) }), kong.UsageOnError(),
 		kong.Vars{"url": cmp.Or(w.Env["WAGGLE_URL"], DefaultURL), "version": w.Version})
 	if err != nil {
@@ -86,7 +88,7 @@ func Main(ctx context.Context, args []string, w World) (code int) {
 		fmt.Fprintf(w.Err, "waggle: %v\nCommands: %s; see waggle --help\n", err, strings.Join(names(parser), ", "))
 		return Usage
 	}
-	err = parsed.Run(&run{World: w, ctx: ctx, url: strings.TrimSuffix(c.URL, "/")})
+	err = parsed.Run(&run{World: w, ctx: ctx, url: strings.TrimSuffix(c.URL, "/"), token: w.Env["WAGGLE_TOKEN"]})
 	var e exit
 	switch {
 	case err == nil:

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/wagglehq/waggle/compose/waggle/internal/why"
 	"github.com/wagglehq/waggle/pkg/picture"
@@ -56,10 +57,15 @@ func mark(s why.State) string {
 	return "--"
 }
 
+// line writes a line without white space at its end.
+func (r *run) line(format string, args ...any) {
+	fmt.Fprintln(r.Out, strings.TrimRight(fmt.Sprintf(format, args...), " "))
+}
+
 func (r *run) ladder(subject string, a why.Answer) {
 	fmt.Fprintln(r.Out, subject)
 	for _, one := range a.Rungs {
-		fmt.Fprintf(r.Out, " %s %-9s %s\n", mark(one.State), one.Rung, one.Text)
+		r.line(" %s %-9s %s", mark(one.State), one.Rung, one.Text)
 		if one.Fix != "" && (one.State == why.Broken || one.State == why.Warn) {
 			fmt.Fprintf(r.Out, "    fix       %s\n", one.Fix)
 		}
@@ -100,7 +106,7 @@ func (r *run) overview(o why.Overview) {
 		fmt.Fprintln(r.Out, o.Failure)
 	}
 	for _, c := range o.Components {
-		text := fmt.Sprintf("%d instances", c.Instances)
+		text := fmt.Sprintf("instances: %d", c.Instances)
 		if c.Trouble != "" {
 			text = c.Trouble
 		}
@@ -110,6 +116,6 @@ func (r *run) overview(o why.Overview) {
 		fmt.Fprintln(r.Out, "warning:", w)
 	}
 	for _, s := range o.Services {
-		fmt.Fprintf(r.Out, "%-9s %-30s %-9s %s\n", s.State, s.Service, s.Component, s.Reason)
+		r.line("%-9s %-30s %-9s %s", s.State, s.Service, s.Component, s.Reason)
 	}
 }

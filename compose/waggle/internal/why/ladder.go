@@ -227,7 +227,7 @@ func (w *world) asksRoute(svc catalog.Service) bool {
 	if a, ok := w.routes[svc.ID]; ok {
 		return a.State != catalog.StateIgnored
 	}
-	return w.elsewhere(svc) != ""
+	return w.isElsewhere(svc)
 }
 
 func (w *world) labels(svc catalog.Service) Rung {
@@ -235,7 +235,7 @@ func (w *world) labels(svc catalog.Service) Rung {
 	fault := func(text, fix string) { faults, fixes = append(faults, text), append(fixes, fix) }
 	a, placed := w.routes[svc.ID], w.placed[svc.ID]
 	if svc.Oversize > 0 {
-		fault(svc.Fits().Error(), "shorten the labels: "+(&catalog.OversizeError{}).Hint())
+		fault(svc.Fits().Error()+" (64 kB)", "shorten the labels: "+(&catalog.OversizeError{}).Hint())
 		if a.State == catalog.StateRejected && len(a.Routes) > 0 {
 			faults[0] += " (the labels last accepted stay in force)"
 		}
@@ -255,7 +255,7 @@ func (w *world) labels(svc catalog.Service) Rung {
 	for _, full := range placed.Misplaced {
 		fault("the label "+full+" stands on the container and has no effect there", "write it under deploy.labels")
 	}
-	if len(faults) == 0 && !w.asksRoute(svc) && !asks(svc, "scrape", "alert", "scale", "metrics") && len(svc.Withheld) == 0 {
+	if len(faults) == 0 && !w.asksRoute(svc) && !w.isElsewhere(svc) && !asks(svc, "scrape", "alert", "scale", "metrics") && len(svc.Withheld) == 0 {
 		fault("the labels ask for nothing", "set com.df.servicePath or com.df.serviceDomain for a route, com.df.scrapePort, com.df.alertName or com.df.scaleMax")
 	}
 	switch {

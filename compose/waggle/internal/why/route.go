@@ -69,6 +69,11 @@ func (w *world) elsewhere(svc catalog.Service) string {
 	return asked
 }
 
+// isElsewhere reports whether a service asks for a route of another proxy.
+func (w *world) isElsewhere(svc catalog.Service) bool {
+	return w.elsewhere(svc) != "" && asks(svc, "servicePath", "serviceDomain")
+}
+
 // instanceName is what a proxy is called that is not called otherwise.
 const instanceName = "docker-flow"
 
@@ -76,7 +81,7 @@ func (w *world) route(svc catalog.Service) Rung {
 	r := Rung{Rung: "route"}
 	a, ok := w.routes[svc.ID]
 	switch {
-	case w.elsewhere(svc) != "":
+	case w.isElsewhere(svc):
 		r.State = Broken
 		r.Text = fmt.Sprintf("the labels ask for the proxy %s, and this one is %s", label.Show(w.elsewhere(svc), false), text(settings(w.Picture, "proxy"), "proxy-instance-name", instanceName))
 		r.Fix = "change or remove com.df.proxyInstanceName"
@@ -126,7 +131,7 @@ func cmpSlice(list []string, usual string) []string {
 
 func (w *world) applied(svc catalog.Service) Rung {
 	r := Rung{Rung: "applied", State: OK, Text: "in force in the proxy"}
-	if !w.asksRoute(svc) || w.elsewhere(svc) != "" {
+	if !w.asksRoute(svc) || w.isElsewhere(svc) {
 		return Rung{"applied", None, "", ""}
 	}
 	a := w.routes[svc.ID]

@@ -116,7 +116,7 @@ func speaksTLS(svc catalog.Service) bool {
 }
 
 func (w *world) reach(svc catalog.Service, tasks Rung) Rung {
-	if !w.asksRoute(svc) || w.elsewhere(svc) != "" {
+	if !w.asksRoute(svc) || w.isElsewhere(svc) {
 		return Rung{"reach", None, "", ""}
 	}
 	if running, _ := w.running(svc); len(running) == 0 {
