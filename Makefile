@@ -127,6 +127,10 @@ acceptance-monitor: setup ## Run black-box cases of the monitor and of the liste
 acceptance-why: setup ## Run black-box cases of the command waggle, as root: make acceptance-why CASES=file.
 	@$(timed) acceptance-why go run ./compose/e2e/cmd/acceptance $(ACCEPTANCE_FLAGS) "$(or $(CASES),compose/e2e/acceptance/testdata/why.json)"
 
+.PHONY: lint-agrees
+lint-agrees: setup ## Compare waggle lint with the running proxy, as root, by cases of the proxy: make lint-agrees CASES=file.
+	@$(timed) lint-agrees go run ./compose/e2e/cmd/acceptance agrees $(ACCEPTANCE_FLAGS) "$(or $(CASES),compose/e2e/acceptance/testdata/cases.json)"
+
 .PHONY: measure
 measure: setup ## Measure latencies and lost requests on a swarm of its own (20 minutes; MEASURE_FLAGS, see -h).
 	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)

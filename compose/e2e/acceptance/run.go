@@ -152,6 +152,9 @@ func play(ctx context.Context, j Job, forms []Form) (World, error) {
 			return w, fmt.Errorf("step %d, %s: %w", i+1, st.About, err)
 		}
 	}
+	if c, ok := w.(Concluder); ok {
+		return w, errors.Join(w.Alive(), c.Conclusion())
+	}
 	return w, w.Alive()
 }
 

@@ -124,7 +124,7 @@ func (w *world) run(ctx context.Context, env map[string]string, args ...string) 
 			return a, err
 		}
 		a = answer{cmd.ProcessState.ExitCode(), out.String(), errs.String()}
-		if err = nil; took <= patience {
+		if took <= patience {
 			return a, nil
 		}
 		err = fmt.Errorf("%q took %v, at most %v are allowed", args, took, patience)

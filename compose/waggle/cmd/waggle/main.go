@@ -17,7 +17,7 @@ var version = "dev"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	env := map[string]string{}
-	for _, pair := range os.Environ() { //nolint:forbidigo // main is the process edge, and variables of stack files have any names
+	for _, pair := range os.Environ() {
 		name, text, _ := strings.Cut(pair, "=")
 		env[name] = text
 	}

@@ -69,7 +69,7 @@ func Files(services []Service, settings Settings, now time.Time) ([]Finding, err
 	}
 	for id, svc := range snapshot.Services {
 		if l := tooLarge[svc.Name]; l != nil {
-			snapshot.Services[id] = catalog.Stripped(svc, l.Bytes)
+			snapshot.Services[id], f.large[id] = catalog.Stripped(svc, l.Bytes), true
 		}
 	}
 	said, err := listener.Services(listener.Question{Snapshot: snapshot, Large: tooLarge})
@@ -84,9 +84,10 @@ func Files(services []Service, settings Settings, now time.Time) ([]Finding, err
 	if err != nil {
 		return nil, fmt.Errorf("settings of monitor: %w", err)
 	}
-	f.placed(said)
+	// What a component refuses says more than that nobody reads the label.
 	f.routed(routes)
 	f.watched(scrapes)
+	f.placed(said)
 	f.scaled()
 	f.idle(said)
 	slices.SortStableFunc(f.found, func(a, b Finding) int {
@@ -130,7 +131,6 @@ func (f *finder) placed(said []listener.Answer) {
 		switch {
 		case a.State == catalog.StateRejected:
 			f.add(Error, a.ServiceID, "", a.Reason, a.Hint)
-			f.large[a.ServiceID] = true
 		case svc.OptedIn() || a.Foreign || len(svc.Labels) == 0 || has && strings.EqualFold(text, "false"):
 		default:
 			f.add(Error, a.ServiceID, catalog.Notify, a.Reason, "set "+catalog.Notify+"=true under deploy.labels")

@@ -93,11 +93,12 @@ func (w *world) scale(svc catalog.Service) Rung {
 		return Rung{"scale", None, "", ""}
 	}
 	isBounded := slices.ContainsFunc(bounds(), func(b string) bool { return svc.Labels[b] != "" })
-	switch {
-	case svc.Mode == catalog.Global:
+	switch svc.Mode {
+	case catalog.Global:
 		return Rung{"scale", Broken, "the service is global, so it has no number of replicas", "make it replicated, or remove the scale labels"}
-	case svc.Mode == catalog.ReplicatedJob || svc.Mode == catalog.GlobalJob:
+	case catalog.ReplicatedJob, catalog.GlobalJob:
 		return Rung{"scale", Broken, "the service is a job, which is not scaled", "make it replicated, or remove the scale labels"}
+	case catalog.Replicated:
 	}
 	if trouble, fix := w.trouble("scaler"); trouble != "" {
 		return Rung{"scale", Broken, trouble, fix}
