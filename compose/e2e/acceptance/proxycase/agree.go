@@ -77,6 +77,9 @@ func (a *agreement) compare(ctx context.Context, s settings, name string, labels
 	if env["OUTBOUND"] == "" {
 		env["OUTBOUND"] = outbound
 	}
+	if len(s.Certs) > 0 {
+		env["CERTIFICATES"] = "true" // as the proxy says of itself
+	}
 	file, operators := filepath.Join(folder, "stack.yml"), filepath.Join(folder, "settings.yml")
 	if err := errors.Join(write(file, a.stackWith(name, labels)), write(operators, map[string]any{"proxy": env})); err != nil {
 		return err
