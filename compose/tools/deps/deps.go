@@ -153,8 +153,8 @@ func judge(path, imported string, test bool) string {
 		return "it may import the standard library only"
 	}
 	if !test && pure(path) {
-		if ours && within(own, "pkg") && own != "pkg/catalog" && own != "pkg/label" {
-			return "the pure middle may import pkg/catalog and pkg/label only"
+		if ours && within(own, "pkg") && own != "pkg/catalog" && own != "pkg/label" && own != "pkg/picture" {
+			return "the pure middle may import pkg/catalog, pkg/label and pkg/picture only"
 		}
 		if slices.Contains([]string{"os", "os/exec", "net/http", "log/slog"}, imported) {
 			return "the pure middle has no outside"
@@ -198,7 +198,7 @@ func pure(path string) bool {
 		"proxy/internal/wish/route", "proxy/internal/wish/outbound", "proxy/internal/wish/budget", "proxy/internal/wish/route/owners", "proxy/internal/wish/route/labels", "proxy/internal/wish/route/claims", "proxy/internal/wish/route/table",
 		"proxy/internal/wish/static", "proxy/internal/settings/edge", "proxy/internal/haproxy/file", "proxy/internal/haproxy/plan", "proxy/internal/haproxy/render",
 		"proxy/internal/certs", "proxy/judge", "monitor/judge", "listener/judge", "monitor/internal/scrape", "monitor/internal/alert", "monitor/internal/truth", "monitor/internal/desired", "monitor/internal/report",
-		"scaler/internal/policy", "compose/waggle/internal/lint", "compose/waggle/internal/why",
+		"scaler/internal/policy", "pkg/picture", "compose/waggle/internal/lint", "compose/waggle/internal/why",
 	}, path)
 }
 

@@ -42,7 +42,7 @@ func TestCheck(t *testing.T) {
 		{name: "catalog imports a library", from: "pkg/catalog", imported: "github.com/go-chi/chi/v5", rule: "it may import the standard library only"},
 		{name: "catalog imports the standard library", from: "pkg/catalog", imported: "encoding/json"},
 		{name: "label imports pkg", from: "pkg/label", imported: w + "pkg/catalog", rule: "it may import the standard library only"},
-		{name: "pure middle imports an adapter's package", from: "proxy/internal/wish/route", imported: w + "pkg/docker", rule: "the pure middle may import pkg/catalog and pkg/label only"},
+		{name: "pure middle imports an adapter's package", from: "proxy/internal/wish/route", imported: w + "pkg/docker", rule: "the pure middle may import pkg/catalog, pkg/label and pkg/picture only"},
 		{name: "pure middle looks outside", from: "scaler/internal/policy", imported: "os", rule: "the pure middle has no outside"},
 		{name: "a room imports one below it", from: "proxy/internal/controller", imported: w + "proxy/internal/haproxy/file"},
 		{name: "a room imports one above it", from: "proxy/internal/haproxy/file", imported: w + "proxy/internal/haproxy/plan", rule: "rooms import what stands below them, see deps.go"},
