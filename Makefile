@@ -131,6 +131,14 @@ acceptance-scaler: setup ## Run black-box cases of the scaler, as root: make acc
 acceptance-listener: setup ## Run black-box cases of what the listener tells Docker Flow's receivers, as root: make acceptance-listener CASES=file.
 	@$(timed) acceptance-listener go run ./compose/e2e/cmd/acceptance $(ACCEPTANCE_FLAGS) "$(or $(CASES),compose/e2e/acceptance/testdata/listener.json)"
 
+.PHONY: acceptance-why
+acceptance-why: setup ## Run black-box cases of the command waggle, as root: make acceptance-why CASES=file.
+	@$(timed) acceptance-why go run ./compose/e2e/cmd/acceptance $(ACCEPTANCE_FLAGS) "$(or $(CASES),compose/e2e/acceptance/testdata/why.json)"
+
+.PHONY: lint-agrees
+lint-agrees: setup ## Compare waggle lint with the running proxy, as root, by cases of the proxy: make lint-agrees CASES=file.
+	@$(timed) lint-agrees go run ./compose/e2e/cmd/acceptance agrees $(ACCEPTANCE_FLAGS) "$(or $(CASES),compose/e2e/acceptance/testdata/cases.json)"
+
 .PHONY: measure
 measure: setup ## Measure latencies and lost requests on a swarm of its own (20 minutes; MEASURE_FLAGS, see -h).
 	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)

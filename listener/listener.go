@@ -154,6 +154,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	})
 	said := b.Statuses(instance, statuses.Now)
 	everybody := b.Bucket(bus.StatusBucket).Mirror(">", func() {})
+	accepted := b.Bucket(bus.AcceptedBucket).Mirror(">", func() {})
 	var lease *bus.Lease
 	p := publish.New(publish.Options{
 		Swarm: swarm, Catalog: writer, Table: table, IsSecret: known.Secrets(table), Mark: marker(key), Instance: instance, Stack: c.Stack,
@@ -211,11 +212,15 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	pokes := newPokes(sh.Registry)
 
 	router := app.Router(sh, health(p, reader, b, writable, time.Now))
-	(&api.API{
+	door := &api.API{
 		Catalog: reader.Snapshot, List: reader.List, State: p.State, Hash: p.Hash, Holder: lease.Holder,
 		Statuses: everybody.Values, Instances: sweeper.Instances, Connected: b.Connected, Table: table, Now: time.Now,
-	}).Routes(router)
+	}
+	door.Routes(router)
 	edge.api().Routes(router)
+	api.Pictures{API: door, Stack: c.Stack, Accepted: accepted.Values, Decisions: func(ctx context.Context, n int) ([]bus.Message, error) {
+		return b.Last(ctx, bus.DecisionsStream, n)
+	}}.Routes(router)
 	api.Audit{Last: func(ctx context.Context, n int) ([]bus.Message, error) { return b.Last(ctx, bus.AuditStream, n) }}.Routes(router)
 
 	listing, movements := p.ListLoop(options("lists", lists, c.Resync, 0)), p.TaskLoop(options("tasks", tasks, 0, 0))
@@ -232,7 +237,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		return g.Wait()
 	}
 	for _, run := range []func(context.Context) error{
-		writer.Run, reader.Run, said.Run, everybody.Run, publishing.Run, telling.Run, sweeping.Run, announcing.Run,
+		writer.Run, reader.Run, said.Run, everybody.Run, accepted.Run, publishing.Run, telling.Run, sweeping.Run, announcing.Run,
 		listing.Run, movements.Run,
 	} {
 		g.Go(func() error { return run(ctx) })

@@ -66,6 +66,8 @@ type Answer struct {
 	// applied, and whether rules ever have a result, is for a running monitor to say. A rule
 	// that Prometheus alone refuses is not known here, nor are shortcuts of the operator's own.
 	catalog.Status
+	// Faults are all that is wrong, of which the status names the first label.
+	Faults []Fault
 	// Jobs are those for which it would be scraped, one for each port.
 	Jobs  []Job
 	Rules []Rule
@@ -103,6 +105,9 @@ func Services(q Question) ([]Answer, error) {
 	for _, svc := range state.Services {
 		a := Answer{Status: report.Judged(svc)}
 		a.Component = "monitor"
+		for _, f := range svc.Faults {
+			a.Faults = append(a.Faults, faultOf(f))
+		}
 		for _, j := range svc.Jobs {
 			job := Job{Name: j.Name, Path: j.Path, Interval: j.Interval, Timeout: j.Timeout}
 			for _, t := range scrape.Targets(*j, q.Snapshot.Tasks[svc.ID], q.Snapshot.Nodes) {

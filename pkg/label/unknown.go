@@ -11,7 +11,12 @@ type Unknown struct {
 	Label string
 	// Nearest is the full name of the most similar known label, empty if none is near.
 	Nearest string
+	// Letters is in how many letters the two differ, whatever their case.
+	Letters int
 }
+
+// Mistyped reports whether a known label is surely meant: at most two letters differ.
+func (u Unknown) Mistyped() bool { return u.Nearest != "" && u.Letters <= 2 }
 
 // FindUnknown returns the first labels under prefix that table does not name, sorted, at
 // most so many, and how many more there are. Labels for which foreign answers true belong
@@ -42,7 +47,7 @@ func FindUnknown(prefix string, labels map[string]string, table []Spec, foreign 
 		u := Unknown{Label: full}
 		base, _ := SplitIndex(strings.TrimPrefix(full, prefix))
 		if near := nearest(base, table); near != "" {
-			u.Nearest = prefix + near
+			u.Nearest, u.Letters = prefix+near, distance(strings.ToLower(base), strings.ToLower(near))
 		}
 		first = append(first, u)
 	}

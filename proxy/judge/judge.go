@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/label"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
@@ -31,6 +32,13 @@ type Answer struct {
 	// fault and what would be right. What would be in force is accepted: whether it is
 	// applied and has tasks is for a running proxy to say.
 	catalog.Status
+	// Cause is the kind of fault for which it is rejected, empty if it is not.
+	Cause Cause
+	// Faults are all labels at fault, of which the status names the first.
+	Faults []*label.Fault
+	// Shadowed are the claims that no request reaches, each with the service that takes
+	// its requests.
+	Shadowed []string
 	// Routes and Streams are the ways into it that would be in force.
 	Routes  []Route
 	Streams []Stream
@@ -39,22 +47,30 @@ type Answer struct {
 // Services judges all services that opted in, sorted by name. The error is that of a
 // setting.
 func Services(q Question) ([]Answer, error) {
-	rules, err := ParseRules(q.Settings)
+	desired, err := settle(q)
 	if err != nil {
 		return nil, err
 	}
-	settler := rules.Settler()
-	settler.At(q.Now)
-	settler.Reserve(rules.Reserved(InUse(q.Settings) || HasCertificate(q.Snapshot.Services, q.Accepted)))
-	desired := settler.Settle(q.Snapshot.Sorted(), q.Accepted)
 	out := make([]Answer, 0, len(desired.Verdicts))
 	ways := WaysOf(desired)
 	for _, v := range desired.Verdicts {
-		a := Answer{Status: Status(v, q.Snapshot.RevisionOf(v.Service.ID))}
+		a := Answer{Status: Status(v, q.Snapshot.RevisionOf(v.Service.ID)), Shadowed: v.Shadowed}
+		a.Cause, a.Faults = causeOf(v.Err)
 		a.Routes, a.Streams = ways.Into(v.Service.ID)
 		out = append(out, a)
 	}
 	return out, nil
+}
+
+func settle(q Question) (claims.Desired, error) {
+	rules, err := ParseRules(q.Settings)
+	if err != nil {
+		return claims.Desired{}, err
+	}
+	settler := rules.Settler()
+	settler.At(q.Now)
+	settler.Reserve(rules.Reserved(InUse(q.Settings) || HasCertificate(q.Snapshot.Services, q.Accepted)))
+	return settler.Settle(q.Snapshot.Sorted(), q.Accepted), nil
 }
 
 // HasCertificate reports whether a service that is still there was accepted with a

@@ -86,3 +86,18 @@ func Strict(text []byte, target any) error {
 	}
 	return nil
 }
+
+// Count is how many steps of a kind a case has.
+func (c Case) Count(kind string) int {
+	var h head
+	if json.Unmarshal(c.raw, &h) != nil {
+		return 0
+	}
+	n := 0
+	for _, values := range h.Steps {
+		if have, err := kindOf(values); err == nil && have == kind {
+			n++
+		}
+	}
+	return n
+}

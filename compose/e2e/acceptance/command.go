@@ -52,7 +52,16 @@ func Command(ctx context.Context, forms []Form, args []string, out, errOut io.Wr
 		r.Programs[name] = *path
 	}
 	began := time.Now()
-	n, err := r.files(ctx, fs.Args(), *only, func(res Result) { fmt.Fprintln(out, res) })
+	var all []Result
+	n, err := r.files(ctx, fs.Args(), *only, func(res Result) {
+		all = append(all, res)
+		fmt.Fprintln(out, res)
+	})
+	for _, f := range forms {
+		if f.Last != nil && len(all) > 0 {
+			fmt.Fprintln(out, f.Last(all))
+		}
+	}
 	if err != nil {
 		fmt.Fprintln(errOut, "acceptance:", err)
 		return 1

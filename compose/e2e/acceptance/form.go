@@ -20,6 +20,8 @@ type Form struct {
 	Name string
 	// Builds are the components whose programs it starts, Tools the others.
 	Builds, Tools []string
+	// Last makes the last line of all results; nil if there is none.
+	Last func([]Result) string
 	// Steps read the values of each kind of step.
 	Steps map[string]Reader
 	// Read reads what a case has beside what all cases have. What it does not know is an error.
@@ -49,6 +51,12 @@ type World interface {
 	Alive() error
 	// Log is the end of what the component has said.
 	Log() string
+}
+
+// Concluder is a World that has something to say of the case as a whole.
+type Concluder interface {
+	// Conclusion is asked when all steps have passed.
+	Conclusion() error
 }
 
 // Remover is a World in which a service can be taken away.

@@ -152,6 +152,9 @@ func play(ctx context.Context, j Job, forms []Form) (World, error) {
 			return w, fmt.Errorf("step %d, %s: %w", i+1, st.About, err)
 		}
 	}
+	if c, ok := w.(Concluder); ok {
+		return w, errors.Join(w.Alive(), c.Conclusion())
+	}
 	return w, w.Alive()
 }
 
@@ -265,10 +268,18 @@ func (r Runner) process(ctx context.Context, c Case, files map[string][]byte) er
 // within the workspace.
 func Build(ctx context.Context, folder, component string) (string, error) {
 	path := filepath.Join(folder, "waggle-"+component)
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "github.com/wagglehq/waggle/"+component+"/cmd/"+component)
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "github.com/wagglehq/waggle/"+folderOf(component)+"/cmd/"+component)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the %s: %w\n%s", component, err, out)
 	}
 	return path, nil
+}
+
+// folderOf is the module of a program.
+func folderOf(component string) string {
+	if component == "waggle" {
+		return "compose/waggle"
+	}
+	return component
 }

@@ -156,8 +156,8 @@ func judge(path, imported string, test bool) string {
 		return "it may import the standard library and pkg/label only"
 	}
 	if !test && pure(path) {
-		if ours && within(own, "pkg") && !slices.Contains([]string{"pkg/catalog", "pkg/label", "pkg/scaling"}, own) {
-			return "the pure middle may import pkg/catalog, pkg/label and pkg/scaling only"
+		if ours && within(own, "pkg") && !slices.Contains([]string{"pkg/catalog", "pkg/label", "pkg/picture", "pkg/scaling"}, own) {
+			return "the pure middle may import pkg/catalog, pkg/label, pkg/picture and pkg/scaling only"
 		}
 		if slices.Contains([]string{"os", "os/exec", "net/http", "log/slog"}, imported) {
 			return "the pure middle has no outside"
@@ -173,6 +173,8 @@ func judge(path, imported string, test bool) string {
 	switch {
 	case within(path, "compose/tools") && within(own, "compose/e2e"):
 		return "tools import no test of the whole"
+	case !test && within(path, "compose/waggle") && slices.Contains([]string{"proxy", "monitor", "scaler", "listener"}, to) && own != to+"/judge":
+		return "waggle knows of a service what its judge says"
 	case from == to && strings.HasPrefix(path, from+"/cmd/") && from != "compose" && within(own, from+"/internal"):
 		return "a command starts its service through Run alone"
 	case from == to, from == "compose":
@@ -198,8 +200,8 @@ func pure(path string) bool {
 	return slices.Contains([]string{
 		"proxy/internal/wish/route", "proxy/internal/wish/outbound", "proxy/internal/wish/budget", "proxy/internal/wish/route/owners", "proxy/internal/wish/route/labels", "proxy/internal/wish/route/claims", "proxy/internal/wish/route/table",
 		"proxy/internal/wish/static", "proxy/internal/settings/edge", "proxy/internal/haproxy/file", "proxy/internal/haproxy/plan", "proxy/internal/haproxy/render",
-		"proxy/internal/certs", "proxy/judge", "monitor/judge", "monitor/internal/scrape", "monitor/internal/alert", "monitor/internal/truth", "monitor/internal/ready", "monitor/internal/desired", "monitor/internal/report",
-		"scaler/internal/policy",
+		"proxy/internal/certs", "proxy/judge", "monitor/judge", "listener/judge", "monitor/internal/scrape", "monitor/internal/alert", "monitor/internal/truth", "monitor/internal/ready", "monitor/internal/desired", "monitor/internal/report",
+		"scaler/internal/policy", "pkg/picture", "compose/waggle/internal/lint", "compose/waggle/internal/why",
 	}, path)
 }
 

@@ -123,6 +123,7 @@ func rules() []rule {
 				}
 				return routed(t, m[1], m[3], m[4])
 			}},
+		{form(`waggle (lint|why|status|get) \S.*|waggle status`), in("compose/waggle/internal/cli/page_test.go", `"waggle "`), fine},
 		{form(`compose/uninstall((?: --yes| --keep-volumes)*)`), in("compose/e2e/scripts/scripts_test.go", `"uninstall", "--yes"`), fine},
 		{form(`docker (?:save -o waggle.tar(?: waggle.invalid/[a-z]+:\S+)+|load -i waggle.tar)`), in("compose/e2e/lab/lab.go", `"save"`), fine},
 		{form(`openssl rand -base64 24 \| docker secret create (\S+) -`), func(m []string) (string, string) { return "compose/grafana.yml", "external: true, name: " + m[1] + "}" }, fine},

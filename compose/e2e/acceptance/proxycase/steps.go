@@ -208,21 +208,29 @@ func (w *world) hasTask(host string, labels map[string]string) bool {
 
 // Deploy gives a service its labels and waits for the outcome.
 func (w *world) Deploy(ctx context.Context, name string, labels map[string]string, want acceptance.Expect) error {
-	w.swarm.Deploy(name, w.withFiles(labels))
-	return w.publish(ctx, func(st apiState, since time.Duration) error {
-		i := slices.IndexFunc(st.Services, func(s catalog.Status) bool { return s.Service == name })
-		if i < 0 {
-			// A service that is not the proxy's business has no entry.
-			return want(catalog.Status{Service: name, State: catalog.StateIgnored}, since)
+	labels = w.withFiles(labels)
+	w.swarm.Deploy(name, labels)
+	// A service that is not the proxy's business has no entry.
+	status := catalog.Status{Service: name, State: catalog.StateIgnored}
+	err := w.publish(ctx, func(st apiState, since time.Duration) error {
+		if i := slices.IndexFunc(st.Services, func(s catalog.Status) bool { return s.Service == name }); i >= 0 {
+			status = st.Services[i]
 		}
-		return want(st.Services[i], since)
+		return want(status, since)
 	})
+	if err == nil && w.lint != nil {
+		err = w.lint.compare(ctx, w.settings, name, labels, status)
+	}
+	return err
 }
 
 // Remove takes a service away and waits until the proxy knows, and those that take its
 // place have what they need.
 func (w *world) Remove(ctx context.Context, name string) error {
 	w.swarm.Remove(name)
+	if w.lint != nil {
+		delete(w.lint.standing, name)
+	}
 	return w.publish(ctx, func(st apiState, since time.Duration) error {
 		for _, s := range st.Services {
 			if s.Service == name {

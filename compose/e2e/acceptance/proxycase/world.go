@@ -87,6 +87,8 @@ type world struct {
 	// ended is closed when the proxy's process has ended, for the reason how.
 	ended chan struct{}
 	how   error
+	// lint is nil unless it is compared with the proxy.
+	lint *agreement
 	// made counts what the steps themselves add to the catalog.
 	made int
 }
@@ -95,6 +97,9 @@ type world struct {
 // the catalog when this returns.
 func (s settings) open(ctx context.Context, j acceptance.Job) (acceptance.World, error) {
 	w := &world{settings: s, files: j.Files, behind: &upstreams{files: j.Files}, ended: make(chan struct{})}
+	if j.Programs[linter] != "" {
+		w.lint = &agreement{program: j.Programs[linter], standing: map[string]map[string]string{}}
+	}
 	return w, w.start(ctx, j)
 }
 
@@ -114,6 +119,9 @@ func (w *world) start(ctx context.Context, j acceptance.Job) error {
 	}
 	for _, d := range w.settings.initial {
 		w.swarm.Deploy(d.name, w.withFiles(d.labels))
+		if w.lint != nil {
+			w.lint.standing[d.name] = w.withFiles(d.labels)
+		}
 	}
 	revision, err := w.swarm.Write(ctx)
 	if err != nil {

@@ -1,126 +1,14 @@
-// Package routetest is for tests of routes: services made of pairs, and a model of how
-// HAProxy finds the backend of a request.
+// Package routetest is for tests of routes: services made of pairs, and how a request is
+// found.
 package routetest
 
-import (
-	"regexp"
-	"slices"
-	"strconv"
-	"strings"
-
-	"github.com/wagglehq/waggle/proxy/internal/wish/route"
-)
+import "github.com/wagglehq/waggle/proxy/internal/wish/route"
 
 // Request is what a route is found by.
-type Request struct {
-	Host, Path string
-	Header     map[string]string // names in lower case
-	Port       int
-}
+type Request = route.Request
 
 // Find returns the backend of a request as HAProxy finds it in the tables.
-func Find(t route.Tables, r Request) (backend string, ok bool) {
-	r.Host, r.Path = strings.ToLower(r.Host), route.Canonical(r.Path)
-	found := ""
-	for _, e := range t.Hosts {
-		if e.Key == r.Host {
-			found = e.Value
-		}
-	}
-	if found == "" {
-		for _, e := range t.Wildcards {
-			if strings.HasSuffix(r.Host, e.Key) {
-				found = e.Value
-				break
-			}
-		}
-	}
-	for _, key := range []string{found + r.Path, r.Path} {
-		best := -1
-		for i, e := range t.Paths {
-			if strings.HasPrefix(key, e.Key) && (best < 0 || len(e.Key) > len(t.Paths[best].Key)) {
-				best = i
-			}
-		}
-		if best >= 0 {
-			return follow(t, t.Paths[best].Value, r)
-		}
-	}
-	return "", false
-}
-
-// follow returns the backend of the first step of a chain that fits.
-func follow(t route.Tables, value string, r Request) (string, bool) {
-	if !strings.HasPrefix(value, route.ChainMark) {
-		return value, true
-	}
-	name, last, _ := strings.Cut(value, route.ChainEnd)
-	i := slices.IndexFunc(t.Chains, func(c route.Chain) bool { return c.Name == name })
-	for _, s := range t.Chains[i].Steps {
-		if !slices.ContainsFunc(s.If, func(c route.Condition) bool { return !Holds(c, r) }) {
-			return s.Backend, true
-		}
-	}
-	return last, last != ""
-}
+func Find(t route.Tables, r Request) (backend string, ok bool) { return t.Find(r) }
 
 // Holds reports whether a condition is true of a request.
-func Holds(c route.Condition, r Request) bool {
-	text := ""
-	switch c.Fetch {
-	case route.FetchPath:
-		text = r.Path
-	case route.FetchHost:
-		text = strings.ToLower(r.Host)
-	case route.FetchPort:
-		text = strconv.Itoa(r.Port)
-	case route.FetchHeader:
-		var ok bool
-		if text, ok = r.Header[strings.ToLower(c.Header)]; !ok {
-			return c.Not
-		}
-	}
-	return slices.ContainsFunc(c.Values, func(v string) bool { return fits(c, text, v) }) != c.Not
-}
-
-func fits(c route.Condition, text, value string) bool {
-	if c.Match == route.MatchRegexp {
-		if c.IgnoreCase {
-			value = "(?i)" + value
-		}
-		ok, err := regexp.MatchString(value, text)
-		return err == nil && ok
-	}
-	if c.IgnoreCase {
-		text, value = strings.ToLower(text), strings.ToLower(value)
-	}
-	switch c.Match {
-	case route.MatchExact, route.MatchNumber:
-		return text == value
-	case route.MatchPrefix:
-		return strings.HasPrefix(text, value)
-	case route.MatchSuffix:
-		return strings.HasSuffix(text, value)
-	case route.MatchPart:
-		return strings.Contains(text, value)
-	case route.MatchDir:
-		return between(text, value, "/?")
-	case route.MatchDomain:
-		return between(text, value, ".:/?")
-	case route.MatchRegexp:
-	}
-	return false
-}
-
-// between reports whether value stands in text between delimiters or the ends.
-func between(text, value, delimiters string) bool {
-	value = strings.Trim(value, delimiters)
-	for i := 0; value != "" && i+len(value) <= len(text); i++ {
-		end := i + len(value)
-		if text[i:end] == value && (i == 0 || strings.IndexByte(delimiters, text[i-1]) >= 0) &&
-			(end == len(text) || strings.IndexByte(delimiters, text[end]) >= 0) {
-			return true
-		}
-	}
-	return false
-}
+func Holds(c route.Condition, r Request) bool { return c.Holds(r) }

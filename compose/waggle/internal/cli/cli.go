@@ -1,0 +1,137 @@
+// Package cli is the command line of waggle.
+package cli
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// The exit codes.
+const (
+	Fine   = 0
+	Faults = 1
+	Usage  = 2
+	// NoAnswer: what would have to be asked or read cannot be.
+	NoAnswer = 3
+)
+
+// World is what a command sees of the outside.
+type World struct {
+	Env      map[string]string
+	Out, Err io.Writer
+	Version  string
+}
+
+// DefaultURL is where the listener answers within its own container.
+const DefaultURL = "http://127.0.0.1:8080"
+
+// commands are all that there are.
+type commands struct {
+	URL string `help:"The HTTP interface of the listener (variable WAGGLE_URL)." default:"${url}" placeholder:"URL"`
+
+	Status statusCommand `cmd:"" help:"Tell how Waggle and its services are, the worst first."`
+	Why    whyCommand    `cmd:"" help:"Tell why a service is not routed, scraped or scaled, or where a URL leads."`
+	Lint   lintCommand   `cmd:"" help:"Find mistakes in stack files before they are deployed; asks no server."`
+	Get    getCommand    `cmd:"" help:"Print what the listener answers to a path, such as /v1/catalog."`
+
+	Version kong.VersionFlag `help:"Print the version and exit."`
+}
+
+// run is what each command is given.
+type run struct {
+	World
+	ctx context.Context
+	url string
+	// token is sent to the listener if it is not empty.
+	token string
+}
+
+// exit is a result that is not 0; what there is to be told has been told if the text is empty.
+type exit struct {
+	code int
+	text string
+}
+
+func (e exit) Error() string { return cmp.Or(e.text, "faults were found") }
+
+// ended carries a code out of the library, which ends the process for help and version.
+type ended int
+
+// Main runs a command line and returns the exit code.
+func Main(ctx context.Context, args []string, w World) (code int) {
+	defer func() {
+		switch e := recover().(type) {
+		case nil:
+		case ended:
+			code = int(e)
+		default:
+			panic(e)
+		}
+	}()
+	var c commands
+	parser, err := kong.New(&c, kong.Name("waggle"), kong.Description("Answers why a service of the swarm is not routed, scraped or scaled. Where the listener asks for a token to read, WAGGLE_TOKEN is sent."),
+		kong.Writers(w.Out, w.Err), kong.Exit(func(code int) { panic(ended(code)) }), kong.UsageOnError(),
+		kong.Vars{"url": cmp.Or(w.Env["WAGGLE_URL"], DefaultURL), "version": w.Version})
+	if err != nil {
+		fmt.Fprintln(w.Err, "waggle:", err)
+		return Usage
+	}
+	parsed, err := parser.Parse(long(args))
+	if err != nil {
+		fmt.Fprintf(w.Err, "waggle: %v\nCommands: %s; see waggle --help\n", err, strings.Join(names(parser), ", "))
+		return Usage
+	}
+	err = parsed.Run(&run{World: w, ctx: ctx, url: strings.TrimSuffix(c.URL, "/"), token: w.Env["WAGGLE_TOKEN"]})
+	var e exit
+	switch {
+	case err == nil:
+		return Fine
+	case errors.As(err, &e):
+		if e.text != "" {
+			fmt.Fprintln(w.Err, "waggle:", e.text)
+		}
+		return e.code
+	}
+	fmt.Fprintln(w.Err, "waggle:", err)
+	return NoAnswer
+}
+
+func names(k *kong.Kong) []string {
+	var out []string
+	for _, n := range k.Model.Children {
+		out = append(out, n.Name)
+	}
+	return out
+}
+
+// long makes --stack of -stack: the programs of Waggle take both.
+func long(args []string) []string {
+	out := make([]string, len(args))
+	for i, a := range args {
+		if name, _, _ := strings.Cut(a, "="); len(name) > 2 && a[0] == '-' && a[1] != '-' {
+			a = "-" + a
+		}
+		out[i] = a
+	}
+	return out
+}
+
+// output is how a command answers.
+type output struct {
+	Output string `short:"o" help:"How to answer: text or json." enum:"text,json" default:"text"`
+}
+
+// json writes an answer for programs.
+func (r *run) json(v any) error {
+	e := json.NewEncoder(r.Out)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}

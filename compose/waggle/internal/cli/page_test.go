@@ -1,0 +1,100 @@
+package cli_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/picture"
+)
+
+// page is the page about the program.
+const page = "../../../../docs/waggle.md"
+
+// swarm answers as the listener of the page's example, to whoever has the token.
+func swarm(t *testing.T) string {
+	t.Helper()
+	svc := func(id, name, network string, labels map[string]string) catalog.Service {
+		labels[catalog.Notify] = "true"
+		return catalog.Service{ID: id, Name: name, Stack: "shop", Mode: catalog.Replicated, Replicas: 1, Networks: []string{network}, Labels: labels, Image: "shop:1"}
+	}
+	p := picture.Picture{
+		Bus: picture.Connected, Stack: "waggle", Time: time.Unix(100, 0), Certificates: map[string][]string{}, Tasks: map[string][]picture.Task{},
+		Services: []catalog.Service{
+			svc("1", "shop_api", "shop_default", map[string]string{"com.df.serviceDomain": "shop.example.com", "com.df.servicePath": "/api", "com.df.port": "8080"}),
+			svc("2", "shop_web", "waggle", map[string]string{"com.df.serviceDomain": "shop.example.com", "com.df.port": "8080"}),
+		},
+		Nodes: []catalog.Node{{ID: "n1", Hostname: "h1", State: "ready"}},
+		Statuses: []picture.Status{
+			{Status: catalog.Status{Component: "proxy", ServiceID: "1", Service: "shop_api", State: catalog.StateRejected, Reason: "shop_api is on only shop_default, and the proxy is on waggle"}},
+			{Status: catalog.Status{Component: "proxy", ServiceID: "2", Service: "shop_web", State: catalog.StateApplied}},
+		},
+	}
+	for _, s := range p.Services {
+		p.Tasks[s.ID] = []picture.Task{{Task: catalog.Task{ID: "t" + s.ID, Node: "n1", State: "running", Desired: "running"}}}
+	}
+	for _, c := range []string{"listener", "proxy", "monitor", "scaler"} {
+		p.Instances = append(p.Instances, picture.Instance{Instance: catalog.Instance{Component: c, Instance: c + "1"}, Heard: 2})
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer "+token {
+			http.Error(w, `{"error": "want a token"}`, http.StatusUnauthorized)
+			return
+		}
+		if r.URL.Path != "/v1/picture" {
+			http.NotFound(w, r)
+			return
+		}
+		if err := json.NewEncoder(w).Encode(p); err != nil {
+			t.Error(err)
+		}
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+const token = "token-of-the-page-0123"
+
+// TestThePageTellsWhatTheProgramWrites: each command of the page is run, and writes what stands behind it.
+func TestThePageTellsWhatTheProgramWrites(t *testing.T) {
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)```(sh|text|yaml)\n(.*?)```").FindAllStringSubmatch(string(text), -1)
+	t.Chdir(t.TempDir())
+	env := map[string]string{"WAGGLE_URL": swarm(t), "WAGGLE_TOKEN": token}
+	said, ran := "", 0
+	for _, b := range blocks {
+		switch b[1] {
+		case "yaml":
+			name, content, _ := strings.Cut(b[2], "\n")
+			if err := os.WriteFile(strings.TrimPrefix(name, "# "), []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		case "sh":
+			args, isOurs := strings.CutPrefix(strings.TrimSpace(b[2]), "waggle ")
+			if said = ""; isOurs {
+				ran++
+				_, out, errs := waggle(t, env, strings.Fields(args)...)
+				said = out + errs
+			}
+		case "text":
+			if said != b[2] {
+				t.Errorf("the page says\n%s\nand waggle\n%s", b[2], said)
+			}
+		}
+	}
+	if ran < 4 {
+		t.Errorf("only %d commands were run", ran)
+	}
+	if code, _, errs := waggle(t, map[string]string{"WAGGLE_URL": env["WAGGLE_URL"]}, "status"); code != 3 || !strings.Contains(errs, "want a token") {
+		t.Errorf("without the token: %d %s", code, errs)
+	}
+}

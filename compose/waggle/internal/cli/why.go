@@ -1,0 +1,121 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/wagglehq/waggle/compose/waggle/internal/why"
+	"github.com/wagglehq/waggle/pkg/picture"
+)
+
+type whyCommand struct {
+	output
+	Subject string `arg:"" name:"service-or-url" help:"The full name of a service, such as shop_web, or a URL."`
+}
+
+// picturePath is where the listener tells how all is.
+const picturePath = "/v1/picture"
+
+// Run tells why.
+func (c *whyCommand) Run(r *run) error {
+	var p picture.Picture
+	if err := r.ask(picturePath, &p); err != nil {
+		return err
+	}
+	about := why.Service
+	if why.IsURL(c.Subject) {
+		about = why.URL
+	}
+	answer, err := about(p, c.Subject)
+	if err != nil {
+		return err
+	}
+	if c.Output == "json" {
+		err = r.json(answer)
+	} else {
+		r.ladder(c.Subject, answer)
+	}
+	if err == nil && answer.FirstBroken != "" {
+		return exit{code: Faults}
+	}
+	return err
+}
+
+// marks are what stands before a rung.
+func mark(s why.State) string {
+	switch s {
+	case why.OK:
+		return "ok"
+	case why.Broken:
+		return "!!"
+	case why.Warn:
+		return " !"
+	case why.Wait:
+		return ".."
+	case why.None:
+	}
+	return "--"
+}
+
+// line writes a line without white space at its end.
+func (r *run) line(format string, args ...any) {
+	fmt.Fprintln(r.Out, strings.TrimRight(fmt.Sprintf(format, args...), " "))
+}
+
+func (r *run) ladder(subject string, a why.Answer) {
+	fmt.Fprintln(r.Out, subject)
+	for _, one := range a.Rungs {
+		r.line(" %s %-9s %s", mark(one.State), one.Rung, one.Text)
+		if one.Fix != "" && (one.State == why.Broken || one.State == why.Warn) {
+			fmt.Fprintf(r.Out, "    fix       %s\n", one.Fix)
+		}
+	}
+	for _, o := range a.Others {
+		fmt.Fprintf(r.Out, "    not %s: %s\n", o.Service, o.Fails)
+	}
+}
+
+type statusCommand struct {
+	output
+}
+
+// Run tells how all is.
+func (c *statusCommand) Run(r *run) error {
+	var p picture.Picture
+	if err := r.ask(picturePath, &p); err != nil {
+		return err
+	}
+	o, err := why.Status(p)
+	if err != nil {
+		return err
+	}
+	if c.Output == "json" {
+		err = r.json(o)
+	} else {
+		r.overview(o)
+	}
+	if err == nil && o.Faulty() {
+		return exit{code: Faults}
+	}
+	return err
+}
+
+func (r *run) overview(o why.Overview) {
+	fmt.Fprintf(r.Out, "bus %s\n", o.Bus)
+	if o.Failure != "" {
+		fmt.Fprintln(r.Out, o.Failure)
+	}
+	for _, c := range o.Components {
+		text := fmt.Sprintf("instances: %d", c.Instances)
+		if c.Trouble != "" {
+			text = c.Trouble
+		}
+		fmt.Fprintf(r.Out, "%-9s %s\n", c.Component, text)
+	}
+	for _, w := range o.Warnings {
+		fmt.Fprintln(r.Out, "warning:", w)
+	}
+	for _, s := range o.Services {
+		r.line("%-9s %-30s %-9s %s", s.State, s.Service, s.Component, s.Reason)
+	}
+}

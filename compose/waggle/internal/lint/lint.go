@@ -1,0 +1,228 @@
+// Package lint judges the services of stack files before they are deployed, by the same
+// functions by which the running components judge them. It is pure.
+package lint
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	listener "github.com/wagglehq/waggle/listener/judge"
+	monitor "github.com/wagglehq/waggle/monitor/judge"
+	"github.com/wagglehq/waggle/pkg/catalog"
+	proxy "github.com/wagglehq/waggle/proxy/judge"
+)
+
+// Level says how bad a finding is.
+type Level string
+
+// The levels.
+const (
+	// Error: what the labels ask for would not be in force, or not all of it.
+	Error Level = "error"
+	// Warning: it would be, and something is odd.
+	Warning Level = "warning"
+)
+
+// Finding is one thing that is wrong in a file.
+type Finding struct {
+	File string `json:"file"`
+	// Service is as in the file, empty if the file as a whole is at fault.
+	Service string `json:"service"`
+	// Label is the full name of the label at fault, if one is.
+	Label string `json:"label"`
+	Level Level  `json:"level"`
+	Text  string `json:"text"`
+	Fix   string `json:"fix"`
+}
+
+// Service is one service of a file.
+type Service struct {
+	catalog.Service
+	// Key is its name in the file.
+	Key, File string
+	// SetsReplicas says that each deploy sets the number of replicas.
+	SetsReplicas bool
+}
+
+// Settings are those of the components, by component and name of the flag; those that are
+// missing have their defaults.
+type Settings map[string]map[string]string
+
+// Files judges all services of files that are deployed together. The error is that of a
+// setting.
+func Files(services []Service, settings Settings, now time.Time) ([]Finding, error) {
+	f := finder{services: map[string]Service{}, asked: map[string]bool{}, large: map[string]bool{}, seen: map[string]bool{}}
+	snapshot := catalog.Snapshot{Services: make(map[string]catalog.Service, len(services))}
+	for _, svc := range services {
+		f.services[svc.ID], snapshot.Services[svc.ID] = svc, svc.Service
+	}
+	_, large, err := catalog.EncodeAll(snapshot)
+	if err != nil {
+		return nil, err
+	}
+	tooLarge := make(map[string]*catalog.TooLargeError, len(large))
+	for _, l := range large {
+		tooLarge[l.Service] = l
+	}
+	for id, svc := range snapshot.Services {
+		if l := tooLarge[svc.Name]; l != nil {
+			snapshot.Services[id], f.large[id] = catalog.Stripped(svc, l.Bytes), true
+		}
+	}
+	said, err := listener.Services(listener.Question{Snapshot: snapshot, Large: tooLarge})
+	if err != nil {
+		return nil, err
+	}
+	routes, err := proxy.Services(proxy.Question{Snapshot: snapshot, Settings: settings["proxy"], Now: now})
+	if err != nil {
+		return nil, fmt.Errorf("settings of proxy: %w", err)
+	}
+	scrapes, err := monitor.Services(monitor.Question{Snapshot: snapshot, Settings: settings["monitor"]})
+	if err != nil {
+		return nil, fmt.Errorf("settings of monitor: %w", err)
+	}
+	// What a component refuses says more than that nobody reads the label.
+	f.routed(routes)
+	f.watched(scrapes)
+	f.placed(said)
+	f.scaled()
+	f.idle(said)
+	slices.SortStableFunc(f.found, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Service, b.Service), cmp.Compare(a.Level, b.Level), cmp.Compare(a.Label, b.Label), cmp.Compare(a.Text, b.Text))
+	})
+	return f.found, nil
+}
+
+// finder gathers findings.
+type finder struct {
+	services map[string]Service
+	found    []Finding
+	// asked are the services, by ID, that ask a component for something, rightly or not.
+	asked map[string]bool
+	// large are those that bring too much, which all judges would say.
+	large map[string]bool
+	// seen are services with labels that have an error already: the same label is not
+	// told of by several judges.
+	seen map[string]bool
+}
+
+func (f *finder) add(level Level, id, label, text, fix string) {
+	if level == Error && label != "" {
+		if f.seen[id+" "+label] {
+			return
+		}
+		f.seen[id+" "+label] = true
+	}
+	svc := f.services[id]
+	f.found = append(f.found, Finding{File: svc.File, Service: svc.Key, Label: label, Level: level, Text: text, Fix: fix})
+}
+
+// placed tells of opting in, and of labels that stand in the wrong place or that nobody reads.
+func (f *finder) placed(said []listener.Answer) {
+	for _, a := range said {
+		svc := f.services[a.ServiceID]
+		if len(a.Misplaced) > 0 {
+			f.add(Error, a.ServiceID, a.Misplaced[0], onContainer(a.Misplaced), "write it under deploy.labels instead of labels")
+		}
+		text, has := svc.Labels[catalog.Notify]
+		switch {
+		case a.State == catalog.StateRejected:
+			f.add(Error, a.ServiceID, "", a.Reason, a.Hint)
+		case svc.OptedIn() || a.Foreign || len(svc.Labels) == 0 || has && strings.EqualFold(text, "false"):
+		default:
+			f.add(Error, a.ServiceID, catalog.Notify, a.Reason, "set "+catalog.Notify+"=true under deploy.labels")
+		}
+		for _, u := range a.Unknown {
+			if u.Mistyped() {
+				f.add(Error, a.ServiceID, u.Label, fmt.Sprintf("the label %s is not known and has no effect: is %s meant?", u.Label, u.Nearest), "call it "+u.Nearest)
+			} else {
+				f.add(Warning, a.ServiceID, u.Label, fmt.Sprintf("the label %s is not known and has no effect", u.Label), "remove it, or see the list of labels")
+			}
+		}
+	}
+}
+
+func onContainer(labels []string) string {
+	text := fmt.Sprintf("the label %s stands on the container, not on the service, where alone it counts", labels[0])
+	if len(labels) > 1 {
+		text += fmt.Sprintf("; so do %s", strings.Join(labels[1:], ", "))
+	}
+	return text
+}
+
+// routed tells of what the proxy would refuse.
+func (f *finder) routed(answers []proxy.Answer) {
+	for _, a := range answers {
+		f.asked[a.ServiceID] = f.asked[a.ServiceID] || a.State != catalog.StateIgnored || len(a.Faults) > 0
+		for _, w := range a.Warnings {
+			f.add(Warning, a.ServiceID, "", w, "")
+		}
+		switch {
+		case a.State != catalog.StateRejected:
+			for _, s := range a.Shadowed {
+				f.add(Warning, a.ServiceID, "", "no request reaches "+s, "another path or domain, or com.df.aclName")
+			}
+		case f.large[a.ServiceID]:
+		case len(a.Faults) > 0:
+			for i, fault := range a.Faults {
+				fix := "want " + fault.Want
+				if i == 0 && a.Hint != "" {
+					fix = a.Hint
+				}
+				f.add(Error, a.ServiceID, fault.Label, fault.Error(), fix)
+			}
+		default:
+			f.add(Error, a.ServiceID, a.Label, a.Reason, a.Hint)
+		}
+	}
+}
+
+// watched tells of what the monitor would refuse.
+func (f *finder) watched(answers []monitor.Answer) {
+	for _, a := range answers {
+		f.asked[a.ServiceID] = true
+		if a.State == catalog.StateIgnored {
+			f.add(Error, a.ServiceID, catalog.Prefix+"scrapePort", strings.Join(append(slices.Clone(a.Warnings), a.Reason), "; "), "set "+catalog.Prefix+"scrapePort")
+			continue
+		}
+		for _, w := range a.Warnings {
+			f.add(Warning, a.ServiceID, "", w, "")
+		}
+		if f.large[a.ServiceID] {
+			continue
+		}
+		for _, fault := range a.Faults {
+			f.add(Error, a.ServiceID, fault.Label, fault.Item+": "+fault.Text, fault.Fix)
+		}
+	}
+}
+
+// scalePrefix begins the labels of the scaler.
+const scalePrefix = catalog.Prefix + "scale"
+
+// scaled tells of replicas that a deploy would set back.
+func (f *finder) scaled() {
+	for id, svc := range f.services {
+		for full := range svc.Labels {
+			f.asked[id] = f.asked[id] || strings.HasPrefix(full, scalePrefix)
+		}
+		_, low := svc.Labels[scalePrefix+"Min"]
+		_, high := svc.Labels[scalePrefix+"Max"]
+		if svc.OptedIn() && svc.SetsReplicas && (low || high) {
+			f.add(Warning, id, "", "each deploy sets the replicas back to those of the file, whatever the scaler has made of them", "leave deploy.replicas out")
+		}
+	}
+}
+
+// idle tells of services that opted in and ask for nothing.
+func (f *finder) idle(said []listener.Answer) {
+	for _, a := range said {
+		if svc := f.services[a.ServiceID]; svc.OptedIn() && a.State != catalog.StateRejected && !f.asked[a.ServiceID] {
+			f.add(Error, a.ServiceID, "", "the service opted in, and its labels ask for nothing",
+				"set com.df.servicePath or com.df.serviceDomain for a route, com.df.scrapePort for a scrape, com.df.alertName for an alert, com.df.scaleMax for scaling")
+		}
+	}
+}

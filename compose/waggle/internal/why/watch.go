@@ -1,0 +1,142 @@
+package why
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	monitor "github.com/wagglehq/waggle/monitor/judge"
+	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/picture"
+)
+
+// faults are those of the monitor that are about items which begin with a word, or about all.
+func faults(a monitor.Answer, item string) (text, fix string) {
+	var texts []string
+	for _, f := range a.Faults {
+		if strings.HasPrefix(f.Item, item) || f.Item == "name" || f.Item == "labels" && (strings.Contains(f.Label, item) || f.Label == "") {
+			one := f.Text
+			if f.Label != "" && !strings.Contains(one, f.Label) {
+				one = f.Label + ": " + one
+			}
+			texts = append(texts, one)
+			fix = cmp.Or(fix, f.Fix, "see "+f.Label)
+		}
+	}
+	return strings.Join(texts, "; "), fix
+}
+
+func (w *world) scrape(svc catalog.Service) Rung {
+	a, known := w.scrapes[svc.ID]
+	isAsked := len(a.Jobs) > 0 || asks(svc, "scrape", "metrics")
+	if !isAsked {
+		return Rung{"scrape", None, "", ""}
+	}
+	if !known || len(a.Jobs) == 0 && a.State == catalog.StateIgnored || !asks(svc, "scrapePort") {
+		return Rung{"scrape", Broken, cmp.Or(strings.Join(a.Warnings, "; "), a.Reason, "labels describe a scrape, and none is asked for"), "set com.df.scrapePort"}
+	}
+	if text, fix := faults(a, "scrape"); text != "" {
+		return Rung{"scrape", Broken, text, fix}
+	}
+	return w.ofMonitor(svc, "scrape", fmt.Sprintf("%d jobs", len(a.Jobs)))
+}
+
+func (w *world) alert(svc catalog.Service) Rung {
+	a := w.scrapes[svc.ID]
+	if len(a.Rules) == 0 && !asks(svc, "alert") {
+		return Rung{"alert", None, "", ""}
+	}
+	if text, fix := faults(a, "alert"); text != "" {
+		return Rung{"alert", Broken, text, fix}
+	}
+	var names []string
+	for _, r := range a.Rules {
+		names = append(names, r.Name)
+	}
+	return w.ofMonitor(svc, "alert", strings.Join(names, ", "))
+}
+
+// ofMonitor is a rung about which only a running monitor knows more.
+func (w *world) ofMonitor(svc catalog.Service, rung, text string) Rung {
+	if trouble, fix := w.trouble("monitor"); trouble != "" {
+		return Rung{rung, Broken, trouble, fix}
+	}
+	s, known := w.status("monitor", svc)
+	isAbout := func() bool {
+		aboutAlert := strings.Contains(s.Label, "alert") || strings.HasPrefix(s.Reason, "alert") || strings.HasPrefix(s.Reason, "the rule")
+		return aboutAlert == (rung == "alert")
+	}
+	switch {
+	case !known || s.Earlier:
+		return Rung{rung, Wait, "the monitor has not answered yet about the present labels", ""}
+	case (s.State == catalog.StateRejected || s.State == catalog.StateDegraded) && isAbout():
+		if s.State == catalog.StateDegraded && rung == "scrape" && s.Label == "" {
+			return Rung{rung, Warn, s.Reason, s.Hint}
+		}
+		reason := s.Reason
+		if s.Label != "" && !strings.Contains(reason, s.Label) {
+			reason = s.Label + ": " + reason
+		}
+		return Rung{rung, Broken, reason, cmp.Or(s.Hint, "see "+s.Label)}
+	case s.State == catalog.StateAccepted:
+		return Rung{rung, Wait, cmp.Or(s.Reason, "the monitor is about to apply it"), ""}
+	}
+	return Rung{rung, OK, text, ""}
+}
+
+// bounds are the labels that let a service be scaled.
+func bounds() []string { return []string{catalog.Prefix + "scaleMin", catalog.Prefix + "scaleMax"} }
+
+func (w *world) scale(svc catalog.Service) Rung {
+	if !asks(svc, "scale") {
+		return Rung{"scale", None, "", ""}
+	}
+	isBounded := slices.ContainsFunc(bounds(), func(b string) bool { return svc.Labels[b] != "" })
+	switch svc.Mode {
+	case catalog.Global:
+		return Rung{"scale", Broken, "the service is global, so it has no number of replicas", "make it replicated, or remove the scale labels"}
+	case catalog.ReplicatedJob, catalog.GlobalJob:
+		return Rung{"scale", Broken, "the service is a job, which is not scaled", "make it replicated, or remove the scale labels"}
+	case catalog.Replicated:
+	}
+	if trouble, fix := w.trouble("scaler"); trouble != "" {
+		return Rung{"scale", Broken, trouble, fix}
+	}
+	if s, ok := w.status("scaler", svc); ok && s.State == catalog.StateRejected {
+		return Rung{"scale", Broken, s.Reason, cmp.Or(s.Hint, "see "+s.Label)}
+	}
+	if firing, deaf := w.deaf(svc); isBounded && deaf {
+		return Rung{"scale", Broken, "an alert fires and asks for no scaling: " + strings.Join(firing, ", "),
+			"set com.df.alertLabels=scale=up,type=service beside that alert, or scale=down"}
+	}
+	d, decided := w.Decisions[svc.Name]
+	switch {
+	case decided && (d.Action == "held" || d.Action == "refused"):
+		return Rung{"scale", Warn, fmt.Sprintf("the last decision, %s, was %s at %d replicas: %s", d.Direction, d.Action, d.From, d.Reason),
+			"if that is not wanted, change com.df.scaleMin, com.df.scaleMax or the cooldown"}
+	case decided && d.Action == "scaled" && svc.Replicas != d.To:
+		return Rung{"scale", Warn, fmt.Sprintf("the scaler left %d replicas, and there are %d: somebody else has set the replicas, such as a deploy", d.To, svc.Replicas),
+			"leave deploy.replicas out of the stack file"}
+	}
+	return Rung{"scale", OK, fmt.Sprintf("%d replicas", svc.Replicas), ""}
+}
+
+// deaf are the alerts of a service that fire, and whether none of them asks for scaling.
+func (w *world) deaf(svc catalog.Service) (firing []string, deaf bool) {
+	deaf = true
+	for _, a := range w.Alerts {
+		if a.Service != svc.Name {
+			continue
+		}
+		firing = append(firing, a.Name)
+		if asksScaling(a) {
+			deaf = false
+		}
+	}
+	return firing, deaf && len(firing) > 0
+}
+
+func asksScaling(a picture.Alert) bool {
+	return (a.Labels["scale"] == "up" || a.Labels["scale"] == "down") && a.Labels["type"] == "service"
+}

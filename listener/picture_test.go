@@ -1,0 +1,58 @@
+package listener
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/wagglehq/waggle/pkg/bus"
+	"github.com/wagglehq/waggle/pkg/bustest"
+	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/picture"
+	"github.com/wagglehq/waggle/pkg/tooltest"
+)
+
+// TestPicture: all that explains a service comes in one answer, and no secret with it.
+func TestPicture(t *testing.T) {
+	h := newHouse(t)
+	svc := web()
+	svc.Labels["com.df.users"] = "me:geheim"
+	id := h.swarm.Create(svc)
+	h.run()
+	h.seesServices("shop_web")
+	said := h.consume.Statuses("p1", func() {})
+	bustest.Run(t, said.Run)
+	tooltest.Eventually(t, "the proxy says what it did", func() error {
+		return said.Publish(t.Context(), []catalog.Status{{ServiceID: id, Service: "shop_web", State: catalog.StateApplied}})
+	})
+	value, err := catalog.Encode(catalog.Service{ID: id, Name: "shop_web", Labels: map[string]string{"com.df.servicePath": "/old", "com.df.users": "me:geheim"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted := h.consume.Bucket(bus.AcceptedBucket).Mirror("proxy.>", func() {})
+	bustest.Run(t, accepted.Run)
+	tooltest.Eventually(t, "the proxy says what it accepted", func() error {
+		_, err := accepted.Put(t.Context(), "proxy."+id, value)
+		return err
+	})
+	tooltest.Eventually(t, "all is in the picture", func() error {
+		var p picture.Picture
+		if status := h.get("/v1/picture", &p); status != http.StatusOK {
+			return fmt.Errorf("status %d", status)
+		}
+		got, ok := p.ByName("shop_web")
+		before, isKept := p.Accepted["proxy"][id]
+		if !ok || p.Bus != picture.Connected || p.Failure != "" || len(p.Nodes) == 0 || len(p.Tasks[id]) == 0 || len(p.Of("listener")) != 1 ||
+			len(p.Statuses) == 0 || !isKept || p.Revision.Sequence == 0 {
+			return fmt.Errorf("%+v", p)
+		}
+		if all := fmt.Sprintf("%+v", p); strings.Contains(all, "geheim") {
+			return tooltest.Final(fmt.Errorf("it tells a secret: %s", all))
+		}
+		if _, isNamed := got.Withheld["com.df.users"]; !isNamed || before.Labels["com.df.servicePath"] != "/old" || p.Snapshot().Services[id].Withheld != nil {
+			return tooltest.Final(fmt.Errorf("%+v, accepted %+v", got, before))
+		}
+		return nil
+	})
+}
