@@ -38,3 +38,44 @@ library_path() {
   folder=$(dirname "$(find "$1/usr/lib/" -maxdepth 2 -name libc.so.6 | head -n 1)")
   printf '%s\n' "$folder"
 }
+
+# in_root runs a command inside the root $1.
+in_root() { LC_ALL=C DEBIAN_FRONTEND=noninteractive chroot "$@"; }
+
+# base makes the smallest root $2 of Debian's line $1, in which packages can be installed.
+base() {
+  # No mirror is named: the default of debootstrap is right everywhere.
+  debootstrap --variant=minbase --include=ca-certificates "$1" "$2"
+  # Packages must not start their services while they are installed.
+  printf '#!/bin/sh\nexit 101\n' >"$2/usr/sbin/policy-rc.d"
+  chmod 755 "$2/usr/sbin/policy-rc.d"
+  mount -t proc proc "$2/proc"
+}
+
+# slim ends what base began in the root $1, and removes what no program reads.
+slim() {
+  find "$1/usr/share" -mindepth 1 -maxdepth 1 \( -name doc -o -name man -o -name locale -o -name info \
+    -o -name lintian -o -name bash-completion \) -exec rm -rf {} +
+  umount "$1/proc"
+  find "$1/var/lib/apt/lists" "$1/var/cache/apt" "$1/var/log" -type f -delete
+}
+
+# wrap makes wrappers in the folder $2 for the programs NAME:PATH of the root $1. They run
+# with the root's own libraries, and are given their own absolute path as argv[0], because
+# the HAProxy master executes argv[0] again when it reloads, and must find the wrapper there.
+wrap() {
+  local root=$1 bin=$2 tool name path ld libs
+  shift 2
+  ld=$(loader "$root")
+  libs=$(library_path "$root")
+  mkdir -p "$bin"
+  for tool in "$@"; do
+    name=${tool%%:*} path=${tool#*:}
+    {
+      printf '#!/bin/sh\n'
+      printf "exec '%s' --argv0 '%s' --library-path '%s' '%s' \"\$@\"\n" "$ld" "$bin/$name" "$libs" "$root$path"
+    } >"$bin/.$name.new"
+    chmod 755 "$bin/.$name.new"
+    mv "$bin/.$name.new" "$bin/$name"
+  done
+}
