@@ -115,6 +115,16 @@ test-swarm: ## Run the tests on a real swarm of their own and the cases of the c
 	@packages=$$(go list work | grep -E '$(level4)'); \
 	$(timed) test-swarm gotestsum --format standard-verbose -- -count=1 -p 1 -timeout 20m $(SWARM_FLAGS) $$packages
 
+# Where set-up for 'make versions' puts further versions.
+others := $(WAGGLE_CACHE)/versions
+
+.PHONY: versions
+versions: setup ## Repeat the tests of proxy and monitor with HAProxy 3.0 and the newest Prometheus (30 minutes).
+	@$(timed) versions-setup compose/setup/versions.sh "$$WAGGLE_CACHE"
+	@PATH=$(others)/prometheus:$$PATH $(timed) versions-prometheus gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg -- -count=1 -timeout 12m ./monitor/...
+	@PATH=$(others)/haproxy:$$PATH $(timed) versions-haproxy gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg -- -count=1 -timeout 12m ./proxy/...
+	@$(timed) versions-acceptance go run ./compose/e2e/cmd/acceptance -haproxy $(others)/haproxy/haproxy $(ACCEPTANCE_FLAGS) "$(CASES)"
+
 .PHONY: acceptance
 acceptance: setup ## Run black-box cases of a component, as root: make acceptance CASES=file.
 	@$(timed) acceptance go run ./compose/e2e/cmd/acceptance $(ACCEPTANCE_FLAGS) "$(or $(CASES),compose/e2e/acceptance/testdata/cases.json)"

@@ -30,46 +30,14 @@ tools=(
   amtool:/usr/bin/amtool
 )
 
-in_root() { LC_ALL=C DEBIAN_FRONTEND=noninteractive chroot "$new" "$@"; }
-
 build() {
-  # No mirror is named: the default of debootstrap is right everywhere.
-  debootstrap --variant=minbase --include=ca-certificates sid "$new"
-
-  # Packages must not start their services while they are installed.
-  printf '#!/bin/sh\nexit 101\n' >"$new/usr/sbin/policy-rc.d"
-  chmod 755 "$new/usr/sbin/policy-rc.d"
-  mount -t proc proc "$new/proc"
-
+  base sid "$new"
   sed 's/ sid / experimental /' "$new/etc/apt/sources.list" >"$new/etc/apt/sources.list.d/experimental.list"
   # The index of unstable counts as expired on a machine whose clock is ahead.
-  in_root apt-get -o Acquire::Check-Valid-Until=false -o Acquire::Retries=3 update
-  in_root apt-get -o Acquire::Retries=3 install -y --no-install-recommends -t experimental haproxy
-  in_root apt-get -o Acquire::Retries=3 install -y --no-install-recommends prometheus prometheus-alertmanager
-
-  find "$new/usr/share" -mindepth 1 -maxdepth 1 \( -name doc -o -name man -o -name locale -o -name info \
-    -o -name lintian -o -name bash-completion \) -exec rm -rf {} +
-  umount "$new/proc"
-  find "$new/var/lib/apt/lists" "$new/var/cache/apt" "$new/var/log" -type f -delete
-}
-
-# The wrappers run the root's binaries with the root's own libraries. They give
-# their own absolute path as argv[0], because the HAProxy master executes
-# argv[0] again when it reloads, and must find the wrapper there.
-wrap() {
-  local root=$1 tool name path ld libs
-  ld=$(loader "$root")
-  libs=$(library_path "$root")
-  mkdir -p "$cache/bin"
-  for tool in "${tools[@]}"; do
-    name=${tool%%:*} path=${tool#*:}
-    {
-      printf '#!/bin/sh\n'
-      printf "exec '%s' --argv0 '%s' --library-path '%s' '%s' \"\$@\"\n" "$ld" "$cache/bin/$name" "$libs" "$root$path"
-    } >"$cache/bin/.$name.new"
-    chmod 755 "$cache/bin/.$name.new"
-    mv "$cache/bin/.$name.new" "$cache/bin/$name"
-  done
+  in_root "$new" apt-get -o Acquire::Check-Valid-Until=false -o Acquire::Retries=3 update
+  in_root "$new" apt-get -o Acquire::Retries=3 install -y --no-install-recommends -t experimental haproxy
+  in_root "$new" apt-get -o Acquire::Retries=3 install -y --no-install-recommends prometheus prometheus-alertmanager
+  slim "$new"
 }
 
 if [ ! -e "$root/.complete" ]; then
@@ -86,7 +54,7 @@ if [ ! -e "$root/.complete" ]; then
 fi
 
 if [ "$(readlink "$cache/sid" || true)" != "$root" ] || [ ! -x "$cache/bin/amtool" ]; then
-  wrap "$root"
+  wrap "$root" "$cache/bin" "${tools[@]}"
   ln -sfn "$root" "$cache/.sid.new"
   mv -T "$cache/.sid.new" "$cache/sid"
 fi
