@@ -139,7 +139,7 @@ func (h *house) flags(name string) []string {
 	case "monitor":
 		return append(bus, "-data-dir", data, "-prometheus-bin", tooltest.Path(h.t, "prometheus"), "-promtool-bin", tooltest.Path(h.t, "promtool"),
 			"-prometheus-url", "http://"+h.addr("prometheus"), "-prometheus-listen", h.addr("guard"), "-alertmanager-url", "http://"+h.addr("alertmanager"), "-alertmanager-password", alertPassword,
-			"-own-stack", "", "-scrape-interval", "1s", "-evaluation-interval", "1s")
+			"-own-stack", "", "-scrape-interval", "1s", "-evaluation-interval", "1s", "-docker-flow-api", "-token", token)
 	case "scaler":
 		return append(bus, "-docker-host", h.swarm.Host(), "-token", token)
 	}

@@ -183,13 +183,13 @@ func (h *house) tellSecrets(pem string) (names []string) {
 func (h *house) paths(names []string) map[string][]string {
 	h.t.Helper()
 	out := map[string][]string{
-		"listener": {"/v1/catalog", "/v1/services", "/v1/audit"},
+		"listener": {"/v1/catalog", "/v1/services", "/v1/picture", "/v1/audit", "/v1/docker-flow-swarm-listener/get-services", "/v1/docker-flow-swarm-listener/get-nodes"},
 		"proxy": {
 			"/v1/services", "/v1/instances", "/v1/config", "/v1/certs", "/v1/docker-flow-proxy/ping", "/v1/docker-flow-proxy/config", "/v1/docker-flow-proxy/metrics",
 			"/v1/docker-flow-proxy/successfulinitreload", "/v1/docker-flow-proxy/certs",
 		},
-		"monitor":      {"/v1/services", "/v1/targets"},
-		"scaler":       {"/v1/services", "/v1/decisions", "/v1/ping"},
+		"monitor":      {"/v1/services", "/v1/targets", "/v1/rules", "/v1/docker-flow-monitor/"},
+		"scaler":       {"/v1/services", "/v1/decisions", "/v1/stop", "/v1/ping"},
 		"guard":        {"/api/v1/status/config", "/api/v1/status/flags", "/api/v1/targets", "/api/v1/rules", "/metrics"},
 		"alertmanager": {"/api/v2/status", "/api/v2/alerts", "/metrics"},
 		"stats":        {"/metrics"},
@@ -198,7 +198,7 @@ func (h *house) paths(names []string) map[string][]string {
 	for _, name := range all {
 		for _, path := range out[name] {
 			known[path] = true
-			for _, prefix := range []string{"/v1/docker-flow-proxy", "/v1"} {
+			for _, prefix := range []string{"/v1/docker-flow-proxy", "/v1/docker-flow-monitor", "/v1"} {
 				known[strings.TrimPrefix(path, prefix)] = true
 			}
 		}

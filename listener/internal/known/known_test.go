@@ -17,7 +17,7 @@ func TestTheEmbeddedTable(t *testing.T) {
 		"notify":      {Name: "notify"},
 		"servicePath": {Name: "servicePath", Indexed: true},
 		"alertIf":     {Name: "alertIf", Indexed: true},
-		"scaleMax":    {Name: "scaleMax"},
+		"scaleMax":    {Name: "scaleMax", Indexed: true},
 		"users":       {Name: "users", Indexed: true, Secret: true},
 	}
 	for _, s := range table {

@@ -10,7 +10,7 @@
 // who adds a label would look into three places.
 //
 // Files from top to bottom: render.go, frame.go, backend.go, access.go, streams.go,
-// services.go, headers.go, tls.go, scripts.go, paths.go, conditions.go, needs.go, maxbody.go,
+// services.go, headers.go, tls.go, scripts.go, paths.go, conditions.go, needs.go, hold.go, maxbody.go,
 // forwardauth.go, reuse.go, spread.go, users.go, clients.go, peers.go, cors.go, measured.go, rules.go, logs.go,
 // settings.go, library.go, tcp.go, lists.go, weight.go.
 package render
