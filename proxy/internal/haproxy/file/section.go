@@ -1,6 +1,9 @@
 package file
 
-import "strings"
+import (
+	"path"
+	"strings"
+)
 
 // Section is one section. It is not changed any more once it is made, and equal sections
 // that are kept are the same one.
@@ -83,12 +86,19 @@ func (l Line) shared(dir string) string {
 		return ""
 	}
 	text := l.written()
-	if dir == "" || !strings.Contains(text, dir) {
+	if !strings.Contains(text, Socket) && (dir == "" || !strings.Contains(text, dir)) {
 		return text + "\n"
 	}
 	words := make([]string, len(l.Words))
 	for i, w := range l.Words {
-		words[i] = strings.ReplaceAll(strings.TrimPrefix(w.text, dir+"/"), "("+dir+"/", "(")
+		switch {
+		case strings.HasPrefix(w.text, Socket):
+			words[i] = Socket + path.Base(w.text)
+		case dir == "":
+			words[i] = w.text
+		default:
+			words[i] = strings.ReplaceAll(strings.TrimPrefix(w.text, dir+"/"), "("+dir+"/", "(")
+		}
 	}
 	return indent + strings.Join(words, " ") + "\n"
 }
