@@ -550,6 +550,9 @@ func (w *world) await(ctx context.Context, f func(context.Context) error) error 
 	}
 }
 
+// answeredUnread is how much of a body Go's server reads behind its answer, in bytes.
+const answeredUnread = 256 << 10
+
 // call asks a scaler. Headers that are nil are left out.
 func (w *world) call(ctx context.Context, i *instance, method, path string, headers map[string]*string, body []byte) (status int, answer []byte, err error) {
 	req, err := http.NewRequestWithContext(ctx, method, fmt.Sprintf("http://127.0.0.1:%d%s", i.port, path), bytes.NewReader(body))
@@ -565,7 +568,11 @@ func (w *world) call(ctx context.Context, i *instance, method, path string, head
 		}
 		req.Header.Set(name, strings.NewReplacer("@token", w.token(), "@other", otherToken).Replace(*text))
 	}
-	res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	if len(body) > answeredUnread {
+		// A refusal that does not wait for the body would be lost with the connection.
+		req.Header.Set("Expect", "100-continue")
+	}
+	res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true, ExpectContinueTimeout: time.Minute}}).Do(req)
 	if err != nil {
 		return 0, nil, err
 	}
