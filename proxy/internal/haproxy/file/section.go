@@ -79,6 +79,9 @@ func (l Line) written() string {
 
 const indent = "  "
 
+// Socket begins the address of a socket in the file system.
+const Socket = "unix@"
+
 // shared is a line as all replicas have it that have the same settings: without ports,
 // sockets and folders, which may differ from machine to machine.
 func (l Line) shared(dir string) string {

@@ -70,9 +70,6 @@ func (s Server) line() Line {
 	return Line{Words: append([]Word{W(serverWord), W(s.Name), W(s.Addr.String())}, s.Words()...), Flags: Local}
 }
 
-// Socket begins the address of a socket in the file system.
-const Socket = "unix@"
-
 // Checked reports whether HAProxy checks a server's health.
 func (s Server) Checked() bool {
 	return slices.ContainsFunc(s.Options, func(w Word) bool { return w.text == checkWord })
