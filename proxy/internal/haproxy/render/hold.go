@@ -41,7 +41,7 @@ func (r *rules) hold(s Settings) {
 	asleep := file.If(file.Is(file.Variable("asleep"), bare("-m", "bool")...))
 	r.onRequest(models.HTTPRequestRule{
 		Type: "lua", LuaAction: "waggle_hold",
-		LuaParams: file.Q("unix@"+s.WakeSocket).String() + " " + strconv.Itoa(MostHeld) + " " + seconds(HoldFor) + " " + GivenServer,
+		LuaParams: file.Q(file.Socket+s.WakeSocket).String() + " " + strconv.Itoa(MostHeld) + " " + seconds(HoldFor) + " " + GivenServer,
 	}, file.If(file.Is(file.Always("be_name,nbsrv"), bare("eq", "0")...)))
 	r.deny(503, asleep)
 	r.answerHeader("set", "Retry-After", file.W(sleepRetry), asleep)

@@ -51,7 +51,7 @@ func (r *rules) measure(s Settings) {
 	out := output()
 	r.add(lineOf("no", "log"),
 		lineOf("log", out.Address, "format", out.Format, "profile", saidProfile, out.Facility, out.Level),
-		file.New(append(append(bare("log"), file.Q("unix@"+s.MeasuredSocket)), bare("format", out.Format, "profile", measuredProfile, out.Facility, out.Level)...)...))
+		file.New(append(append(bare("log"), file.Q(file.Socket+s.MeasuredSocket)), bare("format", out.Format, "profile", measuredProfile, out.Facility, out.Level)...)...))
 	// Of very many, most pay for no more than the first rule.
 	all := tiers()
 	many := len(all) - 1
