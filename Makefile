@@ -32,6 +32,8 @@ MEASURE_PROXY_FLAGS ?=
 CHAOS_FLAGS ?=
 # Flags of attack, such as -only owners,paths or -logs FOLDER.
 ATTACK_FLAGS ?=
+# Flags of a release, such as -push registry.example.com/waggle.
+RELEASE_FLAGS ?=
 FUZZTIME ?= 20s
 BENCHTIME ?= 1s
 
@@ -52,6 +54,14 @@ setup: ## Install and prepare what building and testing need; it may be run agai
 .PHONY: images
 images: ## Build all images, or those named: make images ONLY="proxy demo"; on official ones unless WAGGLE_BASES says otherwise.
 	@$(timed) images compose/images/images.sh $(ONLY)
+
+.PHONY: release
+release: ## Make a release of this commit in dist/release: binaries, images, SBOMs, checksums; RELEASE_FLAGS, see compose/images/release.sh.
+	@$(timed) release compose/images/release.sh $(RELEASE_FLAGS)
+
+.PHONY: pin
+pin: ## Look up the digests of the images below ours, as far as they can be had.
+	@go run ./compose/tools/cmd/release -pin
 
 .PHONY: build
 build: ## Compile every package of the workspace.
