@@ -31,10 +31,10 @@ func main() {
 
 func components() []docs.Component {
 	return []docs.Component{
-		{Name: "listener", Title: "All components", Labels: listener.Labels(), Service: listener.Service},
-		{Name: "proxy", Title: "Routes (proxy)", Labels: proxy.Labels(), Refused: proxy.Unsupported(), Service: controller},
-		{Name: "monitor", Title: "Scraping and alerts (monitor)", Labels: monitor.Labels(), Service: monitor.Service},
-		{Name: "scaler", Title: "Scaling (scaler)", Labels: scaler.Labels(), Service: scaler.Service, Tools: scaler.Tools()},
+		{Name: "listener", Labels: listener.Labels(), Service: listener.Service},
+		{Name: "proxy", Labels: proxy.Labels(), Refused: proxy.Unsupported(), Service: controller},
+		{Name: "monitor", Labels: monitor.Labels(), Service: monitor.Service},
+		{Name: "scaler", Labels: scaler.Labels(), Service: scaler.Service, Tools: scaler.Tools()},
 	}
 }
 
