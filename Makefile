@@ -69,7 +69,7 @@ build: ## Compile every package of the workspace.
 
 .PHONY: check
 check: setup ## Run all checks that need no test to run (3 minutes at most).
-	@$(timed) check $(MAKE) -k fmt vet deps modules check-sleep check-shell check-docs lint
+	@$(timed) check $(MAKE) -k fmt vet deps modules check-sleep check-shell check-docs prose lint
 
 .PHONY: fmt
 fmt: ## Fail if a file is not formatted by gofmt.
@@ -107,6 +107,10 @@ check-shell: ## Run shellcheck over all scripts.
 .PHONY: check-docs
 check-docs: ## Fail if a generated page is out of date, or a page names what is not there.
 	@$(timed) check-docs compose/check/docs.sh
+
+.PHONY: prose
+prose: ## Fail if a link on a page leads nowhere, or its words are those that nobody searches for.
+	@$(timed) prose go run ./compose/tools/cmd/prose
 
 .PHONY: test
 test: setup ## Run all tests: set-up, images, unit tests with the race detector, real swarm.

@@ -17,6 +17,7 @@ require (
 	github.com/wagglehq/waggle/pkg v0.0.0
 	github.com/wagglehq/waggle/proxy v0.0.0
 	github.com/wagglehq/waggle/scaler v0.0.0
+	github.com/yuin/goldmark v1.8.7
 	go.yaml.in/yaml/v3 v3.0.6
 	oras.land/oras-go/v2 v2.7.0
 )

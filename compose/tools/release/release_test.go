@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -23,6 +24,7 @@ import (
 	cdx "github.com/CycloneDX/cyclonedx-go"
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"go.yaml.in/yaml/v3"
 	"oras.land/oras-go/v2/content"
 	"oras.land/oras-go/v2/content/oci"
 
@@ -319,6 +321,50 @@ func TestWhatCannotBeReleasedIsNamed(t *testing.T) {
 	}
 	if _, err := ReadDigests("haproxy:3.4 latest\n"); err == nil {
 		t.Error("a digest that is none was taken")
+	}
+}
+
+// The public workflows do what 'make' does here, and name targets and scripts that are there.
+func TestTheWorkflows(t *testing.T) {
+	t.Parallel()
+	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
+	tooltest.Must(t, err)
+	runs := map[string]string{}
+	for _, name := range []string{"ci", "release"} {
+		text, err := os.ReadFile(filepath.Join(root, ".github/workflows", name+".yml"))
+		tooltest.Must(t, err)
+		var w struct {
+			Permissions map[string]string
+			Jobs        map[string]struct {
+				Steps []struct{ Run, Uses string }
+			}
+		}
+		tooltest.Must(t, yaml.Unmarshal(text, &w))
+		if w.Permissions["contents"] != "read" {
+			t.Errorf("%s may more than read unless a job says so: %v", name, w.Permissions)
+		}
+		for _, job := range w.Jobs {
+			for _, step := range job.Steps {
+				runs[name] += step.Run + "\n" + step.Uses + "\n"
+			}
+		}
+	}
+	for _, c := range []struct{ workflow, run string }{
+		{"ci", ".ci/run"}, {"ci", "govulncheck ./"}, {"release", "make release"}, {"release", "cosign sign "}, {"release", "cosign sign-blob "},
+		{"release", "actions/attest-build-provenance@"},
+	} {
+		if !strings.Contains(runs[c.workflow], c.run) {
+			t.Errorf("%s does not run %s", c.workflow, c.run)
+		}
+	}
+	for _, m := range regexp.MustCompile(`make ([a-z-]+)`).FindAllStringSubmatch(runs["ci"]+runs["release"], -1) {
+		if !bytes.Contains(makefile, []byte("\n"+m[1]+": ")) {
+			t.Errorf("a workflow calls make %s, which is not there", m[1])
+		}
+	}
+	// What is signed has the digests that a release writes.
+	if !strings.Contains(runs["release"], "dist/release/IMAGES") {
+		t.Error("images are not signed by their digests")
 	}
 }
 

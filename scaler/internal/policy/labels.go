@@ -45,11 +45,11 @@ func Labels() []label.Spec {
 	return slices.Concat([]label.Spec{
 		{
 			Name: scaleMin, Task: "Scaling", Example: "scaleMin=2", Kind: "whole number, 0 or more", Default: "1", Strict: true, Indexed: true,
-			Doc: "Least number of replicas that a scaling may lead to. With this label or scaleMax a replicated service asks to be scaled. With 0 it may sleep, and is woken by a request. An empty one is a fault, since it bounds nothing. With an index it is in force while the window of scaleWhen with that index is open.",
+			Doc: "Minimum number of replicas that scaling may lead to. With this label or scaleMax a replicated service asks to be scaled. With 0 it may sleep, and is woken by a request. An empty one is a fault, since it bounds nothing. With an index it is in force while the window of scaleWhen with that index is open.",
 		},
 		{
 			Name: scaleMax, Task: "Scaling", Example: "scaleMax=10", Kind: "whole number, 1 or more", Default: "5", Strict: true, Indexed: true,
-			Doc: "Greatest number of replicas that a scaling may lead to. An empty one is a fault. With an index, where it may be 0, as scaleMin.",
+			Doc: "Maximum number of replicas that scaling may lead to. An empty one is a fault. With an index, where it may be 0, as scaleMin.",
 		},
 		{
 			Name: scaleUpBy, Task: "Scaling", Example: "scaleUpBy=2\nscaleMax=10", Kind: "whole number, 1 or more", Default: "1",
@@ -69,11 +69,11 @@ func Labels() []label.Spec {
 		},
 		{
 			Name: scaleStabilizeUp, Task: "Scaling", Example: "scaleStabilizeUp=30s\nscaleMax=10", Kind: "seconds, or a time such as 1m30s", Default: "0",
-			Doc: "A step up goes no higher than the least number that was wanted in this time, so that a short peak moves nothing. A request by hand does not wait for it.",
+			Doc: "A step up goes no higher than the minimum that was wanted in this time, so that a short peak moves nothing. A request by hand does not wait for it.",
 		},
 		{
 			Name: scaleStabilizeDown, Task: "Scaling", Example: "scaleStabilizeDown=10m\nscaleMax=10", Kind: "seconds, or a time such as 1m30s", Default: "5m with scaleMetric, else 0",
-			Doc: "A step down goes no lower than the greatest number that was wanted in this time. A request by hand does not wait for it.",
+			Doc: "A step down goes no lower than the maximum that was wanted in this time. A request by hand does not wait for it.",
 		},
 		{
 			Name: scaleUpMost, Task: "Scaling", Example: "scaleUpMost=4/1m\nscaleMax=10", Kind: "NUMBER/TIME, such as 4/1m", Default: "no limit",
