@@ -47,8 +47,8 @@ func options(t *testing.T, p Program) Options {
 	}
 }
 
-// savedImage is what 'docker save' wrote of an image for amd64.
-func savedImage(t *testing.T, labels map[string]string) string {
+// savedImage is what 'docker save' wrote of an image.
+func savedImage(t *testing.T, arch string, labels map[string]string) string {
 	t.Helper()
 	var layer bytes.Buffer
 	w := tar.NewWriter(&layer)
@@ -56,7 +56,7 @@ func savedImage(t *testing.T, labels map[string]string) string {
 	_, err := w.Write([]byte("base"))
 	tooltest.Must(t, err)
 	tooltest.Must(t, w.Close())
-	config := imageConfig{Image: ispec.Image{Platform: ispec.Platform{OS: "linux", Architecture: "amd64"}}}
+	config := imageConfig{Image: ispec.Image{Platform: ispec.Platform{OS: "linux", Architecture: arch}}}
 	config.RootFS = ispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{digest.FromBytes(layer.Bytes())}}
 	config.Config.ImageConfig = ispec.ImageConfig{Cmd: []string{"/base", "-serve"}, Env: []string{"A=1"}, Labels: labels, WorkingDir: "/w"}
 	said, err := json.Marshal(config)
@@ -189,7 +189,7 @@ func TestARelease(t *testing.T) {
 // binary and no image.
 func TestAnImageStandsOnItsBase(t *testing.T) {
 	t.Parallel()
-	archive := savedImage(t, map[string]string{"of": "the base"})
+	archive := savedImage(t, "amd64", map[string]string{"of": "the base"})
 	o := options(t, hello("Dockerfile.based"))
 	o.Bases = map[string][]string{"hello": {"archive:" + archive}}
 	tooltest.Must(t, Make(t.Context(), o))
@@ -210,6 +210,14 @@ func TestAnImageStandsOnItsBase(t *testing.T) {
 		t.Error(err)
 	}
 
+	// Another base brings the other platform.
+	both := options(t, hello("Dockerfile.based"))
+	both.Bases = map[string][]string{"hello": {"archive:" + archive, "archive:" + savedImage(t, "arm64", nil)}}
+	tooltest.Must(t, Make(t.Context(), both))
+	if m := readImage(t, both, "1.2.0", "arm64"); string(m.texts["etc/base"]) != "base" || m.config.Architecture != "arm64" {
+		t.Errorf("the image for arm64 is for %s, and has %v", m.config.Architecture, m.files)
+	}
+
 	// An image of all platforms, such as that one, may be a base itself.
 	above := options(t, hello("Dockerfile.based"))
 	above.Bases = map[string][]string{"hello": {"oci:" + filepath.Join(o.Out, "oci", "hello")}}
@@ -223,7 +231,7 @@ func TestAnImageStandsOnItsBase(t *testing.T) {
 func TestAStandInIsNotPushed(t *testing.T) {
 	t.Parallel()
 	o := options(t, hello("Dockerfile.based"))
-	o.Bases = map[string][]string{"hello": {"archive:" + savedImage(t, map[string]string{"waggle.recipe": "1"})}}
+	o.Bases = map[string][]string{"hello": {"archive:" + savedImage(t, "amd64", map[string]string{"waggle.recipe": "1"})}}
 	tooltest.Must(t, Make(t.Context(), o))
 	readImage(t, o, "1.2.0-stand-in", "amd64")
 	o.Out, o.Push = t.TempDir(), "127.0.0.1:1/waggle"
