@@ -87,7 +87,7 @@ func SVG(title, text string) ([]byte, error) {
 			if x1 == x2 {
 				anchor, dx = "start", 8
 			}
-			fmt.Fprintf(&b, `<text x="%.0f" y="%.0f" text-anchor="%s" fill="#5b6472" font-size="12">%s</text>`+"\n", (x1+x2)/2+dx, (y1+y2)/2-5, anchor, escaped(a[3]))
+			fmt.Fprintf(&b, `<text x="%.0f" y="%.0f" text-anchor="%s" fill="#5b6472" font-size="12" stroke="#ffffff" stroke-width="4" paint-order="stroke">%s</text>`+"\n", (x1+x2)/2+dx, (y1+y2)/2-5, anchor, escaped(a[3]))
 		}
 	}
 	for _, id := range order {
