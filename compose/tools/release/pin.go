@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 var digestLine = regexp.MustCompile(`^(\S+) (sha256:[0-9a-f]{64})$`)
@@ -62,6 +63,8 @@ func lookUp(ctx context.Context, image string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
 	desc, err := r.Resolve(ctx, tag)
 	if err != nil {
 		return "", err
