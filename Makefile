@@ -32,6 +32,8 @@ MEASURE_PROXY_FLAGS ?=
 CHAOS_FLAGS ?=
 # Flags of attack, such as -only owners,paths or -logs FOLDER.
 ATTACK_FLAGS ?=
+# Flags of a release, such as -push registry.example.com/waggle.
+RELEASE_FLAGS ?=
 FUZZTIME ?= 20s
 BENCHTIME ?= 1s
 
@@ -53,13 +55,21 @@ setup: ## Install and prepare what building and testing need; it may be run agai
 images: ## Build all images, or those named: make images ONLY="proxy demo"; on official ones unless WAGGLE_BASES says otherwise.
 	@$(timed) images compose/images/images.sh $(ONLY)
 
+.PHONY: release
+release: ## Make a release of this commit in dist/release: binaries, images, SBOMs, checksums; RELEASE_FLAGS, see compose/images/release.sh.
+	@$(timed) release compose/images/release.sh $(RELEASE_FLAGS)
+
+.PHONY: pin
+pin: ## Look up the digests of the images below ours, as far as they can be had.
+	@go run ./compose/tools/cmd/release -pin
+
 .PHONY: build
 build: ## Compile every package of the workspace.
 	@go build work
 
 .PHONY: check
 check: setup ## Run all checks that need no test to run (3 minutes at most).
-	@$(timed) check $(MAKE) -k fmt vet deps modules check-sleep check-shell check-docs lint
+	@$(timed) check $(MAKE) -k fmt vet deps modules check-sleep check-shell check-docs prose lint
 
 .PHONY: fmt
 fmt: ## Fail if a file is not formatted by gofmt.
@@ -97,6 +107,10 @@ check-shell: ## Run shellcheck over all scripts.
 .PHONY: check-docs
 check-docs: ## Fail if a generated page is out of date, or a page names what is not there.
 	@$(timed) check-docs compose/check/docs.sh
+
+.PHONY: prose
+prose: ## Fail if a link on a page leads nowhere, or its words are those that nobody searches for.
+	@$(timed) prose go run ./compose/tools/cmd/prose
 
 .PHONY: test
 test: setup ## Run all tests: set-up, images, unit tests with the race detector, real swarm.

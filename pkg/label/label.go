@@ -27,6 +27,12 @@ type Spec struct {
 	Default string
 	// Doc is one or two sentences for the reference page.
 	Doc string
+	// Task is what the label is used for, by which the reference page groups labels.
+	Task string
+	// Example is labels without their prefix, one NAME=TEXT on each line: this one, and those
+	// that it needs beside it. Beside a route (or a scrape, or bounds) of a service they are
+	// accepted, which a test sees.
+	Example string
 	// Indexed labels may end in ".1", ".2", ...
 	Indexed bool
 	// Secret texts are never shown in a fault, status or log.

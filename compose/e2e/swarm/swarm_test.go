@@ -42,6 +42,7 @@ func TestSwarm(t *testing.T) {
 		{"attacks harm nobody", (*world).attacks},
 		{"users' services find nothing but requests answered", (*world).doors},
 		{"updates of Waggle itself", (*world).own},
+		{"services of Docker Flow stay as they are", (*world).migration},
 	} {
 		t.Run(story.name, func(t *testing.T) { story.tell(w, t) })
 	}

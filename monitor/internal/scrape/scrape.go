@@ -40,14 +40,14 @@ const static = "static_configs"
 
 // table are the labels that this package reads.
 var table = []label.Spec{ //nolint:gochecknoglobals // a constant that Go cannot have
-	{Name: labelPort, Kind: "port", Default: "not scraped", Indexed: true, Doc: "The port at which every task of the service serves its metrics. Without it nothing is scraped. Several ports stand at indexes and share one job; what an index leaves out is taken from the label without one."},
-	{Name: labelPath, Kind: "path", Default: "/metrics", Indexed: true, Doc: "The path of the metrics."},
-	{Name: labelInterval, Kind: "Prometheus duration", Default: "monitor's -scrape-interval", Indexed: true, Doc: "How often each task is scraped, such as 15s; at least monitor's -scrape-interval-min. Beyond 5m a series is gone between two scrapes, which is a warning."},
-	{Name: labelTimeout, Kind: "Prometheus duration", Default: "10s, and never more than the interval", Indexed: true, Doc: "How long a scrape may take; at most the interval."},
-	{Name: labelType, Kind: "text", Default: "one target per task", Indexed: true, Doc: "static_configs makes one target of the service's name and port instead of one per task. Every other text means one target per task."},
-	{Name: labelNetwork, Kind: "network name", Default: "the first of monitor's -network that the service is on", Indexed: true, Doc: "The network at whose addresses tasks are scraped, one of monitor's -network. Any other name is a warning, and counts as absent."},
-	{Name: labelScheme, Kind: "http or https", Default: "http", Indexed: true, Doc: "How tasks are asked. With https their certificate must be valid for their address."},
-	{Name: labelParams, Kind: "query", Default: "none", Indexed: true, Doc: "Parameters of the request, such as module=http_2xx&target=example.org; each name once."},
+	{Name: labelPort, Task: "Scraping", Example: "scrapePort=8080", Kind: "port", Default: "not scraped", Indexed: true, Doc: "The port at which every task of the service serves its metrics. Without it nothing is scraped. Several ports stand at indexes and share one job; what an index leaves out is taken from the label without one."},
+	{Name: labelPath, Task: "Scraping", Example: "metricsPath=/actuator/prometheus\nscrapePort=8080", Kind: "path", Default: "/metrics", Indexed: true, Doc: "The path of the metrics."},
+	{Name: labelInterval, Task: "Scraping", Example: "scrapeInterval=15s\nscrapePort=8080", Kind: "Prometheus duration", Default: "monitor's -scrape-interval", Indexed: true, Doc: "How often each task is scraped, such as 15s; at least monitor's -scrape-interval-min. Beyond 5m a series is gone between two scrapes, which is a warning."},
+	{Name: labelTimeout, Task: "Scraping", Example: "scrapeTimeout=5s\nscrapePort=8080", Kind: "Prometheus duration", Default: "10s, and never more than the interval", Indexed: true, Doc: "How long a scrape may take; at most the interval."},
+	{Name: labelType, Task: "Scraping", Example: "scrapeType=static_configs\nscrapePort=8080", Kind: "text", Default: "one target per task", Indexed: true, Doc: "static_configs makes one target of the service's name and port instead of one per task. Every other text means one target per task."},
+	{Name: labelNetwork, Task: "Scraping", Example: "scrapeNetwork=waggle\nscrapePort=8080", Kind: "network name", Default: "the first of monitor's -network that the service is on", Indexed: true, Doc: "The network at whose addresses tasks are scraped, one of monitor's -network. Any other name is a warning, and counts as absent."},
+	{Name: labelScheme, Task: "Scraping", Example: "scrapeScheme=https\nscrapePort=8080", Kind: "http or https", Default: "http", Indexed: true, Doc: "How tasks are asked. With https their certificate must be valid for their address."},
+	{Name: labelParams, Task: "Scraping", Example: "scrapeParams=module=http_2xx&target=example.org\nscrapePort=8080", Kind: "query", Default: "none", Indexed: true, Doc: "Parameters of the request, such as module=http_2xx&target=example.org; each name once."},
 }
 
 // Labels describes the labels that this package reads.
