@@ -14,6 +14,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/label"
 	"github.com/wagglehq/waggle/pkg/picture"
 	proxy "github.com/wagglehq/waggle/proxy/judge"
+	scaler "github.com/wagglehq/waggle/scaler/judge"
 )
 
 // State is how a rung is.
@@ -68,6 +69,7 @@ type world struct {
 	placed  map[string]listener.Answer
 	routes  map[string]proxy.Answer
 	scrapes map[string]monitor.Answer
+	scales  map[string]scaler.Answer
 }
 
 // settings are those of the component's newest instance.
@@ -87,7 +89,7 @@ func (w *world) question() proxy.Question {
 }
 
 func judged(p picture.Picture) (*world, error) {
-	w := &world{Picture: p, placed: map[string]listener.Answer{}, routes: map[string]proxy.Answer{}, scrapes: map[string]monitor.Answer{}}
+	w := &world{Picture: p, placed: map[string]listener.Answer{}, routes: map[string]proxy.Answer{}, scrapes: map[string]monitor.Answer{}, scales: map[string]scaler.Answer{}}
 	snapshot := w.Snapshot()
 	placed, err := listener.Services(listener.Question{Snapshot: named(p)})
 	if err != nil {
@@ -101,6 +103,10 @@ func judged(p picture.Picture) (*world, error) {
 	if err != nil {
 		return nil, fmt.Errorf("settings of monitor: %w", err)
 	}
+	scales, err := scaler.Services(scaler.Question{Snapshot: snapshot, Accepted: w.AcceptedBy("scaler"), Settings: settings(p, "scaler"), Now: w.Time})
+	if err != nil {
+		return nil, fmt.Errorf("settings of scaler: %w", err)
+	}
 	for _, a := range placed {
 		w.placed[a.ServiceID] = a
 	}
@@ -109,6 +115,9 @@ func judged(p picture.Picture) (*world, error) {
 	}
 	for _, a := range scrapes {
 		w.scrapes[a.ServiceID] = a
+	}
+	for _, a := range scales {
+		w.scales[a.ServiceID] = a
 	}
 	return w, nil
 }
