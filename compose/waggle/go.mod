@@ -10,6 +10,7 @@ require (
 	github.com/wagglehq/waggle/monitor v0.0.0
 	github.com/wagglehq/waggle/pkg v0.0.0
 	github.com/wagglehq/waggle/proxy v0.0.0
+	github.com/wagglehq/waggle/scaler v0.0.0
 	go.yaml.in/yaml/v3 v3.0.6
 )
 

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	listener "github.com/wagglehq/waggle/listener/judge"
 	monitor "github.com/wagglehq/waggle/monitor/judge"
@@ -68,6 +69,8 @@ type world struct {
 	placed  map[string]listener.Answer
 	routes  map[string]proxy.Answer
 	scrapes map[string]monitor.Answer
+	// said are the statuses, by ID of the service.
+	said map[string][]picture.Status
 }
 
 // settings are those of the component's newest instance.
@@ -87,19 +90,32 @@ func (w *world) question() proxy.Question {
 }
 
 func judged(p picture.Picture) (*world, error) {
-	w := &world{Picture: p, placed: map[string]listener.Answer{}, routes: map[string]proxy.Answer{}, scrapes: map[string]monitor.Answer{}}
+	w := &world{Picture: p, placed: map[string]listener.Answer{}, routes: map[string]proxy.Answer{}, scrapes: map[string]monitor.Answer{}, said: map[string][]picture.Status{}}
+	for _, s := range p.Statuses {
+		w.said[s.ServiceID] = append(w.said[s.ServiceID], s)
+	}
 	snapshot := w.Snapshot()
-	placed, err := listener.Services(listener.Question{Snapshot: named(p)})
-	if err != nil {
-		return nil, err
-	}
-	routes, err := proxy.Services(w.question())
-	if err != nil {
-		return nil, fmt.Errorf("settings of proxy: %w", err)
-	}
-	scrapes, err := monitor.Services(monitor.Question{Snapshot: snapshot, Accepted: w.AcceptedBy("monitor"), Settings: settings(p, "monitor")})
-	if err != nil {
-		return nil, fmt.Errorf("settings of monitor: %w", err)
+	var (
+		asked                            sync.WaitGroup
+		errPlaced, errRoutes, errScrapes error
+		placed                           []listener.Answer
+		routes                           []proxy.Answer
+		scrapes                          []monitor.Answer
+	)
+	// Each takes a while where there are many services, and they know nothing of each other.
+	asked.Go(func() {
+		scrapes, errScrapes = monitor.Services(monitor.Question{Snapshot: snapshot, Accepted: w.AcceptedBy("monitor"), Settings: settings(p, "monitor")})
+	})
+	asked.Go(func() { placed, errPlaced = listener.Services(listener.Question{Snapshot: named(p)}) })
+	routes, errRoutes = proxy.Services(w.question())
+	asked.Wait()
+	switch {
+	case errPlaced != nil:
+		return nil, errPlaced
+	case errRoutes != nil:
+		return nil, fmt.Errorf("settings of proxy: %w", errRoutes)
+	case errScrapes != nil:
+		return nil, fmt.Errorf("settings of monitor: %w", errScrapes)
 	}
 	for _, a := range placed {
 		w.placed[a.ServiceID] = a
@@ -140,9 +156,14 @@ func Service(p picture.Picture, name string) (Answer, error) {
 		return Answer{}, err
 	}
 	svc, ok := p.ByName(name)
+	return w.service(name, svc, ok), nil
+}
+
+// service answers for a service, which may not be there.
+func (w *world) service(name string, svc catalog.Service, ok bool) Answer {
 	rungs := []Rung{w.listed(name, ok)}
 	if !ok {
-		return said(&name, rungs, nil), nil
+		return said(&name, rungs, nil)
 	}
 	if rung := w.optedIn(svc); rung.State == Broken {
 		rungs = append(rungs, rung)
@@ -153,12 +174,12 @@ func Service(p picture.Picture, name string) (Answer, error) {
 		for _, r := range []string{"reach", "scrape", "alert", "scale"} {
 			rungs = append(rungs, Rung{Rung: r, State: None})
 		}
-		return said(&name, rungs, nil), nil
+		return said(&name, rungs, nil)
 	}
 	tasks := w.tasks(svc)
 	rungs = append(rungs, w.optedIn(svc), w.labels(svc), w.network(svc), w.route(svc), w.applied(svc), tasks,
 		w.reach(svc, tasks), w.scrape(svc), w.alert(svc), w.scale(svc))
-	return said(&name, rungs, nil), nil
+	return said(&name, rungs, nil)
 }
 
 // listed says whether the swarm is seen, and the service in it.
