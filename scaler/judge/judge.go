@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/label"
 	"github.com/wagglehq/waggle/pkg/scaling"
 	"github.com/wagglehq/waggle/scaler/internal/policy"
 )
@@ -50,6 +51,8 @@ type Answer struct {
 	// fault and what would be right. What Docker refuses, and the operator's stop, are for a
 	// running scaler to say.
 	catalog.Status
+	// Faults are all labels at fault, of which the status names the first.
+	Faults []*label.Fault
 	// Rules are nil if the service would not be scaled.
 	Rules *Rules
 }
@@ -82,7 +85,7 @@ func Services(q Question) ([]Answer, error) {
 	}
 	var out []Answer
 	for _, o := range policy.All(q.Snapshot, q.Accepted, defaults) {
-		a := Answer{Status: Status(o, q.Snapshot.RevisionOf(o.Service.ID))}
+		a := Answer{Status: Status(o, q.Snapshot.RevisionOf(o.Service.ID)), Faults: o.Faults}
 		if o.Policy.InForce() {
 			a.Rules = rules(o.Policy, isDryRun, q.Now)
 		}

@@ -13,6 +13,7 @@ import (
 	monitor "github.com/wagglehq/waggle/monitor/judge"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	proxy "github.com/wagglehq/waggle/proxy/judge"
+	scaler "github.com/wagglehq/waggle/scaler/judge"
 )
 
 // Level says how bad a finding is.
@@ -84,11 +85,15 @@ func Files(services []Service, settings Settings, now time.Time) ([]Finding, err
 	if err != nil {
 		return nil, fmt.Errorf("settings of monitor: %w", err)
 	}
+	scales, err := scaler.Services(scaler.Question{Snapshot: snapshot, Settings: settings["scaler"], Now: now})
+	if err != nil {
+		return nil, fmt.Errorf("settings of scaler: %w", err)
+	}
 	// What a component refuses says more than that nobody reads the label.
 	f.routed(routes)
 	f.watched(scrapes)
 	f.placed(said)
-	f.scaled()
+	f.scaled(scales)
 	f.idle(said)
 	slices.SortStableFunc(f.found, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Service, b.Service), cmp.Compare(a.Level, b.Level), cmp.Compare(a.Label, b.Label), cmp.Compare(a.Text, b.Text))
@@ -200,21 +205,40 @@ func (f *finder) watched(answers []monitor.Answer) {
 	}
 }
 
-// scalePrefix begins the labels of the scaler.
-const scalePrefix = catalog.Prefix + "scale"
-
-// scaled tells of replicas that a deploy would set back.
-func (f *finder) scaled() {
-	for id, svc := range f.services {
-		for full := range svc.Labels {
-			f.asked[id] = f.asked[id] || strings.HasPrefix(full, scalePrefix)
+// scaled tells of what the scaler would refuse, and of replicas that a deploy sets.
+func (f *finder) scaled(answers []scaler.Answer) {
+	for _, a := range answers {
+		svc := f.services[a.ServiceID]
+		if !svc.OptedIn() || f.large[a.ServiceID] || len(svc.Labels) == 0 {
+			continue
 		}
-		_, low := svc.Labels[scalePrefix+"Min"]
-		_, high := svc.Labels[scalePrefix+"Max"]
-		if svc.OptedIn() && svc.SetsReplicas && (low || high) {
-			f.add(Warning, id, "", "each deploy sets the replicas back to those of the file, whatever the scaler has made of them", "leave deploy.replicas out")
+		switch {
+		case a.State == catalog.StateIgnored && a.Label == "" && !asksScaling(svc):
+			continue // what stands on the container alone is told of already
+		case a.State == catalog.StateIgnored:
+			f.add(Warning, a.ServiceID, "", a.Reason, a.Hint)
+		case len(a.Faults) > 0:
+			for _, fault := range a.Faults {
+				f.add(Error, a.ServiceID, fault.Label, fault.Error(), "want "+fault.Want)
+			}
+		case a.State == catalog.StateRejected:
+			f.add(Error, a.ServiceID, a.Label, a.Reason, a.Hint)
+		}
+		f.asked[a.ServiceID] = true
+		if svc.SetsReplicas {
+			f.add(Warning, a.ServiceID, "", "each deploy sets the replicas back to those of the file, whatever the scaler has made of them", "leave deploy.replicas out")
 		}
 	}
+}
+
+// asksScaling reports whether labels of the service begin as those of the scaler do.
+func asksScaling(svc Service) bool {
+	for full := range svc.Labels {
+		if strings.HasPrefix(full, catalog.Prefix+"scale") {
+			return true
+		}
+	}
+	return false
 }
 
 // idle tells of services that opted in and ask for nothing.

@@ -3,6 +3,7 @@
 package why
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/label"
 	"github.com/wagglehq/waggle/pkg/picture"
 	proxy "github.com/wagglehq/waggle/proxy/judge"
+	scaler "github.com/wagglehq/waggle/scaler/judge"
 )
 
 // State is how a rung is.
@@ -69,6 +71,7 @@ type world struct {
 	placed  map[string]listener.Answer
 	routes  map[string]proxy.Answer
 	scrapes map[string]monitor.Answer
+	scales  map[string]scaler.Answer
 	// said are the statuses, by ID of the service.
 	said map[string][]picture.Status
 }
@@ -90,32 +93,37 @@ func (w *world) question() proxy.Question {
 }
 
 func judged(p picture.Picture) (*world, error) {
-	w := &world{Picture: p, placed: map[string]listener.Answer{}, routes: map[string]proxy.Answer{}, scrapes: map[string]monitor.Answer{}, said: map[string][]picture.Status{}}
+	w := &world{Picture: p, placed: map[string]listener.Answer{}, routes: map[string]proxy.Answer{}, scrapes: map[string]monitor.Answer{}, scales: map[string]scaler.Answer{}, said: map[string][]picture.Status{}}
 	for _, s := range p.Statuses {
 		w.said[s.ServiceID] = append(w.said[s.ServiceID], s)
 	}
 	snapshot := w.Snapshot()
 	var (
-		asked                            sync.WaitGroup
-		errPlaced, errRoutes, errScrapes error
-		placed                           []listener.Answer
-		routes                           []proxy.Answer
-		scrapes                          []monitor.Answer
+		placed  []listener.Answer
+		routes  []proxy.Answer
+		scrapes []monitor.Answer
+		scales  []scaler.Answer
 	)
-	// Each takes a while where there are many services, and they know nothing of each other.
-	asked.Go(func() {
-		scrapes, errScrapes = monitor.Services(monitor.Question{Snapshot: snapshot, Accepted: w.AcceptedBy("monitor"), Settings: settings(p, "monitor")})
-	})
-	asked.Go(func() { placed, errPlaced = listener.Services(listener.Question{Snapshot: named(p)}) })
-	routes, errRoutes = proxy.Services(w.question())
-	asked.Wait()
-	switch {
-	case errPlaced != nil:
-		return nil, errPlaced
-	case errRoutes != nil:
-		return nil, fmt.Errorf("settings of proxy: %w", errRoutes)
-	case errScrapes != nil:
-		return nil, fmt.Errorf("settings of monitor: %w", errScrapes)
+	err := together(
+		func() (err error) {
+			placed, err = listener.Services(listener.Question{Snapshot: named(p)})
+			return err
+		},
+		func() (err error) {
+			routes, err = proxy.Services(w.question())
+			return of("proxy", err)
+		},
+		func() (err error) {
+			scrapes, err = monitor.Services(monitor.Question{Snapshot: snapshot, Accepted: w.AcceptedBy("monitor"), Settings: settings(p, "monitor")})
+			return of("monitor", err)
+		},
+		func() (err error) {
+			scales, err = scaler.Services(scaler.Question{Snapshot: snapshot, Accepted: w.AcceptedBy("scaler"), Settings: settings(p, "scaler"), Now: w.Time})
+			return of("scaler", err)
+		},
+	)
+	if err != nil {
+		return nil, err
 	}
 	for _, a := range placed {
 		w.placed[a.ServiceID] = a
@@ -126,7 +134,30 @@ func judged(p picture.Picture) (*world, error) {
 	for _, a := range scrapes {
 		w.scrapes[a.ServiceID] = a
 	}
+	for _, a := range scales {
+		w.scales[a.ServiceID] = a
+	}
 	return w, nil
+}
+
+// of says whose settings an error is about.
+func of(component string, err error) error {
+	if err != nil {
+		return fmt.Errorf("settings of %s: %w", component, err)
+	}
+	return nil
+}
+
+// together asks several at once: each takes a while where there are many services, and they
+// know nothing of each other.
+func together(questions ...func() error) error {
+	errs := make([]error, len(questions))
+	var asked sync.WaitGroup
+	for i, ask := range questions {
+		asked.Go(func() { errs[i] = ask() })
+	}
+	asked.Wait()
+	return errors.Join(errs...)
 }
 
 // named is the swarm with the names of withheld labels, for whoever judges names alone.
