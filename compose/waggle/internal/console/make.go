@@ -28,6 +28,7 @@ func (c *Console) sheet(ctx context.Context, st state, u *url.URL) (*sheet, erro
 		return s, addOne(s, "summary", "summary", "the listener has not answered yet")
 	}
 	k := st.known
+	s.now = k.Picture().Time
 	alarms := k.Alarms()
 	if st.failure != "" {
 		alarms = append([]view.Alarm{{State: why.Broken, Text: st.failure + "; what stands here is from " + view.Clock(k.Picture().Time, c.world.now()) + " UTC", Fix: "docker service ps of the listener, and its logs"}}, alarms...)

@@ -19,9 +19,29 @@ var templateFiles embed.FS
 // pages are all templates, whose escaping depends on where a text stands.
 var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"word": view.Word, "lines": func(text string) []string { return strings.FieldsFunc(text, func(r rune) bool { return r == '\n' }) },
-	"clock": func(t time.Time) string { return view.Clock(t, time.Now()) }, "iso": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-	"state": func(s why.State) string { return string(s) },
+	"clock": view.Clock, "iso": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+	"state": func(s why.State) string { return string(s) }, "parts": parts,
 }).ParseFS(templateFiles, "templates/*.html"))
+
+// part is a piece of a text; what stands between two backquotes is code.
+type part struct {
+	Text   string
+	IsCode bool
+}
+
+func parts(text string) []part {
+	pieces := strings.Split(text, "`")
+	if len(pieces)%2 == 0 { // one has no other
+		return []part{{Text: text}}
+	}
+	var out []part
+	for i, p := range pieces {
+		if p != "" {
+			out = append(out, part{p, i%2 == 1})
+		}
+	}
+	return out
+}
 
 // item is one part of a page that is replaced as a whole when it changes.
 type item struct {
@@ -47,6 +67,7 @@ type sheet struct {
 	status  int
 	// ages says that it tells of more than the picture, so that it is made anew now and then.
 	ages bool
+	now  time.Time
 }
 
 // keyed is what an item is made of.
@@ -56,6 +77,8 @@ type keyed interface{ Key() string }
 type shown struct {
 	ID  string
 	Row any
+	// Now is the moment of which the page tells.
+	Now time.Time
 }
 
 // elementID is the ID of an item's element: one without white space.
@@ -69,7 +92,7 @@ func add[T keyed](s *sheet, id, name string, rows []T) error {
 	r := region{id: id, items: make([]item, 0, len(rows))}
 	for _, row := range rows {
 		one := item{ID: elementID(id, row.Key())}
-		if err := one.render(name, row); err != nil {
+		if err := one.render(name, row, s.now); err != nil {
 			return err
 		}
 		r.items = append(r.items, one)
@@ -78,9 +101,9 @@ func add[T keyed](s *sheet, id, name string, rows []T) error {
 	return nil
 }
 
-func (i *item) render(name string, row any) error {
+func (i *item) render(name string, row any, now time.Time) error {
 	var out strings.Builder
-	if err := pages.ExecuteTemplate(&out, name, shown{i.ID, row}); err != nil {
+	if err := pages.ExecuteTemplate(&out, name, shown{i.ID, row, now}); err != nil {
 		return err
 	}
 	i.HTML, i.hash = out.String(), hashOf(out.String())

@@ -3,8 +3,10 @@ package console_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -30,12 +32,24 @@ type swarm struct {
 	targets map[string][]view.Target
 	turn    int
 	changed chan struct{}
+	// away makes it answer with an error. asked are the methods of all questions, base is
+	// where the console answers.
+	away  bool
+	asked map[string]bool
+	base  string
+}
+
+// methods are those by which it was asked.
+func (s *swarm) methods() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.asked))
 }
 
 // newSwarm begins at noon of a day, so that pages are always the same.
 func newSwarm(t testing.TB) *swarm {
 	t.Helper()
-	s := &swarm{now: time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC), changed: make(chan struct{}), targets: map[string][]view.Target{}, certs: []view.Certificate{}}
+	s := &swarm{now: time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC), changed: make(chan struct{}), targets: map[string][]view.Target{}, asked: map[string]bool{}, certs: []view.Certificate{}}
 	s.picture = picture.Picture{Bus: picture.Connected, Stack: "waggle", Tasks: map[string][]picture.Task{}, Decisions: map[string]picture.Decision{}}
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
@@ -57,6 +71,14 @@ func (s *swarm) change(how func(p *picture.Picture)) {
 // ServeHTTP answers as the listener does.
 func (s *swarm) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var out any
+	s.mu.Lock()
+	s.asked[r.Method] = true
+	isAway := s.away
+	s.mu.Unlock()
+	if isAway {
+		http.Error(w, `{"error": "the listener is out for lunch"}`, http.StatusServiceUnavailable)
+		return
+	}
 	switch path := r.URL.Path; {
 	case path == "/v1/picture":
 		s.tell(w, r)
@@ -143,6 +165,7 @@ func (s *swarm) open(t testing.TB) string {
 		server.CloseClientConnections()
 		server.Close()
 	})
+	s.base = server.URL
 	return server.URL
 }
 

@@ -18,7 +18,7 @@ func History(decisions []Decision, seen []Sample, service string) []Sample {
 		if len(seen) > 0 && !d.Time.Before(seen[0].Time) {
 			continue // it was seen
 		}
-		out = append(out, Sample{d.Time.Add(-time.Nanosecond), d.From, d.From}, Sample{d.Time, d.To, d.To})
+		out = append(out, Sample{d.Time, d.From, d.From}, Sample{d.Time, d.To, d.To})
 	}
 	slices.SortStableFunc(out, func(a, b Sample) int { return a.Time.Compare(b.Time) })
 	return out

@@ -48,7 +48,7 @@ func rungs(a why.Answer) []Rung {
 	for _, r := range a.Rungs {
 		one := Rung{Name: r.Rung, Text: cmp.Or(r.Text, "nothing is asked for"), State: r.State}
 		if r.State == why.Broken || r.State == why.Warn {
-			one.Fix = r.Fix
+			one.Fix = fixOf(r)
 		}
 		out = append(out, one)
 	}
@@ -111,8 +111,8 @@ func (k *Known) Service(name string, told Told) (Service, bool) {
 			s.Bounds += "; nothing is changed: it is a dry run"
 		}
 	}
-	if svc.Mode == catalog.Replicated {
-		s.Chart = Draw(History(Decisions(told.Entries), told.Samples, svc.Name), least, most, p.Time)
+	if past := History(Decisions(told.Entries), told.Samples, svc.Name); svc.Mode == catalog.Replicated && (s.Bounds != "" || len(past) > 1) {
+		s.Chart = Draw(past, least, most, p.Time)
 	}
 	return s, true
 }

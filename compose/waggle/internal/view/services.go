@@ -60,7 +60,7 @@ func worst(a why.Answer) (state why.State, rung, text, fix string, more int) {
 			switch {
 			case r.State != s:
 			case first:
-				first, state, rung, text, fix = false, s, r.Rung, r.Text, r.Fix
+				first, state, rung, text, fix = false, s, r.Rung, r.Text, fixOf(r)
 			case s == why.Broken:
 				more++
 			}
@@ -70,6 +70,14 @@ func worst(a why.Answer) (state why.State, rung, text, fix string, more int) {
 		}
 	}
 	return why.OK, "", "", "", 0
+}
+
+// fixOf is what mends a rung, unless what is wrong says so already.
+func fixOf(r why.Rung) string {
+	if strings.Contains(r.Text, r.Fix) {
+		return ""
+	}
+	return r.Fix
 }
 
 func running(j *why.Judged, svc catalog.Service) string {
