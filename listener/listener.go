@@ -221,6 +221,8 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	api.Pictures{API: door, Stack: c.Stack, Accepted: accepted.Values, Decisions: func(ctx context.Context, n int) ([]bus.Message, error) {
 		return b.Last(ctx, bus.DecisionsStream, n)
 	}}.Routes(router)
+	happenings := &api.Events{Bus: b, Statuses: everybody.Values, Ended: ctx.Done()}
+	happenings.Routes(router)
 	api.Audit{Last: func(ctx context.Context, n int) ([]bus.Message, error) { return b.Last(ctx, bus.AuditStream, n) }}.Routes(router)
 
 	listing, movements := p.ListLoop(options("lists", lists, c.Resync, 0)), p.TaskLoop(options("tasks", tasks, 0, 0))

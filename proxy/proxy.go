@@ -108,6 +108,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		return err
 	}
 	peers := replicas.NewPeers(b, "proxy", func() { agree.Now(); routes.Now() })
+	told := newReloads(b, c.InstanceName(), sh.Log)
 	control, err := controller.New(controller.Options{
 		Source: controller.Source{
 			Catalog: catalog.Snapshot, Current: heard.current, Accepted: accepted.Services, Manual: extra.services(), Static: c.Static(),
@@ -117,6 +118,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		Users: c.Edge.SecretUsers, StateFile: filepath.Join(c.DataDir, "services.json"),
 		Events: controller.Events{
 			Again: routes.After, Wrote: verify.Now, Record: accepted.Record, Applied: func() { release.Now(); report.Now(); agree.Now(); note.Now() },
+			Reloaded: told.note,
 		},
 		HAProxy: controller.HAProxy{Engine: haproxy, Checker: haproxy, Servers: haproxy, Comparer: haproxy, Certificates: haproxy},
 		Log:     sh.Log, Registry: sh.Registry,
@@ -164,7 +166,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	following, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	f, following := errgroup.WithContext(following)
-	for _, run := range []func(context.Context) error{catalog.Run, accepted.Run, statuses.Run, store.uploads.Run, extra.run, peers.Run, journal.Run} {
+	for _, run := range []func(context.Context) error{catalog.Run, accepted.Run, statuses.Run, store.uploads.Run, extra.run, peers.Run, journal.Run, told.run} {
 		f.Go(func() error { return run(following) })
 	}
 	g, ctx := errgroup.WithContext(ctx)

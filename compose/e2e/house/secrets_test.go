@@ -183,7 +183,7 @@ func (h *house) tellSecrets(pem string) (names []string) {
 func (h *house) paths(names []string) map[string][]string {
 	h.t.Helper()
 	out := map[string][]string{
-		"listener": {"/v1/catalog", "/v1/services", "/v1/picture", "/v1/audit", "/v1/docker-flow-swarm-listener/get-services", "/v1/docker-flow-swarm-listener/get-nodes"},
+		"listener": {"/v1/catalog", "/v1/services", "/v1/picture", "/v1/audit", "/v1/events", "/v1/docker-flow-swarm-listener/get-services", "/v1/docker-flow-swarm-listener/get-nodes"},
 		"proxy": {
 			"/v1/services", "/v1/instances", "/v1/config", "/v1/certs", "/v1/docker-flow-proxy/ping", "/v1/docker-flow-proxy/config", "/v1/docker-flow-proxy/metrics",
 			"/v1/docker-flow-proxy/successfulinitreload", "/v1/docker-flow-proxy/certs",

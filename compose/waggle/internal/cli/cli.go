@@ -29,6 +29,8 @@ type World struct {
 	Env      map[string]string
 	Out, Err io.Writer
 	Version  string
+	// IsTerminal says that a person looks at Out, and not a program.
+	IsTerminal bool
 }
 
 // DefaultURL is where the listener answers within its own container.
@@ -40,6 +42,7 @@ type commands struct {
 
 	Status  statusCommand  `cmd:"" help:"Tell how Waggle and its services are, the worst first."`
 	Why     whyCommand     `cmd:"" help:"Tell why a service is not routed, scraped or scaled, or where a URL leads."`
+	Tail    tailCommand    `cmd:"" help:"Tell what happens, as it happens: changes, decisions, reloads."`
 	Lint    lintCommand    `cmd:"" help:"Find mistakes in stack files before they are deployed; asks no server."`
 	Get     getCommand     `cmd:"" help:"Print what the listener answers to a path, such as /v1/catalog."`
 	Console consoleCommand `cmd:"" help:"Serve a page about how Waggle and its services are; it changes nothing."`

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/wagglehq/waggle/compose/waggle/internal/view"
 	"github.com/wagglehq/waggle/pkg/picture"
 )
 
@@ -85,34 +84,13 @@ func (l Listener) picture(ctx context.Context, tag string, wait time.Duration) (
 	return p, a, err
 }
 
-// journal is what happened last, of one service if it is named, the newest first.
-func (l Listener) journal(ctx context.Context, service string, limit int) ([]view.Entry, error) {
-	var out struct{ Entries []view.Entry }
+// events are what happened last, of one service if it is named, the newest first.
+func (l Listener) events(ctx context.Context, service string, limit int) ([]picture.Event, error) {
+	var out struct{ Events []picture.Event }
 	query := url.Values{"limit": {strconv.Itoa(limit)}}
 	if service != "" {
 		query.Set("service", service)
 	}
-	_, err := l.ask(ctx, "/v1/journal?"+query.Encode(), "", 0, &out)
-	return out.Entries, err
-}
-
-// certificates are those that the proxy has.
-func (l Listener) certificates(ctx context.Context) ([]view.Certificate, error) {
-	out := struct{ Certificates []view.Certificate }{Certificates: []view.Certificate{}}
-	_, err := l.ask(ctx, "/v1/components/proxy/v1/certs", "", 0, &out)
-	return out.Certificates, err
-}
-
-// targets are those of one service, as the monitor tells of them.
-func (l Listener) targets(ctx context.Context, service string) ([]view.Target, error) {
-	var out struct{ Targets []view.Target }
-	_, err := l.ask(ctx, "/v1/components/monitor/v1/services/"+url.PathEscape(service), "", 0, &out)
-	return out.Targets, err
-}
-
-// signals are the alerts that ask the scaler for something.
-func (l Listener) signals(ctx context.Context, service string) ([]view.Signal, error) {
-	var out struct{ Signals []view.Signal }
-	_, err := l.ask(ctx, "/v1/components/scaler/v1/services/"+url.PathEscape(service), "", 0, &out)
-	return out.Signals, err
+	_, err := l.ask(ctx, "/v1/events?"+query.Encode(), "", 0, &out)
+	return out.Events, err
 }

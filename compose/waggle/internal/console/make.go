@@ -9,16 +9,14 @@ import (
 
 	"github.com/wagglehq/waggle/compose/waggle/internal/view"
 	"github.com/wagglehq/waggle/compose/waggle/internal/why"
+	"github.com/wagglehq/waggle/pkg/picture"
 )
 
-// How many entries of the journal pages show.
+// How many events pages show.
 const (
 	lastOfService = 30
 	lastOfAll     = 200
 )
-
-// happenedLast is what the journal tells.
-const happenedLast = "what happened last"
 
 // sheet makes the page of an address.
 func (c *Console) sheet(ctx context.Context, st state, u *url.URL) (*sheet, error) {
@@ -50,7 +48,7 @@ func (c *Console) fill(ctx context.Context, s *sheet, st state, u *url.URL) erro
 	case isService && name != "":
 		return c.service(ctx, s, st.known, name, query.Get("url"))
 	case u.Path == "/routes":
-		return routes(s, st, query.Get("url"))
+		return routes(s, st.known, query.Get("url"))
 	case u.Path == "/nodes":
 		return nodes(s, st.known, query.Get("node"))
 	case u.Path == "/decisions":
@@ -98,20 +96,9 @@ type tried struct {
 func (c *Console) service(ctx context.Context, s *sheet, k *view.Known, name, try string) error {
 	s.Title, s.Nav, s.frame, s.ages = name, "services", "service", true
 	told := view.Told{Samples: c.world.seen(name)}
-	var failures failures
+	var failed []string
 	if _, ok := k.Picture().ByName(name); ok {
-		l := c.world.listener
-		together(
-			func() {
-				told.Entries = heard(&failures, happenedLast, func() ([]view.Entry, error) { return l.journal(ctx, name, lastOfService) })
-			},
-			func() {
-				told.Targets = heard(&failures, "the health of targets", func() ([]view.Target, error) { return l.targets(ctx, name) })
-			},
-			func() {
-				told.Signals = heard(&failures, "alerts that ask for scaling", func() ([]view.Signal, error) { return l.signals(ctx, name) })
-			},
-		)
+		told.Events, failed = c.happened(ctx, name, lastOfService)
 	}
 	svc, ok := k.Service(name, told)
 	if !ok {
@@ -129,8 +116,8 @@ func (c *Console) service(ctx context.Context, s *sheet, k *view.Known, name, tr
 		func() error { return add(s, "targets", "target", svc.Jobs) },
 		func() error { return add(s, "alerts", "alert", svc.Alerts) },
 		func() error { return addOne(s, "scaling", "scaling", svc) },
-		func() error { return add(s, "happened", "happened", view.Happenings(told.Entries)) },
-		func() error { return addOne(s, "unknown", "unknown", failures.sorted()) },
+		func() error { return add(s, "happened", "happened", view.Happenings(told.Events)) },
+		func() error { return addOne(s, "unknown", "unknown", failed) },
 	)
 }
 
@@ -141,18 +128,18 @@ func addTry(s *sheet, k *view.Known, address string) error {
 	return add[single](s, "tried", "tried", nil)
 }
 
-func routes(s *sheet, st state, try string) error {
-	k := st.known
+func routes(s *sheet, k *view.Known, try string) error {
 	s.Title, s.Nav, s.frame = "Routes and certificates", "routes", "routes"
 	s.Data = tried{Action: "/routes", URL: try}
-	note := ""
-	if st.certs.list == nil {
-		note = st.certs.failure
+	expiries, isKnown := k.Expiries()
+	var unknown []string
+	if !isKnown {
+		unknown = []string{"which certificates the proxy serves"}
 	}
 	return all(
 		func() error { return addTry(s, k, try) },
-		func() error { return addOne(s, "unknown", "unknown", known(note, "certificates")) },
-		func() error { return add(s, "certificates", "certificate", k.Expiries(st.certs.list)) },
+		func() error { return addOne(s, "unknown", "unknown", unknown) },
+		func() error { return add(s, "certificates", "certificate", expiries) },
 		func() error { return add(s, "routes", "route", k.Routes()) },
 	)
 }
@@ -167,12 +154,11 @@ func nodes(s *sheet, k *view.Known, node string) error {
 
 func (c *Console) decisions(ctx context.Context, s *sheet) error {
 	s.Title, s.Nav, s.frame, s.ages = "Decisions of the scaler", "decisions", "decisions", true
-	var failures failures
-	entries := heard(&failures, happenedLast, func() ([]view.Entry, error) { return c.world.listener.journal(ctx, "", lastOfAll) })
+	events, failed := c.happened(ctx, "", lastOfAll)
 	return all(
-		func() error { return addOne(s, "unknown", "unknown", failures.sorted()) },
-		func() error { return add(s, "decisions", "decision", view.Decisions(entries)) },
-		func() error { return add(s, "happened", "happened", view.Happenings(entries)) },
+		func() error { return addOne(s, "unknown", "unknown", failed) },
+		func() error { return add(s, "decisions", "decision", view.Decisions(events)) },
+		func() error { return add(s, "happened", "happened", view.Happenings(events)) },
 	)
 }
 
@@ -184,6 +170,15 @@ func search(s *sheet, k *view.Known, query string) error {
 		func() error { return add(s, "found", "line", found.Services) },
 		func() error { return add(s, "nodes", "node", found.Nodes) },
 	)
+}
+
+// happened is what happened last, or why that is not known.
+func (c *Console) happened(ctx context.Context, service string, limit int) ([]picture.Event, []string) {
+	events, err := c.world.listener.events(ctx, service, limit)
+	if err != nil {
+		return nil, []string{"what happened last: " + err.Error()}
+	}
+	return events, nil
 }
 
 // all does one after the other until one fails.

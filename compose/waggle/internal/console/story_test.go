@@ -1,11 +1,9 @@
 package console_test
 
 import (
-	"encoding/json"
 	"log/slog"
 	"time"
 
-	"github.com/wagglehq/waggle/compose/waggle/internal/view"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/picture"
 )
@@ -46,37 +44,26 @@ func shop(s *swarm) {
 		says(p, "proxy", "office_chat", catalog.StateAccepted, "")
 		p.Decisions["shop_web"] = picture.Decision{Time: at, Direction: "up", Action: "scaled", From: 3, To: 5}
 		p.Nodes[2].Availability = "drain"
+		p.Certificates = map[string][]string{"shop": {"shop.example.com", "*.shop.example.com"}, "blog": {"blog.example.com"}, "wiki": {"wiki.example.com"}}
+		p.CertificateEnds = map[string]time.Time{"shop": at.Add(71 * 24 * time.Hour), "blog": at.Add(9 * 24 * time.Hour), "wiki": at.Add(-26 * time.Hour)}
 		p.Alerts = []picture.Alert{{Name: "shop_web_slow", Service: "shop_web", Labels: map[string]string{"scale": "up", "type": "service"}}}
 	})
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.certs = []view.Certificate{
-		{Name: "shop", Source: "secret", Names: []string{"shop.example.com", "*.shop.example.com"}, NotAfter: at.Add(71 * 24 * time.Hour), Served: true, Default: true},
-		{Name: "blog", Source: "upload", Names: []string{"blog.example.com"}, NotAfter: at.Add(9 * 24 * time.Hour), Served: true},
-		{Name: "wiki", Source: "label", Service: "intranet_wiki", Names: []string{"wiki.example.com"}, NotAfter: at.Add(-26 * time.Hour), Reason: "it expired on 2026-11-28"},
+	decided := func(ago time.Duration, service string, d picture.Decision) {
+		d.Time = at.Add(-ago)
+		s.events = append(s.events, picture.OfDecision(d.Time, service, d))
 	}
-	s.targets["shop_web"] = []view.Target{{Address: "10.0.0.14:9100", Node: "node-1", Health: "up"}, {Address: "10.0.0.15:9100", Node: "node-2", Health: "down", LastError: "connection refused"}}
-	decision := func(ago time.Duration, v map[string]any) {
-		v["time"] = at.Add(-ago)
-		s.entries = append(s.entries, entry(at.Add(-ago), "decisions", v))
+	happened := func(ago time.Duration, component string, e catalog.Event) {
+		s.events = append(s.events, picture.OfCatalog(at.Add(-ago), component, e))
 	}
-	decision(3*time.Minute, map[string]any{"service": "shop_web", "direction": "up", "action": "scaled", "code": "scaled", "from": 3, "to": 5, "reason": "alert slow fires: 95 % of answers within 0.31 s"})
-	decision(9*time.Minute, map[string]any{"service": "queue_worker", "direction": "up", "action": "held", "code": "cooldown", "from": 4, "to": 4, "reason": "it was scaled up 40 s ago; the next step is due in 2 minutes"})
-	s.entries = append(s.entries,
-		entry(at.Add(-11*time.Minute), "events", map[string]any{"kind": "changed", "service": "shop_search", "serviceId": "id-shop_search", "text": "labels"}),
-		entry(at.Add(-12*time.Minute), "events", map[string]any{"kind": "changed", "service": "shop_web", "serviceId": "id-shop_web", "text": "image"}))
-	decision(24*time.Minute, map[string]any{"service": "shop_web", "direction": "down", "action": "scaled", "code": "scaled", "from": 4, "to": 3, "reason": "nothing asks for more, and the cooldown of 5 minutes is over"})
-	decision(31*time.Minute, map[string]any{"service": "shop_web", "direction": "up", "action": "refused", "code": "at_max", "from": 8, "to": 8, "reason": "8 replicas are the most that com.df.scaleMax allows"})
-	decision(47*time.Minute, map[string]any{"service": "shop_web", "direction": "up", "action": "scaled", "code": "scaled", "from": 2, "to": 4, "reason": "alert slow fires: 95 % of answers within 0.42 s"})
-	s.entries = append(s.entries,
-		entry(at.Add(-50*time.Minute), "audit", map[string]any{"time": at.Add(-50 * time.Minute), "component": "proxy", "action": "certificate_put", "object": "blog", "by": "token 5e7c19a0"}),
-		entry(at.Add(-62*time.Minute), "events", map[string]any{"kind": "created", "service": "office_chat", "serviceId": "id-office_chat"}))
-}
-
-func entry(at time.Time, stream string, v map[string]any) view.Entry {
-	value, err := json.Marshal(v)
-	if err != nil {
-		panic(err)
-	}
-	return view.Entry{Time: at, Stream: stream, Value: value}
+	decided(3*time.Minute, "shop_web", picture.Decision{Direction: "up", Action: "scaled", From: 3, To: 5, Reason: "alert slow fires: 95 % of answers within 0.31 s"})
+	decided(9*time.Minute, "queue_worker", picture.Decision{Direction: "up", Action: "held", From: 4, To: 4, Reason: "it was scaled up 40 s ago; the next step is due in 2 minutes"})
+	happened(11*time.Minute, "listener", catalog.Event{Kind: "changed", Service: "shop_search", ServiceID: "id-shop_search", Text: "com.df.servicePath"})
+	happened(12*time.Minute, "listener", catalog.Event{Kind: "changed", Service: "shop_web", ServiceID: "id-shop_web", Text: "image"})
+	happened(12*time.Minute, "proxy", catalog.Event{Kind: "reload", Instance: "proxy-1", Text: "a backend has another form", Services: []string{"shop_web"}})
+	decided(24*time.Minute, "shop_web", picture.Decision{Direction: "down", Action: "scaled", From: 4, To: 3, Reason: "nothing asks for more, and the cooldown of 5 minutes is over"})
+	decided(31*time.Minute, "shop_web", picture.Decision{Direction: "up", Action: "refused", From: 8, To: 8, Reason: "8 replicas are the most that com.df.scaleMax allows"})
+	decided(47*time.Minute, "shop_web", picture.Decision{Direction: "up", Action: "scaled", From: 2, To: 4, Reason: "alert slow fires: 95 % of answers within 0.42 s"})
+	happened(62*time.Minute, "listener", catalog.Event{Kind: "created", Service: "office_chat", ServiceID: "id-office_chat"})
 }

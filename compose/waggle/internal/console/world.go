@@ -22,8 +22,6 @@ const (
 	blindly = 500 * time.Millisecond
 	// fresh is how old what is known may be for a new page.
 	fresh = 250 * time.Millisecond
-	// certsAge is how often the proxy's certificates are asked for.
-	certsAge = 10 * time.Second
 )
 
 // mostSamples is how many numbers of replicas are remembered of one service.
@@ -41,7 +39,6 @@ type world struct {
 	mu       sync.Mutex
 	known    *view.Known
 	tag      string
-	certs    certificates
 	failure  string
 	turn     int
 	asked    time.Time
@@ -55,13 +52,6 @@ func newWorld(l Listener) *world {
 	return &world{listener: l, now: time.Now, changed: make(chan struct{}), wake: make(chan struct{}, 1), samples: map[string][]view.Sample{}}
 }
 
-// certificates are those that the proxy had last told of.
-type certificates struct {
-	list    []view.Certificate
-	failure string
-	at      time.Time
-}
-
 // state is what is known at one moment.
 type state struct {
 	// known is nil if the listener has never answered; failure says why it does not now.
@@ -69,14 +59,13 @@ type state struct {
 	failure string
 	// turn is another one after each change, of which changed tells.
 	turn    int
-	certs   certificates
 	changed <-chan struct{}
 }
 
 func (w *world) state() state {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return state{w.known, w.failure, w.turn, w.certs, w.changed}
+	return state{w.known, w.failure, w.turn, w.changed}
 }
 
 // fresh is what is known, asked for anew if nobody has been doing that.
@@ -142,12 +131,11 @@ func (w *world) refresh(ctx context.Context, wait time.Duration) bool {
 	if ctx.Err() != nil {
 		return false // whoever asked has gone
 	}
-	certs := w.certificates(ctx, err == nil && p.Certificates == nil)
 	var known *view.Known
 	if err == nil && !a.same {
-		known, err = view.Know(p, certs.list)
+		known, err = view.Know(p)
 	}
-	w.take(known, a.tag, certs, err)
+	w.take(known, a.tag, err)
 	return err == nil && a.tag != ""
 }
 
@@ -161,24 +149,8 @@ func (w *world) lastTag() string {
 	return w.tag
 }
 
-// certificates are asked for now and then.
-func (w *world) certificates(ctx context.Context, asked bool) certificates {
-	w.mu.Lock()
-	last := w.certs
-	w.mu.Unlock()
-	if !asked || w.now().Sub(last.at) < certsAge {
-		return last
-	}
-	list, err := w.listener.certificates(ctx)
-	out := certificates{list: list, at: w.now()}
-	if err != nil {
-		out.list, out.failure = nil, err.Error()
-	}
-	return out
-}
-
 // take notes what was learned: known is nil if that is nothing new.
-func (w *world) take(known *view.Known, tag string, certs certificates, err error) {
+func (w *world) take(known *view.Known, tag string, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	failure := ""
@@ -187,7 +159,7 @@ func (w *world) take(known *view.Known, tag string, certs certificates, err erro
 	}
 	isOlder := known != nil && w.known != nil && known.Picture().Time.Before(w.known.Picture().Time)
 	isNews := known != nil && !isOlder || failure != w.failure
-	w.failure, w.asked, w.certs = failure, w.now(), certs
+	w.failure, w.asked = failure, w.now()
 	if known != nil && !isOlder {
 		w.known, w.tag = known, tag
 		w.sample(known.Picture())

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/compose/waggle/internal/console"
-	"github.com/wagglehq/waggle/compose/waggle/internal/view"
 	"github.com/wagglehq/waggle/pkg/bustest"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/picture"
@@ -27,9 +26,7 @@ type swarm struct {
 	mu      sync.Mutex // the test and the server share the rest
 	now     time.Time
 	picture picture.Picture
-	certs   []view.Certificate
-	entries []view.Entry
-	targets map[string][]view.Target
+	events  []picture.Event
 	turn    int
 	changed chan struct{}
 	// away makes it answer with an error. asked are the methods of all questions, base is
@@ -49,7 +46,7 @@ func (s *swarm) methods() []string {
 // newSwarm begins at noon of a day, so that pages are always the same.
 func newSwarm(t testing.TB) *swarm {
 	t.Helper()
-	s := &swarm{now: time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC), changed: make(chan struct{}), targets: map[string][]view.Target{}, asked: map[string]bool{}, certs: []view.Certificate{}}
+	s := &swarm{now: time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC), changed: make(chan struct{}), asked: map[string]bool{}}
 	s.picture = picture.Picture{Bus: picture.Connected, Stack: "waggle", Tasks: map[string][]picture.Task{}, Decisions: map[string]picture.Decision{}}
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
@@ -83,16 +80,8 @@ func (s *swarm) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case path == "/v1/picture":
 		s.tell(w, r)
 		return
-	case path == "/v1/journal":
-		out = map[string]any{"entries": s.journal(r.URL.Query().Get("service"))}
-	case path == "/v1/components/proxy/v1/certs":
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		out = map[string]any{"certificates": s.certs}
-	case strings.HasPrefix(path, "/v1/components/monitor/v1/services/"):
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		out = map[string]any{"targets": s.targets[strings.TrimPrefix(path, "/v1/components/monitor/v1/services/")]}
+	case path == "/v1/events":
+		out = map[string]any{"events": s.about(r.URL.Query().Get("service"))}
 	default:
 		out = map[string]any{}
 	}
@@ -136,16 +125,12 @@ func (s *swarm) tell(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s *swarm) journal(service string) []view.Entry {
+func (s *swarm) about(service string) []picture.Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := []view.Entry{}
-	for _, e := range s.entries {
-		var about struct{ Service string }
-		if err := json.Unmarshal(e.Value, &about); err != nil {
-			panic(err)
-		}
-		if service == "" || service == about.Service {
+	out := []picture.Event{}
+	for _, e := range s.events {
+		if e.About(service) {
 			out = append(out, e)
 		}
 	}

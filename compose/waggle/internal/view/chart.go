@@ -12,7 +12,7 @@ import (
 func History(decisions []Decision, seen []Sample, service string) []Sample {
 	out := slices.Clone(seen)
 	for _, d := range decisions {
-		if d.Service != service || d.From == d.To || d.DryRun || d.Action == "held" || d.Action == "refused" {
+		if d.Service != service || d.From == d.To || d.Action == "held" || d.Action == "refused" {
 			continue
 		}
 		if len(seen) > 0 && !d.Time.Before(seen[0].Time) {

@@ -3,7 +3,6 @@
 package view
 
 import (
-	"encoding/json"
 	"maps"
 	"net/url"
 	"slices"
@@ -23,61 +22,13 @@ type Known struct {
 	Board []Line
 }
 
-// Know judges a picture. Certificates that the picture does not know are taken from those
-// that the proxy names; nil if it does not.
-func Know(p picture.Picture, certs []Certificate) (*Known, error) {
-	if p.Certificates == nil && certs != nil {
-		p.Certificates = map[string][]string{}
-		for _, c := range certs {
-			if c.Served {
-				p.Certificates[c.Name] = c.Names
-			}
-		}
-	}
+// Know judges a picture.
+func Know(p picture.Picture) (*Known, error) {
 	j, err := why.Judge(p)
 	if err != nil {
 		return nil, err
 	}
 	return &Known{j, board(j)}, nil
-}
-
-// Certificate is one as the proxy tells of it at /v1/certs.
-type Certificate struct {
-	Name     string    `json:"name"`
-	Source   string    `json:"source"`
-	Service  string    `json:"service"`
-	Names    []string  `json:"names"`
-	NotAfter time.Time `json:"notAfter"`
-	Served   bool      `json:"served"`
-	Default  bool      `json:"default"`
-	Reason   string    `json:"reason"`
-	Warning  string    `json:"warning"`
-}
-
-// Target is a scraped address as the monitor tells of it at /v1/services/NAME.
-type Target struct {
-	Address   string `json:"address"`
-	Node      string `json:"node"`
-	Health    string `json:"health"`
-	LastError string `json:"lastError"`
-}
-
-// Signal are alerts that ask the scaler for something, as it tells at /v1/services/NAME.
-type Signal struct {
-	Direction string `json:"direction"`
-	Alerts    []struct {
-		Name string `json:"name"`
-	} `json:"alerts"`
-	ReceivedAt time.Time `json:"receivedAt"`
-}
-
-// Entry is one message of the listener's journal.
-type Entry struct {
-	Time time.Time `json:"time"`
-	// Stream is "events", "decisions" or "audit", and Value the message as the contract
-	// has it.
-	Stream string          `json:"stream"`
-	Value  json.RawMessage `json:"value"`
 }
 
 // Sample is how many replicas a service had from a moment on.
@@ -86,7 +37,7 @@ type Sample struct {
 	Asked, Running uint64
 }
 
-// words is how a state is called.
+// Word is how a state is called.
 func Word(s why.State) string {
 	switch s {
 	case why.Broken:

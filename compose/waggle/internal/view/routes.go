@@ -89,8 +89,8 @@ func orOne(list []string, usual string) []string {
 
 // Expiry is a certificate and how long it lasts.
 type Expiry struct {
-	Name, Source, Service, Names string
-	Until                        time.Time
+	Name, Hosts string
+	Until       time.Time
 	// Left says how long that is from now.
 	Left  string
 	State why.State
@@ -98,34 +98,31 @@ type Expiry struct {
 }
 
 // Key is what the certificate is known by.
-func (e Expiry) Key() string { return e.Source + " " + e.Name + " " + e.Service }
+func (e Expiry) Key() string { return e.Name }
 
 // soon is how long before its end a certificate is a warning: what renews it does so a third of
 // its life before, which is thirty days of the usual ninety.
 const soon = 21 * 24 * time.Hour
 
-// Expiries are the certificates, those that end first before others.
-func (k *Known) Expiries(certs []Certificate) []Expiry {
-	now := k.Picture().Time
-	var out []Expiry
-	for _, c := range certs {
-		e := Expiry{Name: c.Name, Source: c.Source, Service: c.Service, Names: strings.Join(c.Names, ", "), Until: c.NotAfter, State: why.OK, Text: c.Warning, Left: left(c.NotAfter, now)}
+// Expiries are the certificates that the proxy serves, those that end first before others; false
+// if they are not known.
+func (k *Known) Expiries() ([]Expiry, bool) {
+	p := k.Picture()
+	out := make([]Expiry, 0, len(p.Certificates))
+	for name, hosts := range p.Certificates {
+		e := Expiry{Name: name, Hosts: strings.Join(hosts, ", "), Until: p.CertificateEnds[name], State: why.OK}
+		e.Left = left(e.Until, p.Time)
 		switch {
-		case !c.NotAfter.IsZero() && !now.Before(c.NotAfter):
-			e.State, e.Text = why.Broken, cmp.Or(c.Reason, "it has expired")
-		case !c.Served:
-			e.State, e.Text = why.Broken, cmp.Or(c.Reason, "it is not served")
-		case !c.NotAfter.IsZero() && c.NotAfter.Sub(now) < soon:
-			e.State, e.Text = why.Warn, cmp.Or(c.Warning, "renew it")
-		case c.Warning != "":
-			e.State = why.Warn
-		case c.Default:
-			e.Text = "for hosts that no certificate names"
+		case e.Until.IsZero():
+		case !p.Time.Before(e.Until):
+			e.State, e.Text = why.Broken, "it has expired: renew it"
+		case e.Until.Sub(p.Time) < soon:
+			e.State, e.Text = why.Warn, "renew it"
 		}
 		out = append(out, e)
 	}
-	slices.SortStableFunc(out, func(a, b Expiry) int { return cmp.Or(a.Until.Compare(b.Until), cmp.Compare(a.Name, b.Name)) })
-	return out
+	slices.SortFunc(out, func(a, b Expiry) int { return cmp.Or(a.Until.Compare(b.Until), cmp.Compare(a.Name, b.Name)) })
+	return out, p.Certificates != nil
 }
 
 // left is how long it is until a moment.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/wagglehq/waggle/compose/waggle/internal/why"
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/picture"
 )
 
 // seconds is a number of them.
@@ -68,18 +69,15 @@ func (a Alert) Key() string { return a.Name }
 
 // Job is one address that is scraped.
 type Job struct {
-	Job, Address, Node, Health, Error string
-	State                             why.State
+	Job, Address, Every string
 }
 
 // Key is what it is known by.
 func (j Job) Key() string { return j.Job + " " + j.Address }
 
-// Told is what components have told of one service; nil is not known.
+// Told is what happened to one service.
 type Told struct {
-	Targets []Target
-	Signals []Signal
-	Entries []Entry
+	Events  []picture.Event
 	Samples []Sample
 }
 
@@ -91,7 +89,7 @@ func (k *Known) Service(name string, told Told) (Service, bool) {
 		return Service{}, false
 	}
 	l := line(k.Judged, svc)
-	s := Service{Line: l, Rungs: rungs(k.Judged.Service(svc)), Routes: k.routesOf(l), Tasks: k.tasksOf(svc), Labels: labelsOf(svc), Alerts: k.alerts(svc, told.Signals), Jobs: k.jobs(svc, told.Targets)}
+	s := Service{Line: l, Rungs: rungs(k.Judged.Service(svc)), Routes: k.routesOf(l), Tasks: k.tasksOf(svc), Labels: labelsOf(svc), Alerts: k.alerts(svc), Jobs: k.jobs(svc)}
 	for _, f := range []Fact{
 		{"Stack", svc.Stack}, {"Image", svc.Image}, {"Mode", string(svc.Mode)}, {"Tasks", l.Tasks}, {"Networks", strings.Join(svc.Networks, ", ")},
 		{"Update", strings.ReplaceAll(svc.UpdateState, "_", " ")}, {"Created", Clock(svc.CreatedAt, p.Time)}, {"ID", svc.ID},
@@ -111,13 +109,13 @@ func (k *Known) Service(name string, told Told) (Service, bool) {
 			s.Bounds += "; nothing is changed: it is a dry run"
 		}
 	}
-	if past := History(Decisions(told.Entries), told.Samples, svc.Name); svc.Mode == catalog.Replicated && (s.Bounds != "" || len(past) > 1) {
+	if past := History(Decisions(told.Events), told.Samples, svc.Name); svc.Mode == catalog.Replicated && (s.Bounds != "" || len(past) > 1) {
 		s.Chart = Draw(past, least, most, p.Time)
 	}
 	return s, true
 }
 
-func (k *Known) alerts(svc catalog.Service, signals []Signal) []Alert {
+func (k *Known) alerts(svc catalog.Service) []Alert {
 	var out []Alert
 	for _, r := range k.Monitor(svc).Rules {
 		if r.Record {
@@ -135,44 +133,20 @@ func (k *Known) alerts(svc catalog.Service, signals []Signal) []Alert {
 				a.State, a.Firing = why.Warn, "firing"
 			}
 		}
-		for _, s := range signals {
-			for _, one := range s.Alerts {
-				if one.Name == r.Name {
-					a.State, a.Firing = why.Warn, "firing since "+Clock(s.ReceivedAt, k.Picture().Time)
-				}
-			}
-		}
 		out = append(out, a)
 	}
 	slices.SortFunc(out, func(a, b Alert) int { return cmp.Compare(a.Name, b.Name) })
 	return out
 }
 
-func (k *Known) jobs(svc catalog.Service, targets []Target) []Job {
+func (k *Known) jobs(svc catalog.Service) []Job {
 	var out []Job
 	for _, j := range k.Monitor(svc).Jobs {
 		for _, address := range j.Targets {
-			one := Job{Job: j.Name, Address: address + j.Path, Health: "not known", State: why.None}
-			for _, t := range targets {
-				if t.Address == address {
-					one.Node, one.Health, one.Error, one.State = t.Node, t.Health, t.LastError, health(t.Health)
-				}
-			}
-			out = append(out, one)
+			out = append(out, Job{Job: j.Name, Address: address + j.Path, Every: j.Interval.String()})
 		}
 	}
 	return out
-}
-
-// health is the state for Prometheus' word.
-func health(word string) why.State {
-	switch word {
-	case "up":
-		return why.OK
-	case "down":
-		return why.Broken
-	}
-	return why.Wait
 }
 
 // Try is where a URL leads.
