@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/listener/internal/api"
+	"github.com/wagglehq/waggle/listener/internal/instances"
 	"github.com/wagglehq/waggle/listener/internal/known"
 	"github.com/wagglehq/waggle/listener/internal/publish"
 	"github.com/wagglehq/waggle/listener/internal/sweep"
@@ -157,6 +158,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	said := b.Statuses(instance, statuses.Now)
 	everybody := b.Bucket(bus.StatusBucket).Mirror(">", turns.Next)
 	accepted := b.Bucket(bus.AcceptedBucket).Mirror(">", turns.Next)
+	ages := &instances.Ages{}
 	var lease *bus.Lease
 	p := publish.New(publish.Options{
 		Swarm: swarm, Catalog: writer, Table: table, IsSecret: known.Secrets(table), Mark: marker(key), Instance: instance, Stack: c.Stack,
@@ -217,7 +219,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	})
 	sweeping := reconcile.New(options("sweep", nil, 10*time.Second, time.Second), sweeper.Pass)
 	telling := reconcile.New(options("events", events, time.Minute, 0), func(ctx context.Context) error { return p.EventPass(ctx, b) })
-	announcing := reconcile.New(options("instance", self, announceEvery, time.Second), announce(b, p, reader, catalog.Instance{Instance: instance, Version: sh.Version}, func() { isAnnounced.Store(true) }))
+	announcing := reconcile.New(options("instance", self, announceEvery, time.Second), announce(b, p, reader, catalog.Instance{Instance: instance, Version: sh.Version}, func() { isAnnounced.Store(true) }, ages))
 	pokes := newPokes(sh.Registry)
 
 	router := app.Router(sh, health(p, reader, b, writable, time.Now))
@@ -227,7 +229,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	}
 	door.Routes(router)
 	edge.api().Routes(router)
-	api.Pictures{API: door, Stack: c.Stack, Accepted: accepted.Values, Decisions: func(ctx context.Context, n int) ([]bus.Message, error) {
+	api.Pictures{API: door, Stack: c.Stack, Accepted: accepted.Values, Tasks: swarm.KnownTasks, Ages: ages, Decisions: func(ctx context.Context, n int) ([]bus.Message, error) {
 		return b.Last(ctx, bus.DecisionsStream, n)
 	}, Turns: turns, Ended: ctx.Done()}.Routes(router)
 	happenings := &api.Events{Bus: b, Statuses: everybody.Values, Ended: ctx.Done()}

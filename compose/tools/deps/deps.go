@@ -59,7 +59,7 @@ func rooms(service string) []string {
 	return []string{
 		"proxy/cmd/proxy", "proxy",
 		"proxy/internal/dockerflow", "proxy/internal/dockerflow/exporter", "proxy/internal/api",
-		"proxy/internal/controller", "proxy/internal/replicas", "proxy/internal/settings", "proxy/internal/traffic", "proxy/internal/sleep",
+		"proxy/internal/controller", "proxy/internal/replicas", "proxy/internal/settings", "proxy/internal/traffic", "proxy/internal/sleep", "proxy/internal/reach",
 		"proxy/internal/haproxy/supervisor", "proxy/internal/haproxy/apply", "proxy/internal/haproxy/silent", "proxy/internal/haproxy/runtime",
 		"proxy/internal/haproxy/render", "proxy/internal/haproxy/plan", "proxy/internal/haproxy/file",
 		"proxy/judge", "proxy/internal/settings/edge",

@@ -14,6 +14,7 @@ import (
 	"github.com/wagglehq/waggle/listener/internal/known"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/docker"
 	"github.com/wagglehq/waggle/pkg/picture"
 )
 
@@ -24,6 +25,10 @@ type Pictures struct {
 	Stack string
 	// Accepted are the entries of the bucket of accepted label sets.
 	Accepted func() (map[string]bus.Value, bool)
+	// Tasks returns all that Swarm remembers of the tasks of some services.
+	Tasks func(ctx context.Context, serviceIDs ...string) (map[string][]docker.TaskState, error)
+	// Ages tells for how long an instance has not taken up the newest catalog.
+	Ages *instances.Ages
 	// Decisions returns the newest messages of the stream, oldest first, at most n.
 	Decisions func(ctx context.Context, n int) ([]bus.Message, error)
 	// Turns counts what changes the picture, and Ended is closed when those who wait for that
@@ -67,6 +72,8 @@ func (p Pictures) picture(ctx context.Context) picture.Picture {
 			out.Tasks[id] = append(out.Tasks[id], picture.Task{Task: t})
 		}
 	}
+	p.explainTasks(ctx, snapshot, out.Tasks)
+	p.Ages.Look(out.Time, snapshot.Revision)
 	said := p.said(snapshot)
 	for _, id := range slices.Sorted(maps.Keys(said.byService)) {
 		for _, s := range said.byService[id] {
@@ -75,7 +82,14 @@ func (p Pictures) picture(ctx context.Context) picture.Picture {
 	}
 	for _, i := range instances.Sorted(p.Instances()) {
 		if i.Exact {
-			out.Instances = append(out.Instances, picture.Instance{Instance: i.Said, Heard: out.Time.Sub(i.Heard).Seconds()})
+			seen := i.Said.Seen
+			i.Said.Seen = nil
+			out.Instances = append(out.Instances, picture.Instance{
+				Instance: i.Said, Heard: out.Time.Sub(i.Heard).Seconds(), Behind: p.Ages.Behind(i.Heard, i.Said.Revision).Seconds(),
+			})
+			if seen != nil && !i.Away {
+				add(&out, *seen)
+			}
 		}
 	}
 	out.Accepted = p.accepted(isSecret)
