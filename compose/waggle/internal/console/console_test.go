@@ -16,6 +16,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 	"golang.org/x/net/html"
 
+	"github.com/wagglehq/waggle/compose/tools/browsertest"
 	"github.com/wagglehq/waggle/compose/waggle/internal/console"
 	"github.com/wagglehq/waggle/compose/waggle/internal/why"
 	"github.com/wagglehq/waggle/pkg/catalog"
@@ -61,14 +62,14 @@ func TestAnOpenPageFollows(t *testing.T) {
 	}
 	for _, step := range steps {
 		s.change(step.change)
-		if took := b.sees(step.name, step.shows); took > atOnce {
+		if took := b.Sees(step.name, step.shows); took > atOnce {
 			t.Errorf("%s: seen after %v", step.name, took)
 		}
 	}
 	if !eval[bool](b, `window.stayed === true`) {
 		t.Error("the page was loaded anew")
 	}
-	if said := b.complaints(); len(said) > 0 {
+	if said := b.Complaints(); len(said) > 0 {
 		t.Errorf("the page complains: %v", said)
 	}
 }
@@ -83,12 +84,12 @@ func TestAListenerThatComesBack(t *testing.T) {
 	s.away = true
 	s.mu.Unlock()
 	s.change(func(*picture.Picture) {})
-	b.sees("that the listener is away", `document.getElementById("alarms").innerText.includes("out for lunch; what stands here is from 12:00")`)
+	b.Sees("that the listener is away", `document.getElementById("alarms").innerText.includes("out for lunch; what stands here is from 12:00")`)
 	s.mu.Lock()
 	s.away = false
 	s.mu.Unlock()
 	s.change(func(p *picture.Picture) { find(p, "shop_web").Image = "shop/web:8" })
-	b.sees("what it missed", `document.getElementById("facts").innerText.includes("shop/web:8") && !document.getElementById("alarms").innerText`)
+	b.Sees("what it missed", `document.getElementById("facts").innerText.includes("shop/web:8") && !document.getElementById("alarms").innerText`)
 }
 
 // TestAThousandServices: the first paint and a change, measured.
@@ -100,7 +101,7 @@ func TestAThousandServices(t *testing.T) {
 	b.visit(url + "/replicas") // the browser is warm, and so is the console
 	began := time.Now()
 	b.visit(url)
-	b.sees("it is painted", `performance.getEntriesByName("first-contentful-paint").length`)
+	b.Sees("it is painted", `performance.getEntriesByName("first-contentful-paint").length`)
 	paint := eval[float64](b, `performance.getEntriesByName("first-contentful-paint")[0].startTime`)
 	whole := eval[float64](b, `performance.getEntriesByType("navigation")[0].domContentLoadedEventEnd`)
 	t.Logf("1000 services: first paint after %.0f ms, all of the page after %.0f ms, live after %v", paint, whole, time.Since(began).Round(time.Millisecond))
@@ -122,7 +123,7 @@ func TestAThousandServices(t *testing.T) {
 		eval[bool](b, `(window.seen = []) && true`)
 		at := time.Now()
 		s.change(func(p *picture.Picture) { find(p, name).Labels["com.df.port"] = port })
-		b.sees("the row is "+state, `window.seen.some(([c]) => c.includes("`+state+`"))`)
+		b.Sees("the row is "+state, `window.seen.some(([c]) => c.includes("`+state+`"))`)
 		seen := eval[int64](b, `window.seen.find(([c]) => c.includes("`+state+`"))[1]`)
 		times = append(times, time.UnixMilli(seen).Sub(at).Round(time.Millisecond))
 	}
@@ -140,7 +141,7 @@ func TestTheKeyboardIsEnough(t *testing.T) {
 	s := newSwarm(t)
 	shop(s)
 	b := newBrowser(t)
-	b.looks(1280, 860, "light")
+	b.Looks(1280, 860, "light")
 	b.visit(s.open(t))
 	focus := func() string {
 		return eval[string](b, `(e => e.id || e.getAttribute("href") || e.tagName)(document.activeElement)`)
@@ -148,7 +149,7 @@ func TestTheKeyboardIsEnough(t *testing.T) {
 	press := func(keys ...string) {
 		t.Helper()
 		for _, k := range keys {
-			b.do(chromedp.KeyEvent(k))
+			b.Do(chromedp.KeyEvent(k))
 		}
 	}
 	press(kb.Tab)
@@ -175,22 +176,22 @@ func TestTheKeyboardIsEnough(t *testing.T) {
 		find(p, "shop_search").Labels["com.df.servicePath"] = "/search"
 		says(p, "proxy", "shop_search", catalog.StateApplied, "")
 	})
-	b.sees("the row changes", row("shop_search")+`.innerText.includes("well")`)
+	b.Sees("the row changes", row("shop_search")+`.innerText.includes("well")`)
 	if got := focus(); got != "/services/shop_search" {
 		t.Errorf("the focus went to %s", got)
 	}
 	press(kb.Enter)
-	b.sees("the page of the service", `location.pathname === "/services/shop_search" && document.getElementById("live").textContent === "live"`)
+	b.Sees("the page of the service", `location.pathname === "/services/shop_search" && document.getElementById("live").textContent === "live"`)
 	press("/")
 	if got := focus(); got != "q" {
 		t.Errorf("/ leads to %s", got)
 	}
 	press("wiki", kb.Enter)
-	b.sees("what was found", `document.querySelector("#found th")?.innerText === "intranet_wiki"`)
-	b.do(chromedp.Navigate(s.base + "/routes"))
+	b.Sees("what was found", `document.querySelector("#found th")?.innerText === "intranet_wiki"`)
+	b.Do(chromedp.Navigate(s.base + "/routes"))
 	eval[bool](b, `document.getElementById("url").focus() || true`)
 	press("shop.example.com/cart/7", kb.Enter)
-	b.sees("who gets it", `document.getElementById("tried-service")?.innerText === "shop_cart"`)
+	b.Sees("who gets it", `document.getElementById("tried-service")?.innerText === "shop_cart"`)
 }
 
 // TestScreenReadersAreTold: each view has its landmarks, one heading, a name for each field and
@@ -201,11 +202,11 @@ func TestScreenReadersAreTold(t *testing.T) {
 	b := newBrowser(t)
 	url := s.open(t)
 	for _, width := range []int64{1280, 390} {
-		b.looks(width, 860, "light")
+		b.Looks(width, 860, "light")
 		for name, path := range views() {
 			b.visit(url + path)
 			roles := map[string]int{}
-			nodes := got(b, func(ctx context.Context, target *chromedp.Target) ([]*accessibility.Node, error) {
+			nodes := browsertest.Got(b.Browser, func(ctx context.Context, target *chromedp.Target) ([]*accessibility.Node, error) {
 				r, err := cdp.Call(ctx, target, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})
 				return r.Nodes, err
 			})
@@ -245,7 +246,7 @@ func TestContrast(t *testing.T) {
 	b := newBrowser(t)
 	url := s.open(t)
 	for _, scheme := range []string{"light", "dark"} {
-		b.looks(1280, 860, scheme)
+		b.Looks(1280, 860, scheme)
 		for name, path := range views() {
 			b.visit(url + path)
 			if faint := eval[[]string](b, contrast); len(faint) > 0 {

@@ -24,7 +24,7 @@ func TestEveryViewFitsEveryScreen(t *testing.T) {
 		name, scheme  string
 		width, height int64
 	}{{"light", "light", 1280, 860}, {"dark", "dark", 1280, 860}, {"phone", "light", 390, 844}} {
-		b.looks(look.width, look.height, look.scheme)
+		b.Looks(look.width, look.height, look.scheme)
 		for name, path := range views() {
 			b.visit(url + path)
 			if wide := eval[int64](b, `document.documentElement.scrollWidth`); wide > look.width {
@@ -33,10 +33,10 @@ func TestEveryViewFitsEveryScreen(t *testing.T) {
 			if n := eval[int](b, `document.querySelectorAll("main h1").length`); n != 1 {
 				t.Errorf("%s has %d headings of the first level", name, n)
 			}
-			b.keep(fmt.Sprintf("%s-%s", name, look.name))
+			b.keep(t, fmt.Sprintf("%s-%s", name, look.name))
 		}
 	}
-	if said := b.complaints(); len(said) > 0 {
+	if said := b.Complaints(); len(said) > 0 {
 		t.Errorf("the pages complain: %v", said)
 	}
 }
