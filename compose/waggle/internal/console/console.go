@@ -226,7 +226,10 @@ func (c *Console) live(w http.ResponseWriter, r *http.Request) {
 		case err != nil:
 			c.log.Error("a page cannot be made", "path", of.Path, "error", err)
 		case m.mark != at:
-			err = s.tell(m.mark, m.sheet.diff(had))
+			var patches []patch
+			if patches, err = m.sheet.diff(had); err == nil {
+				err = s.tell(m.mark, patches)
+			}
 			at, had = m.mark, m.sheet.trace()
 		}
 		if err == nil {

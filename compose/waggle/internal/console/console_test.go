@@ -92,6 +92,26 @@ func TestAListenerThatComesBack(t *testing.T) {
 	b.Sees("what it missed", `document.getElementById("facts").innerText.includes("shop/web:8") && !document.getElementById("alarms").innerText`)
 }
 
+// TestAPageOfAServiceThatIsNotThere becomes that of the service when it comes, and again when it
+// goes.
+func TestAPageOfAServiceThatIsNotThere(t *testing.T) {
+	s := newSwarm(t)
+	s.change(whole)
+	b := newBrowser(t)
+	b.visit(s.open(t) + "/services/shop_web")
+	gone := `document.querySelector("h1").innerText === "There is no service shop_web"`
+	b.Sees("that it is not there", gone)
+	s.change(func(p *picture.Picture) { service(p, "shop_web", 2, "serviceDomain=shop.example.com", "port=8080") })
+	b.Sees("the service", `document.getElementById("ladder")?.children.length === 11 && document.title.startsWith("shop_web")`)
+	s.change(func(p *picture.Picture) { find(p, "shop_web").Image = "shop/web:9" })
+	b.Sees("its new image", `document.getElementById("facts").innerText.includes("shop/web:9")`)
+	s.change(func(p *picture.Picture) { p.Services = nil })
+	b.Sees("that it has gone", gone)
+	if said := b.Complaints(); len(said) > 0 {
+		t.Errorf("the page complains: %v", said)
+	}
+}
+
 // TestAThousandServices: the first paint and a change, measured.
 func TestAThousandServices(t *testing.T) {
 	s := newSwarm(t)

@@ -171,7 +171,10 @@ func (s *sheet) mark() string {
 }
 
 // trace is what a page had, as far as that is needed to tell what has changed.
-type trace map[string][]traced
+type trace struct {
+	frame   string
+	regions map[string][]traced
+}
 
 type traced struct {
 	id   string
@@ -179,21 +182,24 @@ type traced struct {
 }
 
 func (s *sheet) trace() trace {
-	out := trace{}
+	out := trace{s.frame, map[string][]traced{}}
 	for _, r := range s.regions {
 		list := make([]traced, len(r.items))
 		for i, one := range r.items {
 			list[i] = traced{one.ID, one.hash}
 		}
-		out[r.id] = list
+		out.regions[r.id] = list
 	}
 	return out
 }
 
 // patch says how a region becomes another one: all is removed if Whole is set, else what Drop
-// names; then each of Put stands behind After, or first without that.
+// names; then each of Put stands behind After, or first without that. Frame is another content of
+// the whole page, with another title.
 type patch struct {
 	ID    string   `json:"id"`
+	Frame string   `json:"frame,omitempty"`
+	Title string   `json:"title,omitempty"`
 	Whole bool     `json:"whole,omitempty"`
 	Drop  []string `json:"drop,omitempty"`
 	Put   []put    `json:"put,omitempty"`
@@ -205,16 +211,28 @@ type put struct {
 	HTML  string `json:"html"`
 }
 
-// diff tells how a page that had what a trace says becomes this one. Without a trace all is told.
-func (s *sheet) diff(had trace) []patch {
+// bodyID is that of the element around the frame.
+const bodyID = "body"
+
+// diff tells how a page that had what a trace says becomes this one. One of another frame, such
+// as that of a service that was not there, is told as a whole; so is all without a trace.
+func (s *sheet) diff(had trace) ([]patch, error) {
 	var out []patch
+	if had.frame != "" && had.frame != s.frame {
+		body, err := s.Body()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, patch{ID: bodyID, Frame: string(body), Title: s.Title})
+		had.regions = map[string][]traced{"summary": had.regions["summary"], "alarms": had.regions["alarms"]}
+	}
 	for _, r := range s.regions {
-		old, known := had[r.id]
+		old, known := had.regions[r.id]
 		if p := r.diff(old, known); p.Whole || len(p.Drop)+len(p.Put) > 0 {
 			out = append(out, p)
 		}
 	}
-	return out
+	return out, nil
 }
 
 func (r region) diff(old []traced, known bool) patch {

@@ -31,6 +31,11 @@
   const apply = (patch) => {
     const box = document.getElementById(patch.id);
     if (!box) return;
+    if (patch.frame) {
+      box.innerHTML = patch.frame;
+      document.title = patch.title + " · Waggle";
+      return;
+    }
     const old = patch.whole ? new Map([...box.children].map((e) => [e.id, e])) : null;
     if (patch.whole) {
       const all = document.createDocumentFragment();
