@@ -84,7 +84,7 @@ func Main(ctx context.Context, args []string, w World) (code int) {
 	var c commands
 	parser, err := kong.New(&c, kong.Name("waggle"), kong.Description("Answers why a service of the swarm is not routed, scraped or scaled. Where the listener asks for a token to read, WAGGLE_TOKEN is sent."),
 		kong.Writers(w.Out, w.Err), kong.Exit(func(code int) { panic(ended(code)) }), kong.UsageOnError(),
-		kong.Vars{"url": cmp.Or(w.Env["WAGGLE_URL"], DefaultURL), "version": w.Version, "listen": cmp.Or(w.Env["WAGGLE_CONSOLE_LISTEN"], "127.0.0.1:8090"), "from": cmp.Or(w.Env["WAGGLE_CONSOLE_FROM"], console.ProxyOnly)})
+		kong.Vars{"url": cmp.Or(w.Env["WAGGLE_URL"], DefaultURL), "version": w.Version, "listen": cmp.Or(w.Env["WAGGLE_CONSOLE_LISTEN"], "127.0.0.1:8090"), "from": cmp.Or(w.Env["WAGGLE_CONSOLE_FROM"], console.ProxyOnly), "network": w.Env["WAGGLE_CONTROL_NETWORK"]})
 	if err != nil {
 		fmt.Fprintln(w.Err, "waggle:", err)
 		return Usage

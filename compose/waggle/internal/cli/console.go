@@ -10,11 +10,13 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/compose/waggle/internal/console"
+	"github.com/wagglehq/waggle/pkg/app"
 )
 
 type consoleCommand struct {
-	Listen string `help:"Where it answers (variable WAGGLE_CONSOLE_LISTEN)." default:"${listen}" placeholder:"ADDRESS:PORT"`
-	From   string `help:"Who is answered beside this machine: proxy, which asks people who they are, or anybody (variable WAGGLE_CONSOLE_FROM)." default:"${from}" placeholder:"WHO"`
+	Listen  string `help:"Where it answers (variable WAGGLE_CONSOLE_LISTEN)." default:"${listen}" placeholder:"ADDRESS:PORT"`
+	From    string `help:"Who is answered beside this machine: proxy, which asks people who they are, or anybody (variable WAGGLE_CONSOLE_FROM)." default:"${from}" placeholder:"WHO"`
+	Network string `name:"control-network" help:"The network of Docker on which the listener's name is looked for, and nowhere else; none if it is empty (variable WAGGLE_CONTROL_NETWORK)." default:"${network}" placeholder:"NETWORK"`
 }
 
 // The times of the console's server. A page that is open is written to for as long as it is,
@@ -30,7 +32,11 @@ const (
 // Run serves the console until the command ends.
 func (c *consoleCommand) Run(r *run) error {
 	log := slog.New(slog.NewJSONHandler(r.Err, nil))
-	page, err := console.New(console.Options{Listener: console.Listener{URL: r.url, Token: r.token}, From: c.From, Log: log})
+	listener := console.Listener{URL: r.url, Token: r.token}
+	if c.Network != "" {
+		listener.Client = console.OnNetwork(app.DockerNetwork(c.Network, "console"))
+	}
+	page, err := console.New(console.Options{Listener: listener, From: c.From, Log: log})
 	if err != nil {
 		return exit{Usage, err.Error()}
 	}
