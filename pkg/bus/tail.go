@@ -74,7 +74,7 @@ type tail struct {
 	b              *Bus
 	stream, prefix string
 	// news is nil if all that there is is told.
-	news *News
+	news    *News
 	tell    func(TailMessage)
 	created time.Time
 	losses  int

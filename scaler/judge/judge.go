@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
@@ -92,6 +93,12 @@ func Services(q Question) ([]Answer, error) {
 		out = append(out, a)
 	}
 	return out, nil
+}
+
+// MayMove reports whether a service asks that its tasks are spread anew over the nodes when that
+// is asked for.
+func MayMove(svc catalog.Service) bool {
+	return svc.OptedIn() && strings.EqualFold(svc.Labels[catalog.Prefix+policy.Reschedule], "true")
 }
 
 // Status is what is told of what became of a service.

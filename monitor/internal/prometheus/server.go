@@ -25,8 +25,8 @@ import (
 
 	"github.com/wagglehq/waggle/monitor/internal/alert"
 	"github.com/wagglehq/waggle/monitor/internal/scrape"
-	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/atomicfile"
+	"github.com/wagglehq/waggle/pkg/catalog"
 )
 
 // Server is one Prometheus, ours or not: the folder that it reads and the URL at

@@ -65,12 +65,20 @@ func (m *swarm) spent(node string) (map[string]time.Duration, error) {
 	return out, err
 }
 
+// idleMany is idle with many services.
+func (m *swarm) idleMany(ctx context.Context) error {
+	if err := m.fill(ctx, m.others); err != nil {
+		return err
+	}
+	return m.idle(ctx)
+}
+
 // idle measures what the stack costs while nothing happens.
 func (m *swarm) idle(ctx context.Context) error {
 	if err := m.quiet(ctx); err != nil {
 		return err
 	}
-	m.Table(fmt.Sprintf("Nothing happens for %v, with %d services", m.still, fewOthers), "node", "what", "% of a core")
+	m.Table(fmt.Sprintf("Nothing happens for %v, with %d services", m.still, m.filled), "node", "what", "% of a core")
 	for _, node := range []string{stack.Manager, stack.Worker} {
 		names, err := m.spent(node)
 		if err != nil {

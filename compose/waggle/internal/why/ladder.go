@@ -76,8 +76,8 @@ type world struct {
 	said map[string][]picture.Status
 }
 
-// settings are those of the component's newest instance.
-func settings(p picture.Picture, component string) map[string]string {
+// Settings are those that the newest instance of a component says.
+func Settings(p picture.Picture, component string) map[string]string {
 	var out map[string]string
 	heard := -1.0
 	for _, i := range p.Of(component) {
@@ -89,7 +89,7 @@ func settings(p picture.Picture, component string) map[string]string {
 }
 
 func (w *world) question() proxy.Question {
-	return proxy.Question{Snapshot: w.Snapshot(), Accepted: w.AcceptedBy("proxy"), Settings: settings(w.Picture, "proxy"), Now: w.Time}
+	return proxy.Question{Snapshot: w.Snapshot(), Accepted: w.AcceptedBy("proxy"), Settings: Settings(w.Picture, "proxy"), Now: w.Time}
 }
 
 func judged(p picture.Picture) (*world, error) {
@@ -114,11 +114,11 @@ func judged(p picture.Picture) (*world, error) {
 			return of("proxy", err)
 		},
 		func() (err error) {
-			scrapes, err = monitor.Services(monitor.Question{Snapshot: snapshot, Accepted: w.AcceptedBy("monitor"), Settings: settings(p, "monitor")})
+			scrapes, err = monitor.Services(monitor.Question{Snapshot: snapshot, Accepted: w.AcceptedBy("monitor"), Settings: Settings(p, "monitor")})
 			return of("monitor", err)
 		},
 		func() (err error) {
-			scales, err = scaler.Services(scaler.Question{Snapshot: snapshot, Accepted: w.AcceptedBy("scaler"), Settings: settings(p, "scaler"), Now: w.Time})
+			scales, err = scaler.Services(scaler.Question{Snapshot: snapshot, Accepted: w.AcceptedBy("scaler"), Settings: Settings(p, "scaler"), Now: w.Time})
 			return of("scaler", err)
 		},
 	)
@@ -307,7 +307,7 @@ func (w *world) labels(svc catalog.Service) Rung {
 	for _, full := range placed.Misplaced {
 		fault("the label "+full+" stands on the container and has no effect there", "write it under deploy.labels")
 	}
-	if len(faults) == 0 && !w.asksRoute(svc) && !w.isElsewhere(svc) && !asks(svc, "scrape", "alert", "scale", "metrics") && len(svc.Withheld) == 0 {
+	if len(faults) == 0 && !scaler.MayMove(svc) && !w.asksRoute(svc) && !w.isElsewhere(svc) && !asks(svc, "scrape", "alert", "scale", "metrics") && len(svc.Withheld) == 0 {
 		fault("the labels ask for nothing", "set com.df.servicePath or com.df.serviceDomain for a route, com.df.scrapePort, com.df.alertName or com.df.scaleMax")
 	}
 	switch {
@@ -326,7 +326,7 @@ func (w *world) network(svc catalog.Service) Rung {
 	case a.Cause == proxy.CauseNetwork:
 		return Rung{"network", Broken, a.Reason, a.Hint}
 	case len(w.scrapes[svc.ID].Jobs) > 0 || asks(svc, "scrapePort"):
-		wanted := strings.FieldsFunc(text(settings(w.Picture, "monitor"), monitor.Network, monitor.DefaultNetwork), func(r rune) bool { return r == ',' || r == ' ' })
+		wanted := strings.FieldsFunc(text(Settings(w.Picture, "monitor"), monitor.Network, monitor.DefaultNetwork), func(r rune) bool { return r == ',' || r == ' ' })
 		if !slices.ContainsFunc(wanted, func(n string) bool { return slices.Contains(svc.Networks, n) }) {
 			return Rung{"network", Broken, fmt.Sprintf("%s is on %s, and Prometheus is on %s", svc.Name, on, strings.Join(wanted, ", ")),
 				fmt.Sprintf("networks: [%[1]s], with networks: {%[1]s: {external: true}} at the end of the stack file", wanted[0])}
