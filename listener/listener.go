@@ -150,14 +150,16 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	lists, tasks, statuses, events, self := reconcile.NewPoke(), reconcile.NewPoke(), reconcile.NewPoke(), reconcile.NewPoke(), reconcile.NewPoke()
 	writer := b.CatalogWriter(lists.Now)
 	var isAnnounced atomic.Bool
+	turns := api.NewTurns()
 	reader := b.Catalog(func() {
+		turns.Next()
 		if !isAnnounced.Load() {
 			self.Now()
 		}
 	})
 	said := b.Statuses(instance, statuses.Now)
-	everybody := b.Bucket(bus.StatusBucket).Mirror(">", func() {})
-	accepted := b.Bucket(bus.AcceptedBucket).Mirror(">", func() {})
+	everybody := b.Bucket(bus.StatusBucket).Mirror(">", turns.Next)
+	accepted := b.Bucket(bus.AcceptedBucket).Mirror(">", turns.Next)
 	ages := &instances.Ages{}
 	var lease *bus.Lease
 	p := publish.New(publish.Options{
@@ -165,8 +167,15 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		Control: advice.Control{Network: c.ControlNetwork, Stack: c.Stack},
 		Follows: edge.follows,
 		Leads:   func() bool { return lease.Held() }, Reopen: swarm.ReopenEvents,
-		Changed: func() { tasks.Now(); statuses.Now(); events.Now(); self.Now(); edge.poke.Now() },
-		Now:     time.Now, Log: sh.Log, Registry: sh.Registry,
+		Changed: func() {
+			tasks.Now()
+			statuses.Now()
+			events.Now()
+			self.Now()
+			edge.poke.Now()
+			turns.Next()
+		},
+		Now: time.Now, Log: sh.Log, Registry: sh.Registry,
 	})
 	edge.connect(b, p, reader, writer, sh)
 	options := func(name string, poke *reconcile.Poke, resync, pause time.Duration) reconcile.Options {
@@ -225,7 +234,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	edge.api().Routes(router)
 	api.Pictures{API: door, Stack: c.Stack, Accepted: accepted.Values, Tasks: swarm.KnownTasks, Ages: ages, Decisions: func(ctx context.Context, n int) ([]bus.Message, error) {
 		return b.Last(ctx, bus.DecisionsStream, n)
-	}}.Routes(router)
+	}, Turns: turns, Ended: ctx.Done()}.Routes(router)
 	happenings := &api.Events{Bus: b, Statuses: everybody.Values, Ended: ctx.Done()}
 	happenings.Routes(router)
 	api.Audit{Last: func(ctx context.Context, n int) ([]bus.Message, error) { return b.Last(ctx, bus.AuditStream, n) }}.Routes(router)

@@ -72,3 +72,51 @@ func TestPicture(t *testing.T) {
 		return nil
 	})
 }
+
+// TestAQuestionAboutThePictureWaits: whoever has one by its tag is told when there is another, and
+// nothing before.
+func TestAQuestionAboutThePictureWaits(t *testing.T) {
+	h := newHouse(t)
+	h.swarm.Create(web())
+	h.run()
+	h.seesServices("shop_web")
+	ask := func(tag, wait string) (status int, next string) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+h.admin+"/v1/picture", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("If-None-Match", tag)
+		req.Header.Set("Prefer", wait)
+		answer, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		return answer.StatusCode, answer.Header.Get("ETag")
+	}
+	_, tag := ask("", "")
+	tooltest.Eventually(t, "all that the start has to tell is told", func() error {
+		status, next := ask(tag, "wait=1")
+		if status != http.StatusNotModified {
+			tag = next
+			return fmt.Errorf("there is another one")
+		}
+		return nil
+	})
+	if status, _ := ask(tag, "respond-async, wait=0"); status != http.StatusNotModified {
+		t.Errorf("without a wait: %d", status)
+	}
+	told := make(chan time.Duration, 1)
+	began := time.Now()
+	go func() {
+		if status, _ := ask(tag, "wait=20"); status != http.StatusOK {
+			t.Errorf("after a change: %d", status)
+		}
+		told <- time.Since(began)
+	}()
+	h.swarm.Relabel("shop_web", map[string]string{"com.df.notify": "true", "com.df.servicePath": "/other", "com.df.port": "80"})
+	if took := <-told; took > 5*time.Second {
+		t.Errorf("a change was told after %v", took)
+	}
+}

@@ -101,10 +101,7 @@ func Services(q Question) ([]Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	state, err := desired.From(desired.Input{Snapshot: q.Snapshot, Accepted: q.Accepted, Settings: settings})
-	if err != nil {
-		return nil, err
-	}
+	state := desired.Settle(desired.Input{Snapshot: q.Snapshot, Accepted: q.Accepted, Settings: settings})
 	out := make([]Answer, 0, len(state.Services))
 	for _, svc := range state.Services {
 		a := Answer{Status: report.Judged(svc)}

@@ -23,6 +23,8 @@ type Event struct {
 	// Services are those because of which there was a reload.
 	Services []string `json:"services,omitempty"`
 	Text     string   `json:"text"`
+	// Decision is what was decided, nil if nothing was.
+	Decision *Decision `json:"decision,omitempty"`
 }
 
 // Kind is the kind of an event.
@@ -80,5 +82,5 @@ func OfDecision(at time.Time, service string, d Decision) Event {
 	if d.Reason != "" {
 		text += ": " + d.Reason
 	}
-	return Event{Time: at, Kind: Decided, Service: service, Component: "scaler", Text: text}
+	return Event{Time: at, Kind: Decided, Service: service, Component: "scaler", Text: text, Decision: &d}
 }

@@ -118,7 +118,19 @@ func TestNobodyIsToldASecret(t *testing.T) {
 			asked++
 		}
 	}
-	t.Logf("%d services were told, and %d paths asked", len(names), asked)
+	console := h.console()
+	pages := []string{"/", "/routes", "/nodes", "/decisions", "/replicas", "/search?q=com.df."}
+	for _, name := range names {
+		pages = append(pages, "/services/"+name)
+	}
+	for _, path := range pages {
+		answer, err := tooltest.Ask(t.Context(), tooltest.Request{URL: console + path})
+		if err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		check("the console's "+path, string(answer.Body))
+	}
+	t.Logf("%d services were told, and %d paths and %d pages asked", len(names), asked, len(pages))
 	for who, entries := range h.onTheBus() {
 		if len(entries) == 0 {
 			t.Errorf("%s sees nothing on the bus", who)

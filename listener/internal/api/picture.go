@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/wagglehq/waggle/listener/internal/instances"
 	"github.com/wagglehq/waggle/listener/internal/known"
-	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/docker"
@@ -33,11 +31,15 @@ type Pictures struct {
 	Ages *instances.Ages
 	// Decisions returns the newest messages of the stream, oldest first, at most n.
 	Decisions func(ctx context.Context, n int) ([]bus.Message, error)
+	// Turns counts what changes the picture, and Ended is closed when those who wait for that
+	// are to be let go.
+	Turns *Turns
+	Ended <-chan struct{}
 }
 
 // Routes adds the handler.
 func (p Pictures) Routes(r chi.Router) {
-	r.Get("/v1/picture", func(w http.ResponseWriter, r *http.Request) { app.WriteJSON(w, http.StatusOK, p.picture(r.Context())) })
+	r.Get("/v1/picture", p.serve)
 }
 
 // mostDecisions is how many decisions are looked through, one by one, and decisionPatience

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/wagglehq/waggle/compose/waggle/internal/console"
 )
 
 // The exit codes.
@@ -38,11 +40,12 @@ const DefaultURL = "http://127.0.0.1:8080"
 type commands struct {
 	URL string `help:"The HTTP interface of the listener (variable WAGGLE_URL)." default:"${url}" placeholder:"URL"`
 
-	Status statusCommand `cmd:"" help:"Tell how Waggle and its services are, the worst first."`
-	Why    whyCommand    `cmd:"" help:"Tell why a service is not routed, scraped or scaled, or where a URL leads."`
-	Tail   tailCommand   `cmd:"" help:"Tell what happens, as it happens: changes, decisions, reloads."`
-	Lint   lintCommand   `cmd:"" help:"Find mistakes in stack files before they are deployed; asks no server."`
-	Get    getCommand    `cmd:"" help:"Print what the listener answers to a path, such as /v1/catalog."`
+	Status  statusCommand  `cmd:"" help:"Tell how Waggle and its services are, the worst first."`
+	Why     whyCommand     `cmd:"" help:"Tell why a service is not routed, scraped or scaled, or where a URL leads."`
+	Tail    tailCommand    `cmd:"" help:"Tell what happens, as it happens: changes, decisions, reloads."`
+	Lint    lintCommand    `cmd:"" help:"Find mistakes in stack files before they are deployed; asks no server."`
+	Get     getCommand     `cmd:"" help:"Print what the listener answers to a path, such as /v1/catalog."`
+	Console consoleCommand `cmd:"" help:"Serve a page about how Waggle and its services are; it changes nothing."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
@@ -81,7 +84,7 @@ func Main(ctx context.Context, args []string, w World) (code int) {
 	var c commands
 	parser, err := kong.New(&c, kong.Name("waggle"), kong.Description("Answers why a service of the swarm is not routed, scraped or scaled. Where the listener asks for a token to read, WAGGLE_TOKEN is sent."),
 		kong.Writers(w.Out, w.Err), kong.Exit(func(code int) { panic(ended(code)) }), kong.UsageOnError(),
-		kong.Vars{"url": cmp.Or(w.Env["WAGGLE_URL"], DefaultURL), "version": w.Version})
+		kong.Vars{"url": cmp.Or(w.Env["WAGGLE_URL"], DefaultURL), "version": w.Version, "listen": cmp.Or(w.Env["WAGGLE_CONSOLE_LISTEN"], "127.0.0.1:8090"), "from": cmp.Or(w.Env["WAGGLE_CONSOLE_FROM"], console.ProxyOnly), "network": w.Env["WAGGLE_CONTROL_NETWORK"]})
 	if err != nil {
 		fmt.Fprintln(w.Err, "waggle:", err)
 		return Usage

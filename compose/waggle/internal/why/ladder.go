@@ -3,10 +3,12 @@
 package why
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	listener "github.com/wagglehq/waggle/listener/judge"
 	monitor "github.com/wagglehq/waggle/monitor/judge"
@@ -70,6 +72,8 @@ type world struct {
 	routes  map[string]proxy.Answer
 	scrapes map[string]monitor.Answer
 	scales  map[string]scaler.Answer
+	// said are the statuses, by ID of the service.
+	said map[string][]picture.Status
 }
 
 // Settings are those that the newest instance of a component says.
@@ -89,23 +93,37 @@ func (w *world) question() proxy.Question {
 }
 
 func judged(p picture.Picture) (*world, error) {
-	w := &world{Picture: p, placed: map[string]listener.Answer{}, routes: map[string]proxy.Answer{}, scrapes: map[string]monitor.Answer{}, scales: map[string]scaler.Answer{}}
+	w := &world{Picture: p, placed: map[string]listener.Answer{}, routes: map[string]proxy.Answer{}, scrapes: map[string]monitor.Answer{}, scales: map[string]scaler.Answer{}, said: map[string][]picture.Status{}}
+	for _, s := range p.Statuses {
+		w.said[s.ServiceID] = append(w.said[s.ServiceID], s)
+	}
 	snapshot := w.Snapshot()
-	placed, err := listener.Services(listener.Question{Snapshot: named(p)})
+	var (
+		placed  []listener.Answer
+		routes  []proxy.Answer
+		scrapes []monitor.Answer
+		scales  []scaler.Answer
+	)
+	err := together(
+		func() (err error) {
+			placed, err = listener.Services(listener.Question{Snapshot: named(p)})
+			return err
+		},
+		func() (err error) {
+			routes, err = proxy.Services(w.question())
+			return of("proxy", err)
+		},
+		func() (err error) {
+			scrapes, err = monitor.Services(monitor.Question{Snapshot: snapshot, Accepted: w.AcceptedBy("monitor"), Settings: Settings(p, "monitor")})
+			return of("monitor", err)
+		},
+		func() (err error) {
+			scales, err = scaler.Services(scaler.Question{Snapshot: snapshot, Accepted: w.AcceptedBy("scaler"), Settings: Settings(p, "scaler"), Now: w.Time})
+			return of("scaler", err)
+		},
+	)
 	if err != nil {
 		return nil, err
-	}
-	routes, err := proxy.Services(w.question())
-	if err != nil {
-		return nil, fmt.Errorf("settings of proxy: %w", err)
-	}
-	scrapes, err := monitor.Services(monitor.Question{Snapshot: snapshot, Accepted: w.AcceptedBy("monitor"), Settings: Settings(p, "monitor")})
-	if err != nil {
-		return nil, fmt.Errorf("settings of monitor: %w", err)
-	}
-	scales, err := scaler.Services(scaler.Question{Snapshot: snapshot, Accepted: w.AcceptedBy("scaler"), Settings: Settings(p, "scaler"), Now: w.Time})
-	if err != nil {
-		return nil, fmt.Errorf("settings of scaler: %w", err)
 	}
 	for _, a := range placed {
 		w.placed[a.ServiceID] = a
@@ -120,6 +138,26 @@ func judged(p picture.Picture) (*world, error) {
 		w.scales[a.ServiceID] = a
 	}
 	return w, nil
+}
+
+// of says whose settings an error is about.
+func of(component string, err error) error {
+	if err != nil {
+		return fmt.Errorf("settings of %s: %w", component, err)
+	}
+	return nil
+}
+
+// together asks several at once: each takes a while where there are many services, and they
+// know nothing of each other.
+func together(questions ...func() error) error {
+	errs := make([]error, len(questions))
+	var asked sync.WaitGroup
+	for i, ask := range questions {
+		asked.Go(func() { errs[i] = ask() })
+	}
+	asked.Wait()
+	return errors.Join(errs...)
 }
 
 // named is the swarm with the names of withheld labels, for whoever judges names alone.
@@ -149,9 +187,14 @@ func Service(p picture.Picture, name string) (Answer, error) {
 		return Answer{}, err
 	}
 	svc, ok := p.ByName(name)
+	return w.service(name, svc, ok), nil
+}
+
+// service answers for a service, which may not be there.
+func (w *world) service(name string, svc catalog.Service, ok bool) Answer {
 	rungs := []Rung{w.listed(name, ok)}
 	if !ok {
-		return said(&name, rungs, nil), nil
+		return said(&name, rungs, nil)
 	}
 	if rung := w.optedIn(svc); rung.State == Broken {
 		rungs = append(rungs, rung)
@@ -162,12 +205,12 @@ func Service(p picture.Picture, name string) (Answer, error) {
 		for _, r := range []string{"reach", "scrape", "alert", "scale"} {
 			rungs = append(rungs, Rung{Rung: r, State: None})
 		}
-		return said(&name, rungs, nil), nil
+		return said(&name, rungs, nil)
 	}
 	tasks := w.tasks(svc)
 	rungs = append(rungs, w.optedIn(svc), w.labels(svc), w.network(svc), w.route(svc), w.applied(svc), tasks,
 		w.reach(svc, tasks), w.scrape(svc), w.alert(svc), w.scale(svc))
-	return said(&name, rungs, nil), nil
+	return said(&name, rungs, nil)
 }
 
 // listed says whether the swarm is seen, and the service in it.

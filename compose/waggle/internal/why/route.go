@@ -22,8 +22,8 @@ const (
 func (w *world) status(component string, svc catalog.Service) (picture.Status, bool) {
 	var worst picture.Status
 	found := false
-	for _, s := range w.Statuses {
-		if s.Component == component && s.ServiceID == svc.ID && (!found || badness(s.State) < badness(worst.State)) {
+	for _, s := range w.said[svc.ID] {
+		if s.Component == component && (!found || badness(s.State) < badness(worst.State)) {
 			worst, found = s, true
 		}
 	}
