@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -59,6 +60,20 @@ type run struct {
 	token string
 }
 
+// token is what the listener may want from whoever reads: the one that is given, or beside the
+// listener, in its container, the listener's own.
+func (w World) token() string {
+	text := cmp.Or(w.Env["WAGGLE_TOKEN"], w.Env["READ_TOKEN"])
+	if file := w.Env["READ_TOKEN_FILE"]; text == "" && file != "" {
+		if content, err := os.ReadFile(file); err == nil {
+			text = string(content)
+		}
+	}
+	// Of several, each counts.
+	first, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	return strings.TrimSpace(first)
+}
+
 // exit is a result that is not 0; what there is to be told has been told if the text is empty.
 type exit struct {
 	code int
@@ -94,7 +109,7 @@ func Main(ctx context.Context, args []string, w World) (code int) {
 		fmt.Fprintf(w.Err, "waggle: %v\nCommands: %s; see waggle --help\n", err, strings.Join(names(parser), ", "))
 		return Usage
 	}
-	err = parsed.Run(&run{World: w, ctx: ctx, url: strings.TrimSuffix(c.URL, "/"), token: w.Env["WAGGLE_TOKEN"]})
+	err = parsed.Run(&run{World: w, ctx: ctx, url: strings.TrimSuffix(c.URL, "/"), token: w.token()})
 	var e exit
 	switch {
 	case err == nil:
