@@ -46,7 +46,11 @@ type commands struct {
 	Tail    tailCommand    `cmd:"" help:"Tell what happens, as it happens: changes, decisions, reloads."`
 	Lint    lintCommand    `cmd:"" help:"Find mistakes in stack files before they are deployed; asks no server."`
 	Get     getCommand     `cmd:"" help:"Print what the listener answers to a path, such as /v1/catalog."`
+	Import  importCommand  `cmd:"" help:"Rewrite the labels of Traefik or caddy-docker-proxy in a stack file, and list what is lost."`
 	Console consoleCommand `cmd:"" help:"Serve a page about how Waggle and its services are; it changes nothing."`
+
+	Completion completionCommand `cmd:"" help:"Print a script by which bash, zsh or fish complete commands, flags and names of services."`
+	Services   servicesCommand   `cmd:"" hidden:"" help:"Print the names of services, for the shell's completion."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
@@ -56,6 +60,8 @@ type run struct {
 	World
 	ctx context.Context
 	url string
+	// model is what there is on the command line.
+	model *kong.Application
 	// token is sent to the listener if it is not empty.
 	token string
 }
@@ -109,7 +115,7 @@ func Main(ctx context.Context, args []string, w World) (code int) {
 		fmt.Fprintf(w.Err, "waggle: %v\nCommands: %s; see waggle --help\n", err, strings.Join(names(parser), ", "))
 		return Usage
 	}
-	err = parsed.Run(&run{World: w, ctx: ctx, url: strings.TrimSuffix(c.URL, "/"), token: w.token()})
+	err = parsed.Run(&run{World: w, ctx: ctx, url: strings.TrimSuffix(c.URL, "/"), token: w.token(), model: parser.Model})
 	var e exit
 	switch {
 	case err == nil:
@@ -127,7 +133,9 @@ func Main(ctx context.Context, args []string, w World) (code int) {
 func names(k *kong.Kong) []string {
 	var out []string
 	for _, n := range k.Model.Children {
-		out = append(out, n.Name)
+		if !n.Hidden {
+			out = append(out, n.Name)
+		}
 	}
 	return out
 }
