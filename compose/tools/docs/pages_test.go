@@ -123,10 +123,11 @@ func rules() []rule {
 				}
 				return routed(t, m[1], m[3], m[4])
 			}},
-		{form(`waggle (lint|why|status|get) \S.*|waggle status`), in("compose/waggle/internal/cli/page_test.go", `"waggle "`), fine},
+		{form(`waggle (lint|why|status|get|console) \S.*|waggle status`), in("compose/waggle/internal/cli/page_test.go", `"waggle "`), fine},
 		{form(`compose/uninstall((?: --yes| --keep-volumes)*)`), in("compose/e2e/scripts/scripts_test.go", `"uninstall", "--yes"`), fine},
 		{form(`docker (?:save -o waggle.tar(?: waggle.invalid/[a-z]+:\S+)+|load -i waggle.tar)`), in("compose/e2e/lab/lab.go", `"save"`), fine},
 		{form(`openssl rand -base64 24 \| docker secret create (\S+) -`), func(m []string) (string, string) { return "compose/grafana.yml", "external: true, name: " + m[1] + "}" }, fine},
+		{form(`printf 'me:%s\\n' "\$\(openssl passwd -6\)" \| docker secret create (\S+) -`), func(m []string) (string, string) { return "compose/console.yml", "external: true, name: " + m[1] + "}" }, fine},
 		{form(`docker volume inspect waggle_([a-z]+)`), in("compose/stack.yml", "\nvolumes:\n"), stackService},
 		{form(`cd ([a-z]+) && go test (?:-race |-run (\w+) )?(\./[a-z/]+/)( -update)?`), in("CONTRIBUTING.md", "go test"), goTest},
 	}
@@ -135,7 +136,7 @@ func rules() []rule {
 // variables returns the first variable that nothing reads.
 func variables(t *testing.T, words string) string {
 	read := ""
-	for _, name := range []string{"Makefile", "compose/stack.yml", "compose/init", "compose/deploy", "compose/rotate", "compose/images/images.sh", "compose/lib/engine.sh", "compose/grafana.yml"} {
+	for _, name := range []string{"Makefile", "compose/stack.yml", "compose/init", "compose/deploy", "compose/rotate", "compose/images/images.sh", "compose/lib/engine.sh", "compose/grafana.yml", "compose/console.yml", "compose/console-forward.yml"} {
 		read += text(t, name)
 	}
 	for _, m := range regexp.MustCompile(`([A-Z_]+)=`).FindAllStringSubmatch(words, -1) {
