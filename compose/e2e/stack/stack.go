@@ -168,7 +168,9 @@ func (s *Stack) Add(ctx context.Context, env []string, files ...string) error {
 }
 
 // Secret makes a secret.
-func (s *Stack) Secret(ctx context.Context, name, text string) error { return s.secret(ctx, name, text) }
+func (s *Stack) Secret(ctx context.Context, name, text string) error {
+	return s.secret(ctx, name, text)
+}
 
 // further writes the second stack file, as an operator does who has a NATS of his own.
 func (s *Stack) further() (string, error) {
