@@ -214,7 +214,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		defer applied.Now()
 		return work.Pass(ctx)
 	})
-	says := announce.Loop(Component, applied, announce.New(announce.Options{Bus: b, Own: own(c, sh, work), Count: firing(prom)}), sh.Log)
+	says := announce.Loop(Component, applied, announce.New(announce.Options{Bus: b, Own: own(c, wide.own, sh, work), Count: firing(prom)}), sh.Log)
 	router := app.Router(sh, work.Healthy)
 	api.Mount(router, work, prom)
 	hand.mount(router, c, work, judging, journal.Note, sh)
@@ -249,8 +249,11 @@ func (c Config) judgedBy() map[string]string {
 }
 
 // own is what this replica says of itself.
-func own(c Config, sh app.Shell, work *loop.Loop) func() (catalog.Instance, bool) {
+func own(c Config, shortcuts []string, sh app.Shell, work *loop.Loop) func() (catalog.Instance, bool) {
 	settings := c.judgedBy()
+	if len(shortcuts) > 0 {
+		settings[judge.OwnShortcuts] = strings.Join(shortcuts, ",")
+	}
 	return func() (catalog.Instance, bool) {
 		v := work.View()
 		if v == nil {

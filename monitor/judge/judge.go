@@ -30,6 +30,9 @@ const (
 	Shortcuts         = "shortcuts"
 	AlertLimit        = "alert-limit"
 	Evaluation        = "evaluation-interval"
+	// OwnShortcuts are the names of the operator's own shortcuts, separated by commas. It is no
+	// flag: the monitor reads them from files.
+	OwnShortcuts = "own-shortcuts"
 )
 
 // The defaults of those settings, for the monitor's flags too.
@@ -64,7 +67,8 @@ type Answer struct {
 	// Status says whether its labels are in force, and if not why, which label is at
 	// fault and what would be right. What would be in force is accepted: whether it is
 	// applied, and whether rules ever have a result, is for a running monitor to say. A rule
-	// that Prometheus alone refuses is not known here, nor are shortcuts of the operator's own.
+	// that Prometheus alone refuses is not known here, and of shortcuts of the operator's own no
+	// more than their names.
 	catalog.Status
 	// Faults are all that is wrong, of which the status names the first label.
 	Faults []Fault
@@ -158,7 +162,15 @@ func ParseSettings(settings map[string]string) (desired.Settings, error) {
 	if out.AlertLimit, err = strconv.Atoi(text(AlertLimit, strconv.Itoa(DefaultAlertLimit))); err != nil || out.AlertLimit < 0 {
 		return out, fmt.Errorf("%s %q: want a whole number, 0 for no limit", AlertLimit, settings[AlertLimit])
 	}
-	out.Pack, err = alert.NewPack(text(Shortcuts, alert.DefaultPack))
+	var own []alert.PackFile
+	if names := list(text(OwnShortcuts, "")); len(names) > 0 {
+		file, err := alert.Unread(names)
+		if err != nil {
+			return out, fmt.Errorf("%s: %w", OwnShortcuts, err)
+		}
+		own = append(own, file)
+	}
+	out.Pack, err = alert.NewPack(text(Shortcuts, alert.DefaultPack), own...)
 	return out, err
 }
 

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/wagglehq/waggle/compose/e2e/acceptance"
 	"github.com/wagglehq/waggle/compose/e2e/acceptance/agree"
 	"github.com/wagglehq/waggle/pkg/catalog"
@@ -67,6 +69,20 @@ func (w *world) compare(ctx context.Context, name string) error {
 	}
 	settings := map[string]string{"OWN_STACK": "", "SCRAPE_INTERVAL": "1s", "SCRAPE_TIMEOUT": "1s", "EVALUATION_INTERVAL": "1s"}
 	maps.Copy(settings, w.Env)
+	var own []string
+	for name, text := range w.Secrets {
+		if strings.HasPrefix(name, "alertif-") {
+			own = append(own, shortcuts(text)...)
+		}
+	}
+	for name, text := range w.Files {
+		if strings.HasSuffix(w.Env["SHORTCUTS_FILE"], "/"+name) {
+			own = append(own, shortcuts(text)...)
+		}
+	}
+	if len(own) > 0 {
+		settings["OWN_SHORTCUTS"] = strings.Join(own, ",") // as the monitor says of itself
+	}
 	found, err := w.lint.Lint(ctx, services, slices.Sorted(maps.Keys(networks)), monitor, settings)
 	if err != nil {
 		return err
@@ -88,4 +104,13 @@ func (w *world) compare(ctx context.Context, name string) error {
 		return !isIdle && (strings.HasPrefix(label, "scrape") || strings.HasPrefix(label, "alert") || strings.HasPrefix(label, "metrics") || label == "shortName" || status.Label == f.Label)
 	})
 	return nil
+}
+
+// shortcuts are the names of those of a file.
+func shortcuts(text string) []string {
+	var all map[string]any
+	if yaml.Unmarshal([]byte(text), &all) != nil {
+		return nil
+	}
+	return slices.Collect(maps.Keys(all))
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -45,7 +46,11 @@ type commands struct {
 	Tail    tailCommand    `cmd:"" help:"Tell what happens, as it happens: changes, decisions, reloads."`
 	Lint    lintCommand    `cmd:"" help:"Find mistakes in stack files before they are deployed; asks no server."`
 	Get     getCommand     `cmd:"" help:"Print what the listener answers to a path, such as /v1/catalog."`
+	Import  importCommand  `cmd:"" help:"Rewrite the labels of Traefik or caddy-docker-proxy in a stack file, and list what is lost."`
 	Console consoleCommand `cmd:"" help:"Serve a page about how Waggle and its services are; it changes nothing."`
+
+	Completion completionCommand `cmd:"" help:"Print a script by which bash, zsh or fish complete commands, flags and names of services."`
+	Services   servicesCommand   `cmd:"" hidden:"" help:"Print the names of services, for the shell's completion."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
@@ -55,8 +60,24 @@ type run struct {
 	World
 	ctx context.Context
 	url string
+	// model is what there is on the command line.
+	model *kong.Application
 	// token is sent to the listener if it is not empty.
 	token string
+}
+
+// token is what the listener may want from whoever reads: the one that is given, or beside the
+// listener, in its container, the listener's own.
+func (w World) token() string {
+	text := cmp.Or(w.Env["WAGGLE_TOKEN"], w.Env["READ_TOKEN"])
+	if file := w.Env["READ_TOKEN_FILE"]; text == "" && file != "" {
+		if content, err := os.ReadFile(file); err == nil {
+			text = string(content)
+		}
+	}
+	// Of several, each counts.
+	first, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	return strings.TrimSpace(first)
 }
 
 // exit is a result that is not 0; what there is to be told has been told if the text is empty.
@@ -94,7 +115,7 @@ func Main(ctx context.Context, args []string, w World) (code int) {
 		fmt.Fprintf(w.Err, "waggle: %v\nCommands: %s; see waggle --help\n", err, strings.Join(names(parser), ", "))
 		return Usage
 	}
-	err = parsed.Run(&run{World: w, ctx: ctx, url: strings.TrimSuffix(c.URL, "/"), token: w.Env["WAGGLE_TOKEN"]})
+	err = parsed.Run(&run{World: w, ctx: ctx, url: strings.TrimSuffix(c.URL, "/"), token: w.token(), model: parser.Model})
 	var e exit
 	switch {
 	case err == nil:
@@ -112,7 +133,9 @@ func Main(ctx context.Context, args []string, w World) (code int) {
 func names(k *kong.Kong) []string {
 	var out []string
 	for _, n := range k.Model.Children {
-		out = append(out, n.Name)
+		if !n.Hidden {
+			out = append(out, n.Name)
+		}
 	}
 	return out
 }

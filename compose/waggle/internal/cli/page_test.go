@@ -129,6 +129,11 @@ func TestThePageTellsWhatTheProgramWrites(t *testing.T) {
 	if ran < 4 {
 		t.Errorf("only %d commands were run", ran)
 	}
+	for name, text := range map[string]string{"READ_TOKEN": token + "\nanother-token-0123456789", "READ_TOKEN_FILE": file(t, token)} {
+		if code, _, errs := waggle(t, map[string]string{"WAGGLE_URL": env["WAGGLE_URL"], name: text}, "status"); code != 1 {
+			t.Errorf("with the listener's own %s: %d %s", name, code, errs)
+		}
+	}
 	if code, _, errs := waggle(t, map[string]string{"WAGGLE_URL": env["WAGGLE_URL"]}, "status"); code != 3 || !strings.Contains(errs, "want a token") {
 		t.Errorf("without the token: %d %s", code, errs)
 	}

@@ -110,6 +110,7 @@ func service(stack string, s types.ServiceConfig, networks map[string]types.Netw
 	for _, p := range s.Ports {
 		out.Ports = append(out.Ports, catalog.Port{Published: p.Published, Target: p.Target, Protocol: p.Protocol, Mode: p.Mode})
 	}
+	out.Ports = catalog.Published(out.Ports)
 	return out, nil
 }
 
