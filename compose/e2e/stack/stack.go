@@ -152,6 +152,26 @@ func (s *Stack) deploy(ctx context.Context) error {
 	return s.Ready(ctx)
 }
 
+// Add deploys further stack files of compose/, with variables, and waits until all is healthy.
+// What was deployed before stays as it is.
+func (s *Stack) Add(ctx context.Context, env []string, files ...string) error {
+	args := []string{"--resolve-image", "never"}
+	for _, f := range files {
+		args = append(args, "-c", s.Script(f))
+	}
+	deploy := exec.CommandContext(ctx, s.Script("deploy"), args...)
+	deploy.Env = append(append(os.Environ(), "DOCKER_HOST="+s.lab.Node(Manager).Host(), "WAGGLE_INIT_FLAGS=--skip-ports"), env...)
+	if out, err := deploy.CombinedOutput(); err != nil {
+		return fmt.Errorf("compose/deploy: %w:\n%s", err, out)
+	}
+	return s.Ready(ctx)
+}
+
+// Secret makes a secret.
+func (s *Stack) Secret(ctx context.Context, name, text string) error {
+	return s.secret(ctx, name, text)
+}
+
 // further writes the second stack file, as an operator does who has a NATS of his own.
 func (s *Stack) further() (string, error) {
 	listener := fmt.Sprintf("{deploy: {replicas: %d}}", s.options.Listeners)
