@@ -30,6 +30,8 @@ MEASURE_FLAGS ?=
 MEASURE_PROXY_FLAGS ?=
 # Flags of chaos, such as -only listeners,pause or -tag before.
 CHAOS_FLAGS ?=
+# Flags of scenarios, such as -only T-05,T-11.
+SCENARIOS_FLAGS ?=
 # Flags of attack, such as -only owners,paths or -logs FOLDER.
 ATTACK_FLAGS ?=
 FUZZTIME ?= 20s
@@ -169,6 +171,11 @@ chaos: setup ## Break Waggle on swarms of its own in every way it is meant to li
 attack: setup ## Attack Waggle on a swarm of its own in every way it is meant to withstand, as root (15 minutes; ATTACK_FLAGS, see -h).
 	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
 	@$(timed) attack go run ./compose/e2e/cmd/attack $(ATTACK_FLAGS)
+
+.PHONY: scenarios
+scenarios: setup ## Play what Docker Flow's tutorials teach on a swarm of its own, as root (20 minutes; SCENARIOS_FLAGS, see -h).
+	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
+	@$(timed) scenarios go run ./compose/e2e/cmd/scenarios $(SCENARIOS_FLAGS)
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz test for FUZZTIME (20s).
