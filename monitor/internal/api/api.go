@@ -56,6 +56,8 @@ type service struct {
 	catalog.Status
 	Jobs   []job  `json:"jobs,omitempty"`
 	Alerts []rule `json:"alerts"`
+	// Records are the rules that record.
+	Records []rule `json:"records,omitempty"`
 	// Load is what the scaler is told.
 	Load    *rule    `json:"load,omitempty"`
 	Targets []target `json:"targets"`
@@ -180,11 +182,14 @@ func describe(svc desired.Service, st catalog.Status) service {
 	out.Component = "monitor"
 	for _, r := range svc.Rules {
 		one := show(r)
-		if r.Record {
+		switch {
+		case r.Load():
 			out.Load = &one
-			continue
+		case r.Record:
+			out.Records = append(out.Records, one)
+		default:
+			out.Alerts = append(out.Alerts, one)
 		}
-		out.Alerts = append(out.Alerts, one)
 	}
 	for _, t := range svc.Targets {
 		out.Targets = append(out.Targets, target{Address: t.Address(), Node: t.Labels["node"]})

@@ -1,8 +1,8 @@
 // Package desired computes from the catalog what Prometheus should do: the same
 // catalog, accepted labels and refusals give the same bytes. It is pure.
 //
-// A service's labels fall into items: its scrape jobs, its load, and each of its alerts. An
-// item at fault is left out by name and its last accepted form stays in force;
+// A service's labels fall into items: its scrape jobs, its load, each of its alerts and of its
+// recording rules. An item at fault is left out by name and its last accepted form stays in force;
 // every other item, of this service and of all others, is not concerned.
 package desired
 
@@ -100,8 +100,8 @@ type Service struct {
 
 // Fault is why one item is not in force as the present labels have it.
 type Fault struct {
-	// Item is "scrape", "scrape 3", "alert", "alert 2" or "load", or "name" or "labels" for all that
-	// the service asks for.
+	// Item is "scrape", "scrape 3", "alert", "alert 2", "record", "record 4" or "load", or "name" or
+	// "labels" for all that the service asks for.
 	Item string
 	Err  error
 	// Kept reports that the item's last accepted form stays in force.
@@ -264,9 +264,9 @@ func (c claims) rule(r alert.Rule) error {
 	if other, taken := c.rules[r.ID()]; taken {
 		owner := "the older service " + other.Service + " has"
 		if other.ServiceID == r.ServiceID {
-			owner = "another alert of this service makes"
+			owner = "another index of this service makes"
 		}
-		return fault(alert.NameLabel(r.Index), r.Name, "another name: "+owner+" the rule "+other.Name)
+		return fault(r.NamedBy(), r.Name, "another name: "+owner+" the rule "+other.Name)
 	}
 	if !c.scales(r) {
 		return fault(alert.LabelsLabel(r.Index), "service="+r.Labels["service"], "no service but this one, or one of its stack: the scaler scales what an alert names; monitor's -scale-across-stacks allows others")
@@ -302,6 +302,12 @@ func items(svc catalog.Service, replicas uint64, settings Settings) ([]item, []s
 	for _, a := range alerts {
 		warnings = append(warnings, a.Warnings...)
 		out = append(out, item{name: numbered("alert", a.Index), labels: only(svc.Labels, alert.LabelNames(a.Index)), rule: a.Rule, err: a.Err})
+	}
+	records, more := alert.Records(svc, about)
+	idle = append(idle, more...)
+	for _, a := range records {
+		warnings = append(warnings, a.Warnings...)
+		out = append(out, item{name: numbered("record", a.Index), labels: only(svc.Labels, alert.RecordLabelNames(a.Index)), rule: a.Rule, err: a.Err})
 	}
 	if load, ok := alert.Wanted(svc, about); ok {
 		warnings = append(warnings, load.Warnings...)

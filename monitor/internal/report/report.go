@@ -50,7 +50,7 @@ func Judged(svc desired.Service) catalog.Status {
 		}
 		fault(&st, svc)
 	case len(svc.Jobs) == 0 && len(svc.Rules) == 0:
-		st.State, st.Reason = catalog.StateIgnored, "the labels ask for neither a scrape job nor an alert nor a load"
+		st.State, st.Reason = catalog.StateIgnored, "the labels ask for neither a scrape job nor an alert, nor a recording rule, nor a load"
 	}
 	return st
 }
@@ -122,6 +122,8 @@ func failing(r alert.Rule, why string, add func(r alert.Rule, reason, hint strin
 	switch {
 	case r.Several(why):
 		add(r, "the load has more than one series, so the scaler is told nothing of it and holds the number: "+why, "make it one value, such as by sum(...) around it")
+	case r.Record && !r.Load():
+		add(r, "the recording rule "+r.Name+" fails whenever Prometheus evaluates it, so it records nothing: "+why, try+"a result")
 	case r.Record:
 		add(r, "the load fails whenever Prometheus evaluates it, so the scaler is told nothing of it and holds the number: "+why, try+"one value")
 	default:
@@ -176,7 +178,7 @@ func Bystander(svc catalog.Service) catalog.Status {
 		st.Reason = "the labels stand on the container instead of the service"
 		st.Hint = "move them from labels to deploy.labels in the stack file"
 	default:
-		st.Reason = "no label asks for a scrape job, an alert or a load"
+		st.Reason = "no label asks for a scrape job, an alert, a recording rule or a load"
 		st.Hint = "set " + catalog.Prefix + "scrapePort, or " + catalog.Prefix + "alertName and " + catalog.Prefix + "alertIf"
 	}
 	return st
