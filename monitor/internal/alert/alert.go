@@ -42,7 +42,7 @@ const (
 )
 
 // Labels describes the labels that this package reads.
-func Labels() []label.Spec { return slices.Concat(table, recordTable) }
+func Labels() []label.Spec { return slices.Concat(table, recordTable, limitTable) }
 
 // table are those labels.
 var table = []label.Spec{ //nolint:gochecknoglobals // a constant that Go cannot have
@@ -93,6 +93,8 @@ type Rule struct {
 	Annotations map[string]string
 	// Record says that it records a series of its name instead of alerting.
 	Record bool
+	// Limit is how many results each rule of the service may have; 0 is what holds for all.
+	Limit int
 }
 
 // Alert is what the labels of one index ask for: a rule, or why there is none.

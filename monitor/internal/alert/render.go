@@ -26,7 +26,7 @@ type rulesFile struct {
 
 type groupYAML struct {
 	Name text `yaml:"name"`
-	// Limit is how many alerts each rule may have.
+	// Limit is how many results each rule may have.
 	Limit int        `yaml:"limit,omitempty"`
 	Rules []ruleYAML `yaml:"rules"`
 }
@@ -54,8 +54,8 @@ func texts(m map[string]string) map[text]text {
 // what was just recorded, and rules by name. The same rules give the same bytes.
 func Render(rules []Rule) ([]byte, error) { return RenderLimited(rules, 0) }
 
-// RenderLimited is Render with a limit to how many alerts a rule has at once: beyond it
-// its evaluation fails. 0 is no limit.
+// RenderLimited is Render with a limit to how many results a rule has at once, for services
+// that have none of their own: beyond it its evaluation fails. 0 is no limit.
 func RenderLimited(rules []Rule, limit int) ([]byte, error) {
 	sorted := slices.SortedFunc(slices.Values(rules), func(a, b Rule) int {
 		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(kind(a), kind(b)), cmp.Compare(a.ID(), b.ID()))
@@ -64,7 +64,7 @@ func RenderLimited(rules []Rule, limit int) ([]byte, error) {
 	for _, r := range sorted {
 		last := len(file.Groups) - 1
 		if last < 0 || file.Groups[last].Name != text(r.Service) {
-			file.Groups = append(file.Groups, groupYAML{Name: text(r.Service), Limit: limit})
+			file.Groups = append(file.Groups, groupYAML{Name: text(r.Service), Limit: cmp.Or(r.Limit, limit)})
 			last++
 		}
 		y := ruleYAML{

@@ -15,6 +15,7 @@ import (
 	"github.com/wagglehq/waggle/monitor/internal/loop"
 	"github.com/wagglehq/waggle/monitor/internal/prometheus"
 	"github.com/wagglehq/waggle/monitor/internal/report"
+	"github.com/wagglehq/waggle/monitor/internal/scrape"
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/catalog"
 )
@@ -150,8 +151,13 @@ func (h handler) targets(w http.ResponseWriter, _ *http.Request) {
 	if v == nil {
 		return
 	}
+	all, err := scrape.Render(v.State.Targets)
+	if err != nil {
+		app.WriteError(w, http.StatusInternalServerError, err)
+		return
+	}
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(v.State.TargetsFile) // the client has gone; there is nobody to tell
+	_, _ = w.Write(all) // the client has gone; there is nobody to tell
 }
 
 // rules gives the rules in force as a file, all or those of one service.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/wagglehq/waggle/monitor/internal/alert"
 	"github.com/wagglehq/waggle/monitor/internal/desired"
+	"github.com/wagglehq/waggle/monitor/internal/scrape"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/label"
 )
@@ -27,6 +28,8 @@ type Applied struct {
 	// Limited says, by the ID of a service, of which target nothing is taken because it
 	// answers more than it may, in Prometheus' words.
 	Limited map[string]string
+	// Locked says in the same way of which target nothing is taken because of its secret.
+	Locked map[string]string
 }
 
 // Statuses returns the status of every service that is opted in and asks for something.
@@ -101,7 +104,17 @@ func ailing(st *catalog.Status, svc desired.Service, applied Applied) bool {
 	if why, ok := applied.Limited[svc.ID]; ok {
 		st.Reason = strings.TrimPrefix(st.Reason+"; nothing is taken of the target "+why, "; ")
 		if st.Hint == "" {
-			st.Hint = "fewer series, or a higher -sample-limit or -body-limit of monitor"
+			st.Hint = "fewer series, or a higher limit by com.df.scrapeSampleLimit or com.df.scrapeBodyLimit, or monitor's -sample-limit and -body-limit"
+		}
+		found = true
+	}
+	if why, ok := applied.Locked[svc.ID]; ok {
+		st.Reason = strings.TrimPrefix(st.Reason+"; nothing is taken of the target "+why, "; ")
+		for _, job := range svc.Jobs {
+			if job.Pool.Secret != "" && st.Label == "" && st.Hint == "" {
+				st.Label = scrape.SecretLabel(job.Index)
+				st.Hint = "give monitor the secret " + scrape.SecretPrefix + job.Pool.Secret + ", with what the tasks take"
+			}
 		}
 		found = true
 	}
