@@ -28,6 +28,8 @@ ACCEPTANCE_FLAGS ?=
 MEASURE_FLAGS ?=
 # Flags of the measurement of the proxy, such as -only throughput,cold.
 MEASURE_PROXY_FLAGS ?=
+# Flags of the measurement of the monitor, such as -only glutton.
+MEASURE_MONITOR_FLAGS ?=
 # Flags of chaos, such as -only listeners,pause or -tag before.
 CHAOS_FLAGS ?=
 # Flags of scenarios, such as -only T-05,T-11.
@@ -161,6 +163,10 @@ measure-proxy: setup ## Measure the proxy beside bare HAProxy, with many service
 	@compose/setup/load.sh
 	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
 	@$(timed) measure-proxy go run ./compose/e2e/cmd/measure proxy $(MEASURE_PROXY_FLAGS)
+
+.PHONY: measure-monitor
+measure-monitor: setup ## Measure how soon the monitor follows, with few and 1,000 services, and what one that asks for too much costs (10 minutes; MEASURE_MONITOR_FLAGS, see -h).
+	@$(timed) measure-monitor go run ./compose/e2e/cmd/measure monitor $(MEASURE_MONITOR_FLAGS)
 
 .PHONY: chaos
 chaos: setup ## Break Waggle on swarms of its own in every way it is meant to live through, as root (55 minutes; CHAOS_FLAGS, see -h).
