@@ -149,16 +149,17 @@ func (c *Config) resolve(ctx context.Context, checker *prometheus.Checker, log *
 func (c *Config) takeArgs(w *wide, args settings.Args) error {
 	w.flags = args.Flags
 	var errs []error
+	var retention string
 	take := func(flagName string, arg *settings.Flag, into *string) {
 		if arg == nil {
 			return
 		}
-		if c.Sources.Given[flagName] {
+		// An unset variable of a stack file leaves an empty one, which is none.
+		if c.Sources.Given[flagName] && (into == &retention || *into != "") {
 			errs = append(errs, fmt.Errorf("%s and %s set the same: one is enough", arg.Variable, app.Variable(flagName)))
 		}
 		*into = arg.Text
 	}
-	var retention string
 	take("alertmanager-url", args.Alertmanagers, &c.AlertmanagerURL)
 	take("external-url", args.ExternalURL, &c.ExternalURL)
 	take("retention", args.Retention, &retention)
@@ -217,7 +218,7 @@ func (c *Config) intervals(set settings.Set, base settings.Tree) error {
 
 // shortcuts are the built-in ones with those of files.
 func (c *Config) shortcuts() (*alert.Pack, error) {
-	read, err := settings.ReadShortcuts(c.Sources.ShortcutsFile, c.Sources.Given["shortcuts-file"], c.Sources.SecretsDir)
+	read, err := settings.ReadShortcuts(c.Sources.ShortcutsFile, c.Sources.Given["shortcuts-file"] && c.Sources.ShortcutsFile != "", c.Sources.SecretsDir)
 	if err != nil {
 		return nil, err
 	}

@@ -173,7 +173,14 @@ func (s *Stack) Redeploy(ctx context.Context) error {
 	if out, err := deploy.CombinedOutput(); err != nil {
 		return fmt.Errorf("compose/deploy: %w:\n%s", err, out)
 	}
-	return s.Ready(ctx)
+	if err := s.Ready(ctx); err != nil {
+		// What keeps tasks from running is gone with the swarm.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
+		defer cancel()
+		tasks, failed := s.Docker(ctx, "stack", "ps", "--no-trunc", "--format", "{{.Name}} {{.CurrentState}} {{.Error}}", "waggle")
+		return fmt.Errorf("%w\n%s", errors.Join(err, failed), tasks)
+	}
+	return nil
 }
 
 // further writes the second stack file, as an operator does who has a NATS of his own.
