@@ -59,6 +59,10 @@ services:
         com.df.notify: "true"
         com.df.servicePath: /monitor
         com.df.port: "9090"
+  # The root of a lab's node is shared with nobody, and so cannot be had as on a real one.
+  node-exporter:
+    volumes:
+      - {type: bind, source: /, target: /host, read_only: true}
   scaler:
     environment: {PROMETHEUS_URL: http://waggle_monitor:9090/monitor}
 secrets:
