@@ -43,6 +43,9 @@ type Server struct {
 	differing       map[string]string
 	// verified is when that was, so that it is looked at again now and then.
 	verified time.Time
+	// printed are the expressions of the last look as Prometheus' parser prints them: nearly
+	// all are the same the next time, and parsing is most of what a look takes.
+	printed map[string]string
 	// stale says that a foreign Prometheus has not read the present prometheus.yml.
 	foreign, stale bool
 	ownRules       []byte
@@ -353,13 +356,23 @@ func (s *Server) verify(ctx context.Context, rules []alert.Rule) (map[string]str
 		return nil, err
 	}
 	differing, missing := map[string]string{}, 0
+	before, printed := s.printed, map[string]string{}
+	inPrint := func(expr string) string {
+		text, ok := before[expr]
+		if !ok {
+			text = normal(expr)
+		}
+		printed[expr] = text
+		return text
+	}
+	defer func() { s.printed = printed }()
 	for _, want := range rules {
 		got, ok := shown[want.ID()]
 		switch {
 		case !ok:
 			differing[want.ID()] = "Prometheus does not show it"
 			missing++
-		case !equal(want, got):
+		case !equal(want, got, inPrint):
 			differing[want.ID()] = "Prometheus shows it otherwise than it was written"
 		}
 		delete(shown, want.ID())
@@ -428,10 +441,11 @@ func (s *Server) Rules(ctx context.Context) (map[string]Health, error) {
 	return out, nil
 }
 
-func equal(want alert.Rule, got shownRule) bool {
+// equal compares all that a rule says; expressions are equal if they are printed alike.
+func equal(want alert.Rule, got shownRule, inPrint func(string) string) bool {
 	return want.Record == (got.Type == recording) && seconds(want.For) == got.Duration && seconds(want.KeepFiring) == got.KeepFiringFor &&
 		maps.Equal(want.Labels, got.Labels) && maps.Equal(want.Annotations, got.Annotations) &&
-		normal(want.Expr) == normal(got.Query)
+		(want.Expr == got.Query || inPrint(want.Expr) == inPrint(got.Query))
 }
 
 // seconds are those of a duration as Prometheus writes it; none if it is empty.
