@@ -22,5 +22,6 @@ func monitoring() []part {
 		{Name: "T-26", What: "an exporter's threshold is changed while it runs, and back", Play: (*world).threshold},
 		{Name: "T-27", What: "what is watched is shown to those alone who have a password", Play: (*world).guarded},
 		{Name: "T-28", What: "Waggle's own services have alerts", Play: (*world).infrastructure},
+		{Name: "dashboards", What: "each panel of each dashboard has data, and is drawn", Play: (*world).dashboards},
 	}
 }

@@ -30,6 +30,25 @@ func node(_ context.Context, w io.Writer) error {
 		}
 		fmt.Fprintf(w, "node_memory_%s_bytes %g\n", name, kilobytes*1024)
 	}
+	stat, err := os.ReadFile("/host/proc/stat")
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(stat)) {
+		words := strings.Fields(line)
+		core, ok := strings.CutPrefix(words[0], "cpu")
+		if !ok || core == "" {
+			continue
+		}
+		// Of a hundredth of a second each, which is what the kernel tells on every machine that we know.
+		for i, mode := range []string{"user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal"} {
+			ticks, err := strconv.ParseFloat(words[1+i], 64)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(w, "node_cpu_seconds_total{cpu=%q,mode=%q} %g\n", core, mode, ticks/100)
+		}
+	}
 	var root syscall.Statfs_t
 	if err := syscall.Statfs("/host", &root); err != nil {
 		return err
