@@ -28,8 +28,12 @@ ACCEPTANCE_FLAGS ?=
 MEASURE_FLAGS ?=
 # Flags of the measurement of the proxy, such as -only throughput,cold.
 MEASURE_PROXY_FLAGS ?=
+# Flags of the measurement of the monitor, such as -only glutton.
+MEASURE_MONITOR_FLAGS ?=
 # Flags of chaos, such as -only listeners,pause or -tag before.
 CHAOS_FLAGS ?=
+# Flags of scenarios, such as -only T-05,T-11.
+SCENARIOS_FLAGS ?=
 # Flags of attack, such as -only owners,paths or -logs FOLDER.
 ATTACK_FLAGS ?=
 # Flags of a release, such as -push registry.example.com/waggle.
@@ -174,6 +178,10 @@ measure-proxy: setup ## Measure the proxy beside bare HAProxy, with many service
 	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
 	@$(timed) measure-proxy go run ./compose/e2e/cmd/measure proxy $(MEASURE_PROXY_FLAGS)
 
+.PHONY: measure-monitor
+measure-monitor: setup ## Measure how soon the monitor follows, with few and 1,000 services, and what one that asks for too much costs (10 minutes; MEASURE_MONITOR_FLAGS, see -h).
+	@$(timed) measure-monitor go run ./compose/e2e/cmd/measure monitor $(MEASURE_MONITOR_FLAGS)
+
 .PHONY: chaos
 chaos: setup ## Break Waggle on swarms of its own in every way it is meant to live through, as root (55 minutes; CHAOS_FLAGS, see -h).
 	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
@@ -183,6 +191,11 @@ chaos: setup ## Break Waggle on swarms of its own in every way it is meant to li
 attack: setup ## Attack Waggle on a swarm of its own in every way it is meant to withstand, as root (15 minutes; ATTACK_FLAGS, see -h).
 	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
 	@$(timed) attack go run ./compose/e2e/cmd/attack $(ATTACK_FLAGS)
+
+.PHONY: scenarios
+scenarios: setup ## Play what Docker Flow's tutorials teach on a swarm of its own, as root (20 minutes; SCENARIOS_FLAGS, see -h).
+	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
+	@$(timed) scenarios go run ./compose/e2e/cmd/scenarios $(SCENARIOS_FLAGS)
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz test for FUZZTIME (20s).

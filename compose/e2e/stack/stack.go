@@ -46,9 +46,15 @@ type Options struct {
 	Listeners int
 	// Lean leaves out what is not needed for routes: monitor, Alertmanager and scaler.
 	Lean bool
+	// Prepare, if not nil, is called when the nodes are there and nothing is deployed yet, and
+	// says what else compose/deploy is given.
+	Prepare func(context.Context, *Stack) (Extra, error)
 	// Log receives one line per step, and may be nil.
 	Log io.Writer
 }
+
+// Extra is what compose/deploy is given besides: variables as NAME=text, and stack files.
+type Extra struct{ Env, Files []string }
 
 // Stack is a deployed Waggle.
 type Stack struct {
@@ -63,6 +69,8 @@ type Stack struct {
 	root string
 	// keys are the components' secrets on the bus, tokens what they ask for over HTTP.
 	keys, tokens map[string]string
+	// deploying is what compose/deploy was given.
+	deploying Extra
 	// http asks ports of the nodes, each time on a new connection.
 	http *http.Client
 	slow *atomic.Int64
@@ -134,22 +142,45 @@ func (s *Stack) deploy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	env := []string{
+	s.deploying = Extra{Env: []string{
 		"DOCKER_HOST=" + s.lab.Node(Manager).Host(), "WAGGLE_IMAGES=" + full(s.options.Images), "WAGGLE_TAG=" + s.options.Tag,
 		"ALERTMANAGER_IMAGE=" + s.options.image("alertmanager"), "WAGGLE_INIT_FLAGS=--skip-ports",
-	}
+	}, Files: []string{further}}
 	if s.options.NATS {
 		if err := s.startNATS(ctx); err != nil {
 			return err
 		}
-		env = append(env, "NATS_URL="+strings.Join(s.servers(), ","))
+		s.deploying.Env = append(s.deploying.Env, "NATS_URL="+strings.Join(s.servers(), ","))
 	}
-	deploy := exec.CommandContext(ctx, s.Script("deploy"), "-c", further, "--resolve-image", "never")
-	deploy.Env = append(os.Environ(), env...)
+	if s.options.Prepare != nil {
+		extra, err := s.options.Prepare(ctx, s)
+		if err != nil {
+			return err
+		}
+		s.deploying.Env, s.deploying.Files = append(s.deploying.Env, extra.Env...), append(s.deploying.Files, extra.Files...)
+	}
+	return s.Redeploy(ctx)
+}
+
+// Redeploy calls compose/deploy as the first time, and waits until all runs.
+func (s *Stack) Redeploy(ctx context.Context) error {
+	args := []string{"--resolve-image", "never"}
+	for _, file := range s.deploying.Files {
+		args = append(args, "-c", file)
+	}
+	deploy := exec.CommandContext(ctx, s.Script("deploy"), args...)
+	deploy.Env = append(os.Environ(), s.deploying.Env...)
 	if out, err := deploy.CombinedOutput(); err != nil {
 		return fmt.Errorf("compose/deploy: %w:\n%s", err, out)
 	}
-	return s.Ready(ctx)
+	if err := s.Ready(ctx); err != nil {
+		// What keeps tasks from running is gone with the swarm.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
+		defer cancel()
+		tasks, failed := s.Docker(ctx, "stack", "ps", "--no-trunc", "--format", "{{.Name}} {{.CurrentState}} {{.Error}}", "waggle")
+		return fmt.Errorf("%w\n%s", errors.Join(err, failed), tasks)
+	}
+	return nil
 }
 
 // Add deploys further stack files of compose/, with variables, and waits until all is healthy.
@@ -193,20 +224,21 @@ func (s *Stack) further() (string, error) {
 func (s *Stack) secrets(ctx context.Context) error {
 	for _, component := range []string{"listener", "proxy", "monitor", "scaler"} {
 		s.keys[component] = rand.Text() + rand.Text()
-		if err := s.secret(ctx, "waggle_nats_"+component, s.keys[component]); err != nil {
+		if err := s.Secret(ctx, "waggle_nats_"+component, s.keys[component]); err != nil {
 			return err
 		}
 	}
 	for _, component := range []string{"proxy", "scaler"} {
 		s.tokens[component] = rand.Text()
-		if err := s.secret(ctx, "waggle_token_"+component, s.tokens[component]); err != nil {
+		if err := s.Secret(ctx, "waggle_token_"+component, s.tokens[component]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Stack) secret(ctx context.Context, name, text string) error {
+// Secret makes a secret of Swarm.
+func (s *Stack) Secret(ctx context.Context, name, text string) error {
 	file := s.lab.Node(Manager).Dir("secret")
 	defer func() { _ = os.Remove(file) }()
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -254,7 +286,10 @@ func present(ctx context.Context, images []string) error {
 // Close removes everything.
 func (s *Stack) Close() error { return s.lab.Close() }
 
-// Ready waits until every service of Waggle has its tasks.
+// own is how many services Waggle itself has.
+const own = 5
+
+// Ready waits until every service of Waggle, and of further stack files, has its tasks.
 func (s *Stack) Ready(ctx context.Context) error {
 	return tooltest.Poll(ctx, tooltest.Slowly, "all tasks of Waggle", func(context.Context) error {
 		out, err := s.Docker(ctx, "service", "ls", "--filter", "label=com.docker.stack.namespace=waggle", "--format", "{{.Name}} {{.Replicas}}")
@@ -267,7 +302,7 @@ func (s *Stack) Ready(ctx context.Context) error {
 				return errors.New(strings.ReplaceAll(out, "\n", ", "))
 			}
 		}
-		if len(lines) != 10 {
+		if len(lines) < 2*own {
 			return errors.New(strings.ReplaceAll(out, "\n", ", "))
 		}
 		return nil
