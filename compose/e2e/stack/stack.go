@@ -135,7 +135,7 @@ func (s *Stack) deploy(ctx context.Context) error {
 		return err
 	}
 	env := []string{
-		"DOCKER_HOST=" + s.lab.Node(Manager).Host(), "WAGGLE_IMAGES=" + full(s.options.Images), "WAGGLE_TAG=" + s.options.Tag,
+		"WAGGLE_IMAGES=" + full(s.options.Images), "WAGGLE_TAG=" + s.options.Tag,
 		"ALERTMANAGER_IMAGE=" + s.options.image("alertmanager"), "WAGGLE_INIT_FLAGS=--skip-ports",
 	}
 	if s.options.NATS {
@@ -144,12 +144,33 @@ func (s *Stack) deploy(ctx context.Context) error {
 		}
 		env = append(env, "NATS_URL="+strings.Join(s.servers(), ","))
 	}
-	deploy := exec.CommandContext(ctx, s.Script("deploy"), "-c", further, "--resolve-image", "never")
-	deploy.Env = append(os.Environ(), env...)
-	if out, err := deploy.CombinedOutput(); err != nil {
-		return fmt.Errorf("compose/deploy: %w:\n%s", err, out)
+	if _, err := s.script(ctx, env, "deploy", "-c", further, "--resolve-image", "never"); err != nil {
+		return err
 	}
 	return s.Ready(ctx)
+}
+
+// script runs one of the scripts of compose/ against the first manager, and returns what it said.
+func (s *Stack) script(ctx context.Context, env []string, name string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, s.Script(name), args...)
+	cmd.Env = append(append(os.Environ(), "DOCKER_HOST="+s.lab.Node(Manager).Host()), env...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("compose/%s: %w:\n%s", name, err, out)
+	}
+	return string(out), err
+}
+
+// Redeploy deploys as the last time, by what compose/deploy remembers.
+func (s *Stack) Redeploy(ctx context.Context) error {
+	_, err := s.script(ctx, []string{"WAGGLE_INIT_FLAGS=--skip-ports"}, "deploy")
+	return err
+}
+
+// Uninstall takes Waggle out of the swarm, and leaves the swarm as it is. Services that join
+// its network must be gone.
+func (s *Stack) Uninstall(ctx context.Context) (said string, err error) {
+	return s.script(ctx, nil, "uninstall", "--yes")
 }
 
 // further writes the second stack file, as an operator does who has a NATS of his own.
