@@ -14,6 +14,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
+	"github.com/wagglehq/waggle/listener/internal/advice"
 	"github.com/wagglehq/waggle/listener/internal/api"
 	"github.com/wagglehq/waggle/listener/internal/known"
 	"github.com/wagglehq/waggle/listener/internal/publish"
@@ -23,7 +26,6 @@ import (
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/docker"
 	"github.com/wagglehq/waggle/pkg/reconcile"
-	"golang.org/x/sync/errgroup"
 )
 
 // Config is everything an operator sets.
@@ -85,7 +87,7 @@ func Service(fs *flag.FlagSet) func(context.Context, app.Shell) error {
 	fs.IntVar(&c.NATSPort, "nats-port", 4222, "port at which the listener's own server listens")
 	fs.BoolVar(&c.NATSOpen, "nats-open", false, "let everybody in who can reach the listener's own server, instead of those with a key")
 	fs.StringVar(&c.NATSCA, "nats-ca", "", "certificates (PEM) of those who vouch for servers with tls://, or system for those that the system trusts")
-	fs.StringVar(&c.ControlNetwork, "control-network", "waggle_control", "network of Docker on which a name without a dot in nats-url is asked for first")
+	fs.StringVar(&c.ControlNetwork, "control-network", "waggle_control", "network of Docker on which a name without a dot in nats-url is asked for first, and on which services of other stacks are named")
 	fs.BoolVar(&c.PrintNATSConfig, "nats-config", false, "print a configuration for nats-server that admits the components with the given keys, and exit")
 	fs.BoolVar(&c.PrintAlertmanagerWeb, "alertmanager-web", false, "read a password from the standard input, print the web.config.file by which Alertmanager asks for it, and exit")
 	fs.Var(&c.KeyListener, "nats-key-listener", "secret of the listener on the bus; of several, separated by white space, the first, and the listener's own server accepts all")
@@ -157,7 +159,8 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	accepted := b.Bucket(bus.AcceptedBucket).Mirror(">", func() {})
 	var lease *bus.Lease
 	p := publish.New(publish.Options{
-		Swarm: swarm, Catalog: writer, Table: table, IsSecret: known.Secrets(table), Mark: marker(key), Instance: instance, Stack: c.Stack,
+		Swarm: swarm, Catalog: writer, Table: table, IsSecret: known.Secrets(table), Mark: marker(key), Instance: instance,
+		Control: advice.Control{Network: c.ControlNetwork, Stack: c.Stack},
 		Follows: edge.follows,
 		Leads:   func() bool { return lease.Held() }, Reopen: swarm.ReopenEvents,
 		Changed: func() { tasks.Now(); statuses.Now(); events.Now(); self.Now(); edge.poke.Now() },

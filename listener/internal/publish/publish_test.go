@@ -13,6 +13,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wagglehq/waggle/listener/internal/advice"
 	"github.com/wagglehq/waggle/listener/internal/motion"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
@@ -444,6 +447,53 @@ func TestStatuses(t *testing.T) {
 	published.Oversize = 0
 	if want := optIn("b", "big"); !reflect.DeepEqual(published, want) {
 		t.Errorf("published %+v, want it without labels, and still opted in", published)
+	}
+}
+
+// A service of somebody else on the network of Waggle's own services is named, whether it
+// opted in or not, and no longer than it is there.
+func TestStrangersOnTheControlNetworkAreNamed(t *testing.T) {
+	on := func(id, name, stack string, networks ...string) catalog.Service {
+		return catalog.Service{ID: id, Name: name, Stack: stack, Networks: networks}
+	}
+	w, _, _ := newWorld(on("a", "shop_web", "shop", "waggle"), on("b", "spy_eye", "spy", "waggle", "waggle_control"), on("c", "waggle_scaler", "waggle", "waggle_control"))
+	registry := prometheus.NewRegistry()
+	p := New(Options{
+		Swarm: w, Catalog: w, Control: advice.Control{Network: "waggle_control", Stack: "waggle"},
+		Changed: func() {}, Now: time.Now, Log: slog.New(slog.DiscardHandler), Registry: registry,
+	})
+	named := func() (inStatuses, inMetrics []string) {
+		t.Helper()
+		if err := p.ListPass(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		all, _ := p.Statuses()
+		for _, s := range all {
+			if len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0], "on waggle_control") {
+				t.Errorf("%+v", s)
+			}
+			inStatuses = append(inStatuses, s.Service)
+		}
+		families, err := registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			if f.GetName() == "waggle_listener_strangers_on_control_network" {
+				for _, m := range f.GetMetric() {
+					inMetrics = append(inMetrics, m.GetLabel()[0].GetValue())
+				}
+			}
+		}
+		return inStatuses, inMetrics
+	}
+	want := []string{"spy_eye"}
+	if said, counted := named(); !slices.Equal(said, want) || !slices.Equal(counted, want) {
+		t.Errorf("named %v in statuses and %v in metrics, want %v", said, counted, want)
+	}
+	w.set(on("b", "spy_eye", "spy", "waggle"), 9)
+	if said, counted := named(); len(said) != 0 || len(counted) != 0 {
+		t.Errorf("still named: %v in statuses, %v in metrics", said, counted)
 	}
 }
 
