@@ -137,11 +137,23 @@ test-swarm: ## Run the tests on a real swarm of their own and the cases of the c
 others := $(WAGGLE_CACHE)/versions
 
 .PHONY: versions
-versions: setup ## Repeat the tests of proxy and monitor with HAProxy 3.0 and the newest Prometheus (30 minutes).
+versions: setup ## Repeat tests with HAProxy 3.0, the newest Prometheus, and engines 28 and 29 (40 minutes, without what is built once).
 	@$(timed) versions-setup compose/setup/versions.sh "$$WAGGLE_CACHE"
 	@PATH=$(others)/prometheus:$$PATH $(timed) versions-prometheus gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg -- -count=1 -timeout 12m ./monitor/...
 	@PATH=$(others)/haproxy:$$PATH $(timed) versions-haproxy gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg -- -count=1 -timeout 12m ./proxy/...
 	@$(timed) versions-acceptance go run ./compose/e2e/cmd/acceptance -haproxy $(others)/haproxy/haproxy $(ACCEPTANCE_FLAGS) "$(CASES)"
+	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
+	@$(MAKE) versions-engine
+
+# What of the stories on a real swarm the engine has a part in.
+engine_stories := ^TestSwarm$$/^(no_container|labels_make|scaling|updates|a_scaling|a_deployment|an_uninstall)
+
+.PHONY: versions-engine
+versions-engine: ## Repeat stories on a real swarm with the engines that 'make versions' has brought, as root (needs images; 5 minutes each).
+	@for engine in engine28 engine29; do \
+		PATH=$(others)/$$engine:$$PATH $(timed) versions-$$engine gotestsum --format standard-verbose -- \
+			-count=1 -timeout 20m -run '$(engine_stories)' $(SWARM_FLAGS) ./compose/e2e/swarm; \
+	done
 
 .PHONY: acceptance
 acceptance: setup ## Run black-box cases of a component, as root: make acceptance CASES=file.
