@@ -149,8 +149,10 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// instance is one scaler.
+// instance is one scaler. Its port is nobody's before or after it, since one that was killed
+// may still answer for a moment; its place goes to whoever is started in its stead.
 type instance struct {
+	place  int
 	port   int
 	member *clocktest.Member
 	atRest scaler.AtRest
@@ -279,16 +281,16 @@ func (w *world) token() string {
 // start starts instances until there are as many as there are to be.
 func (w *world) start(ctx context.Context) error {
 	for len(w.instances) < w.want {
-		if err := w.startOne(ctx, firstPort+len(w.instances)); err != nil {
+		if err := w.startOne(ctx, len(w.instances)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (w *world) startOne(ctx context.Context, port int) error {
+func (w *world) startOne(ctx context.Context, place int) error {
 	w.started++
-	i := &instance{port: port, member: w.clock.Member(), ended: make(chan struct{})}
+	i := &instance{place: place, port: firstPort + w.started, member: w.clock.Member(), ended: make(chan struct{})}
 	// It outlasts the step that starts it.
 	i.gone, i.cancel = context.WithCancel(w.whole)
 	path := filepath.Join(acceptance.Hall, fmt.Sprintf("docker-%d.sock", w.started))
@@ -312,8 +314,13 @@ func (w *world) startOne(ctx context.Context, port int) error {
 	}
 	fs := flag.NewFlagSet("scaler", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
+	probed := make(chan struct{})
 	run := scaler.ServiceUnder(fs, scaler.Conditions{
-		Clock: i.member, Reached: func(p scaler.Point) { w.reached(i, p) }, Probe: func(r scaler.AtRest) { i.atRest = r },
+		Clock: i.member, Reached: func(p scaler.Point) { w.reached(i, p) },
+		Probe: func(r scaler.AtRest) {
+			i.atRest = r
+			close(probed)
+		},
 	})
 	if err := app.Parse(fs, nil, func(name string) (string, bool) {
 		text, ok := env[name]
@@ -323,27 +330,20 @@ func (w *world) startOne(ctx context.Context, port int) error {
 	}
 	sh := app.Shell{
 		Name: "scaler", Version: "test", Log: slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Admin: net.JoinHostPort("127.0.0.1", fmt.Sprint(port)), Settings: app.Settings(fs),
+		Admin: net.JoinHostPort("127.0.0.1", fmt.Sprint(i.port)), Settings: app.Settings(fs), Registry: prometheus.NewRegistry(),
 	}
-	probed := make(chan struct{})
 	go func() {
 		defer close(i.ended)
-		for {
-			sh.Registry = prometheus.NewRegistry()
-			i.err = run(i.gone, sh)
-			// One that ends holds its port for a moment.
-			if i.err == nil || i.gone.Err() != nil || !strings.Contains(i.err.Error(), "address already in use") || tooltest.Pause(i.gone, 10*time.Millisecond) != nil {
-				return
-			}
-		}
+		i.err = run(i.gone, sh)
 	}()
-	close(probed)
 	w.instances = append(w.instances, i)
 	return tooltest.PollFor(ctx, startLimit, 2*time.Millisecond, "the scaler answers", func(ctx context.Context) error {
 		select {
 		case <-i.ended:
 			return tooltest.Final(fmt.Errorf("the scaler has ended: %w", i.err))
+		case <-probed:
 		default:
+			return errors.New("it has not begun")
 		}
 		_, _, err := w.call(ctx, i, http.MethodGet, "/v1/ping", nil, nil)
 		return err
@@ -404,7 +404,7 @@ func (w *world) replace(ctx context.Context) error {
 					break
 				}
 			}
-			if err := w.startOne(ctx, dead.port); err != nil {
+			if err := w.startOne(ctx, dead.place); err != nil {
 				return err
 			}
 		default:
@@ -584,7 +584,7 @@ func (w *world) call(ctx context.Context, i *instance, method, path string, head
 // first is the instance that HTTP goes to.
 func (w *world) first() (*instance, error) {
 	for _, i := range w.instances {
-		if i.port == firstPort {
+		if i.place == 0 {
 			return i, nil
 		}
 	}
