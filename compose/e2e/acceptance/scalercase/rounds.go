@@ -31,13 +31,12 @@ const perCase = 20
 // ended as by kill -9. Of all points and calls each is tried before one is repeated.
 func Rounds(n int) ([]byte, error) {
 	var ways [][2]string
-	for _, by := range []string{byAlert, byHand} {
-		for _, p := range points() {
-			ways = append(ways, [2]string{by, p})
-		}
-		for call := 1; call <= mostCalls; call++ {
-			ways = append(ways, [2]string{by, fmt.Sprintf(beforeCall, call)}, [2]string{by, fmt.Sprintf(afterCall, call)})
-		}
+	places := points()
+	for call := 1; call <= mostCalls; call++ {
+		places = append(places, fmt.Sprintf(beforeCall, call), fmt.Sprintf(afterCall, call))
+	}
+	for _, place := range places {
+		ways = append(ways, [2]string{byAlert, place}, [2]string{byHand, place})
 	}
 	type one struct {
 		ID    string  `json:"id"`
