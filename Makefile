@@ -24,6 +24,8 @@ SWARM_FLAGS ?=
 # The file of cases instead of the project's own, and further flags such as -run ID,ID or -v.
 CASES ?=
 ACCEPTANCE_FLAGS ?=
+# How many rounds scalers are ended in.
+ROUNDS ?= 1000
 # Flags of the measurement, such as -runs 1 -only latency.
 MEASURE_FLAGS ?=
 # Flags of the measurement of the proxy, such as -only throughput,cold.
@@ -166,6 +168,11 @@ acceptance-monitor: setup ## Run black-box cases of the monitor and of the liste
 .PHONY: acceptance-scaler
 acceptance-scaler: setup ## Run black-box cases of the scaler, as root: make acceptance-scaler CASES=file.
 	@$(timed) acceptance-scaler go run ./compose/e2e/cmd/acceptance $(ACCEPTANCE_FLAGS) "$(or $(CASES),compose/e2e/acceptance/testdata/scaler.json)"
+
+.PHONY: rounds-scaler
+rounds-scaler: setup ## End scalers as by kill -9 at each call of a step, ROUNDS times (1000), as root (2 minutes).
+	@$(timed) rounds-scaler go run ./compose/e2e/cmd/acceptance rounds $(ROUNDS) $(ACCEPTANCE_FLAGS)
+	@$(timed) writers-scaler go test -count=1 -run TestTwoWriters -v ./scaler -write-for 1m
 
 .PHONY: acceptance-listener
 acceptance-listener: setup ## Run black-box cases of what the listener tells Docker Flow's receivers, as root: make acceptance-listener CASES=file.
