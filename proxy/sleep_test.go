@@ -334,3 +334,32 @@ func TestOpenConnectionsAreTold(t *testing.T) {
 	_ = conn.Close()
 	h.open("shop", 0)
 }
+
+// TestAServiceHoldsSoManyOverAllItsIndexes: or one service would keep all connections that the
+// proxy may have, and nobody else could ask for anything.
+func TestAServiceHoldsSoManyOverAllItsIndexes(t *testing.T) {
+	h := newHouse(t)
+	h.config.Instance = "one"
+	h.supervised()
+	h.run()
+	h.dns.set("awake", "127.0.0.2")
+	h.deploy("awake", "/awake")
+	var labels []string
+	const indexes = 6
+	for i := 2; i <= indexes; i++ {
+		n := strconv.Itoa(i)
+		labels = append(labels, "servicePath."+n, "/shop"+n, "port."+n, strconv.Itoa(h.upstream))
+	}
+	h.deploy("shop", "/shop", append(labels, "servicePath.1", "/shop1", "scaleMin", "0")...)
+	h.answers("/awake", "127.0.0.2")
+	h.says("shop", `"degraded"`)
+	for i := range indexes * render.MostHeld {
+		h.request(http.MethodGet, "/shop"+strconv.Itoa(1+i%indexes), nil, "")
+	}
+	h.woken("shop")
+	for range 50 {
+		if a := answered(t, h.request(http.MethodGet, "/awake", nil, "")); a.err != nil || a.status != 200 || a.took > 5*time.Second {
+			t.Fatalf("another service answers %+v", a)
+		}
+	}
+}

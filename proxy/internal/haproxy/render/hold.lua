@@ -7,9 +7,17 @@
 -- milliseconds. One whose client has gone may end without a word.
 local step, lost = 50, 1000
 
--- By backend: the requests that are held, each with the time at which it last looked, how
--- many they are, and the second in which was last told that there are some.
+-- By service, or group: the requests that are held, each with the time at which it last looked, and how
+-- many they are, of which all is the sum. By backend: the second in which was last told that
+-- there are some.
 local held, count, told = {}, {}, {}
+local all = 0
+
+-- crowd is how many may be held for all services together; swept is the second in which was
+-- last looked who of them has ended.
+local crowd, swept
+
+local gsub = string.gsub
 
 local function now()
     local t = core.now()
@@ -32,48 +40,58 @@ local function tell(name, address)
     socket:close()
 end
 
+local function enter(service, request)
+    if held[service] == nil then
+        held[service], count[service] = {}, 0
+    end
+    if held[service][request] == nil then
+        count[service], all = count[service] + 1, all + 1
+    end
+    held[service][request] = now()
+end
+
+local function leave(service, request)
+    local list = held[service]
+    if list == nil or list[request] == nil then
+        return
+    end
+    list[request] = nil
+    count[service], all = count[service] - 1, all - 1
+    if count[service] == 0 then
+        held[service], count[service] = nil, nil
+    end
+end
+
 -- forget drops requests that have ended without a word.
-local function forget(name)
+local function forget(service)
     local limit = now() - lost
-    for request, at in pairs(held[name]) do
+    for request, at in pairs(held[service]) do
         if at < limit then
-            held[name][request] = nil
-            count[name] = count[name] - 1
+            leave(service, request)
         end
     end
 end
 
--- admit counts a request in, unless there are too many.
-local function admit(name, request, most)
-    if held[name] == nil then
-        held[name], count[name] = {}, 0
+-- full reports whether as many are held as may be for one service, or for all.
+local function full(service, most, together)
+    if (count[service] or 0) >= most then
+        forget(service)
     end
-    if count[name] >= most then
-        forget(name)
+    if (count[service] or 0) >= most then
+        return true
     end
-    if count[name] >= most then
-        return false
+    if crowd == nil then
+        -- Who is held has a connection that others cannot have.
+        crowd = math.max(1, math.min(together, core.get_info().Maxconn // 4))
     end
-    held[name][request] = now()
-    count[name] = count[name] + 1
-    return true
-end
-
-local function look(name, request)
-    if held[name][request] == nil then
-        count[name] = count[name] + 1
+    local second = core.now().sec
+    if all >= crowd and swept ~= second then
+        swept = second
+        for other in pairs(held) do
+            forget(other)
+        end
     end
-    held[name][request] = now()
-end
-
-local function leave(name, request)
-    if held[name][request] ~= nil then
-        held[name][request] = nil
-        count[name] = count[name] - 1
-    end
-    if count[name] == 0 then
-        held[name], count[name], told[name] = nil, nil, nil
-    end
+    return all >= crowd
 end
 
 -- serves reports whether a backend has a server that takes requests. In a worker of before a
@@ -97,15 +115,19 @@ local function serves(name, given)
     return ready
 end
 
-local function wait(txn, address, most, seconds, given)
+local function wait(txn, address, most, together, seconds, given)
     local name, request = txn.f:be_name(), {}
+    -- The backends of a service differ in their ports and indexes. Its name is not said here,
+    -- or a service could not have the rules of another that does the same.
+    local service = gsub(name, "%-be%d+_%d+s?$", "")
     if serves(name, given) then
         return
     end
-    if not admit(name, request, tonumber(most)) then
+    if full(service, tonumber(most), tonumber(together)) then
         txn:set_var("txn.asleep", true)
         return
     end
+    enter(service, request)
     local last = now() + tonumber(seconds) * 1000
     while not serves(name, given) do
         if now() >= last then
@@ -114,9 +136,12 @@ local function wait(txn, address, most, seconds, given)
         end
         tell(name, address)
         core.msleep(step)
-        look(name, request)
+        enter(service, request)
     end
-    leave(name, request)
+    leave(service, request)
+    if count[service] == nil then
+        told[name] = nil
+    end
 end
 
-core.register_action("waggle_hold", { "http-req" }, wait, 4)
+core.register_action("waggle_hold", { "http-req" }, wait, 5)
