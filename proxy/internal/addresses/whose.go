@@ -2,6 +2,7 @@ package addresses
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -80,15 +81,8 @@ type sight struct {
 //     listener is not heard of.
 func (e *entry) whose(answer []netip.Addr, known Known, now time.Time) (own []netip.Addr, refused []Refused) {
 	t := e.target.Whose
-	if e.target.Outbound != "" && known.Outside != nil {
-		for _, a := range answer {
-			if why := known.Outside(e.target.Outbound, a); why != "" {
-				refused = append(refused, Refused{Addr: a, Forbidden: why})
-				continue
-			}
-			own = append(own, a)
-		}
-		return own, refused
+	if e.target.Outbound != "" {
+		return e.outside(answer, known)
 	}
 	if t.Service == "" {
 		return answer, nil
@@ -130,6 +124,50 @@ func (e *entry) whose(answer []netip.Addr, known Known, now time.Time) (own []ne
 	}
 	slices.SortFunc(refused, func(a, b Refused) int { return a.Addr.Compare(b.Addr) })
 	return own, refused
+}
+
+// MostOutside is how many addresses of a host outside are used. Whoever answers for its name
+// may give thousands, each of which would be a server of HAProxy's at each index that names
+// the host. mostTold is how many of those that are not used are told.
+const (
+	MostOutside = 32
+	mostTold    = 8
+)
+
+// outside is whose for a host outside. Where it has more addresses than are used, those that
+// are in use stay, so that an answer in another order changes nothing.
+func (e *entry) outside(answer []netip.Addr, known Known) (own []netip.Addr, refused []Refused) {
+	for _, a := range answer {
+		if known.Outside != nil {
+			if why := known.Outside(e.target.Outbound, a); why != "" {
+				refused = append(refused, Refused{Addr: a, Forbidden: why})
+				continue
+			}
+		}
+		own = append(own, a)
+	}
+	if over := len(own) - MostOutside; over > 0 {
+		used := make(map[netip.Addr]bool, len(e.addrs))
+		for _, a := range e.addrs {
+			used[a] = true
+		}
+		slices.SortStableFunc(own, func(a, b netip.Addr) int { return cmp.Compare(rank(used[a]), rank(used[b])) })
+		refused = append(refused, Refused{Addr: own[MostOutside], Forbidden: fmt.Sprintf("it is one of %d more than the %d of one host that are used", over, MostOutside)})
+		own = own[:MostOutside]
+		slices.SortFunc(own, netip.Addr.Compare)
+	}
+	if len(refused) > mostTold {
+		refused = append(refused[:mostTold-1], refused[len(refused)-1])
+	}
+	return own, refused
+}
+
+// rank has what is true come first.
+func rank(b bool) int {
+	if b {
+		return 0
+	}
+	return 1
 }
 
 // fit returns which of the addresses that nobody has are taken for tasks of which the

@@ -224,3 +224,42 @@ func TestAnOutboundHostThatMovesWhereNoneMayBe(t *testing.T) {
 		w.has("o", "192.0.2.2")
 	})
 }
+
+// TestAnOutboundHostWithThousandsOfAddresses: each would be a server of HAProxy's, for whose
+// memory all pay.
+func TestAnOutboundHostWithThousandsOfAddresses(t *testing.T) {
+	inWorld(t, func(w *world) {
+		known := Known{Outside: func(_ string, a netip.Addr) string {
+			if a.IsLoopback() {
+				return "inside"
+			}
+			return ""
+		}}
+		list := func(format string, from, n int) []string {
+			var out []string
+			for i := from; i < from+n; i++ {
+				out = append(out, fmt.Sprintf(format, i/250, i%250))
+			}
+			return out
+		}
+		many := strings.Join(list("192.168.%d.%d", 0, 4000), " ")
+		w.zone.set("many.example.", many)
+		w.Follower.Set(map[string]Target{"o": {Name: "many.example.", Expected: true, Outbound: "many.example"}}, known)
+		w.pass(10 * time.Second)
+		first := strings.Join(list("192.168.%d.%d", 0, MostOutside), " ")
+		w.has("o", first)
+		if r := w.Refused("o"); len(r) != 1 || r[0].Why("") != "it is one of 3968 more than the 32 of one host that are used" {
+			t.Errorf("refused: %+v", r)
+		}
+		// Others that come before them change nothing while these are still there.
+		w.zone.set("many.example.", "192.167.0.1 192.167.0.2 "+many)
+		w.pass(time.Minute)
+		w.has("o", first)
+		w.zone.set("many.example.", strings.Join(list("127.0.%d.%d", 0, 4000), " "))
+		w.pass(2 * time.Minute)
+		w.has("o", "")
+		if r := w.Refused("o"); len(r) != mostTold {
+			t.Errorf("%d are told", len(r))
+		}
+	})
+}
