@@ -221,8 +221,9 @@ func (f File) Hash() string {
 	return hex.EncodeToString(h.Sum(nil))[:16]
 }
 
-// Fingerprint names what a section's lines say, wherever files lie.
+// Fingerprint names what a section's lines say, wherever files lie. It is so long that nobody
+// can search for labels whose section has the name of another service's.
 func (s *Section) Fingerprint() string {
 	sum := sha256.Sum256([]byte(s.shared))
-	return hex.EncodeToString(sum[:6])
+	return hex.EncodeToString(sum[:12])
 }

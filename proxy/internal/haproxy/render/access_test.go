@@ -134,7 +134,7 @@ var accessLines = regexp.MustCompile(`^(|  localpeer waggle|peers waggle|  peer 
 	`  user ` + accessWord + ` (insecure-)?password ` + accessWord + `|` +
 	`[.]if version_atleast[(]3.1[)]|  tune.lua.bool-sample-conversion normal|[.]endif|  lua-load-per-thread /x/forwardauth-[0-9a-f]+.lua|  httpclient[.][a-z.]+ [a-z0-9]+|resolvers waggle|` +
 	`  parse-resolv-conf|  resolve_retries 2|  timeout (resolve|retry) 1000|  hold valid 1000|` +
-	`defaults waggle_[0-9a-f]{12} from waggle|backend web-be80_0 from waggle(_[0-9a-f]{12})?|  server 10.0.0.2 10.0.0.2:80 pool-purge-delay 100ms pool-conn-name var\(sess\.own\)( send-proxy(-v2)?)?|` +
+	`defaults waggle_[0-9a-f]{24} from waggle|backend web-be80_0 from waggle(_[0-9a-f]{24})?|  server 10.0.0.2 10.0.0.2:80 pool-purge-delay 100ms pool-conn-name var\(sess\.own\)( send-proxy(-v2)?)?|` +
 	`  http-request deny deny_status 403 if !?\{ var\(txn.client\) -m ip -f /x/web-be80_0[.](allowed|denied)[.]acl \}|` +
 	`  http-request set-var\(txn.client\) src|` +
 	`  http-request track-sc0 var\(txn.client\),ipmask\(32,64\)|  http-request deny deny_status 429 if \{ sc_http_req_rate\(0\) gt [0-9]+ \}|` +

@@ -151,7 +151,7 @@ func (l *laboratory) render(t testing.TB, labels map[string]string) (file.File, 
 }
 
 // chain is the name of what is tried for a class of requests, which changes with what is tried.
-var chain = regexp.MustCompile(`\?[0-9a-f]{12}`)
+var chain = regexp.MustCompile(`\?[0-9a-f]{24}`)
 
 // added returns the lines that a configuration has besides those of the others, and
 // fails if one of these is not there, or not in its order, any more.

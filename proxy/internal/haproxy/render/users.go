@@ -92,7 +92,7 @@ func (s Settings) hashes(u route.Users) bool {
 // versionOf is the variable that holds the version of a list.
 func versionOf(list string) string {
 	sum := sha256.Sum256([]byte(list))
-	return "proc.users_" + hex.EncodeToString(sum[:6])
+	return "proc.users_" + hex.EncodeToString(sum[:12])
 }
 
 // versions are the lines of the global section that say which users there are.

@@ -484,7 +484,8 @@ func (c *compiler) value(leaves []*leaf, none *level, node string) string {
 		}
 		_, _ = h.Write([]byte(step.Backend + "\x01"))
 	}
-	chain.Name = route.ChainMark + hex.EncodeToString(h.Sum(nil)[:6])
+	// So long that nobody can search for conditions whose chain has the name of another's.
+	chain.Name = route.ChainMark + hex.EncodeToString(h.Sum(nil)[:12])
 	c.t.chains[chain.Name] = chain
 	return chain.Name + route.ChainEnd + last
 }
