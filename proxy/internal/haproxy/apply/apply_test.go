@@ -342,3 +342,36 @@ func TestChangesUnderLoad(t *testing.T) {
 		})
 	}
 }
+
+// TestDamagedFilesAreMended: what a disk has spoilt holds up no change, whichever file it is,
+// and whoever was refused stays so.
+func TestDamagedFilesAreMended(t *testing.T) {
+	w := newWorld(t)
+	w.deploy("web", []string{"127.0.0.2"}, "servicePath", "/a")
+	w.deploy("inner", []string{"127.0.0.2"}, "servicePath", "/inner", "allowedAddresses", "203.0.113.0/24")
+	w.apply()
+	files, err := os.ReadDir(w.hap.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spoilt := 0
+	for _, f := range files {
+		if path := filepath.Join(w.hap.Dir, f.Name()); f.Type().IsRegular() {
+			tooltest.Must(t, os.WriteFile(path, []byte("spoilt\x00{"), 0o600))
+			spoilt++
+		}
+	}
+	t.Log(spoilt, "files are spoilt")
+	w.h = w.applier()
+	if err := w.h.Adopt(t.Context()); err != nil {
+		t.Log("adopt:", err) // then all is loaded anew
+	}
+	w.deploy("more", []string{"127.0.0.3"}, "servicePath", "/more", "maxBody", "10")
+	w.apply()
+	w.want("x.com", "/a", "2")
+	w.want("x.com", "/more", "3")
+	if got := request(t, http.MethodGet, w.hap.URL("/inner")).StatusCode; got != http.StatusForbidden {
+		t.Errorf("whoever is not allowed is answered %d", got)
+	}
+	tooltest.Must(t, w.h.CheckFile(t.Context()))
+}

@@ -3,7 +3,7 @@ package apply
 import (
 	"context"
 	"errors"
-	"io/fs"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -15,17 +15,35 @@ import (
 )
 
 // prepare puts the files where a check can find them that a configuration names and
-// that are not there yet: lists of addresses, and scripts.
+// that are not there yet, or that a disk has spoilt: lists of addresses, and scripts. One of
+// those would have each check fail for ever, of whatever service.
 func (h *HAProxy) prepare(f file.File) error {
 	for name, content := range companions(f) {
-		if _, err := os.Stat(h.path(name)); !errors.Is(err, fs.ErrNotExist) {
-			continue
+		if _, script := f.Scripts[name]; !script && h.legible(name) {
+			continue // it is that in force, in which other addresses may stand
 		}
 		if _, err := atomicfile.Write(h.path(name), content, 0o640); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// legible reports whether a file is a list of addresses. A script needs no such look: its
+// name is one of its content.
+func (h *HAProxy) legible(name string) bool {
+	content, err := os.ReadFile(h.path(name))
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(content)) {
+		line = strings.TrimSuffix(line, "\n")
+		_, errAddr := netip.ParseAddr(line)
+		if _, err := netip.ParsePrefix(line); err != nil && errAddr != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // companions are the files beside tables and configuration, by name.
