@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -38,16 +39,27 @@ func Router(sh Shell, healthy func() error) chi.Router {
 
 // reading lets through what anybody may know, and those who send one of the tokens.
 func reading(tokens Secret) func(http.Handler) http.Handler {
-	asks := RequireToken(tokens)
+	return exempt(RequireToken(tokens), "/healthz", "/metrics", "/v1/ping", "/v1/docker-flow-proxy/ping", listenerPing)
+}
+
+const listenerPing = "/v1/docker-flow-swarm-listener/ping"
+
+// PingOr lets pings of Docker Flow Swarm Listener through, which tell nothing, and has all else
+// asked by the middleware.
+func PingOr(asks func(http.Handler) http.Handler) func(http.Handler) http.Handler {
+	return exempt(asks, listenerPing)
+}
+
+// exempt is a middleware for all but some paths.
+func exempt(asks func(http.Handler) http.Handler, paths ...string) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		asked := asks(next)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			switch r.URL.Path {
-			case "/healthz", "/metrics", "/v1/ping", "/v1/docker-flow-proxy/ping", "/v1/docker-flow-swarm-listener/ping":
+			if slices.Contains(paths, r.URL.Path) {
 				next.ServeHTTP(w, r)
-			default:
-				asked.ServeHTTP(w, r)
+				return
 			}
+			asked.ServeHTTP(w, r)
 		})
 	}
 }
