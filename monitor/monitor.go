@@ -215,7 +215,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		defer applied.Now()
 		return work.Pass(ctx)
 	})
-	says := announce.Loop(Component, applied, announce.New(announce.Options{Bus: b, Own: own(c, sh, work)}), sh.Log)
+	says := announce.Loop(Component, applied, announce.New(announce.Options{Bus: b, Own: own(c, wide.own, sh, work), Count: firing(prom)}), sh.Log)
 	router := app.Router(sh, work.Healthy)
 	api.Mount(router, work, prom)
 	hand.mount(router, c, work, judging, journal.Note, sh)
@@ -260,14 +260,35 @@ func most(limit, usual int) int {
 }
 
 // own is what this replica says of itself.
-func own(c Config, sh app.Shell, work *loop.Loop) func() (catalog.Instance, bool) {
+func own(c Config, shortcuts []string, sh app.Shell, work *loop.Loop) func() (catalog.Instance, bool) {
 	settings := c.judgedBy()
+	if len(shortcuts) > 0 {
+		settings[judge.OwnShortcuts] = strings.Join(shortcuts, ",")
+	}
 	return func() (catalog.Instance, bool) {
 		v := work.View()
 		if v == nil {
 			return catalog.Instance{}, false
 		}
 		return catalog.Instance{Instance: c.Instance, Version: sh.Version, Revision: v.Revision, Hash: v.State.Hash, Settings: settings}, true
+	}
+}
+
+// mostFiring is how many alerts are told, and firingPatience how long Prometheus may take.
+const (
+	mostFiring     = 500
+	firingPatience = 2 * time.Second
+)
+
+// firing adds the alerts that fire, for people who ask why a service is not scaled.
+func firing(prom *prometheus.Server) func(context.Context, *catalog.Instance) {
+	return func(ctx context.Context, i *catalog.Instance) {
+		ctx, cancel := context.WithTimeout(ctx, firingPatience)
+		defer cancel()
+		i.Seen = &catalog.Seen{}
+		if alerts, err := prom.Firing(ctx); err == nil && len(alerts) <= mostFiring {
+			i.Seen.Alerts = alerts
+		}
 	}
 }
 

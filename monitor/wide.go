@@ -81,6 +81,8 @@ type wide struct {
 	storage string
 	prefix  string
 	pack    *alert.Pack
+	// own are the names of the shortcuts of the operator's own.
+	own []string
 }
 
 // resolve reads all sources, and puts into the configuration what it has flags for. The error
@@ -114,7 +116,7 @@ func (c *Config) resolve(ctx context.Context, checker *prometheus.Checker, log *
 	if err := c.intervals(w.set, base); err != nil {
 		return w, err
 	}
-	if w.pack, err = c.shortcuts(); err != nil {
+	if w.pack, w.own, err = c.shortcuts(); err != nil {
 		return w, err
 	}
 	jobs := jobs{}
@@ -217,16 +219,18 @@ func (c *Config) intervals(set settings.Set, base settings.Tree) error {
 }
 
 // shortcuts are the built-in ones with those of files.
-func (c *Config) shortcuts() (*alert.Pack, error) {
+func (c *Config) shortcuts() (pack *alert.Pack, own []string, err error) {
 	read, err := settings.ReadShortcuts(c.Sources.ShortcutsFile, c.Sources.Given["shortcuts-file"] && c.Sources.ShortcutsFile != "", c.Sources.SecretsDir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var files []alert.PackFile
 	for _, f := range read {
 		files = append(files, alert.PackFile(f))
+		own = append(own, alert.PackFile(f).Names()...)
 	}
-	return alert.NewPack(c.Sources.Shortcuts, files...)
+	pack, err = alert.NewPack(c.Sources.Shortcuts, files...)
+	return pack, own, err
 }
 
 // jobs are the names of scrape jobs with where they come from.

@@ -69,8 +69,6 @@ type Stack struct {
 	root string
 	// keys are the components' secrets on the bus, tokens what they ask for over HTTP.
 	keys, tokens map[string]string
-	// deploying is what compose/deploy was given.
-	deploying Extra
 	// http asks ports of the nodes, each time on a new connection.
 	http *http.Client
 	slow *atomic.Int64
@@ -128,6 +126,10 @@ func (o Options) names() []string {
 	return []string{"listener", "proxy", "monitor", "scaler", "alertmanager", "demo"}
 }
 
+// skipPorts has compose/init not look whether ports are free: those of the machine are not those
+// of the nodes.
+const skipPorts = "WAGGLE_INIT_FLAGS=--skip-ports"
+
 func (o Options) image(name string) string { return fmt.Sprintf("%s/%s:%s", o.Images, name, o.Tag) }
 
 func (s *Stack) deploy(ctx context.Context) error {
@@ -142,36 +144,47 @@ func (s *Stack) deploy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.deploying = Extra{Env: []string{
-		"DOCKER_HOST=" + s.lab.Node(Manager).Host(), "WAGGLE_IMAGES=" + full(s.options.Images), "WAGGLE_TAG=" + s.options.Tag,
-		"ALERTMANAGER_IMAGE=" + s.options.image("alertmanager"), "WAGGLE_INIT_FLAGS=--skip-ports",
+	extra := Extra{Env: []string{
+		"WAGGLE_IMAGES=" + full(s.options.Images), "WAGGLE_TAG=" + s.options.Tag,
+		"ALERTMANAGER_IMAGE=" + s.options.image("alertmanager"), skipPorts,
 	}, Files: []string{further}}
 	if s.options.NATS {
 		if err := s.startNATS(ctx); err != nil {
 			return err
 		}
-		s.deploying.Env = append(s.deploying.Env, "NATS_URL="+strings.Join(s.servers(), ","))
+		extra.Env = append(extra.Env, "NATS_URL="+strings.Join(s.servers(), ","))
 	}
 	if s.options.Prepare != nil {
-		extra, err := s.options.Prepare(ctx, s)
+		more, err := s.options.Prepare(ctx, s)
 		if err != nil {
 			return err
 		}
-		s.deploying.Env, s.deploying.Files = append(s.deploying.Env, extra.Env...), append(s.deploying.Files, extra.Files...)
+		extra.Env, extra.Files = append(extra.Env, more.Env...), append(extra.Files, more.Files...)
 	}
-	return s.Redeploy(ctx)
-}
-
-// Redeploy calls compose/deploy as the first time, and waits until all runs.
-func (s *Stack) Redeploy(ctx context.Context) error {
 	args := []string{"--resolve-image", "never"}
-	for _, file := range s.deploying.Files {
+	for _, file := range extra.Files {
 		args = append(args, "-c", file)
 	}
-	deploy := exec.CommandContext(ctx, s.Script("deploy"), args...)
-	deploy.Env = append(os.Environ(), s.deploying.Env...)
-	if out, err := deploy.CombinedOutput(); err != nil {
-		return fmt.Errorf("compose/deploy: %w:\n%s", err, out)
+	return s.deployed(ctx, extra.Env, args...)
+}
+
+// Redeploy deploys as the last time, by what compose/deploy remembers, and waits until all runs.
+func (s *Stack) Redeploy(ctx context.Context) error { return s.deployed(ctx, []string{skipPorts}) }
+
+// Add deploys further stack files of compose/, with variables, and waits until all is healthy.
+// What was deployed before stays as it is.
+func (s *Stack) Add(ctx context.Context, env []string, files ...string) error {
+	args := []string{"--resolve-image", "never"}
+	for _, f := range files {
+		args = append(args, "-c", s.Script(f))
+	}
+	return s.deployed(ctx, append([]string{skipPorts}, env...), args...)
+}
+
+// deployed calls compose/deploy, and waits until all runs.
+func (s *Stack) deployed(ctx context.Context, env []string, args ...string) error {
+	if _, err := s.script(ctx, env, "deploy", args...); err != nil {
+		return err
 	}
 	if err := s.Ready(ctx); err != nil {
 		// What keeps tasks from running is gone with the swarm.
@@ -181,6 +194,23 @@ func (s *Stack) Redeploy(ctx context.Context) error {
 		return fmt.Errorf("%w\n%s", errors.Join(err, failed), tasks)
 	}
 	return nil
+}
+
+// script runs one of the scripts of compose/ against the first manager, and returns what it said.
+func (s *Stack) script(ctx context.Context, env []string, name string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, s.Script(name), args...)
+	cmd.Env = append(append(os.Environ(), "DOCKER_HOST="+s.lab.Node(Manager).Host()), env...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("compose/%s: %w:\n%s", name, err, out)
+	}
+	return string(out), err
+}
+
+// Uninstall takes Waggle out of the swarm, and leaves the swarm as it is. Services that join
+// its network must be gone.
+func (s *Stack) Uninstall(ctx context.Context) (said string, err error) {
+	return s.script(ctx, nil, "uninstall", "--yes")
 }
 
 // further writes the second stack file, as an operator does who has a NATS of his own.
@@ -384,6 +414,8 @@ type Demo struct {
 	Named bool
 	// Args are those of the demo application.
 	Args []string
+	// Networks are those of its tasks, waggle if empty.
+	Networks []string
 	// Image is another one's instead of the demo application's, and Aliases are further
 	// names on the network waggle.
 	Image   string
@@ -421,11 +453,18 @@ func (s *Stack) Create(ctx context.Context, d Demo) error {
 	if d.Workers {
 		constraints = append(constraints, "node.role==worker")
 	}
+	networks := []object{{"Target": "waggle", "Aliases": d.Aliases}}
+	if len(d.Networks) > 0 {
+		networks = nil
+		for _, name := range d.Networks {
+			networks = append(networks, object{"Target": name})
+		}
+	}
 	return s.post(ctx, "/services/create", object{
 		"Name": d.Name, "Labels": d.Labels,
 		"TaskTemplate": object{
 			"ContainerSpec": container, "Placement": object{"Constraints": constraints, "MaxReplicas": d.PerNode},
-			"Networks":      []object{{"Target": "waggle", "Aliases": d.Aliases}},
+			"Networks":      networks,
 			"RestartPolicy": object{"Condition": "any", "Delay": 500 * time.Millisecond},
 		},
 		"Mode":         object{"Replicated": object{"Replicas": d.Replicas}},

@@ -11,7 +11,7 @@ const labelLimit = "alertLimit"
 const LimitLabel = catalog.Prefix + labelLimit
 
 var limitTable = []label.Spec{ //nolint:gochecknoglobals // a constant that Go cannot have
-	{Name: labelLimit, Kind: "whole number", Default: "monitor's -alert-limit", Doc: "How many alerts, or recorded series, each rule of the service may have at once; beyond it the rule fails, and the service is degraded. At most monitor's -alert-limit-max."},
+	{Name: labelLimit, Task: "Alerts", Example: "alertLimit=100\nalertName=errors\nalertIf=@error_ratio:5m,0.01", Kind: "whole number", Default: "monitor's -alert-limit", Doc: "How many alerts, or recorded series, each rule of the service may have at once; beyond it the rule fails, and the service is degraded. At most monitor's -alert-limit-max."},
 }
 
 // unlimited stands for no limit to what a label may say.

@@ -24,9 +24,9 @@ const (
 
 // recordTable are the labels of recording rules.
 var recordTable = []label.Spec{ //nolint:gochecknoglobals // a constant that Go cannot have
-	{Name: labelRecord, Kind: "text", Default: "no recording rule", Indexed: true, Doc: "The name of a series that Prometheus records, such as shop:requests:rate5m. It has a colon, which no scraped metric has, and does not begin with waggle. Of one name there may be several, of one service if their recordLabels differ."},
-	{Name: labelRecordExpr, Kind: "PromQL", Default: "no recording rule", Indexed: true, Doc: "What is recorded: a PromQL expression, which may stand on several lines. Alerts of the same service see the result of the same evaluation."},
-	{Name: labelRecordLabels, Kind: "list of name=value", Default: "none", Indexed: true, Doc: "Labels of the recorded series, which replace those of the result, name by name. Every recorded series has owner=FULL NAME, which cannot be set."},
+	{Name: labelRecord, Task: "Alerts", Example: "recordName=shop:requests:rate5m\nrecordExpr=sum(rate(http_requests_total[5m]))", Kind: "text", Default: "no recording rule", Indexed: true, Doc: "The name of a series that Prometheus records, such as shop:requests:rate5m. It has a colon, which no scraped metric has, and does not begin with waggle. Of one name there may be several, of one service if their recordLabels differ."},
+	{Name: labelRecordExpr, Task: "Alerts", Example: "recordExpr=sum(rate(http_requests_total[5m]))\nrecordName=shop:requests:rate5m", Kind: "PromQL", Default: "no recording rule", Indexed: true, Doc: "What is recorded: a PromQL expression, which may stand on several lines. Alerts of the same service see the result of the same evaluation."},
+	{Name: labelRecordLabels, Task: "Alerts", Example: "recordLabels=team=shop\nrecordName=shop:requests:rate5m\nrecordExpr=sum(rate(http_requests_total[5m]))", Kind: "list of name=value", Default: "none", Indexed: true, Doc: "Labels of the recorded series, which replace those of the result, name by name. Every recorded series has owner=FULL NAME, which cannot be set."},
 }
 
 // RecordLabelNames returns the full names of the labels of one recording rule; 0 means without

@@ -116,6 +116,30 @@ type Fault struct {
 
 // From computes the desired state.
 func From(in Input) (State, error) {
+	s := Settle(in)
+	var err error
+	if s.RulesFile, err = alert.RenderLimited(s.Rules, in.Settings.AlertLimit); err != nil {
+		return State{}, err
+	}
+	plain, pools, err := scrape.Pools(s.Targets)
+	if err != nil {
+		return State{}, err
+	}
+	if s.TargetsFile, err = scrape.Render(plain); err != nil {
+		return State{}, err
+	}
+	files := slices.Concat(s.RulesFile, []byte{0}, s.TargetsFile)
+	for _, p := range pools {
+		files = slices.Concat(files, []byte{0}, []byte(p.ID()), p.File)
+	}
+	sum := sha256.Sum256(files)
+	s.Pools, s.Hash = pools, hex.EncodeToString(sum[:])
+	return s, nil
+}
+
+// Settle computes the desired state without its files and their hash, which whoever judges
+// services does not need and which take most of the time.
+func Settle(in Input) State {
 	s := State{Accepted: map[string]catalog.Service{}, Refused: map[string]bool{}, AlertLimit: in.Settings.AlertLimit}
 	claims := claims{
 		called: map[string]catalog.Service{}, rules: map[string]alert.Rule{}, snapshot: in.Snapshot, settings: in.Settings,
@@ -143,24 +167,7 @@ func From(in Input) (State, error) {
 		s.Rules = append(s.Rules, one.Rules...)
 		s.Targets = append(s.Targets, one.Targets...)
 	}
-	var err error
-	if s.RulesFile, err = alert.RenderLimited(s.Rules, in.Settings.AlertLimit); err != nil {
-		return State{}, err
-	}
-	plain, pools, err := scrape.Pools(s.Targets)
-	if err != nil {
-		return State{}, err
-	}
-	if s.TargetsFile, err = scrape.Render(plain); err != nil {
-		return State{}, err
-	}
-	files := slices.Concat(s.RulesFile, []byte{0}, s.TargetsFile)
-	for _, p := range pools {
-		files = slices.Concat(files, []byte{0}, []byte(p.ID()), p.File)
-	}
-	sum := sha256.Sum256(files)
-	s.Pools, s.Hash = pools, hex.EncodeToString(sum[:])
-	return s, nil
+	return s
 }
 
 // known are the names of the labels that monitor reads, of which those of a load are the

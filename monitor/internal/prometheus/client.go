@@ -21,6 +21,20 @@ func newClient(base string) *client {
 	return &client{base: strings.TrimSuffix(base, "/"), http: &http.Client{Timeout: 15 * time.Second}}
 }
 
+// shownAlert is an alert as Prometheus shows it.
+type shownAlert struct {
+	State  string            `json:"state"`
+	Labels map[string]string `json:"labels"`
+}
+
+func (c *client) alerts(ctx context.Context) ([]shownAlert, error) {
+	var data struct {
+		Alerts []shownAlert `json:"alerts"`
+	}
+	err := c.do(ctx, http.MethodGet, "/api/v1/alerts", &data)
+	return data.Alerts, err
+}
+
 // refusedError is an answer of Prometheus that is not a success.
 type refusedError struct {
 	status int

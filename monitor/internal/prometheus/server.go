@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,6 +26,7 @@ import (
 	"github.com/wagglehq/waggle/monitor/internal/alert"
 	"github.com/wagglehq/waggle/monitor/internal/scrape"
 	"github.com/wagglehq/waggle/pkg/atomicfile"
+	"github.com/wagglehq/waggle/pkg/catalog"
 )
 
 // Server is one Prometheus, ours or not: the folder that it reads and the URL at
@@ -467,6 +469,22 @@ func normal(expr string) string {
 		return expr
 	}
 	return e.String()
+}
+
+// Firing are the alerts of services that fire, sorted by name. It may be called from any goroutine.
+func (s *Server) Firing(ctx context.Context) ([]catalog.FiringAlert, error) {
+	shown, err := s.client.alerts(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("look at the alerts: %w", err)
+	}
+	out := []catalog.FiringAlert{}
+	for _, a := range shown {
+		if owner := a.Labels[alert.OwnerLabel]; a.State == "firing" && owner != "" {
+			out = append(out, catalog.FiringAlert{Name: a.Labels[model.AlertNameLabel], Service: owner, Labels: a.Labels})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b catalog.FiringAlert) int { return strings.Compare(a.Name, b.Name) })
+	return out, nil
 }
 
 // Targets returns what Prometheus scrapes on behalf of labels. It may be called from any goroutine.
