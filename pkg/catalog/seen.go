@@ -14,6 +14,9 @@ type Seen struct {
 	Unreached map[string]map[string]Meeting `json:"unreached,omitempty"`
 	// Alerts are those of services that fire, as the monitor sees them.
 	Alerts []FiringAlert `json:"alerts"`
+	// Unscraped are the targets of services that Prometheus does not reach, by address with port,
+	// with its words; those are empty before it has tried. Null too if they are too many.
+	Unscraped map[string]string `json:"unscraped"`
 }
 
 // ServedCertificate is a certificate without its key.
