@@ -231,7 +231,14 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		Statuses: everybody.Values, Instances: sweeper.Instances, Connected: b.Connected, Table: table, Now: time.Now,
 	}
 	door.Routes(router)
-	edge.api().Routes(router)
+	companions, err := edge.companions(sh)
+	switch {
+	case err != nil:
+		return err
+	case companions == nil:
+		edge.api().Routes(router)
+		companions = func(context.Context) error { return nil }
+	}
 	api.Pictures{API: door, Stack: c.Stack, Accepted: accepted.Values, Tasks: swarm.KnownTasks, Ages: ages, Decisions: func(ctx context.Context, n int) ([]bus.Message, error) {
 		return b.Last(ctx, bus.DecisionsStream, n)
 	}, Turns: turns, Ended: ctx.Done()}.Routes(router)
@@ -243,6 +250,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	stating := states.loop(swarm, options("state", nil, 10*time.Second, statePause))
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return sh.ServeAdmin(ctx, router) })
+	g.Go(func() error { return companions(ctx) })
 	g.Go(func() error { return stating(ctx) }) // which needs no bus
 	g.Go(func() error { return prepare.Run(ctx) })
 	g.Go(func() error { b.OnConnect(ctx, buckets.Now); return nil })

@@ -30,6 +30,9 @@ const (
 	Shortcuts         = "shortcuts"
 	AlertLimit        = "alert-limit"
 	Evaluation        = "evaluation-interval"
+	MaxSamples        = "sample-limit-max"
+	MaxBody           = "body-limit-max"
+	MaxAlerts         = "alert-limit-max"
 	// OwnShortcuts are the names of the operator's own shortcuts, separated by commas. It is no
 	// flag: the monitor reads them from files.
 	OwnShortcuts = "own-shortcuts"
@@ -44,11 +47,13 @@ const (
 	DefaultMinInterval    = time.Second
 	DefaultAlertLimit     = 1000
 	DefaultEvaluation     = 10 * time.Second
+	DefaultSampleLimit    = 100_000
+	DefaultBodyLimit      = "50MB"
 )
 
 // Names are the names of those settings.
 func Names() []string {
-	return []string{Network, ScrapeInterval, ScrapeTimeout, ScaleAcrossStacks, OwnStack, MinInterval, ServiceLabels, NodeLabels, Shortcuts, AlertLimit, Evaluation}
+	return []string{Network, ScrapeInterval, ScrapeTimeout, ScaleAcrossStacks, OwnStack, MinInterval, ServiceLabels, NodeLabels, Shortcuts, AlertLimit, Evaluation, MaxSamples, MaxBody, MaxAlerts}
 }
 
 // Question is what is judged, and by what.
@@ -159,8 +164,18 @@ func ParseSettings(settings map[string]string) (desired.Settings, error) {
 	if out.AcrossStacks, err = strconv.ParseBool(text(ScaleAcrossStacks, "false")); err != nil {
 		return out, fmt.Errorf("%s %q: want true or false", ScaleAcrossStacks, settings[ScaleAcrossStacks])
 	}
-	if out.AlertLimit, err = strconv.Atoi(text(AlertLimit, strconv.Itoa(DefaultAlertLimit))); err != nil || out.AlertLimit < 0 {
-		return out, fmt.Errorf("%s %q: want a whole number, 0 for no limit", AlertLimit, settings[AlertLimit])
+	for _, one := range []struct {
+		name string
+		def  int
+		into *int
+	}{{AlertLimit, DefaultAlertLimit, &out.AlertLimit}, {MaxAlerts, DefaultAlertLimit, &out.MaxAlerts}, {MaxSamples, DefaultSampleLimit, &out.MaxSamples}} {
+		if *one.into, err = strconv.Atoi(text(one.name, strconv.Itoa(one.def))); err != nil || *one.into < 0 {
+			return out, fmt.Errorf("%s %q: want a whole number, 0 for no limit", one.name, settings[one.name])
+		}
+	}
+	out.MaxBody = text(MaxBody, DefaultBodyLimit)
+	if _, ok := scrape.Bytes(out.MaxBody); out.MaxBody != "" && !ok {
+		return out, fmt.Errorf("%s %q: want a size such as 50MB", MaxBody, out.MaxBody)
 	}
 	var own []alert.PackFile
 	if names := list(text(OwnShortcuts, "")); len(names) > 0 {

@@ -223,7 +223,21 @@ type Snapshot struct {
 
 // Sorted returns the services, oldest first.
 func (s Snapshot) Sorted() []Service {
-	return slices.SortedFunc(maps.Values(s.Services), Older)
+	// A service is large, so it is not they that change places.
+	type age struct {
+		created time.Time
+		id      string
+	}
+	ages := make([]age, 0, len(s.Services))
+	for id, svc := range s.Services {
+		ages = append(ages, age{svc.CreatedAt, id})
+	}
+	slices.SortFunc(ages, func(a, b age) int { return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.id, b.id)) })
+	out := make([]Service, len(ages))
+	for i, a := range ages {
+		out[i] = s.Services[a.id]
+	}
+	return out
 }
 
 // ByName finds a service by its full name.

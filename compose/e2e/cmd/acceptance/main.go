@@ -1,7 +1,7 @@
 // Command acceptance runs black-box cases of the components from files, and prints one
 // line for each: PASS or FAIL, id, title and reason. With "agrees" before all arguments it
 // compares what waggle lint says of each deployment with what the component does; a file of
-// stacks of users is taken too.
+// stacks of users is taken too. With "rounds N" it ends scalers while they scale, N times.
 package main
 
 import (
@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"syscall"
 
 	"github.com/wagglehq/waggle/compose/e2e/acceptance"
@@ -30,18 +31,25 @@ func main() {
 
 // run runs the cases, and returns the exit code.
 func run(forms, agreements []acceptance.Form) int {
+	folder, err := os.MkdirTemp("", "cases")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "acceptance:", err)
+		return 1
+	}
+	defer os.RemoveAll(folder)
 	args := os.Args[1:]
-	if len(args) > 0 && args[0] == "agrees" {
-		folder, err := os.MkdirTemp("", "stacks")
-		if err == nil {
-			args, err = asCases(args[1:], folder)
-		}
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "acceptance:", err)
-			return 1
-		}
-		defer os.RemoveAll(folder)
+	switch {
+	case len(args) > 0 && args[0] == "agrees":
 		forms = agreements
+		args, err = asCases(args[1:], folder)
+	case len(args) > 1 && args[0] == "rounds":
+		var path string
+		path, err = rounds(args[1], folder)
+		args = append(args[2:], path)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "acceptance:", err)
+		return 2
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -68,4 +76,18 @@ func asCases(args []string, folder string) ([]string, error) {
 		}
 	}
 	return out, nil
+}
+
+// rounds writes a file of cases with so many rounds into a folder, and returns its path.
+func rounds(text, folder string) (string, error) {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return "", fmt.Errorf("rounds %q: want a whole number, 1 or more", text)
+	}
+	cases, err := scalercase.Rounds(n)
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(folder, "rounds.json")
+	return path, os.WriteFile(path, cases, 0o600)
 }

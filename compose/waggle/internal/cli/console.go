@@ -53,8 +53,11 @@ func (c *consoleCommand) Run(r *run) error {
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(ln) }()
-	followed := make(chan error, 1)
-	go func() { followed <- page.Follow(ctx) }()
+	followed := make(chan struct{})
+	go func() {
+		defer close(followed)
+		page.Follow(ctx)
+	}()
 	select {
 	case err = <-failed:
 	case <-r.ctx.Done():

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -136,5 +137,33 @@ func TestThePageTellsWhatTheProgramWrites(t *testing.T) {
 	}
 	if code, _, errs := waggle(t, map[string]string{"WAGGLE_URL": env["WAGGLE_URL"]}, "status"); code != 3 || !strings.Contains(errs, "want a token") {
 		t.Errorf("without the token: %d %s", code, errs)
+	}
+}
+
+// A stack file of services on a page is one that lint finds no mistake in.
+func TestStackFilesOfServicesOnThePagesAreRight(t *testing.T) {
+	block := regexp.MustCompile("(?s)```yaml\n(# ([a-z]+-stack\\.yml)\n.*?)```")
+	seen := 0
+	pages, err := filepath.Glob("../../../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range append(pages, "../../../../README.md") {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range block.FindAllStringSubmatch(string(text), -1) {
+			if strings.HasSuffix(name, "waggle.md") || m[2] == "owners-stack.yml" {
+				continue // whose mistakes it shows, and one of Waggle's own stack
+			}
+			seen++
+			if code, out, errs := waggle(t, nil, "lint", "-stack", strings.TrimSuffix(m[2], "-stack.yml"), file(t, m[1])); code != 0 || strings.Contains(out, "warning") {
+				t.Errorf("%s: %s: %d\n%s%s", name, m[2], code, out, errs)
+			}
+		}
+	}
+	if seen < 7 {
+		t.Errorf("only %d were found", seen)
 	}
 }

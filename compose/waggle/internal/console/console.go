@@ -64,10 +64,7 @@ func New(o Options) (*Console, error) {
 }
 
 // Follow keeps what is shown up to date until the context ends.
-func (c *Console) Follow(ctx context.Context) error {
-	c.world.follow(ctx)
-	return ctx.Err()
-}
+func (c *Console) Follow(ctx context.Context) { c.world.follow(ctx) }
 
 // Handler answers GET, and nothing else.
 func (c *Console) Handler() http.Handler {
@@ -116,7 +113,7 @@ func asset(w http.ResponseWriter, r *http.Request) {
 }
 
 // assets is a hash of all of them.
-var assets = sync.OnceValue(func() string {
+var assets = sync.OnceValue(func() string { //nolint:gochecknoglobals // a constant that Go cannot have
 	h := sha256.New()
 	files, _ := assetFiles.ReadDir("assets") // they are built in
 	for _, f := range files {

@@ -9,7 +9,7 @@ import (
 func views() map[string]string {
 	return map[string]string{
 		"services": "/", "service": "/services/shop_web", "broken": "/services/shop_search", "routes": "/routes?url=https%3A%2F%2Fshop.example.com%2Fcart%2F7",
-		"nodes": "/nodes", "decisions": "/decisions", "replicas": "/replicas", "search": "/search?q=shop",
+		"nodes": "/nodes", "decisions": "/decisions", "replicas": "/replicas", "search": "/search?q=shop", "scaling": "/services/shop_web#scaling-of",
 	}
 }
 

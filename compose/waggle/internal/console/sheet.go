@@ -17,7 +17,7 @@ import (
 var templateFiles embed.FS
 
 // pages are all templates, whose escaping depends on where a text stands.
-var pages = template.Must(template.New("").Funcs(template.FuncMap{
+var pages = template.Must(template.New("").Funcs(template.FuncMap{ //nolint:gochecknoglobals // a constant that Go cannot have
 	"word": view.Word, "lines": func(text string) []string { return strings.FieldsFunc(text, func(r rune) bool { return r == '\n' }) },
 	"clock": view.Clock, "iso": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 	"state": func(s why.State) string { return string(s) }, "parts": parts,

@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -76,11 +77,11 @@ func (s *swarm) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, `{"error": "the listener is out for lunch"}`, http.StatusServiceUnavailable)
 		return
 	}
-	switch path := r.URL.Path; {
-	case path == "/v1/picture":
+	switch r.URL.Path {
+	case "/v1/picture":
 		s.tell(w, r)
 		return
-	case path == "/v1/events":
+	case "/v1/events":
 		out = map[string]any{"events": s.about(r.URL.Query().Get("service"))}
 	default:
 		out = map[string]any{}
@@ -144,7 +145,10 @@ func (s *swarm) open(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bustest.Run(t, c.Follow)
+	bustest.Run(t, func(ctx context.Context) error {
+		c.Follow(ctx)
+		return ctx.Err()
+	})
 	server := httptest.NewServer(c.Handler())
 	t.Cleanup(func() {
 		server.CloseClientConnections()

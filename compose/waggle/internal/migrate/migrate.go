@@ -27,7 +27,9 @@ type Result struct {
 type Translator func(service string, labels map[string]string) (Result, bool)
 
 // Translators are the proxies that are known, by name.
-func Translators() map[string]Translator { return map[string]Translator{"traefik": traefik, "caddy": caddy} }
+func Translators() map[string]Translator {
+	return map[string]Translator{"traefik": traefik, "caddy": caddy}
+}
 
 // File translates all services of a stack or compose file, sorted by name.
 func File(text []byte, translate Translator) ([]Result, error) {

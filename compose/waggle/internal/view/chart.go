@@ -26,9 +26,9 @@ func History(decisions []Decision, seen []Sample, service string) []Sample {
 
 // The size of the drawing, and of the frame around what is drawn, in units of its own.
 const (
-	chartWidth, chartHeight   = 720, 150
-	chartLeft, chartTop       = 34, 10
-	chartRight, chartBottom   = 710, 124
+	chartWidth, chartHeight   = 720, 164
+	chartLeft, chartTop       = 34, 26
+	chartRight, chartBottom   = 704, 138
 	mostLines, leastTimeframe = 5, 10 * time.Minute
 )
 
@@ -46,10 +46,10 @@ type Chart struct {
 	Says string
 }
 
-// Tick is a mark at an axis.
+// Tick is a mark at an axis. Anchor is where its text is held: start, middle or end.
 type Tick struct {
-	X, Y int
-	Text string
+	X, Y         int
+	Text, Anchor string
 }
 
 // Draw draws the past up to now, nil without any. least and most are the bounds, 0 for none.
@@ -89,14 +89,14 @@ func Draw(past []Sample, least, most uint64, now time.Time) *Chart {
 	c.Asked, c.Running = strings.Join(asked, " "), strings.Join(running, " ")
 	each := (top + mostLines - 1) / mostLines
 	for n := uint64(0); n <= top; n += each {
-		c.Lines = append(c.Lines, Tick{chartLeft, y(n), fmt.Sprint(n)})
+		c.Lines = append(c.Lines, Tick{chartLeft, y(n), fmt.Sprint(n), "end"})
 	}
 	if most > 0 {
-		c.Bounds = append(c.Bounds, Tick{chartRight, y(most), fmt.Sprintf("most %d", most)}, Tick{chartRight, y(least), fmt.Sprintf("least %d", least)})
+		c.Bounds = append(c.Bounds, Tick{chartRight, y(most), fmt.Sprintf("most %d", most), "end"}, Tick{chartRight, y(least), fmt.Sprintf("least %d", least), "end"})
 	}
-	for i := range 4 {
+	for i, anchor := range []string{"start", "middle", "middle", "end"} {
 		t := first.Add(now.Sub(first) * time.Duration(i) / 3)
-		c.Ticks = append(c.Ticks, Tick{x(t), chartBottom, shortClock(t, now)})
+		c.Ticks = append(c.Ticks, Tick{x(t), chartBottom, shortClock(t, now), anchor})
 	}
 	last := past[len(past)-1]
 	c.Says = fmt.Sprintf("Replicas since %s: between %d and %d, now %d asked for and %d running.", Clock(past[0].Time, now), low, high, last.Asked, last.Running)

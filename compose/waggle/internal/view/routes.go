@@ -47,6 +47,10 @@ func (k *Known) routesOf(l Line) []Route {
 		if strings.Contains(host, ".") && !strings.ContainsAny(host, "* ") {
 			rung := k.Certificate(host)
 			r.TLS, r.TLSState = rung.Text, rung.State
+			// That there is none is a fault of requests by https alone, which nobody may send.
+			if rung.State == why.Broken {
+				r.TLS, r.TLSState = "none names it", why.None
+			}
 		}
 		out = append(out, r)
 	}

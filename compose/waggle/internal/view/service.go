@@ -15,6 +15,18 @@ import (
 // seconds is a number of them.
 func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
 
+// span is a time as people write it.
+func span(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
+
 // Fact is one line about a service.
 type Fact struct{ Name, Text string }
 
@@ -101,7 +113,7 @@ func (k *Known) Service(name string, told Told) (Service, bool) {
 	var least, most uint64
 	if r := k.Scaler(svc).Rules; r != nil {
 		least, most = r.Min, r.Max
-		s.Bounds = fmt.Sprintf("%d replicas, of %d to %d; up by %d after %s, down by %d after %s", svc.Replicas, r.Min, r.Max, r.UpBy, r.CooldownUp, r.DownBy, r.CooldownDown)
+		s.Bounds = fmt.Sprintf("%d replicas, of %d to %d; up by %d after %s, down by %d after %s", svc.Replicas, r.Min, r.Max, r.UpBy, span(r.CooldownUp), r.DownBy, span(r.CooldownDown))
 		switch {
 		case r.Off:
 			s.Bounds = fmt.Sprintf("%d replicas, left alone (com.df.scale=off)", svc.Replicas)
@@ -143,7 +155,7 @@ func (k *Known) jobs(svc catalog.Service) []Job {
 	var out []Job
 	for _, j := range k.Monitor(svc).Jobs {
 		for _, address := range j.Targets {
-			out = append(out, Job{Job: j.Name, Address: address + j.Path, Every: j.Interval.String()})
+			out = append(out, Job{Job: j.Name, Address: address + j.Path, Every: span(j.Interval)})
 		}
 	}
 	return out

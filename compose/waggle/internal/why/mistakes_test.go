@@ -167,7 +167,9 @@ func mistakes() []mistake {
 		{20, "asked by the short name", routed, nil, "web", "listed", "shop_web", "shop_web", "-"},
 		{21, "its node is down", routed, func(p *picture.Picture) { p.Nodes[0].State = "down" }, "", "tasks", "h1 is down", "docker node ls", "-"},
 		{22, "no such image", routed, func(p *picture.Picture) { tasks(p, [3]string{"rejected", "shutdown", "No such image: shop:1"}) }, "", "tasks", "No such image", "registry-auth", "-"},
-		{23, "no node fits", routed, func(p *picture.Picture) { tasks(p, [3]string{"pending", "running", "no suitable node (scheduling constraints not satisfied on 1 node)"}) },
+		{23, "no node fits", routed, func(p *picture.Picture) {
+			tasks(p, [3]string{"pending", "running", "no suitable node (scheduling constraints not satisfied on 1 node)"})
+		},
 			"", "tasks", "no suitable node", "constraints", "-"},
 		{24, "it ends again and again", routed, func(p *picture.Picture) { tasks(p, [3]string{"failed", "shutdown", "task: non-zero exit (3)"}) }, "", "tasks", "exit (3)", "docker service logs", "-"},
 		{25, "unhealthy", routed, func(p *picture.Picture) {
@@ -286,7 +288,9 @@ func (m mistake) isLinted(t *testing.T, p picture.Picture) {
 	if isWarning {
 		level = lint.Warning
 	}
-	if !slices.ContainsFunc(found, func(f lint.Finding) bool { return f.Service == "shop_web" && f.Level == level && (label == "" || f.Label == label) }) {
+	if !slices.ContainsFunc(found, func(f lint.Finding) bool {
+		return f.Service == "shop_web" && f.Level == level && (label == "" || f.Label == label)
+	}) {
 		t.Errorf("lint has no %s about %q: %+v", level, label, found)
 	}
 }
