@@ -79,6 +79,7 @@ func TestTheConsoleShowsWhatIsDone(t *testing.T) {
 	h.swarm.Create(web)
 	b.Visit(address + "/services/shop_web")
 	b.Sees("what happened to it", `document.getElementById("happened")?.innerText.includes("created") && document.getElementById("happened").innerText.includes("removed")`)
+	b.Sees("that it is scraped", `document.querySelectorAll("#targets tr.ok").length === 2`)
 	if said := b.Complaints(); len(said) > 0 {
 		t.Errorf("the page complains: %v", said)
 	}
