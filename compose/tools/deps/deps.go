@@ -66,7 +66,7 @@ func rooms(service string) []string {
 		"proxy/internal/wish/route/claims", "proxy/internal/wish/route/owners", "proxy/internal/wish/static",
 		"proxy/internal/wish/route/labels", "proxy/internal/wish/route/table", "proxy/internal/wish/route",
 		"proxy/internal/wish/outbound", "proxy/internal/wish/budget",
-		"proxy/internal/certs/store", "proxy/internal/certs/sealed", "proxy/internal/certs", "proxy/internal/addresses",
+		"proxy/internal/certs/store", "proxy/internal/certs/vault", "proxy/internal/certs/sealed", "proxy/internal/certs", "proxy/internal/addresses",
 	}
 }
 
