@@ -138,6 +138,10 @@ func Table() []label.Spec {
 		{Name: "sslServerName", Kind: "host name", Default: "none", Indexed: true, HTTPOnly: true, Guarding: true, Strict: true, Doc: "Tasks are spoken to by TLS and must prove that they are this host."},
 		{Name: CertificateLabel, Kind: "PEM, its lines ending in `\\n`", Default: "none", Secret: true,
 			Doc: "A certificate with its chain and its key, in any order, for the service's hosts. It serves the names in it that no certificate of the operator has and no other service is routed by, and goes away with the service. Whoever may look at the service can read the key: a secret or an upload keeps it."},
+		{Name: "acme", Kind: "true or false", Default: "the setting", Own: true,
+			Doc: "Certificates for the service's hosts are obtained by ACME, as from Let's Encrypt, and renewed: for each whole name in `serviceDomain` and `redirectFromDomain`, and with `acmeChallenge=dns` for wildcards. A certificate of the operator's, or in `serviceCert`, comes before it. `false` excepts the service from the operator's `ACME=all`. See [TLS](tls.md)."},
+		{Name: "acmeChallenge", Kind: "`http` or `dns`", Default: "the setting", Own: true,
+			Doc: "How it is proven that the hosts are yours: by an answer on port 80, or by a record in DNS, for which the operator sets `ACME_DNS`."},
 		{Name: "backendExtra", Kind: "one line of HAProxy's language", Default: "none", Indexed: true, Doc: "Only where the operator allows raw text by `-allow-raw`."},
 	}
 }
