@@ -135,7 +135,7 @@ func (w *work) obtain(ctx context.Context) error {
 		return err
 	}
 	w.step("downloaded")
-	if err := p.keep(chain, p.Order.Key, authority.Directory); err != nil {
+	if err := p.keep(chain, p.Order.Key, authority.Directory, w.r.o.Now()); err != nil {
 		return &oddError{fmt.Errorf("the certificate is of no use: %w", err)}
 	}
 	if err := p.write(ctx); err != nil {

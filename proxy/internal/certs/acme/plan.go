@@ -129,9 +129,19 @@ func dueAt(r Record, n names.Name, s Settings) time.Time {
 
 // renewAt is when a certificate is to be renewed: when the authority says, or when a third of its
 // time is left, somewhat later for some names than for others, so that those that came together
-// do not go on coming together.
+// do not go on coming together. A clock that is wrong makes no more than six orders in that time.
 func renewAt(r Record) time.Time {
 	life := r.Until.Sub(r.From)
+	at := suggested(r, life)
+	if earliest := r.Got.Add(life / 6); at.Before(earliest) {
+		return earliest
+	}
+	return at
+}
+
+// suggested is when a certificate that is good for a time is to be renewed, by what it says and
+// what the authority says.
+func suggested(r Record, life time.Duration) time.Time {
 	at := r.Until.Add(-life / 3).Add(time.Duration(float64(life) / 30 * share(r.Host)))
 	if r.Renewal == nil || r.Renewal.At.IsZero() {
 		return at

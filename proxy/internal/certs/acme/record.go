@@ -23,6 +23,8 @@ type Record struct {
 	// From and Until are between which times it is valid.
 	From  time.Time `json:"from,omitzero"`
 	Until time.Time `json:"until,omitzero"`
+	// Got is when it was obtained, by the clock of whoever did; zero for one that was imported.
+	Got time.Time `json:"got,omitzero"`
 	// Renewal is when the authority wants it to be renewed.
 	Renewal *Renewal `json:"renewal,omitempty"`
 	// Order is one that has begun and not ended.
@@ -99,13 +101,13 @@ func (r *Record) leaf() *x509.Certificate {
 }
 
 // keep makes a certificate with its key the one in use, if it is one for the host.
-func (r *Record) keep(chain, key, authority string) error {
+func (r *Record) keep(chain, key, authority string, now time.Time) error {
 	c, err := certs.Parse([]byte(chain + "\n" + key))
 	if err != nil {
 		return err
 	}
 	r.Chain, r.Key, r.Authority = chain, key, authority
-	r.From, r.Until = c.NotBefore, c.NotAfter
+	r.From, r.Until, r.Got = c.NotBefore, c.NotAfter, now.UTC()
 	r.Renewal, r.Order, r.Failures, r.Last, r.Next, r.With = nil, nil, 0, nil, time.Time{}, 0
 	return nil
 }
