@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -88,9 +87,6 @@ type Options struct {
 	Preferred []string
 	// Hosts are those that services are routed by, each with these services.
 	Hosts map[string][]string
-	// Obtained reports whether a certificate for a host is to be obtained, so that one that was
-	// is served; nil: for none.
-	Obtained func(host string) bool
 	// Kept are the PEM texts that are served already: what expires while it is served
 	// stays, because nothing would be better without it.
 	Kept map[string]bool
@@ -191,9 +187,6 @@ func (e Entry) place(preferred []string) int {
 func (e Entry) usable(o Options) error {
 	if e.Err != nil {
 		return e.Err
-	}
-	if e.Source == ACME && (o.Obtained == nil || !o.Obtained(e.Host)) {
-		return errors.New("no service asks for it any more")
 	}
 	if o.Kept[e.PEM] {
 		return nil

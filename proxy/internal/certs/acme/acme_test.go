@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -21,11 +20,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/letsencrypt/challtestsrv"
-	"github.com/letsencrypt/pebble/v2/ca"
-	"github.com/letsencrypt/pebble/v2/db"
-	"github.com/letsencrypt/pebble/v2/va"
-	"github.com/letsencrypt/pebble/v2/wfe"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/wagglehq/waggle/pkg/bus"
@@ -33,43 +27,18 @@ import (
 	"github.com/wagglehq/waggle/pkg/reconcile"
 	"github.com/wagglehq/waggle/pkg/tooltest"
 	"github.com/wagglehq/waggle/proxy/internal/certs/acme"
+	"github.com/wagglehq/waggle/proxy/internal/certs/acme/acmetest"
 	"github.com/wagglehq/waggle/proxy/internal/certs/sealed"
 	"github.com/wagglehq/waggle/proxy/internal/certs/vault"
 	"github.com/wagglehq/waggle/proxy/internal/wish/names"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
 
-func TestMain(m *testing.M) {
-	for name, value := range map[string]string{"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0", "PEBBLE_AUTHZREUSE": "0"} {
-		if err := os.Setenv(name, value); err != nil {
-			panic(err)
-		}
-	}
-	os.Exit(m.Run())
-}
-
-// authority is a real one, Pebble, which asks its questions at a port of the test's.
-type authority struct {
-	url  string
-	root *x509.CertPool
-	cert *x509.Certificate
-	db   *db.MemoryStore
-	// orders counts those that were placed, finalized has those of which a certificate came,
-	// accounts counts those that were opened. away makes it answer nothing, refuse decides about
-	// single requests.
-	mu           sync.Mutex
-	orders    int
-	finalized map[string]bool
-	accounts  int
-	away         bool
-	refuse       func(w http.ResponseWriter, r *http.Request) bool
-}
-
 // world is an authority, a bus, and what all replicas see of the swarm.
 type world struct {
 	t   *testing.T
 	bus *bustest.Server
-	*authority
+	*acmetest.Authority
 	epoch    atomic.Value
 	mu       sync.Mutex
 	services []route.Service
@@ -93,119 +62,8 @@ func newWorld(t *testing.T) *world {
 	w.epoch.Store("e1")
 	front := httptest.NewServer(http.HandlerFunc(w.front))
 	t.Cleanup(front.Close)
-	w.authority = newAuthority(t, front.Listener.Addr().(*net.TCPAddr).Port, localDNS(t))
+	w.Authority = acmetest.Start(t, front.Listener.Addr().(*net.TCPAddr).Port, acmetest.DNS(t))
 	return w
-}
-
-// localDNS is a name server, one for all tests, that says 127.0.0.1 to everything.
-func localDNS(t *testing.T) string {
-	t.Helper()
-	addr, err := startDNS()
-	if err != nil {
-		t.Fatal(err)
-	}
-	tooltest.Eventually(t, "the name server answers", func() error {
-		r := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, network, addr)
-		}}
-		_, err := r.LookupHost(t.Context(), "a.example.com.")
-		return err
-	})
-	return addr
-}
-
-var startDNS = sync.OnceValues(func() (string, error) { //nolint:gochecknoglobals // it has no state of a test's
-	listen, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	addr := listen.Addr().String()
-	if err := listen.Close(); err != nil {
-		return "", err
-	}
-	s, err := challtestsrv.New(challtestsrv.Config{DNSAddrs: []string{addr}, Log: log.New(io.Discard, "", 0)})
-	if err != nil {
-		return "", err
-	}
-	s.SetDefaultDNSIPv4("127.0.0.1")
-	s.SetDefaultDNSIPv6("")
-	go s.Run()
-	return addr, nil
-})
-
-func newAuthority(t *testing.T, port int, resolver string) *authority {
-	t.Helper()
-	a := &authority{db: db.NewMemoryStore(), finalized: map[string]bool{}}
-	logger := log.New(io.Discard, "", 0)
-	issuer := ca.New(logger, a.db, "", "ecdsa", 0, 1, map[string]ca.Profile{"default": {Description: "default", ValidityPeriod: 86400}})
-	front := wfe.New(logger, a.db, va.New(logger, port, 0, false, resolver, a.db), issuer, nil, false, false, 1, 1)
-	handler := front.Handler()
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a.mu.Lock()
-		away, refuse := a.away, a.refuse
-		a.mu.Unlock()
-		if away {
-			panic(http.ErrAbortHandler)
-		}
-		if refuse != nil && refuse(w, r) {
-			return
-		}
-		rec := &recorder{ResponseWriter: w, status: 200}
-		handler.ServeHTTP(rec, r)
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		switch {
-		case r.Method != http.MethodPost || rec.status >= 300:
-		case strings.HasPrefix(r.URL.Path, "/order-plz"):
-			a.orders++
-		case strings.HasPrefix(r.URL.Path, "/sign-me-up") && rec.status == http.StatusCreated:
-			a.accounts++
-		case strings.HasPrefix(r.URL.Path, "/finalize-order/"):
-			a.finalized[r.URL.Path] = true
-		}
-	}))
-	s.Config.ErrorLog = logger
-	s.StartTLS()
-	t.Cleanup(s.Close)
-	a.root = x509.NewCertPool()
-	a.cert = s.Certificate()
-	a.root.AddCert(a.cert)
-	a.url = s.URL + wfe.DirectoryPath
-	return a
-}
-
-type recorder struct {
-	http.ResponseWriter
-	status int
-}
-
-func (r *recorder) WriteHeader(status int) {
-	r.status = status
-	r.ResponseWriter.WriteHeader(status)
-}
-
-func (a *authority) placed() int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.orders
-}
-
-func (a *authority) given() int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return len(a.finalized)
-}
-
-func (a *authority) opened() int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.accounts
-}
-
-func (a *authority) set(f func()) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	f()
 }
 
 // front is port 80: any of the replicas that live answers.
@@ -286,8 +144,8 @@ func (l *lines) String() string {
 // The settings of most tests.
 func (w *world) settings() acme.Settings {
 	return acme.Settings{
-		Email: "ops@example.com", Authorities: []acme.Authority{{Name: "Pebble", Directory: w.url}}, Staging: acme.Authority{Name: "Stage", Directory: w.url},
-		Roots: w.root, KeyType: acme.EC256, PerHour: 1000, Pause: 50 * time.Millisecond, RenewalInfo: true,
+		Email: "ops@example.com", Authorities: []acme.Authority{{Name: "Pebble", Directory: w.URL}}, Staging: acme.Authority{Name: "Stage", Directory: w.URL},
+		Roots: w.Roots, KeyType: acme.EC256, PerHour: 1000, Pause: 50 * time.Millisecond, RenewalInfo: true,
 	}
 }
 
@@ -447,6 +305,8 @@ func (r *replica) troubles() map[string]acme.Trouble {
 	return nil
 }
 
+func TestMain(m *testing.M) { acmetest.Main(m) }
+
 func TestThreeReplicasOrderOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -459,10 +319,10 @@ func TestThreeReplicasOrderOnce(t *testing.T) {
 	}
 	w.want(services...)
 	w.all(hosts...)
-	if got := w.placed(); got != len(hosts) {
+	if got := w.Orders(); got != len(hosts) {
 		t.Errorf("%d orders for %d names", got, len(hosts))
 	}
-	if got := w.opened(); got != 1 {
+	if got := w.Accounts(); got != 1 {
 		t.Errorf("%d accounts", got)
 	}
 	for _, r := range w.replicas {

@@ -67,14 +67,14 @@ func TestTheOrdererIsKilled(t *testing.T) {
 				return nil
 			})
 			w.all("www.example.com")
-			if got := w.given(); got != 1 {
+			if got := w.Given(); got != 1 {
 				t.Errorf("%d orders led to a certificate", got)
 			}
-			if got := w.opened(); got != 1 {
+			if got := w.Accounts(); got != 1 {
 				t.Errorf("%d accounts", got)
 			}
 			// One that was placed and of which nobody could know counts, and comes to nothing.
-			if got := w.placed(); got > 1 {
+			if got := w.Orders(); got > 1 {
 				t.Errorf("%d orders", got)
 			}
 		})
@@ -115,10 +115,10 @@ func TestTheRenewerIsKilled(t *testing.T) {
 				return nil
 			})
 			w.all(host)
-			if got := w.given(); got != 2 {
+			if got := w.Given(); got != 2 {
 				t.Errorf("%d orders led to a certificate, the first one and the renewal are 2", got)
 			}
-			if got := w.placed(); got > 2 {
+			if got := w.Orders(); got > 2 {
 				t.Errorf("%d orders", got)
 			}
 		})
@@ -169,10 +169,10 @@ func TestTheBusLosesItsStoreDuringARenewal(t *testing.T) {
 				return nil
 			})
 			w.all(host, "other.example.com")
-			if got := w.opened(); got != 1 {
+			if got := w.Accounts(); got != 1 {
 				t.Errorf("%d accounts", got)
 			}
-			if got := w.placed(); got > 5 {
+			if got := w.Orders(); got > 5 {
 				t.Errorf("%d orders: two at first, two renewals, one more at most", got)
 			}
 		})
@@ -195,8 +195,8 @@ func TestTheBusLosesItsStore(t *testing.T) {
 	four := w.start("four", t.TempDir(), nil)
 	w.want(service("web", "www.example.com", "example.com", "new.example.com"))
 	w.all("www.example.com", "example.com", "new.example.com")
-	if four.serves("example.com") == nil || w.placed() != 3 || w.opened() != 1 {
-		t.Errorf("%d orders, %d accounts", w.placed(), w.opened())
+	if four.serves("example.com") == nil || w.Orders() != 3 || w.Accounts() != 1 {
+		t.Errorf("%d orders, %d accounts", w.Orders(), w.Accounts())
 	}
 }
 
@@ -214,7 +214,7 @@ func TestStarts(t *testing.T) {
 	w.bus.Stop()
 	w.start("one-again", one.dir, nil)
 	w.all("www.example.com")
-	if got := w.placed(); got != 1 {
+	if got := w.Orders(); got != 1 {
 		t.Errorf("%d orders", got)
 	}
 }
@@ -227,8 +227,8 @@ func TestTwoStartAtOnce(t *testing.T) {
 		w.want(service("web", "www.example.com"))
 		w.three(nil)
 		w.all("www.example.com")
-		if w.placed() != 1 || w.opened() != 1 {
-			t.Errorf("%d orders, %d accounts", w.placed(), w.opened())
+		if w.Orders() != 1 || w.Accounts() != 1 {
+			t.Errorf("%d orders, %d accounts", w.Orders(), w.Accounts())
 		}
 	}
 }
@@ -257,26 +257,9 @@ func TestAStoppedReplicaComesBack(t *testing.T) {
 	before := w.replicas[1].serves("www.example.com")
 	close(goOn)
 	w.replicas[0].stop()
-	if !w.replicas[1].serves("www.example.com").Equal(before) || w.given() != 1 {
-		t.Errorf("another certificate is served, %d were given", w.given())
+	if !w.replicas[1].serves("www.example.com").Equal(before) || w.Given() != 1 {
+		t.Errorf("another certificate is served, %d were given", w.Given())
 	}
-}
-
-// refusing makes the authority refuse requests to a path with a problem.
-func (w *world) refusing(path, kind, detail string, status int) {
-	w.authority.set(func() {
-		w.authority.refuse = func(out http.ResponseWriter, r *http.Request) bool {
-			if r.Method != http.MethodPost || !strings.HasPrefix(r.URL.Path, path) {
-				return false
-			}
-			w.authority.set(func() { w.authority.orders++ })
-			out.Header().Set("Content-Type", "application/problem+json")
-			out.Header().Set("Replay-Nonce", "x")
-			out.WriteHeader(status)
-			_, _ = fmt.Fprintf(out, `{"type":"urn:ietf:params:acme:error:%s","detail":%q,"status":%d}`, kind, detail, status)
-			return true
-		}
-	})
 }
 
 // told waits until all replicas tell of a host's trouble.
@@ -306,7 +289,7 @@ func TestAuthorityRefuses(t *testing.T) {
 	w.all("www.example.com")
 	w.told("deaf.example.com", "no certificate for deaf.example.com after", "Pebble says", "unauthorized", "tried again at", "somebody else answered for deaf.example.com at port 80")
 	w.told("deaf.example.com", "after 3 tries")
-	if n := w.placed(); n > 5 {
+	if n := w.Orders(); n > 5 {
 		t.Errorf("%d orders", n)
 	}
 	w.mu.Lock()
@@ -327,14 +310,14 @@ func TestAuthorityRefuses(t *testing.T) {
 func TestAuthorityIsAway(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.authority.set(func() { w.authority.away = true })
+	w.Away(true)
 	w.three(nil)
 	w.want(service("web", "www.example.com"))
 	w.told("www.example.com", "Pebble is away", "tried again at", "the proxy must reach the authority's directory by HTTPS")
-	w.authority.set(func() { w.authority.away = false })
+	w.Away(false)
 	w.all("www.example.com")
-	if w.placed() != 1 {
-		t.Errorf("%d orders", w.placed())
+	if w.Orders() != 1 {
+		t.Errorf("%d orders", w.Orders())
 	}
 }
 
@@ -342,7 +325,7 @@ func TestAuthorityIsAway(t *testing.T) {
 func TestALimitOfTheAuthority(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.refusing("/order-plz", "rateLimited", "too many certificates already issued", http.StatusTooManyRequests)
+	w.Refuse("/order-plz", "rateLimited", "too many certificates already issued", http.StatusTooManyRequests)
 	w.three(nil, func(o *acme.Options) { o.Settings.Pause = time.Minute })
 	w.want(service("web", "www.example.com"))
 	w.told("www.example.com", "too many certificates already issued", "(rateLimited)", "ACME_DIRECTORY=staging")
@@ -351,8 +334,8 @@ func TestALimitOfTheAuthority(t *testing.T) {
 			t.Errorf("it is tried again at %s", at)
 		}
 	}
-	if w.placed() != 1 {
-		t.Errorf("%d orders", w.placed())
+	if w.Orders() != 1 {
+		t.Errorf("%d orders", w.Orders())
 	}
 }
 
@@ -371,18 +354,18 @@ func nextTry(t *testing.T, text string) time.Time {
 func TestASecondAuthority(t *testing.T) {
 	t.Parallel()
 	w, second := newWorld(t), newWorld(t)
-	w.refusing("/order-plz", "rateLimited", "too many", http.StatusTooManyRequests)
+	w.Refuse("/order-plz", "rateLimited", "too many", http.StatusTooManyRequests)
 	second.replicas = nil
-	w.root.AddCert(second.cert)
+	w.Roots.AddCert(second.Cert)
 	w.three(nil, func(o *acme.Options) {
-		o.Settings.Authorities = append(o.Settings.Authorities, acme.Authority{Name: "Second", Directory: second.url})
+		o.Settings.Authorities = append(o.Settings.Authorities, acme.Authority{Name: "Second", Directory: second.URL})
 		o.Settings.Pause = time.Hour
 	})
 	second.replicas = w.replicas
 	w.want(service("web", "www.example.com"))
 	w.all("www.example.com")
-	if w.placed() != 1 || second.placed() != 1 {
-		t.Errorf("%d and %d orders", w.placed(), second.placed())
+	if w.Orders() != 1 || second.Orders() != 1 {
+		t.Errorf("%d and %d orders", w.Orders(), second.Orders())
 	}
 }
 
@@ -413,14 +396,14 @@ func TestTheLimitOfOrders(t *testing.T) {
 	w.start("four", t.TempDir(), nil, few)
 	w.want(service("web", services...))
 	w.told("s5.example.com", "3 orders in an hour are the most")
-	if w.placed() != 3 {
-		t.Errorf("%d orders", w.placed())
+	if w.Orders() != 3 {
+		t.Errorf("%d orders", w.Orders())
 	}
 	w.ahead.Store(int64(61 * time.Minute))
 	w.want(service("web", services...))
 	w.all(services...)
-	if w.placed() != 6 {
-		t.Errorf("%d orders", w.placed())
+	if w.Orders() != 6 {
+		t.Errorf("%d orders", w.Orders())
 	}
 }
 
@@ -431,22 +414,11 @@ func TestTheAuthorityForgetsTheAccount(t *testing.T) {
 	w.three(nil)
 	w.want(service("web", "www.example.com"))
 	w.all("www.example.com")
-	var once atomic.Bool
-	w.authority.set(func() {
-		w.authority.refuse = func(out http.ResponseWriter, r *http.Request) bool {
-			if !strings.HasPrefix(r.URL.Path, "/order-plz") || once.Swap(true) {
-				return false
-			}
-			out.Header().Set("Content-Type", "application/problem+json")
-			out.WriteHeader(http.StatusBadRequest)
-			_, _ = fmt.Fprint(out, `{"type":"urn:ietf:params:acme:error:accountDoesNotExist","detail":"who?","status":400}`)
-			return true
-		}
-	})
+	w.RefuseOnce("/order-plz", "accountDoesNotExist", "who?", http.StatusBadRequest)
 	w.want(service("web", "www.example.com", "two.example.com"))
 	w.all("www.example.com", "two.example.com")
-	if w.opened() != 2 {
-		t.Errorf("%d accounts", w.opened())
+	if w.Accounts() != 2 {
+		t.Errorf("%d accounts", w.Accounts())
 	}
 }
 
@@ -460,14 +432,14 @@ func TestNobodyElseCausesAnOrder(t *testing.T) {
 	silent.ACME.Asks = 0
 	w.want(silent, service("web", "www.example.com"))
 	w.all("www.example.com")
-	if w.placed() != 1 {
-		t.Errorf("%d orders", w.placed())
+	if w.Orders() != 1 {
+		t.Errorf("%d orders", w.Orders())
 	}
 	// A name that goes takes its certificate out of what is wanted, and comes back with it.
 	w.want(silent)
 	w.want(silent, service("web", "www.example.com"))
 	w.all("www.example.com")
-	if w.placed() != 1 {
-		t.Errorf("%d orders after it came back", w.placed())
+	if w.Orders() != 1 {
+		t.Errorf("%d orders after it came back", w.Orders())
 	}
 }

@@ -89,6 +89,9 @@ type Runner struct {
 	// due says that there is something to order, so that the lease is wanted.
 	due atomic.Bool
 
+	// foreign are certificates of another program's, by host.
+	foreign map[string]foreign
+
 	// texts and parsed are the records of the last pass; told is which answers this replica
 	// has told that it can give.
 	texts  map[string]string
@@ -329,6 +332,9 @@ func (r *Runner) begin(ctx context.Context, p Plan) error {
 			return err
 		}
 	}
+	for _, n := range r.takeable(p.Orders, r.parsed, r.o.Now()) {
+		r.start(ctx, n.Host, func(ctx context.Context) { r.takeOver(ctx, n.Host) })
+	}
 	for _, n := range p.Orders {
 		r.start(ctx, n.Host, func(ctx context.Context) { r.order(ctx, n) })
 	}
@@ -375,6 +381,14 @@ func (r *Runner) order(ctx context.Context, n names.Name) {
 		r.o.Log.Info("a certificate", "host", n.Host, "authority", r.o.Settings.name(w.page.Authority), "until", w.page.Until, "took", r.o.Now().Sub(start))
 		return
 	case errors.Is(err, errNothingToDo), errors.Is(err, errFull):
+		return
+	case kindOf(err) == kindBus:
+		// Nothing can be written down, and at least here it is not tried again at once.
+		r.o.Log.Warn("no certificate, because the bus does not answer", "host", n.Host, "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(min(r.o.Settings.Pause, time.Minute)):
+		}
 		return
 	case errors.Is(err, vault.ErrConflict):
 		r.o.Log.Info("somebody else obtains a certificate", "host", n.Host)
