@@ -66,7 +66,7 @@ func newStreet(t *testing.T) *street {
 	first.dns.set("shop", "127.0.0.2")
 	s.deploy("shop", "/", "serviceDomain", "shop.example.com")
 	for _, h := range s.houses {
-		h.says("shop", `"state":"applied"`)
+		h.says("shop", `"state": "applied"`)
 	}
 	return s
 }
@@ -153,6 +153,19 @@ func TestFromALabelToHTTPS(t *testing.T) {
 	s.certified("www.example.com")
 	t.Logf("the first certificate, with which the port opens, after %s", time.Since(begin))
 
+	more := func(i int, further ...string) {
+		name := fmt.Sprintf("more%d", i)
+		s.houses[0].dns.set(name, "127.0.0.3")
+		s.deploy(name, "/", append([]string{"serviceDomain", name + ".example.com", "httpsOnly", "true", "allowedAddresses", "192.0.2.1"}, further...)...)
+	}
+	for i := range 5 {
+		more(i)
+	}
+	for _, h := range s.houses {
+		for i := range 5 {
+			h.says(fmt.Sprintf("more%d", i), `"state": "applied"`)
+		}
+	}
 	workers := make([]int, len(s.houses))
 	for i, h := range s.houses {
 		workers[i] = h.worker()
@@ -173,9 +186,7 @@ func TestFromALabelToHTTPS(t *testing.T) {
 	}
 	begin = time.Now()
 	for i := range 5 {
-		name := fmt.Sprintf("more%d", i)
-		s.houses[0].dns.set(name, "127.0.0.3")
-		s.deploy(name, "/", "serviceDomain", name+".example.com", "acme", "true", "httpsOnly", "true", "allowedAddresses", "192.0.2.1")
+		more(i, "acme", "true")
 	}
 	for i := range 5 {
 		s.certified(fmt.Sprintf("more%d.example.com", i))
@@ -231,7 +242,7 @@ func TestAFailureIsToldAtItsService(t *testing.T) {
 	s.houses[0].dns.set("web", "127.0.0.3")
 	s.deploy("web", "/", "serviceDomain", "www.example.com", "acme", "true")
 	for _, h := range s.houses {
-		h.says("web", `"state":"degraded"`, "no certificate for www.example.com", "CAA record for www.example.com prevents issuance (caa)", "tried again at", `"label":"com.df.acme"`, "a CAA record of the domain lets only other authorities")
+		h.says("web", `"state": "degraded"`, "no certificate for www.example.com", "CAA record for www.example.com prevents issuance (caa)", "tried again at", `"label": "com.df.acme"`, "a CAA record of the domain lets only other authorities")
 	}
 	s.deploy("sheep", "/", "serviceDomain", "*.example.org", "acme", "true")
 	s.houses[1].says("sheep", "needs com.df.acmeChallenge=dns")
@@ -249,5 +260,5 @@ func TestWithoutACMEItIsTold(t *testing.T) {
 	h := newSecureHouse(t)
 	h.dns.set("asks", "127.0.0.3")
 	h.deploy("asks", "/asks", "serviceDomain", "asks.example.com", "acme", "true")
-	h.says("asks", `"state":"degraded"`, "the operator sets ACME_EMAIL")
+	h.says("asks", `"state": "degraded"`, "the operator sets ACME_EMAIL")
 }

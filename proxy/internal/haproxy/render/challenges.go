@@ -43,11 +43,11 @@ func (r *rules) challenges(s Settings) {
 	}
 	asks := file.Is(file.OfRequest("path"), bare("-m", "beg", challengePath)...)
 	r.set("challenge", "path", file.If(asks))
-	r.set("challenge", "var(txn.host),concat(,txn.challenge),map_str("+s.MapPath(file.ChallengesMap)+",-)", file.If(asks))
+	r.set("challenge", "var(txn.host),concat(,txn.challenge),map_str("+s.MapPath(file.ChallengesMap)+",no)", file.If(asks))
 	var answer file.Formatter
 	answer.Fetch(file.Variable("challenge"))
 	r.onRequest(models.HTTPRequestRule{
 		Type: "return", ReturnStatusCode: pointer(int64(200)), ReturnContentType: pointer("text/plain"),
 		ReturnContentFormat: "lf-string", ReturnContent: answer.Format().String(),
-	}, file.If(asks, file.Not(file.Is(file.Variable("challenge"), bare("-m", "str", "-")...))), answer.Format())
+	}, file.If(asks, file.Not(file.Is(file.Variable("challenge"), bare("-m", "str", "no")...))), answer.Format())
 }
