@@ -39,6 +39,8 @@ type world struct {
 	t   *testing.T
 	bus *bustest.Server
 	*acmetest.Authority
+	// port is that at which authorities ask.
+	port     int
 	epoch    atomic.Value
 	mu       sync.Mutex
 	services []route.Service
@@ -62,7 +64,8 @@ func newWorld(t *testing.T) *world {
 	w.epoch.Store("e1")
 	front := httptest.NewServer(http.HandlerFunc(w.front))
 	t.Cleanup(front.Close)
-	w.Authority = acmetest.Start(t, front.Listener.Addr().(*net.TCPAddr).Port, acmetest.DNS(t))
+	w.port = front.Listener.Addr().(*net.TCPAddr).Port
+	w.Authority = acmetest.Start(t, w.port, acmetest.DNS(t))
 	return w
 }
 

@@ -2,8 +2,10 @@
 package acmetest
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -15,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/letsencrypt/challtestsrv"
 	"github.com/letsencrypt/pebble/v2/ca"
@@ -47,6 +50,8 @@ type Authority struct {
 	Cert  *x509.Certificate
 	Roots *x509.CertPool
 
+	manage http.Handler
+
 	mu        sync.Mutex // its requests and the test share the rest
 	orders    int
 	finalized map[string]bool
@@ -64,6 +69,7 @@ func Start(t *testing.T, port int, resolver string) *Authority {
 	issuer := ca.New(logger, store, "", "ecdsa", 0, 1, map[string]ca.Profile{"default": {Description: "default", ValidityPeriod: 86400}})
 	handler := wfe.New(logger, store, va.New(logger, port, 0, false, resolver, store), issuer, nil, false, false, 1, 1)
 	inner := handler.Handler()
+	a.manage = handler.ManagementHandler()
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.mu.Lock()
 		away, refuse := a.away, a.refuse
@@ -112,6 +118,25 @@ func (a *Authority) count(r *http.Request, status int) {
 	case strings.HasPrefix(r.URL.Path, "/finalize-order/"):
 		a.finalized[r.URL.Path] = true
 	}
+}
+
+// Revise makes it want a certificate to be renewed between two times.
+func (a *Authority) Revise(c *x509.Certificate, from, until time.Time) error {
+	window := fmt.Sprintf(`{"suggestedWindow":{"start":%q,"end":%q}}`, from.UTC().Format(time.RFC3339), until.UTC().Format(time.RFC3339))
+	body, err := json.Marshal(map[string]string{
+		"Certificate": string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})), "ARIResponse": window,
+	})
+	if err != nil {
+		return err
+	}
+	w := httptest.NewRecorder()
+	req := httptest.NewRequest(http.MethodPost, "/set-renewal-info/", bytes.NewReader(body))
+	req.Header.Set("User-Agent", "test")
+	a.manage.ServeHTTP(w, req)
+	if w.Code != http.StatusOK {
+		return fmt.Errorf("%d %s", w.Code, w.Body)
+	}
+	return nil
 }
 
 // PEM is the certificate that vouches for the directory.
