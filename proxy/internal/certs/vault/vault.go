@@ -124,6 +124,8 @@ type value struct {
 // found is a value on the bus that could be opened.
 type found struct {
 	value
+	// sealed is what lay on the bus. A revision says nothing of it once the store is another one.
+	sealed   []byte
 	revision uint64
 	// byOther says that it was sealed by another secret than the present one.
 	byOther bool
@@ -164,7 +166,7 @@ func (v *Vault) open(values map[string]bus.Value, refused map[string]error) map[
 	out, seen := make(map[string]found, len(values)), make(map[string]found, len(values))
 	for key, on := range values {
 		f, ok := v.seen[key]
-		if !ok || f.revision != on.Revision || f.byOther {
+		if f.revision = on.Revision; !ok || !bytes.Equal(f.sealed, on.Data) {
 			var err error
 			if f, err = v.unseal(key, on.Data, on.Revision); err != nil {
 				refused[v.nameOf(key)] = fmt.Errorf("the value on the bus cannot be opened: %w", err)
@@ -179,7 +181,7 @@ func (v *Vault) open(values map[string]bus.Value, refused map[string]error) map[
 }
 
 func (v *Vault) unseal(key string, data []byte, revision uint64) (found, error) {
-	f := found{revision: revision}
+	f := found{sealed: data, revision: revision}
 	plain, byOther, err := v.o.Key.Open(key, data)
 	if err != nil {
 		return f, err

@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
-	"github.com/wagglehq/waggle/proxy/internal/certs"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
 
@@ -168,13 +167,6 @@ func public(host string) bool {
 		return false
 	}
 	return strings.Contains(strings.Trim(rest, "."), ".") && len(rest) < 254
-}
-
-// Covered reports whether one of the names is for a host, or a wildcard of them covers it.
-func (w Wanted) Covered(host string) bool {
-	return slices.ContainsFunc(w.Names, func(n Name) bool {
-		return n.Host == host || strings.HasPrefix(n.Host, "*") && certs.Covers(n.Host, host)
-	})
 }
 
 // Has reports whether a certificate for a host is wanted.
