@@ -39,6 +39,7 @@ type obtained struct {
 
 // newObtained returns what obtains certificates, if the operator wants any.
 func newObtained(c Config, b *bus.Bus, catalog *bus.Catalog, peers *replicas.Peers, view func() *controller.View, changed func(), sh app.Shell) (obtained, error) {
+	metrics := acme.NewMetrics(sh.Registry)
 	if !c.ACME.On() {
 		return obtained{}, nil
 	}
@@ -61,7 +62,7 @@ func newObtained(c Config, b *bus.Bus, catalog *bus.Catalog, peers *replicas.Pee
 		Bus: b, Settings: settings, Rules: c.ACME.Rules(), Instance: c.InstanceName(), LeaseTTL: acmeLease,
 		Vault: vault.New(vault.Options{
 			Prefix: acme.Prefix, Bucket: bucket, Mirror: o.mirror, Copy: filepath.Join(c.DataDir, "acme.json"), SaveEvery: acmeSave, Again: o.poke.After,
-			What: "what is known of a certificate", Epoch: epochOf(catalog), Key: key, Log: sh.Log,
+			What: "acme", Epoch: epochOf(catalog), Key: key, Log: sh.Log,
 		}),
 		Peers: func() []string {
 			var out []string
@@ -80,7 +81,7 @@ func newObtained(c Config, b *bus.Bus, catalog *bus.Catalog, peers *replicas.Pee
 			}
 			return v.Desired.Services, slices.Clone(v.Questions), true
 		},
-		DNS: provider, Changed: changed, Poke: o.poke, Log: sh.Log, Registry: sh.Registry,
+		DNS: provider, Changed: changed, Poke: o.poke, Log: sh.Log, Metrics: metrics,
 	})
 	o.loop = reconcile.New(reconcile.Options{
 		Component: "proxy", Name: "acme", Poke: o.poke, Pause: acmePause, Resync: acmeEvery, Log: sh.Log,

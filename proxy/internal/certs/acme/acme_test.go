@@ -170,7 +170,7 @@ func (w *world) start(name, dir string, step func(host, step string), change ...
 	o := acme.Options{
 		Bus: r.bus, Settings: w.settings(), Rules: names.Rules{On: true, Challenge: names.HTTP}, Instance: name, LeaseTTL: 2 * time.Second,
 		Vault: vault.New(vault.Options{
-			Prefix: acme.Prefix, Bucket: bucket, Mirror: mirror, Copy: filepath.Join(dir, "acme.json"), What: "what is known of a certificate",
+			Prefix: acme.Prefix, Bucket: bucket, Mirror: mirror, Copy: filepath.Join(dir, "acme.json"), What: "acme",
 			Epoch: func() (string, bool) { return w.epoch.Load().(string), true }, Key: key, Log: log,
 		}),
 		Peers: func() (out []string) {
@@ -202,7 +202,7 @@ func (w *world) start(name, dir string, step func(host, step string), change ...
 			})
 		},
 		Now:  func() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) },
-		Poke: r.poke, Log: log, Registry: prometheus.NewRegistry(),
+		Poke: r.poke, Log: log, Metrics: acme.NewMetrics(prometheus.NewRegistry()),
 		Step: func(host, step string) {
 			if r.step != nil {
 				r.step(host, step)

@@ -8,14 +8,16 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/wish/names"
 )
 
-type metrics struct {
+// Metrics tell how it goes.
+type Metrics struct {
 	orders  prometheus.Counter
 	results *prometheus.CounterVec
 	names   *prometheus.GaugeVec
 }
 
-func newMetrics(reg prometheus.Registerer) metrics {
-	m := metrics{
+// NewMetrics registers them; they are there also where nothing is obtained.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	m := &Metrics{
 		orders: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "waggle_proxy_acme_orders_total", Help: "Orders that this replica has placed with authorities.",
 		}),
@@ -34,7 +36,7 @@ func newMetrics(reg prometheus.Registerer) metrics {
 }
 
 // show counts the names by what is known of them.
-func (m metrics) show(wanted []names.Name, records map[string]Record, now time.Time) {
+func (m *Metrics) show(wanted []names.Name, records map[string]Record, now time.Time) {
 	count := map[string]int{"ok": 0, "waiting": 0, "failing": 0, "unrenewed": 0}
 	for _, n := range wanted {
 		r := records[n.Host]

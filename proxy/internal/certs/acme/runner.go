@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/mholt/acmez/v3/acme"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/proxy/internal/certs"
@@ -59,10 +58,10 @@ type Options struct {
 		After(time.Duration)
 	}
 	// Step, if it is not nil, is told how far each order is.
-	Step     func(host, step string)
-	Now      func() time.Time
-	Log      *slog.Logger
-	Registry prometheus.Registerer
+	Step    func(host, step string)
+	Now     func() time.Time
+	Log     *slog.Logger
+	Metrics *Metrics
 }
 
 // Question is one that an authority asks, with its answer.
@@ -82,7 +81,7 @@ type Known struct {
 type Runner struct {
 	o        Options
 	accounts *accounts
-	metrics  metrics
+	metrics  *Metrics
 	lease    *bus.Lease
 	others   *bus.Mirror
 	known    atomic.Pointer[Known]
@@ -115,7 +114,7 @@ func New(o Options) *Runner {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	r := &Runner{o: o, accounts: newAccounts(o), metrics: newMetrics(o.Registry), busy: map[string]context.CancelFunc{}}
+	r := &Runner{o: o, accounts: newAccounts(o), metrics: o.Metrics, busy: map[string]context.CancelFunc{}}
 	bucket := o.Bus.Bucket(bus.ManualBucket)
 	r.others = bucket.Mirror(readyPrefix+">", func() {})
 	r.lease = o.Bus.Lease(bus.LeaseOptions{

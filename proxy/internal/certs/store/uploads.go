@@ -38,7 +38,7 @@ type uploads struct {
 
 func newUploads(o Options) *uploads {
 	return &uploads{vault: vault.New(vault.Options{
-		Prefix: Prefix, Mirror: o.Uploads, Copy: o.Copy, What: "an uploaded certificate", Epoch: o.Epoch, Key: o.Key, Now: o.Now, Log: o.Log,
+		Prefix: Prefix, Mirror: o.Uploads, Copy: o.Copy, What: "upload", Epoch: o.Epoch, Key: o.Key, Now: o.Now, Log: o.Log,
 	})}
 }
 

@@ -52,7 +52,7 @@ type Options struct {
 	Copy      string
 	SaveEvery time.Duration
 	Again     func(time.Duration)
-	// What the values are, for the log ("an uploaded certificate").
+	// What the values are, for the log ("upload").
 	What string
 	// Epoch names the store of the bus: after a loss it is another one. It is false
 	// while it is not known.
@@ -214,7 +214,7 @@ func (v *Vault) take(opened map[string]found, refused map[string]error) {
 	for name, text := range v.kept.Values {
 		if _, there := now[name]; !there && text != "" {
 			stamps[name] = v.kept.Stamps[name]
-			v.o.Log.Info(v.o.What+" was removed from the bus", "name", name)
+			v.o.Log.Info("a sealed value was removed from the bus", "what", v.o.What, "name", name)
 		}
 	}
 	v.kept.Values, v.kept.Stamps = now, fewer(stamps, now)
@@ -270,7 +270,7 @@ func (v *Vault) restore(ctx context.Context, values map[string]bus.Value) (done 
 		case err != nil:
 			return false, err
 		default:
-			v.o.Log.Info(v.o.What+" that the bus has lost is there again", "name", name)
+			v.o.Log.Info("a sealed value that the bus has lost is there again", "what", v.o.What, "name", name)
 		}
 	}
 	maps.DeleteFunc(v.kept.Stamps, func(name string, _ uint64) bool { return v.kept.Values[name] == "" })
