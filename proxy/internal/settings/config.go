@@ -3,10 +3,8 @@
 package settings
 
 import (
-	"errors"
 	"flag"
 	"fmt"
-	"net"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -210,41 +208,12 @@ func (c *Config) Untrusted() []netip.Prefix {
 }
 
 func (c *Config) trustedProxies() ([]netip.Prefix, error) {
-	return prefixes("trusted-proxies", c.TrustedProxies)
+	return app.Networks("trusted-proxies", c.TrustedProxies)
 }
 
 // DockerFlowTrusted are those who need no token at docker-flow-address.
 func (c *Config) DockerFlowTrusted() ([]netip.Prefix, error) {
-	list, err := prefixes("docker-flow-from", c.DockerFlowFrom)
-	switch {
-	case err != nil:
-		return nil, err
-	case len(list) > 0 && c.DockerFlowAddress == "":
-		return nil, errors.New("docker-flow-from: want a docker-flow-address beside it: the admin port asks everybody for the token")
-	case c.DockerFlowAddress == "":
-		return nil, nil
-	}
-	if _, _, err := net.SplitHostPort(c.DockerFlowAddress); err != nil {
-		return nil, fmt.Errorf("docker-flow-address: %q: want :PORT, ADDRESS:PORT or NETWORK:PORT", c.DockerFlowAddress)
-	}
-	return list, nil
-}
-
-// prefixes reads a list of addresses and networks.
-func prefixes(name, list string) ([]netip.Prefix, error) {
-	var out []netip.Prefix
-	for word := range strings.FieldsFuncSeq(list, commaOrSpace) {
-		p, err := netip.ParsePrefix(word)
-		if err != nil {
-			a, errAddr := netip.ParseAddr(word)
-			if errAddr != nil {
-				return nil, fmt.Errorf("%s: %q: want an address or a network such as 10.0.0.0/8", name, word)
-			}
-			p = netip.PrefixFrom(a, a.BitLen())
-		}
-		out = append(out, p.Masked())
-	}
-	return out, nil
+	return app.Companions{Address: c.DockerFlowAddress, From: c.DockerFlowFrom}.Trusted()
 }
 
 // Published are the settings by which labels are judged, as others may read them. The
