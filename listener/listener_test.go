@@ -63,7 +63,8 @@ func (h *house) run(changes ...func(*Config)) *house {
 		change(&c)
 	}
 	h.admin = fmt.Sprintf("127.0.0.1:%d", tooltest.FreePort(h.t))
-	h.stop = bustest.Run(h.t, func(ctx context.Context) error { return Run(ctx, c, shellOfTests(h.t, h.admin, h.reads)) })
+	shell := shellOfTests(h.t, h.admin, h.reads) // before another listener has an address of its own
+	h.stop = bustest.Run(h.t, func(ctx context.Context) error { return Run(ctx, c, shell) })
 	return h
 }
 

@@ -219,9 +219,10 @@ func (t *traefikDraft) backend(route map[string]string, services groups, prefix,
 		case "server.port":
 			route["port"] = text
 		case "server.scheme":
-			if text == "https" {
+			switch text {
+			case "https":
 				route["sslVerifyNone"] = "true"
-			} else if text == "h2c" {
+			case "h2c":
 				route["proto"] = "h2"
 			}
 		case "sticky", "sticky.cookie":
