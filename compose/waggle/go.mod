@@ -16,6 +16,7 @@ require (
 	github.com/wagglehq/waggle/scaler v0.0.0
 	go.yaml.in/yaml/v3 v3.0.6
 	golang.org/x/net v0.62.0
+	golang.org/x/term v0.47.0
 )
 
 require (
