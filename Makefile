@@ -24,12 +24,18 @@ SWARM_FLAGS ?=
 # The file of cases instead of the project's own, and further flags such as -run ID,ID or -v.
 CASES ?=
 ACCEPTANCE_FLAGS ?=
+# How many rounds scalers are ended in.
+ROUNDS ?= 1000
 # Flags of the measurement, such as -runs 1 -only latency.
 MEASURE_FLAGS ?=
 # Flags of the measurement of the proxy, such as -only throughput,cold.
 MEASURE_PROXY_FLAGS ?=
+# Flags of the measurement of the monitor, such as -only glutton.
+MEASURE_MONITOR_FLAGS ?=
 # Flags of chaos, such as -only listeners,pause or -tag before.
 CHAOS_FLAGS ?=
+# Flags of scenarios, such as -only T-05,T-11.
+SCENARIOS_FLAGS ?=
 # Flags of attack, such as -only owners,paths or -logs FOLDER.
 ATTACK_FLAGS ?=
 # Flags of a release, such as -push registry.example.com/waggle.
@@ -133,11 +139,23 @@ test-swarm: ## Run the tests on a real swarm of their own and the cases of the c
 others := $(WAGGLE_CACHE)/versions
 
 .PHONY: versions
-versions: setup ## Repeat the tests of proxy and monitor with HAProxy 3.0 and the newest Prometheus (30 minutes).
+versions: setup ## Repeat tests with HAProxy 3.0, the newest Prometheus, and engines 28 and 29 (40 minutes, without what is built once).
 	@$(timed) versions-setup compose/setup/versions.sh "$$WAGGLE_CACHE"
 	@PATH=$(others)/prometheus:$$PATH $(timed) versions-prometheus gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg -- -count=1 -timeout 12m ./monitor/...
 	@PATH=$(others)/haproxy:$$PATH $(timed) versions-haproxy gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg -- -count=1 -timeout 12m ./proxy/...
 	@$(timed) versions-acceptance go run ./compose/e2e/cmd/acceptance -haproxy $(others)/haproxy/haproxy $(ACCEPTANCE_FLAGS) "$(CASES)"
+	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
+	@$(MAKE) versions-engine
+
+# What of the stories on a real swarm the engine has a part in.
+engine_stories := ^TestSwarm$$/^(no_container|labels_make|scaling|updates|a_scaling|a_deployment|an_uninstall)
+
+.PHONY: versions-engine
+versions-engine: ## Repeat stories on a real swarm with the engines that 'make versions' has brought, as root (needs images; 5 minutes each).
+	@for engine in engine28 engine29; do \
+		PATH=$(others)/$$engine:$$PATH $(timed) versions-$$engine gotestsum --format standard-verbose -- \
+			-count=1 -timeout 20m -run '$(engine_stories)' $(SWARM_FLAGS) ./compose/e2e/swarm; \
+	done
 
 .PHONY: acceptance
 acceptance: setup ## Run black-box cases of a component, as root: make acceptance CASES=file.
@@ -150,6 +168,11 @@ acceptance-monitor: setup ## Run black-box cases of the monitor and of the liste
 .PHONY: acceptance-scaler
 acceptance-scaler: setup ## Run black-box cases of the scaler, as root: make acceptance-scaler CASES=file.
 	@$(timed) acceptance-scaler go run ./compose/e2e/cmd/acceptance $(ACCEPTANCE_FLAGS) "$(or $(CASES),compose/e2e/acceptance/testdata/scaler.json)"
+
+.PHONY: rounds-scaler
+rounds-scaler: setup ## End scalers as by kill -9 at each call of a step, ROUNDS times (1000), as root (2 minutes).
+	@$(timed) rounds-scaler go run ./compose/e2e/cmd/acceptance rounds $(ROUNDS) $(ACCEPTANCE_FLAGS)
+	@$(timed) writers-scaler go test -count=1 -run TestTwoWriters -v ./scaler -write-for 1m
 
 .PHONY: acceptance-listener
 acceptance-listener: setup ## Run black-box cases of what the listener tells Docker Flow's receivers, as root: make acceptance-listener CASES=file.
@@ -174,6 +197,10 @@ measure-proxy: setup ## Measure the proxy beside bare HAProxy, with many service
 	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
 	@$(timed) measure-proxy go run ./compose/e2e/cmd/measure proxy $(MEASURE_PROXY_FLAGS)
 
+.PHONY: measure-monitor
+measure-monitor: setup ## Measure how soon the monitor follows, with few and 1,000 services, and what one that asks for too much costs (10 minutes; MEASURE_MONITOR_FLAGS, see -h).
+	@$(timed) measure-monitor go run ./compose/e2e/cmd/measure monitor $(MEASURE_MONITOR_FLAGS)
+
 .PHONY: chaos
 chaos: setup ## Break Waggle on swarms of its own in every way it is meant to live through, as root (55 minutes; CHAOS_FLAGS, see -h).
 	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
@@ -183,6 +210,11 @@ chaos: setup ## Break Waggle on swarms of its own in every way it is meant to li
 attack: setup ## Attack Waggle on a swarm of its own in every way it is meant to withstand, as root (15 minutes; ATTACK_FLAGS, see -h).
 	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
 	@$(timed) attack go run ./compose/e2e/cmd/attack $(ATTACK_FLAGS)
+
+.PHONY: scenarios
+scenarios: setup ## Play what Docker Flow's tutorials teach on a swarm of its own, as root (20 minutes; SCENARIOS_FLAGS, see -h).
+	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
+	@$(timed) scenarios go run ./compose/e2e/cmd/scenarios $(SCENARIOS_FLAGS)
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz test for FUZZTIME (20s).

@@ -18,6 +18,7 @@ import (
 
 	"github.com/wagglehq/waggle/listener/internal/advice"
 	"github.com/wagglehq/waggle/listener/internal/api"
+	"github.com/wagglehq/waggle/listener/internal/instances"
 	"github.com/wagglehq/waggle/listener/internal/known"
 	"github.com/wagglehq/waggle/listener/internal/publish"
 	"github.com/wagglehq/waggle/listener/internal/sweep"
@@ -149,22 +150,32 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	lists, tasks, statuses, events, self := reconcile.NewPoke(), reconcile.NewPoke(), reconcile.NewPoke(), reconcile.NewPoke(), reconcile.NewPoke()
 	writer := b.CatalogWriter(lists.Now)
 	var isAnnounced atomic.Bool
+	turns := api.NewTurns()
 	reader := b.Catalog(func() {
+		turns.Next()
 		if !isAnnounced.Load() {
 			self.Now()
 		}
 	})
 	said := b.Statuses(instance, statuses.Now)
-	everybody := b.Bucket(bus.StatusBucket).Mirror(">", func() {})
-	accepted := b.Bucket(bus.AcceptedBucket).Mirror(">", func() {})
+	everybody := b.Bucket(bus.StatusBucket).Mirror(">", turns.Next)
+	accepted := b.Bucket(bus.AcceptedBucket).Mirror(">", turns.Next)
+	ages := &instances.Ages{}
 	var lease *bus.Lease
 	p := publish.New(publish.Options{
 		Swarm: swarm, Catalog: writer, Table: table, IsSecret: known.Secrets(table), Mark: marker(key), Instance: instance,
 		Control: advice.Control{Network: c.ControlNetwork, Stack: c.Stack},
 		Follows: edge.follows,
 		Leads:   func() bool { return lease.Held() }, Reopen: swarm.ReopenEvents,
-		Changed: func() { tasks.Now(); statuses.Now(); events.Now(); self.Now(); edge.poke.Now() },
-		Now:     time.Now, Log: sh.Log, Registry: sh.Registry,
+		Changed: func() {
+			tasks.Now()
+			statuses.Now()
+			events.Now()
+			self.Now()
+			edge.poke.Now()
+			turns.Next()
+		},
+		Now: time.Now, Log: sh.Log, Registry: sh.Registry,
 	})
 	edge.connect(b, p, reader, writer, sh)
 	options := func(name string, poke *reconcile.Poke, resync, pause time.Duration) reconcile.Options {
@@ -211,7 +222,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	})
 	sweeping := reconcile.New(options("sweep", nil, 10*time.Second, time.Second), sweeper.Pass)
 	telling := reconcile.New(options("events", events, time.Minute, 0), func(ctx context.Context) error { return p.EventPass(ctx, b) })
-	announcing := reconcile.New(options("instance", self, announceEvery, time.Second), announce(b, p, reader, catalog.Instance{Instance: instance, Version: sh.Version}, func() { isAnnounced.Store(true) }))
+	announcing := reconcile.New(options("instance", self, announceEvery, time.Second), announce(b, p, reader, catalog.Instance{Instance: instance, Version: sh.Version}, func() { isAnnounced.Store(true) }, ages))
 	pokes := newPokes(sh.Registry)
 
 	router := app.Router(sh, health(p, reader, b, writable, time.Now))
@@ -228,9 +239,11 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		edge.api().Routes(router)
 		companions = func(context.Context) error { return nil }
 	}
-	api.Pictures{API: door, Stack: c.Stack, Accepted: accepted.Values, Decisions: func(ctx context.Context, n int) ([]bus.Message, error) {
+	api.Pictures{API: door, Stack: c.Stack, Accepted: accepted.Values, Tasks: swarm.KnownTasks, Ages: ages, Decisions: func(ctx context.Context, n int) ([]bus.Message, error) {
 		return b.Last(ctx, bus.DecisionsStream, n)
-	}}.Routes(router)
+	}, Turns: turns, Ended: ctx.Done()}.Routes(router)
+	happenings := &api.Events{Bus: b, Statuses: everybody.Values, Ended: ctx.Done()}
+	happenings.Routes(router)
 	api.Audit{Last: func(ctx context.Context, n int) ([]bus.Message, error) { return b.Last(ctx, bus.AuditStream, n) }}.Routes(router)
 
 	listing, movements := p.ListLoop(options("lists", lists, c.Resync, 0)), p.TaskLoop(options("tasks", tasks, 0, 0))

@@ -98,6 +98,9 @@ binary() {
   mkdir -p "dist/$name/empty"
   (cd "$module" && CGO_ENABLED=0 GOWORK=off go build -trimpath -ldflags "-s -w -X main.version=$version" \
     -o "$OLDPWD/dist/$name/waggle-$name" "./$command") || die "$name does not build, see above"
+  # The command waggle comes with the listener, which it asks.
+  [ "$name" != listener ] || (cd compose/waggle && CGO_ENABLED=0 GOWORK=off go build -trimpath -ldflags "-s -w -X main.version=$version" \
+    -o "$OLDPWD/dist/listener/waggle" ./cmd/waggle) || die "waggle does not build, see above"
 }
 
 image() {

@@ -92,7 +92,7 @@ func (c *Common) Flags(fs *flag.FlagSet) {
 	fs.TextVar(&c.level, "log-level", slog.LevelInfo, "minimum level logged: debug, info, warn, error")
 	fs.StringVar(&c.format, "log-format", "json", "json or text")
 	fs.BoolVar(&c.healthcheck, "healthcheck", false, "ask the running service at -admin whether it is healthy, and exit")
-	fs.DurationVar(&c.hold, "healthcheck-hold", 0, "with -healthcheck: once Docker knows that the service is healthy, go on asking for so long, and exit as soon as it is not; Docker's timeout must be longer")
+	fs.DurationVar(&c.hold, "healthcheck-hold", 0, "with -healthcheck: while the service starts, for 30 s at most, and once Docker knows that it is healthy, go on asking for so long, and exit as soon as the answer is another; Docker's timeout must be longer")
 	c.question.flags(fs)
 	fs.BoolVar(&c.version, "version", false, "print the version and exit")
 }

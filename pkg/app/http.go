@@ -29,7 +29,7 @@ func Router(sh Shell, healthy func() error) chi.Router {
 	if sh.Reads.First() != "" {
 		r.Use(reading(sh.Reads))
 	}
-	r.Method(http.MethodGet, "/healthz", &healthz{healthy: healthy})
+	r.Method(http.MethodGet, "/healthz", &healthz{healthy: healthy, startsUntil: time.Now().Add(startPeriod)})
 	r.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(sh.Registry, promhttp.HandlerOpts{}))
 	r.NotFound(func(w http.ResponseWriter, req *http.Request) {
 		WriteError(w, http.StatusNotFound, fmt.Errorf("no such path: %s", req.URL.Path))

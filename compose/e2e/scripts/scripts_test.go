@@ -537,6 +537,30 @@ func TestLookAsksInsideTheContainer(t *testing.T) {
 	m.fails(nil, "look", []string{"listener", "/v1/services"}, "m2 (Running 3 minutes ago)", "DOCKER_HOST=ssh://NODE compose/look listener /v1/services")
 }
 
+// TestWaggleRunsWhereTheListenerDoes: in its container, and what reads files in one that sees
+// this folder.
+func TestWaggleRunsWhereTheListenerDoes(t *testing.T) {
+	m := newManager(t)
+	m.write("containers", "abc123\n")
+	if got := m.succeeds(nil, "waggle.sh", "why", "shop_web"); got != "exec --interactive abc123 /waggle why shop_web\n" {
+		t.Errorf("asked by %s", got)
+	}
+	got := m.succeeds([]string{"TAG=7"}, "waggle.sh", "lint", "shop.yml")
+	for _, part := range []string{"run --rm", ":/here:ro", "--entrypoint /waggle", "--network container:abc123", "--env TAG", " lint shop.yml\n"} {
+		if !strings.Contains(got, part) {
+			t.Errorf("it has no %q: %s", part, got)
+		}
+	}
+	if strings.Contains(got, "--env PATH") {
+		t.Errorf("it gives away the path: %s", got)
+	}
+	m.write("containers", "")
+	m.write("tasks", "m2 (Running 3 minutes ago)\n")
+	if a := m.run(nil, "waggle.sh", "status"); a.code != 3 || !strings.Contains(a.stderr, "m2 (Running 3 minutes ago)") || !strings.Contains(a.stderr, "DOCKER_HOST=ssh://NODE compose/waggle.sh status") {
+		t.Errorf("where the listener is elsewhere: %d %s", a.code, a.stderr)
+	}
+}
+
 // production is a manager with Waggle on it, deployed by hand.
 func production(t *testing.T) *manager {
 	m := newManager(t)

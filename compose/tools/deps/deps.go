@@ -59,7 +59,7 @@ func rooms(service string) []string {
 	return []string{
 		"proxy/cmd/proxy", "proxy",
 		"proxy/internal/dockerflow", "proxy/internal/dockerflow/exporter", "proxy/internal/api",
-		"proxy/internal/controller", "proxy/internal/replicas", "proxy/internal/settings", "proxy/internal/traffic", "proxy/internal/sleep",
+		"proxy/internal/controller", "proxy/internal/replicas", "proxy/internal/settings", "proxy/internal/traffic", "proxy/internal/sleep", "proxy/internal/reach",
 		"proxy/internal/haproxy/supervisor", "proxy/internal/haproxy/apply", "proxy/internal/haproxy/silent", "proxy/internal/haproxy/runtime",
 		"proxy/internal/haproxy/render", "proxy/internal/haproxy/plan", "proxy/internal/haproxy/file",
 		"proxy/judge", "proxy/internal/settings/edge",
@@ -201,7 +201,7 @@ func pure(path string) bool {
 		"proxy/internal/wish/route", "proxy/internal/wish/outbound", "proxy/internal/wish/budget", "proxy/internal/wish/route/owners", "proxy/internal/wish/route/labels", "proxy/internal/wish/route/claims", "proxy/internal/wish/route/table",
 		"proxy/internal/wish/static", "proxy/internal/settings/edge", "proxy/internal/haproxy/file", "proxy/internal/haproxy/plan", "proxy/internal/haproxy/render",
 		"proxy/internal/certs", "proxy/judge", "monitor/judge", "listener/judge", "monitor/internal/scrape", "monitor/internal/alert", "monitor/internal/truth", "monitor/internal/ready", "monitor/internal/desired", "monitor/internal/report",
-		"scaler/internal/policy", "pkg/picture", "compose/waggle/internal/lint", "compose/waggle/internal/why",
+		"scaler/internal/policy", "pkg/picture", "compose/waggle/internal/lint", "compose/waggle/internal/why", "compose/waggle/internal/view",
 	}, path)
 }
 

@@ -123,13 +123,14 @@ func rules() []rule {
 				}
 				return routed(t, m[1], m[3], m[4])
 			}},
-		{form(`waggle (lint|why|status|get) \S.*|waggle status`), in("compose/waggle/internal/cli/page_test.go", `"waggle "`), fine},
+		{form(`waggle (lint|why|status|get|console) \S.*|waggle status`), in("compose/waggle/internal/cli/page_test.go", `"waggle "`), fine},
 		{form(`(sha256sum --check --ignore-missing SHA256SUMS|cosign verify(?:-blob)? .*)`), in(".github/workflows/release.yml", "SHA256SUMS.sigstore.json"), fine},
 		{form(`docker secret create (\S+) (\S+)`), in("compose/init", "docker secret create"), fine},
 		{form(`docker swarm init|docker (?:service|node|config|secret|volume) ls(?: --filter name=waggle)?`), in("compose/e2e/scripts/testdata/docker", "ls"), fine},
 		{form(`compose/uninstall((?: --yes| --keep-volumes)*)`), in("compose/e2e/scripts/scripts_test.go", `"uninstall", "--yes"`), fine},
 		{form(`docker (?:save -o waggle.tar(?: waggle.invalid/[a-z]+:\S+)+|load -i waggle.tar)`), in("compose/e2e/lab/lab.go", `"save"`), fine},
 		{form(`openssl rand -base64 24 \| docker secret create (\S+) -`), func(m []string) (string, string) { return "compose/grafana.yml", "external: true, name: " + m[1] + "}" }, fine},
+		{form(`printf 'me:%s\\n' "\$\(openssl passwd -6\)" \| docker secret create (\S+) -`), func(m []string) (string, string) { return "compose/console.yml", "external: true, name: " + m[1] + "}" }, fine},
 		{form(`docker volume inspect waggle_([a-z]+)`), in("compose/stack.yml", "\nvolumes:\n"), stackService},
 		{form(`cd ([a-z]+) && go test (?:-race |-run (\w+) )?(\./[a-z/]+/)( -update)?`), in("CONTRIBUTING.md", "go test"), goTest},
 	}
@@ -138,7 +139,7 @@ func rules() []rule {
 // variables returns the first variable that nothing reads.
 func variables(t *testing.T, words string) string {
 	read := ""
-	for _, name := range []string{"Makefile", "compose/stack.yml", "compose/init", "compose/deploy", "compose/rotate", "compose/images/images.sh", "compose/lib/engine.sh", "compose/lib/answers.sh", "compose/grafana.yml", "compose/images/release.sh", "compose/waggle/internal/cli/cli.go"} {
+	for _, name := range []string{"Makefile", "compose/stack.yml", "compose/init", "compose/deploy", "compose/rotate", "compose/images/images.sh", "compose/lib/engine.sh", "compose/lib/answers.sh", "compose/grafana.yml", "compose/console.yml", "compose/console-forward.yml", "compose/images/release.sh", "compose/waggle/internal/cli/cli.go"} {
 		read += text(t, name)
 	}
 	for _, m := range regexp.MustCompile(`([A-Z_]+)=`).FindAllStringSubmatch(words, -1) {

@@ -1,4 +1,5 @@
-// Package alert turns labels into rules: alerts, and the load that the scaler follows. It is pure.
+// Package alert turns labels into rules: alerts, series that are recorded, and the load that
+// the scaler follows. It is pure.
 package alert
 
 import (
@@ -41,7 +42,7 @@ const (
 )
 
 // Labels describes the labels that this package reads.
-func Labels() []label.Spec { return slices.Clone(table) }
+func Labels() []label.Spec { return slices.Concat(table, recordTable, limitTable) }
 
 // table are those labels.
 var table = []label.Spec{ //nolint:gochecknoglobals // a constant that Go cannot have
@@ -55,13 +56,7 @@ var table = []label.Spec{ //nolint:gochecknoglobals // a constant that Go cannot
 }
 
 // LabelNames returns the full names of the labels of one index; 0 means without an index.
-func LabelNames(index int) []string {
-	var out []string
-	for _, s := range table {
-		out = append(out, fullName(s.Name, index))
-	}
-	return out
-}
+func LabelNames(index int) []string { return names(table, index) }
 
 // IfLabel returns the full name of the label that holds the expression of an alert.
 func IfLabel(index int) string { return fullName(labelIf, index) }
@@ -98,6 +93,8 @@ type Rule struct {
 	Annotations map[string]string
 	// Record says that it records a series of its name instead of alerting.
 	Record bool
+	// Limit is how many results each rule of the service may have; 0 is what holds for all.
+	Limit int
 }
 
 // Alert is what the labels of one index ask for: a rule, or why there is none.
@@ -326,6 +323,10 @@ func pairs(g group, name string, texts bool) map[string]string {
 		}
 		parts = append(parts, part)
 	}
+	what := "alert"
+	if name == labelRecordLabels {
+		what = "series"
+	}
 	out := map[string]string{}
 	for _, part := range parts {
 		if strings.TrimSpace(part) == "" {
@@ -340,11 +341,12 @@ func pairs(g group, name string, texts bool) map[string]string {
 		case strings.HasPrefix(key, "__") || key == model.AlertNameLabel:
 			g.RejectText(name, part, "another name: those that begin with __ and alertname are taken by Prometheus")
 		case !texts && key == OwnerLabel:
-			g.RejectText(name, part, "another name: owner says whose alert it is, which is always this service")
+			g.RejectText(name, part, "another name: owner says whose "+what+" it is, which is always this service")
 		case twice:
 			g.RejectText(name, part, "each name once")
 		default:
-			if err := checkTemplate(value); err != nil {
+			// What is recorded is no template.
+			if err := checkTemplate(value); err != nil && name != labelRecordLabels {
 				g.RejectText(name, part, "a template that Prometheus can read: "+err.Error())
 			}
 			out[key] = value

@@ -71,6 +71,9 @@ type Events struct {
 	Record func(context.Context, map[string]catalog.Service) error
 	// Applied says that a pass has applied what should be.
 	Applied func()
+	// Reloaded says that HAProxy reloaded for a reason, because of these backends if there
+	// are any, with these services in force.
+	Reloaded func(reason string, backends []string, services []route.Service)
 }
 
 // Controller makes HAProxy equal to the catalog, pass by pass. Methods that do not say so
@@ -247,6 +250,9 @@ func (c *Controller) apply(ctx context.Context) error {
 	if result.Changed {
 		c.log.Info("applied", "hash", view.Hash, "services", len(view.Desired.Services), "reload", result.Reload, "because_of", result.Because,
 			"plan", shorten(result.Plan), "took", time.Since(start))
+		if result.Reload != "" {
+			c.events.Reloaded(result.Reload, result.Because, view.Desired.Services)
+		}
 		// What is slow and need not be at once waits for a quiet moment.
 		c.events.Again(tidyAfter)
 		return nil

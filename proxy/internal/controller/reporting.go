@@ -15,6 +15,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/proxy/internal/addresses"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
 	"github.com/wagglehq/waggle/proxy/internal/wish/static"
@@ -108,10 +109,12 @@ func (v *View) missing(s *catalog.Status, svc catalog.Service, reached map[strin
 	if len(empty) == 0 {
 		return
 	}
-	s.State, s.Reason = catalog.StateDegraded, "no task can be reached, requests are answered 503"
-	if covered {
-		s.Reason = "no task can be reached, the others of its com.df.serviceGroup get its share"
+	scaledToZero := svc.Mode == catalog.Replicated && svc.Replicas == 0
+	if scaledToZero && wants.MaySleep && !slices.ContainsFunc(empty, func(b route.Backend) bool { return !b.Sleeps }) {
+		s.Reason = sleeps(covered)
+		return
 	}
+	s.State, s.Reason = catalog.StateDegraded, "no task can be reached, "+without(empty[0], covered)
 	if len(empty) < len(wants.Backends) {
 		s.Reason = fmt.Sprintf("index %d: %s", wants.IndexOf(empty[0]), s.Reason)
 	}
@@ -121,11 +124,31 @@ func (v *View) missing(s *catalog.Status, svc catalog.Service, reached map[strin
 		s.Hint = "the setting outbound allows a host; an alias is taken from whoever has it, or the service gets another name"
 	case empty[0].Outbound:
 		s.Hint = fmt.Sprintf("no name server knows an address of %s", strings.TrimSuffix(empty[0].Lookup, "."))
-	case svc.Mode == catalog.Replicated && svc.Replicas == 0:
+	case scaledToZero:
 		s.Hint = "the service is scaled to 0"
 	default:
 		s.Hint = fmt.Sprintf("docker service ps %s says whether its tasks run", svc.Name)
 	}
+}
+
+// sleeps says what becomes of requests for a service that is at 0 because it may be, which is
+// no fault. Another of its group may cover for it.
+func sleeps(covered bool) string {
+	if covered {
+		return "it sleeps at 0 replicas, the others of its com.df.serviceGroup get its share"
+	}
+	return fmt.Sprintf("it sleeps at 0 replicas: a request wakes it, and waits for a task for %d s at most", int(render.HoldFor.Seconds()))
+}
+
+// without says what becomes of requests for a backend that has no task and should have one.
+func without(b route.Backend, covered bool) string {
+	switch {
+	case covered:
+		return "the others of its com.df.serviceGroup get its share"
+	case b.Sleeps:
+		return fmt.Sprintf("requests wait for one for %d s and are then answered 503", int(render.HoldFor.Seconds()))
+	}
+	return "requests are answered 503"
 }
 
 // of are the addresses of one backend of a service.

@@ -32,6 +32,43 @@ func TestStatusWithoutTasks(t *testing.T) {
 	}
 }
 
+// TestStatusOfAServiceThatSleeps: at 0 it is as it should be, and its status says what becomes
+// of requests. With tasks to come, or by TCP, which wakes nobody, something is missing.
+func TestStatusOfAServiceThatSleeps(t *testing.T) {
+	service := func(name string, replicas uint64, more ...string) catalog.Service {
+		texts := map[string]string{catalog.Notify: "true", "com.df.scaleMin": "0", "com.df.port": "80", "com.df.servicePath": "/" + name}
+		for i := 0; i < len(more); i += 2 {
+			texts[catalog.Prefix+more[i]] = more[i+1]
+		}
+		return catalog.Service{ID: name, Name: name, Mode: catalog.Replicated, Replicas: replicas, Labels: texts}
+	}
+	services := []catalog.Service{
+		service("asleep", 0),
+		service("woken", 1),
+		service("grown", 0, "scaleMin", "1"),
+		service("blue", 0, "serviceGroup", "shop", "servicePath", "/shop"),
+		service("green", 2, "serviceGroup", "shop", "servicePath", "/shop"),
+		service("tcp", 0, "reqMode", "tcp", "srcPort", "9000", "servicePath", ""),
+	}
+	v := &View{
+		Desired:   claims.Settle(services, nil, labels.Options{}),
+		Addresses: map[string][][]netip.Addr{"green": {{netip.MustParseAddr("10.0.0.2")}}},
+	}
+	want := map[string]string{
+		"asleep": "applied it sleeps at 0 replicas: a request wakes it, and waits for a task for 20 s at most",
+		"woken":  "degraded no task can be reached, requests wait for one for 20 s and are then answered 503",
+		"grown":  "degraded no task can be reached, requests are answered 503",
+		"blue":   "applied it sleeps at 0 replicas, the others of its com.df.serviceGroup get its share",
+		"green":  "applied ",
+		"tcp":    "degraded no task can be reached, requests are answered 503",
+	}
+	for _, s := range v.Statuses() {
+		if got := string(s.State) + " " + s.Reason; got != want[s.Service] {
+			t.Errorf("%s is %s, want %s", s.Service, got, want[s.Service])
+		}
+	}
+}
+
 // TestStatusOfWhatIsNotWhole: the reason names what is missing, and no text of a label
 // that is not for everybody.
 func TestStatusOfWhatIsNotWhole(t *testing.T) {

@@ -151,14 +151,15 @@ func (e *Engine) step(ctx context.Context, t target, q question) (decide.Decisio
 		if d.Action != decide.Scaled || d.DryRun {
 			return d, nil
 		}
+		d.Time = decidedAt(written, d, scale.Version, now)
 		claim := signal.Step{
 			ServiceID: t.id, Service: scale.Name, Direction: d.Direction, From: d.From, To: d.To, Version: scale.Version,
-			Time: now, Request: asked.Request, Instance: e.opts.Instance, Want: string(d.Want), Reason: d.Reason, Uneven: d.Uneven, Before: done.Alone(),
+			Time: d.Time, Request: asked.Request, Instance: e.opts.Instance, Want: string(d.Want), Reason: d.Reason, Uneven: d.Uneven, Before: done.Alone(),
 		}
 		if done == nil || d.Since.After(done.Time) {
 			claim.Began = d.Since
 		}
-		claim.Recent = done.Recorded(signal.Change{Time: now, From: d.From, To: d.To}, p.Pace.Longest())
+		claim.Recent = done.Recorded(signal.Change{Time: d.Time, From: d.From, To: d.To}, p.Pace.Longest())
 		e.reached(BeforeClaim)
 		mine, err := e.opts.Store.Claim(ctx, claim, revision)
 		if errors.Is(err, store.ErrConflict) {
@@ -196,6 +197,16 @@ func (e *Engine) step(ctx context.Context, t target, q question) (decide.Decisio
 		}
 	}
 	return decide.Decision{}, fmt.Errorf("%s: %w, %d times in a row", t.name, &failure{ErrConflict}, attempts)
+}
+
+// decidedAt is when a step was decided. If another instance has just claimed the same one,
+// and may be about to do it, it is when that one did: whichever of them does it, and tells of
+// it, tells of one step.
+func decidedAt(written *signal.Step, d decide.Decision, version uint64, now time.Time) time.Time {
+	if written != nil && !written.Confirmed && written.Version == version && written.From == d.From && written.To == d.To && now.Sub(written.Time).Abs() < concludeAfter {
+		return written.Time
+	}
+	return now
 }
 
 // failure is what Docker did not do, unlike what the bus did not.

@@ -388,6 +388,8 @@ type Outcome struct {
 	Label string
 	// Hint says what to do.
 	Hint string
+	// Faults are all labels at fault, of which Label is the first.
+	Faults label.Faults
 	// Policy is in force when the state is Applied or Degraded, and when the labels last
 	// accepted hold although the present ones are rejected.
 	Policy Policy
@@ -474,6 +476,7 @@ func (o *Outcome) refuse(err error) {
 	}
 	if fault := label.First(err); fault != nil {
 		o.Label, o.Hint = fault.Label, "want "+fault.Want
+		errors.As(err, &o.Faults)
 	}
 	if large := (*catalog.OversizeError)(nil); errors.As(err, &large) {
 		o.Hint = large.Hint()

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/compose/e2e/acceptance"
+	"github.com/wagglehq/waggle/compose/e2e/acceptance/agree"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/tooltest"
 )
@@ -81,11 +82,16 @@ type world struct {
 	// changed is when the swarm, or the component, last changed.
 	changed time.Time
 	process *acceptance.Component
+	// lint is nil unless it is compared with the monitor.
+	lint *agree.Agreement
 }
 
 // open starts everything.
 func (s settings) open(ctx context.Context, j acceptance.Job) (acceptance.World, error) {
 	w := &world{settings: s, job: j, swarm: newSwarm(), tools: promtool{program: j.Programs["promtool"], printed: map[string]string{}}}
+	if program := j.Programs[agree.Program]; program != "" {
+		w.lint = &agree.Agreement{Program: program}
+	}
 	return w, w.start(ctx)
 }
 

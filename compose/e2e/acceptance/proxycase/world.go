@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/compose/e2e/acceptance"
+	"github.com/wagglehq/waggle/compose/e2e/acceptance/agree"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/tooltest"
 )
@@ -94,8 +95,8 @@ type world struct {
 // the catalog when this returns.
 func (s settings) open(ctx context.Context, j acceptance.Job) (acceptance.World, error) {
 	w := &world{settings: s, files: j.Files, behind: &upstreams{files: j.Files}}
-	if j.Programs[linter] != "" {
-		w.lint = &agreement{program: j.Programs[linter], standing: map[string]map[string]string{}}
+	if program := j.Programs[agree.Program]; program != "" {
+		w.lint = &agreement{Agreement: agree.Agreement{Program: program}, standing: map[string]map[string]string{}}
 	}
 	return w, w.start(ctx, j)
 }

@@ -26,6 +26,7 @@
 //	["stop", reason], ["stop", null]
 //	["away"], ["back"], ["restart"], ["instances", n], ["kill_at", point]
 //	["advance", time], ["mark"]
+//	["round", name, "alert" | "hand", point]                             see Rounds
 //
 // What is asked:
 //
@@ -66,7 +67,7 @@ func Form() acceptance.Form {
 	return acceptance.Form{Name: "scaler", Builds: []string{"scaler"}, Read: read, Steps: map[string]acceptance.Reader{
 		"service": readService, "tasks": readTasks, "deploy": readDeploy, "update": readUpdate, "person": readPerson,
 		"docker": readDocker, "peer": readPeer, "metric": readMetric, "proxy": readProxy, "stop": readStop,
-		"away": readAway, "back": readBack, "restart": readRestart, "instances": readInstances, "kill_at": readKillAt,
+		"away": readAway, "back": readBack, "restart": readRestart, "instances": readInstances, "kill_at": readKillAt, "round": readRound,
 		"advance": readAdvance, "mark": readMark,
 		"fire": readFire, "resolve": readResolve, "again": readAgain, "webhook": readWebhook, "hand": readHand,
 		"replicas": readReplicas, "changes": readChanges, "spec": readSpec, "spread": readSpread,

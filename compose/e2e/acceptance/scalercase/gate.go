@@ -34,6 +34,27 @@ type gate struct {
 	conns    map[net.Conn]struct{}
 	state    state
 	open     chan struct{} // closed while it does not hang
+	// calling is asked before anything is sent to the peer, and says whether ended is to be
+	// called before or after that; nil: it is not asked.
+	calling func() (before, after bool)
+	ended   func()
+}
+
+// watch has whoever stands in front of the gate end at something that it sends.
+func (g *gate) watch(calling func() (before, after bool), ended func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.calling, g.ended = calling, ended
+}
+
+// watched are these two.
+func (g *gate) watched() (calling func() (before, after bool), ended func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.calling == nil {
+		return func() (before, after bool) { return false, false }, func() {}
+	}
+	return g.calling, g.ended
 }
 
 // newPeer returns a peer at an address, with its gate.
@@ -144,8 +165,9 @@ func (g *gate) serve(c net.Conn) {
 	}
 	defer g.drop(there)
 	done := make(chan struct{}, 2)
-	go g.copy(there, c, done)
-	go g.copy(c, there, done)
+	calling, ended := g.watched()
+	go g.copy(there, c, calling, ended, done)
+	go g.copy(c, there, func() (before, after bool) { return false, false }, ended, done)
 	<-done
 }
 
@@ -157,14 +179,23 @@ func (g *gate) pass() {
 	<-open
 }
 
-func (g *gate) copy(to io.Writer, from io.Reader, done chan<- struct{}) {
+func (g *gate) copy(to io.Writer, from io.Reader, calling func() (before, after bool), ended func(), done chan<- struct{}) {
 	defer func() { done <- struct{}{} }()
 	buffer := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buffer)
 		g.pass()
 		if n > 0 {
+			before, after := calling()
+			if before {
+				ended()
+				return
+			}
 			if _, err := to.Write(buffer[:n]); err != nil {
+				return
+			}
+			if after {
+				ended()
 				return
 			}
 		}

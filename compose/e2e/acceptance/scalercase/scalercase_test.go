@@ -27,6 +27,24 @@ func TestCases(t *testing.T) {
 	})
 }
 
+// TestRounds: a scaler that is ended at any of the first calls of a step leaves one step, told
+// once, and no false answer. The long form is make rounds-scaler.
+func TestRounds(t *testing.T) {
+	cases, err := Rounds(2 * perCase)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "cases.json")
+	if err := os.WriteFile(path, cases, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t, path, func(r acceptance.Result) {
+		if r.Err != nil {
+			t.Error(r)
+		}
+	})
+}
+
 func run(t *testing.T, path string, tell func(acceptance.Result)) {
 	t.Helper()
 	cases, err := acceptance.ReadFile(path, Form())

@@ -18,7 +18,9 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/wagglehq/waggle/compose/e2e/acceptance"
+	"github.com/wagglehq/waggle/compose/e2e/acceptance/agree"
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bus/embedded"
@@ -47,6 +49,7 @@ const (
 	realStep          = 2 * time.Millisecond
 	restStep          = 200 * time.Microsecond
 	restTries         = 20
+	concluded         = 20 * time.Second // after the end of a scaler whoever is there has told of its step
 	defaultStartOfDay = "2026-12-02T12:00:00Z"
 )
 
@@ -113,6 +116,8 @@ type world struct {
 
 	published uint64
 	instances []*instance
+	// lint is nil unless it is compared with the scaler.
+	lint      *agree.Agreement
 	started   int
 	busState  state
 	want      int // how many instances there are to be
@@ -128,9 +133,10 @@ type world struct {
 	whole     context.Context // lasts as long as the case
 	// last are the numbers that streams of the bus had reached when it was asked.
 	last map[string]uint64
-	// mu guards point, which the scaler's goroutines read.
+	// mu guards point and cut, which the scaler's goroutines read: where one is to end.
 	mu    sync.Mutex
 	point scaler.Point
+	cut   *cut
 }
 
 // tail keeps the end of a log.
@@ -149,13 +155,18 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// instance is one scaler.
+// instance is one scaler. Its port is nobody's before or after it, since one that was killed
+// may still answer for a moment; its place goes to whoever is started in its stead.
 type instance struct {
+	place  int
 	port   int
 	member *clocktest.Member
 	atRest scaler.AtRest
 	cancel context.CancelFunc
 	gone   context.Context
+	// dead ends, by kill, when it is ended as by kill -9, and so do connections to it.
+	dead   context.Context
+	kill   context.CancelFunc
 	ended  chan struct{}
 	err    error
 	socket *http.Server
@@ -167,6 +178,9 @@ func (s settings) open(ctx context.Context, j acceptance.Job) (acceptance.World,
 		settings: s, scaler: j.Programs["scaler"], clock: clocktest.New(*s.Clock), told: &alertmanager{}, prom: &promQL{values: map[string]string{}},
 		peers: map[string]*gate{}, busState: isOK, want: 1, open: map[string]int{}, stopProxy: func() {}, alerts: map[string]*firing{},
 		found: map[string]int{}, log: &tail{}, killed: make(chan *instance, 10), whole: ctx,
+	}
+	if program := j.Programs[agree.Program]; program != "" {
+		w.lint = &agree.Agreement{Program: program}
 	}
 	w.own = w.clock.Member()
 	w.swarm = newSwarm(w.own)
@@ -184,7 +198,7 @@ func (w *world) begin(ctx context.Context) error {
 		}
 		w.peers[name] = g
 	}
-	if _, err := w.listen(filepath.Join(acceptance.Hall, "reader.sock"), ""); err != nil {
+	if _, err := w.listen(filepath.Join(acceptance.Hall, "reader.sock"), nil); err != nil {
 		return err
 	}
 	var err error
@@ -222,16 +236,26 @@ func (w *world) connect(component string) (*bus.Bus, error) {
 }
 
 // listen serves the Docker API on a socket.
-func (w *world) listen(path, scaler string) (*http.Server, error) {
+func (w *world) listen(path string, scaler *instance) (*http.Server, error) {
 	l, err := new(net.ListenConfig).Listen(w.whole, "unix", path)
 	if err != nil {
 		return nil, err
 	}
 	srv := &http.Server{ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if scaler != "" {
-			r.Header.Set(scalerSocket, scaler)
+		if scaler == nil {
+			w.swarm.ServeHTTP(rw, r)
+			return
+		}
+		r.Header.Set(scalerSocket, scaler.name())
+		before, after := w.calling(scaler)
+		if before {
+			w.end(scaler)
+			panic(http.ErrAbortHandler)
 		}
 		w.swarm.ServeHTTP(rw, r)
+		if after {
+			w.end(scaler)
+		}
 	})}
 	go func() { _ = srv.Serve(l) }() // it ends with the process, or is closed
 	return srv, nil
@@ -279,41 +303,48 @@ func (w *world) token() string {
 // start starts instances until there are as many as there are to be.
 func (w *world) start(ctx context.Context) error {
 	for len(w.instances) < w.want {
-		if err := w.startOne(ctx, firstPort+len(w.instances)); err != nil {
+		if err := w.startOne(ctx, len(w.instances)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (w *world) startOne(ctx context.Context, port int) error {
+func (w *world) startOne(ctx context.Context, place int) error {
 	w.started++
-	i := &instance{port: port, member: w.clock.Member(), ended: make(chan struct{})}
+	i := &instance{place: place, port: firstPort + w.started, member: w.clock.Member(), ended: make(chan struct{})}
 	// It outlasts the step that starts it.
 	i.gone, i.cancel = context.WithCancel(w.whole)
-	path := filepath.Join(acceptance.Hall, fmt.Sprintf("docker-%d.sock", w.started))
+	i.dead, i.kill = context.WithCancel(w.whole)
+	path := filepath.Join(acceptance.Hall, i.name()+".sock")
 	var err error
-	if i.socket, err = w.listen(path, fmt.Sprint(w.started)); err != nil {
+	if i.socket, err = w.listen(path, i); err != nil {
 		return err
 	}
 	busAt := net.JoinHostPort("127.0.0.1", fmt.Sprint(firstBusPort+w.started))
 	if i.bus, err = newGate(busAt, busAddr); err != nil {
 		return err
 	}
+	i.bus.watch(func() (before, after bool) { return w.calling(i) }, func() { w.end(i) })
 	if err := i.bus.is(w.busState); err != nil {
 		return err
 	}
 	env := map[string]string{
 		"NATS_URL": "tls://" + busAt, "NATS_KEY": keys()["scaler"], "DOCKER_HOST": "unix://" + path, "TOKEN": w.token(),
-		"ALERTMANAGER_URL": "http://" + alertmanagerAddr, "PROMETHEUS_URL": "http://" + prometheusAddr, "INSTANCE": fmt.Sprintf("scaler-%d", w.started),
+		"ALERTMANAGER_URL": "http://" + alertmanagerAddr, "PROMETHEUS_URL": "http://" + prometheusAddr, "INSTANCE": i.name(),
 	}
 	for name, text := range w.settings.Env {
 		env[name] = text
 	}
 	fs := flag.NewFlagSet("scaler", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
+	probed := make(chan struct{})
 	run := scaler.ServiceUnder(fs, scaler.Conditions{
-		Clock: i.member, Reached: func(p scaler.Point) { w.reached(i, p) }, Probe: func(r scaler.AtRest) { i.atRest = r },
+		Clock: i.member, Reached: func(p scaler.Point) { w.reached(i, p) },
+		Probe: func(r scaler.AtRest) {
+			i.atRest = r
+			close(probed)
+		},
 	})
 	if err := app.Parse(fs, nil, func(name string) (string, bool) {
 		text, ok := env[name]
@@ -323,27 +354,20 @@ func (w *world) startOne(ctx context.Context, port int) error {
 	}
 	sh := app.Shell{
 		Name: "scaler", Version: "test", Log: slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Admin: net.JoinHostPort("127.0.0.1", fmt.Sprint(port)), Settings: app.Settings(fs),
+		Admin: net.JoinHostPort("127.0.0.1", fmt.Sprint(i.port)), Settings: app.Settings(fs), Registry: prometheus.NewRegistry(),
 	}
-	probed := make(chan struct{})
 	go func() {
 		defer close(i.ended)
-		for {
-			sh.Registry = prometheus.NewRegistry()
-			i.err = run(i.gone, sh)
-			// One that ends holds its port for a moment.
-			if i.err == nil || i.gone.Err() != nil || !strings.Contains(i.err.Error(), "address already in use") || tooltest.Pause(i.gone, 10*time.Millisecond) != nil {
-				return
-			}
-		}
+		i.err = run(i.gone, sh)
 	}()
-	close(probed)
 	w.instances = append(w.instances, i)
 	return tooltest.PollFor(ctx, startLimit, 2*time.Millisecond, "the scaler answers", func(ctx context.Context) error {
 		select {
 		case <-i.ended:
 			return tooltest.Final(fmt.Errorf("the scaler has ended: %w", i.err))
+		case <-probed:
 		default:
+			return errors.New("it has not begun")
 		}
 		_, _, err := w.call(ctx, i, http.MethodGet, "/v1/ping", nil, nil)
 		return err
@@ -358,22 +382,42 @@ func (w *world) reached(i *instance, p scaler.Point) {
 		w.point = ""
 	}
 	w.mu.Unlock()
-	if !isHere {
-		return
+	if isHere {
+		w.end(i)
 	}
+}
+
+// name is that of no instance before or after it.
+func (i *instance) name() string { return fmt.Sprintf("scaler-%d", i.port-firstPort) }
+
+// end ends an instance as kill -9 does.
+func (w *world) end(i *instance) {
 	// Nothing that it says from now on is heard.
 	_ = i.bus.is(isEnded)
 	_ = i.socket.Close()
 	i.member.Leave()
 	i.cancel()
+	i.kill()
 	w.killed <- i
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cut = nil
 }
 
 // armed reports whether an instance is to be killed.
 func (w *world) armed() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.point != ""
+	return w.point != "" || w.cut != nil
+}
+
+// endAt says where the next instance that comes there is to end.
+func (w *world) endAt(point string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var err error
+	w.point, w.cut, err = readPoint(point)
+	return err
 }
 
 // away ends all instances as a signal does.
@@ -404,7 +448,7 @@ func (w *world) replace(ctx context.Context) error {
 					break
 				}
 			}
-			if err := w.startOne(ctx, dead.port); err != nil {
+			if err := w.startOne(ctx, dead.place); err != nil {
 				return err
 			}
 		default:
@@ -555,6 +599,9 @@ const answeredUnread = 256 << 10
 
 // call asks a scaler. Headers that are nil are left out.
 func (w *world) call(ctx context.Context, i *instance, method, path string, headers map[string]*string, body []byte) (status int, answer []byte, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(i.dead, cancel)()
 	req, err := http.NewRequestWithContext(ctx, method, fmt.Sprintf("http://127.0.0.1:%d%s", i.port, path), bytes.NewReader(body))
 	if err != nil {
 		return 0, nil, err
@@ -584,7 +631,7 @@ func (w *world) call(ctx context.Context, i *instance, method, path string, head
 // first is the instance that HTTP goes to.
 func (w *world) first() (*instance, error) {
 	for _, i := range w.instances {
-		if i.port == firstPort {
+		if i.place == 0 {
 			return i, nil
 		}
 	}

@@ -14,7 +14,6 @@ import (
 	"github.com/wagglehq/waggle/compose/e2e/acceptance"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/scaling"
-	"github.com/wagglehq/waggle/scaler"
 )
 
 func readService(values []json.RawMessage) (acceptance.Step, error) {
@@ -270,13 +269,8 @@ func readInstances(values []json.RawMessage) (acceptance.Step, error) {
 func readKillAt(values []json.RawMessage) (acceptance.Step, error) {
 	var point string
 	err := acceptance.Fill(values, &point)
-	err = errors.Join(err, among("point", point, string(scaler.BeforeClaim), string(scaler.AfterClaim), string(scaler.AfterUpdate), string(scaler.BeforeTold)))
-	return step(point, func(_ context.Context, w *world) error {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.point = scaler.Point(point)
-		return nil
-	}), err
+	_, _, errPoint := readPoint(point)
+	return step(point, func(_ context.Context, w *world) error { return w.endAt(point) }), errors.Join(err, errPoint)
 }
 
 func readAdvance(values []json.RawMessage) (acceptance.Step, error) {

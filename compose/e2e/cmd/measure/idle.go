@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/compose/e2e/proc"
-	"github.com/wagglehq/waggle/compose/e2e/stack"
 )
 
 const (
@@ -78,8 +77,12 @@ func (m *swarm) idle(ctx context.Context) error {
 	if err := m.quiet(ctx); err != nil {
 		return err
 	}
-	m.Table(fmt.Sprintf("Nothing happens for %v, with %d services", m.still, m.filled), "node", "what", "% of a core")
-	for _, node := range []string{stack.Manager, stack.Worker} {
+	version, err := m.Docker(ctx, "version", "--format", "{{.Server.Version}}")
+	if err != nil {
+		return err
+	}
+	m.Table(fmt.Sprintf("Nothing happens for %v, with %d services, on engine %s", m.still, m.filled, version), "node", "what", "% of a core")
+	for _, node := range m.Nodes() {
 		names, err := m.spent(node)
 		if err != nil {
 			return err

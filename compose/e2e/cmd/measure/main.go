@@ -4,6 +4,8 @@
 //	                        and what that costs requests
 //	measure proxy [FLAGS]   what the proxy costs beside a bare HAProxy, and how it carries
 //	                        many services, changes and connections
+//	measure monitor [FLAGS] how soon the monitor and its Prometheus follow the catalog, with
+//	                        few and many services, and what one that asks for too much costs
 //
 // It needs root, the images and a machine that does little else.
 package main
@@ -43,9 +45,11 @@ func run(ctx context.Context, args []string) error {
 			return onSwarm(ctx, args[1:])
 		case "proxy":
 			return ofProxy(ctx, args[1:])
+		case "monitor":
+			return ofMonitor(ctx, args[1:])
 		}
 	}
-	return fmt.Errorf("want swarm or proxy, and then flags (-h), not %q", strings.Join(args, " "))
+	return fmt.Errorf("want swarm, proxy or monitor, and then flags (-h), not %q", strings.Join(args, " "))
 }
 
 // session is what all that is measured shares.

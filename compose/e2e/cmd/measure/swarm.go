@@ -64,8 +64,9 @@ func onSwarm(ctx context.Context, args []string) (err error) {
 	if slices.ContainsFunc(parts, func(p part) bool { return p.name == "deadnode" }) {
 		m.options.Workers = 2
 	}
-	// Otherwise there is another node, whose proxy is updated too.
-	m.options.Alone = !slices.ContainsFunc(parts, func(p part) bool { return p.name != "ports" && p.name != "dropped" })
+	// Otherwise there is another node, whose proxy is updated too, and which bears a part of
+	// what is idle.
+	m.options.Alone = !slices.ContainsFunc(parts, func(p part) bool { return !slices.Contains([]string{"ports", "dropped", "idle"}, p.name) })
 	if m.Stack, err = stack.Deploy(ctx, m.options); err != nil {
 		return err
 	}

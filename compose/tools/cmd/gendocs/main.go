@@ -1,5 +1,5 @@
 // Command gendocs writes what is generated from the code: docs/labels.md,
-// docs/metrics.md, docs/settings.md, the schemas of the values on the bus, the
+// docs/metrics.md, docs/settings.md, the manual page of waggle, the schemas of the values on the bus, the
 // dashboards of Grafana and the listener's list of known labels. It runs at the root of the repository, as 'make docs'
 // does.
 package main
@@ -70,6 +70,10 @@ func write(root string) error {
 	if err != nil {
 		return err
 	}
+	manual, err := docs.ManualPage(root)
+	if err != nil {
+		return err
+	}
 	maps.Copy(files, grafana)
 	flow, err := os.ReadFile(root + "/docs/flow.txt")
 	if err != nil {
@@ -84,6 +88,7 @@ func write(root string) error {
 		"docs/metrics.md":                    metrics,
 		"docs/settings.md":                   docs.SettingsPage(all),
 		"docs/flow.svg":                      picture,
+		"docs/waggle.1":                      manual,
 		"listener/internal/known/labels.txt": known,
 	})
 	for path, content := range files {

@@ -1,18 +1,24 @@
 package cli_test
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/wagglehq/waggle/compose/waggle/internal/cli"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/picture"
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // page is the page about the program.
@@ -62,6 +68,36 @@ func swarm(t *testing.T) string {
 
 const token = "token-of-the-page-0123"
 
+// program runs a command of the page to its end, which is for the console as soon as it answers.
+func program(t *testing.T, env map[string]string, args []string) string {
+	t.Helper()
+	if args[0] != "console" {
+		_, out, errs := waggle(t, env, args...)
+		return out + errs
+	}
+	// The page names a port that may be taken here.
+	listens := slices.Index(args, "-listen") + 1
+	shown := args[listens]
+	args[listens] = tooltest.FreeAddress(t)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var out, errs bytes.Buffer
+	ended := make(chan int)
+	go func() { ended <- cli.Main(ctx, args, cli.World{Env: env, Out: &out, Err: &errs, Version: "test"}) }()
+	tooltest.Eventually(t, "the console shows the services of the page", func() error {
+		answer, err := tooltest.Ask(ctx, tooltest.Request{URL: "http://" + args[listens] + "/"})
+		if err == nil && !strings.Contains(string(answer.Body), "shop_api is on only shop_default, and the proxy is on waggle") {
+			err = fmt.Errorf("%d %s", answer.Status, answer.Body)
+		}
+		return err
+	})
+	stop()
+	if code := <-ended; code != cli.Fine || errs.Len() > 0 {
+		t.Errorf("the console ends with %d and %s", code, &errs)
+	}
+	return strings.ReplaceAll(out.String(), args[listens], shown)
+}
+
 // TestThePageTellsWhatTheProgramWrites: each command of the page is run, and writes what stands behind it.
 func TestThePageTellsWhatTheProgramWrites(t *testing.T) {
 	text, err := os.ReadFile(page)
@@ -83,8 +119,7 @@ func TestThePageTellsWhatTheProgramWrites(t *testing.T) {
 			args, isOurs := strings.CutPrefix(strings.TrimSpace(b[2]), "waggle ")
 			if said = ""; isOurs {
 				ran++
-				_, out, errs := waggle(t, env, strings.Fields(args)...)
-				said = out + errs
+				said = program(t, env, strings.Fields(args))
 			}
 		case "text":
 			if said != b[2] {
@@ -94,6 +129,11 @@ func TestThePageTellsWhatTheProgramWrites(t *testing.T) {
 	}
 	if ran < 4 {
 		t.Errorf("only %d commands were run", ran)
+	}
+	for name, text := range map[string]string{"READ_TOKEN": token + "\nanother-token-0123456789", "READ_TOKEN_FILE": file(t, token)} {
+		if code, _, errs := waggle(t, map[string]string{"WAGGLE_URL": env["WAGGLE_URL"], name: text}, "status"); code != 1 {
+			t.Errorf("with the listener's own %s: %d %s", name, code, errs)
+		}
 	}
 	if code, _, errs := waggle(t, map[string]string{"WAGGLE_URL": env["WAGGLE_URL"]}, "status"); code != 3 || !strings.Contains(errs, "want a token") {
 		t.Errorf("without the token: %d %s", code, errs)

@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/wagglehq/waggle/compose/waggle/internal/why"
 	"github.com/wagglehq/waggle/pkg/picture"
@@ -77,10 +79,49 @@ func (r *run) ladder(subject string, a why.Answer) {
 
 type statusCommand struct {
 	output
+	Watch bool `short:"w" help:"Tell again whenever something has changed, until interrupted."`
 }
+
+// again is how often a watched status is looked at.
+const again = 2 * time.Second
 
 // Run tells how all is.
 func (c *statusCommand) Run(r *run) error {
+	if !c.Watch {
+		return c.once(r)
+	}
+	last := ""
+	for {
+		var out strings.Builder
+		screen := *r
+		screen.Out = &out
+		err := c.once(&screen)
+		if e := (exit{}); errors.As(err, &e) && e.text != "" && r.ctx.Err() == nil {
+			fmt.Fprintln(&out, "waggle:", e.text)
+		}
+		if text := out.String(); text != last && r.ctx.Err() == nil {
+			last = text
+			fmt.Fprint(r.Out, r.separator(), text)
+		}
+		select {
+		case <-r.ctx.Done():
+			return nil
+		case <-time.After(again):
+		}
+	}
+}
+
+// separator stands before each new answer: an empty screen, or for whoever keeps what is
+// written nothing that programs would stumble over.
+func (r *run) separator() string {
+	if r.IsTerminal {
+		return "\x1b[H\x1b[2J"
+	}
+	return ""
+}
+
+// once tells how all is now.
+func (c *statusCommand) once(r *run) error {
 	var p picture.Picture
 	if err := r.ask(picturePath, &p); err != nil {
 		return err

@@ -33,7 +33,7 @@ func TestPublicStacksMove(t *testing.T) {
 		if len(services) == 0 {
 			t.Errorf("%s has no services", file)
 		}
-		findings, err := lint.Files(services, moved, time.Unix(1, 0))
+		findings, err := lint.Files(services, lint.Live{}, moved, time.Unix(1, 0))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,7 +47,7 @@ func TestPublicStacksMove(t *testing.T) {
 			t.Errorf("%s does not say where it is from: %v", file, err)
 		}
 		// Without the networks of old each of them is told what is missing.
-		findings, err = lint.Files(services, nil, time.Unix(1, 0))
+		findings, err = lint.Files(services, lint.Live{}, nil, time.Unix(1, 0))
 		if err != nil || !containsText(findings, "waggle") {
 			t.Errorf("%s: without the settings: %v, %v", filepath.Base(file), findings, err)
 		}

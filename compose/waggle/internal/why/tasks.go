@@ -9,6 +9,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/label"
 	"github.com/wagglehq/waggle/pkg/picture"
+	"github.com/wagglehq/waggle/pkg/scaling"
 )
 
 // running are the tasks that run on nodes that are ready.
@@ -41,6 +42,8 @@ func (w *world) tasks(svc catalog.Service) Rung {
 		r.State, r.Text = Broken, fmt.Sprintf("the update is %s; %s", strings.ReplaceAll(svc.UpdateState, "_", " "), count)
 		r.Fix = "mend what made it fail, then docker service update " + svc.Name
 		r.Text = with(r.Text, failed)
+	case replicas && svc.Replicas == 0 && scaling.MaySleep(catalog.Prefix, svc.Labels):
+		r.Text = "it sleeps at 0 replicas (com.df.scaleMin=0); a request over HTTP wakes it"
 	case replicas && svc.Replicas == 0:
 		r.State, r.Text, r.Fix = Broken, "it is scaled to 0 replicas", "docker service scale "+svc.Name+"=1"
 	case len(tasks) > 0 && replicas && uint64(len(tasks)) < svc.Replicas:

@@ -160,7 +160,9 @@ func (r *rules) lead(chains []route.Chain, rawPaths []string) {
 			r.add(use(step.Backend, file.If(tests...)).Brought(longest(step.If)))
 		}
 	}
-	r.add(use("%[var(txn.backend)]", file.If(found("backend"))))
+	// Without one, the name is empty, and HAProxy goes on to the default backend as it does
+	// behind a condition that does not hold.
+	r.add(use("%[var(txn.backend)]", always))
 }
 
 // binds are the ports on which requests come in.
