@@ -34,6 +34,8 @@ MEASURE_PROXY_FLAGS ?=
 CHAOS_FLAGS ?=
 # Flags of attack, such as -only owners,paths or -logs FOLDER.
 ATTACK_FLAGS ?=
+# Flags of the measurement of the scaler, such as -only quiet -samples 20.
+MEASURE_SCALER_FLAGS ?=
 FUZZTIME ?= 20s
 BENCHTIME ?= 1s
 
@@ -166,6 +168,10 @@ measure-proxy: setup ## Measure the proxy beside bare HAProxy, with many service
 	@compose/setup/load.sh
 	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
 	@$(timed) measure-proxy go run ./compose/e2e/cmd/measure proxy $(MEASURE_PROXY_FLAGS)
+
+.PHONY: measure-scaler
+measure-scaler: setup ## Measure how soon an alert has become a change of a service, and what standing alerts cost (5 minutes; MEASURE_SCALER_FLAGS, see -h).
+	@$(timed) measure-scaler go run ./compose/e2e/cmd/measure scaler $(MEASURE_SCALER_FLAGS)
 
 .PHONY: chaos
 chaos: setup ## Break Waggle on swarms of its own in every way it is meant to live through, as root (55 minutes; CHAOS_FLAGS, see -h).

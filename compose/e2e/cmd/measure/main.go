@@ -4,6 +4,8 @@
 //	                        and what that costs requests
 //	measure proxy [FLAGS]   what the proxy costs beside a bare HAProxy, and how it carries
 //	                        many services, changes and connections
+//	measure scaler [FLAGS]  how soon an alert has become a change of a service, and what
+//	                        alerts cost that change nothing
 //
 // It needs root, the images and a machine that does little else.
 package main
@@ -43,9 +45,11 @@ func run(ctx context.Context, args []string) error {
 			return onSwarm(ctx, args[1:])
 		case "proxy":
 			return ofProxy(ctx, args[1:])
+		case "scaler":
+			return ofScaler(ctx, args[1:])
 		}
 	}
-	return fmt.Errorf("want swarm or proxy, and then flags (-h), not %q", strings.Join(args, " "))
+	return fmt.Errorf("want swarm, proxy or scaler, and then flags (-h), not %q", strings.Join(args, " "))
 }
 
 // session is what all that is measured shares.
