@@ -217,7 +217,9 @@ func (w *World) scaled(ctx context.Context, services ...string) error {
 }
 
 // used is the processor time of the scaler so far.
-func (w *World) used() (time.Duration, error) { return proc.Used(w.scaler.Process.Pid, "waggle-scaler") }
+func (w *World) used() (time.Duration, error) {
+	return proc.Used(w.scaler.Process.Pid, "waggle-scaler")
+}
 
 // Close ends all of it.
 func (w *World) Close() error {

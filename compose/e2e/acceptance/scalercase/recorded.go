@@ -23,7 +23,9 @@ func (r *Recorded) Create(name string, labels map[string]string, replicas uint64
 }
 
 // Refuse has each update of a service refused.
-func (r *Recorded) Refuse(name string) error { return r.swarm.breaks(dockerOptions{Fail: "update", Service: name}) }
+func (r *Recorded) Refuse(name string) error {
+	return r.swarm.breaks(dockerOptions{Fail: "update", Service: name})
+}
 
 // Replicas is the number in the specification.
 func (r *Recorded) Replicas(name string) (n uint64) {
