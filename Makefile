@@ -30,12 +30,18 @@ ROUNDS ?= 1000
 MEASURE_FLAGS ?=
 # Flags of the measurement of the proxy, such as -only throughput,cold.
 MEASURE_PROXY_FLAGS ?=
+# Flags of the measurement of the monitor, such as -only glutton.
+MEASURE_MONITOR_FLAGS ?=
 # Flags of chaos, such as -only listeners,pause or -tag before.
 CHAOS_FLAGS ?=
+# Flags of scenarios, such as -only T-05,T-11.
+SCENARIOS_FLAGS ?=
 # Flags of attack, such as -only owners,paths or -logs FOLDER.
 ATTACK_FLAGS ?=
 # Flags of the measurement of the scaler, such as -only quiet -samples 20.
 MEASURE_SCALER_FLAGS ?=
+# Flags of a release, such as -push registry.example.com/waggle.
+RELEASE_FLAGS ?=
 FUZZTIME ?= 20s
 BENCHTIME ?= 1s
 
@@ -57,13 +63,21 @@ setup: ## Install and prepare what building and testing need; it may be run agai
 images: ## Build all images, or those named: make images ONLY="proxy demo"; on official ones unless WAGGLE_BASES says otherwise.
 	@$(timed) images compose/images/images.sh $(ONLY)
 
+.PHONY: release
+release: ## Make a release of this commit in dist/release: binaries, images, SBOMs, checksums; RELEASE_FLAGS, see compose/images/release.sh.
+	@$(timed) release compose/images/release.sh $(RELEASE_FLAGS)
+
+.PHONY: pin
+pin: ## Look up the digests of the images below ours, as far as they can be had.
+	@go run ./compose/tools/cmd/release -pin
+
 .PHONY: build
 build: ## Compile every package of the workspace.
 	@go build work
 
 .PHONY: check
 check: setup ## Run all checks that need no test to run (3 minutes at most).
-	@$(timed) check $(MAKE) -k fmt vet deps modules check-sleep check-shell check-docs lint
+	@$(timed) check $(MAKE) -k fmt vet deps modules check-sleep check-shell check-docs prose lint
 
 .PHONY: fmt
 fmt: ## Fail if a file is not formatted by gofmt.
@@ -102,6 +116,10 @@ check-shell: ## Run shellcheck over all scripts.
 check-docs: ## Fail if a generated page is out of date, or a page names what is not there.
 	@$(timed) check-docs compose/check/docs.sh
 
+.PHONY: prose
+prose: ## Fail if a link on a page leads nowhere, or its words are those that nobody searches for.
+	@$(timed) prose go run ./compose/tools/cmd/prose
+
 .PHONY: test
 test: setup ## Run all tests: set-up, images, unit tests with the race detector, real swarm.
 	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
@@ -123,11 +141,23 @@ test-swarm: ## Run the tests on a real swarm of their own and the cases of the c
 others := $(WAGGLE_CACHE)/versions
 
 .PHONY: versions
-versions: setup ## Repeat the tests of proxy and monitor with HAProxy 3.0 and the newest Prometheus (30 minutes).
+versions: setup ## Repeat tests with HAProxy 3.0, the newest Prometheus, and engines 28 and 29 (40 minutes, without what is built once).
 	@$(timed) versions-setup compose/setup/versions.sh "$$WAGGLE_CACHE"
 	@PATH=$(others)/prometheus:$$PATH $(timed) versions-prometheus gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg -- -count=1 -timeout 12m ./monitor/...
 	@PATH=$(others)/haproxy:$$PATH $(timed) versions-haproxy gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg -- -count=1 -timeout 12m ./proxy/...
 	@$(timed) versions-acceptance go run ./compose/e2e/cmd/acceptance -haproxy $(others)/haproxy/haproxy $(ACCEPTANCE_FLAGS) "$(CASES)"
+	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
+	@$(MAKE) versions-engine
+
+# What of the stories on a real swarm the engine has a part in.
+engine_stories := ^TestSwarm$$/^(no_container|labels_make|scaling|updates|a_scaling|a_deployment|an_uninstall)
+
+.PHONY: versions-engine
+versions-engine: ## Repeat stories on a real swarm with the engines that 'make versions' has brought, as root (needs images; 5 minutes each).
+	@for engine in engine28 engine29; do \
+		PATH=$(others)/$$engine:$$PATH $(timed) versions-$$engine gotestsum --format standard-verbose -- \
+			-count=1 -timeout 20m -run '$(engine_stories)' $(SWARM_FLAGS) ./compose/e2e/swarm; \
+	done
 
 .PHONY: acceptance
 acceptance: setup ## Run black-box cases of a component, as root: make acceptance CASES=file.
@@ -173,6 +203,10 @@ measure-proxy: setup ## Measure the proxy beside bare HAProxy, with many service
 measure-scaler: setup ## Measure how soon an alert has become a change of a service, and what standing alerts cost (5 minutes; MEASURE_SCALER_FLAGS, see -h).
 	@$(timed) measure-scaler go run ./compose/e2e/cmd/measure scaler $(MEASURE_SCALER_FLAGS)
 
+.PHONY: measure-monitor
+measure-monitor: setup ## Measure how soon the monitor follows, with few and 1,000 services, and what one that asks for too much costs (10 minutes; MEASURE_MONITOR_FLAGS, see -h).
+	@$(timed) measure-monitor go run ./compose/e2e/cmd/measure monitor $(MEASURE_MONITOR_FLAGS)
+
 .PHONY: chaos
 chaos: setup ## Break Waggle on swarms of its own in every way it is meant to live through, as root (55 minutes; CHAOS_FLAGS, see -h).
 	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
@@ -182,6 +216,11 @@ chaos: setup ## Break Waggle on swarms of its own in every way it is meant to li
 attack: setup ## Attack Waggle on a swarm of its own in every way it is meant to withstand, as root (15 minutes; ATTACK_FLAGS, see -h).
 	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
 	@$(timed) attack go run ./compose/e2e/cmd/attack $(ATTACK_FLAGS)
+
+.PHONY: scenarios
+scenarios: setup ## Play what Docker Flow's tutorials teach on a swarm of its own, as root (20 minutes; SCENARIOS_FLAGS, see -h).
+	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
+	@$(timed) scenarios go run ./compose/e2e/cmd/scenarios $(SCENARIOS_FLAGS)
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz test for FUZZTIME (20s).

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/wagglehq/waggle/listener/internal/instances"
 	"github.com/wagglehq/waggle/listener/internal/publish"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
@@ -14,13 +15,14 @@ import (
 const announceEvery = 10 * time.Second
 
 // announce says so as soon as a complete catalog is on the bus, and then regularly; said is
-// called when it was said.
-func announce(b *bus.Bus, p *publish.Publisher, reader *bus.Catalog, self catalog.Instance, said func()) func(context.Context) error {
+// called when it was said. The revisions of the catalog are noted in ages.
+func announce(b *bus.Bus, p *publish.Publisher, reader *bus.Catalog, self catalog.Instance, said func(), ages *instances.Ages) func(context.Context) error {
 	return func(ctx context.Context) error {
 		snapshot, ok := reader.Snapshot()
 		if !ok {
 			return nil // the reader pokes
 		}
+		ages.Look(time.Now(), snapshot.Revision)
 		ctx, cancel := context.WithTimeout(ctx, announceEvery)
 		defer cancel()
 		self.Revision, self.Hash = snapshot.Revision, p.Hash()

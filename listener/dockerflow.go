@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-chi/chi/v5"
+
 	"github.com/wagglehq/waggle/listener/internal/dockerflow"
 	"github.com/wagglehq/waggle/listener/internal/notify"
 	"github.com/wagglehq/waggle/listener/internal/publish"
@@ -38,6 +40,8 @@ type DockerFlow struct {
 	// NodeInfo, TaskAddress, Prefix and Immediately are those of notify.Rules.
 	NodeInfo, TaskAddress, Immediately bool
 	Prefix                             string
+	// Companions is where the endpoints are offered instead of on the admin port.
+	Companions app.Companions
 }
 
 // urls is a list of URLs, whose queries and passwords are not shown.
@@ -71,6 +75,8 @@ func (d *DockerFlow) flags(fs *flag.FlagSet) {
 	fs.BoolVar(&d.TaskAddress, "df-node-ip-info-includes-task-address", true, "false: addresses in nodeInfo are empty")
 	fs.StringVar(&d.Prefix, "df-service-name-prefix", "", "what stands before each name that receivers and Docker Flow's endpoints are told, with _ between")
 	fs.BoolVar(&d.Immediately, "df-notify-create-service-immediately", false, "tell of services with com.df.scrapeNetwork before their tasks run, too, without nodeInfo")
+	fs.StringVar(&d.Companions.Address, "docker-flow-address", "", "where Docker Flow Swarm Listener's endpoints are offered, and nothing else, instead of on the admin port: a port (:8081), an address with one, or a network of Docker with one (monitor:8080); who asks sends the read-token, or stands in docker-flow-from")
+	fs.StringVar(&d.Companions.From, "docker-flow-from", "", "addresses and networks, separated by commas, that need no token at docker-flow-address")
 }
 
 // rules are those of what is told.
@@ -91,7 +97,35 @@ func (d DockerFlow) check() error {
 	if label := d.rules().Label; !strings.HasPrefix(label, catalog.Prefix) || label == catalog.Prefix || strings.Contains(label, "=") {
 		errs = append(errs, fmt.Errorf("df-notify-label=%q: want a label that begins with %s, such as %sDev", d.Label, catalog.Prefix, catalog.Notify))
 	}
+	if _, err := d.Companions.Trusted(); err != nil {
+		errs = append(errs, err)
+	}
 	return errors.Join(errs...)
+}
+
+// companions answers Docker Flow's paths at an address of their own, to those who send a
+// token or stand in the networks that need none; nil if they are on the admin port.
+func (e *edge) companions(sh app.Shell) (func(context.Context) error, error) {
+	c := e.settings.Companions
+	if c.Address == "" {
+		return nil, nil
+	}
+	from, err := c.Trusted()
+	if err != nil {
+		return nil, err
+	}
+	if sh.Reads.First() == "" && len(from) == 0 {
+		return nil, errors.New("docker-flow-address: want a read-token or docker-flow-from beside it, or nobody could ask there")
+	}
+	router := chi.NewRouter()
+	router.Use(app.PingOr(app.RequireTokenUnless(sh.Reads, from)))
+	e.api().Routes(router)
+	return func(ctx context.Context) error {
+		if err := sh.ServeOnNetwork(ctx, c.Address, router); err != nil {
+			return fmt.Errorf("docker-flow-address: %w", err)
+		}
+		return nil
+	}, nil
 }
 
 // receivers are those of the settings and of the secrets.

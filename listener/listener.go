@@ -14,7 +14,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
+	"github.com/wagglehq/waggle/listener/internal/advice"
 	"github.com/wagglehq/waggle/listener/internal/api"
+	"github.com/wagglehq/waggle/listener/internal/instances"
 	"github.com/wagglehq/waggle/listener/internal/known"
 	"github.com/wagglehq/waggle/listener/internal/publish"
 	"github.com/wagglehq/waggle/listener/internal/sweep"
@@ -23,7 +27,6 @@ import (
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/docker"
 	"github.com/wagglehq/waggle/pkg/reconcile"
-	"golang.org/x/sync/errgroup"
 )
 
 // Config is everything an operator sets.
@@ -85,7 +88,7 @@ func Service(fs *flag.FlagSet) func(context.Context, app.Shell) error {
 	fs.IntVar(&c.NATSPort, "nats-port", 4222, "port at which the listener's own server listens")
 	fs.BoolVar(&c.NATSOpen, "nats-open", false, "let everybody in who can reach the listener's own server, instead of those with a key")
 	fs.StringVar(&c.NATSCA, "nats-ca", "", "certificates (PEM) of those who vouch for servers with tls://, or system for those that the system trusts")
-	fs.StringVar(&c.ControlNetwork, "control-network", "waggle_control", "network of Docker on which a name without a dot in nats-url is asked for first")
+	fs.StringVar(&c.ControlNetwork, "control-network", "waggle_control", "network of Docker on which a name without a dot in nats-url is asked for first, and on which services of other stacks are named")
 	fs.BoolVar(&c.PrintNATSConfig, "nats-config", false, "print a configuration for nats-server that admits the components with the given keys, and exit")
 	fs.BoolVar(&c.PrintAlertmanagerWeb, "alertmanager-web", false, "read a password from the standard input, print the web.config.file by which Alertmanager asks for it, and exit")
 	fs.Var(&c.KeyListener, "nats-key-listener", "secret of the listener on the bus; of several, separated by white space, the first, and the listener's own server accepts all")
@@ -147,21 +150,32 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	lists, tasks, statuses, events, self := reconcile.NewPoke(), reconcile.NewPoke(), reconcile.NewPoke(), reconcile.NewPoke(), reconcile.NewPoke()
 	writer := b.CatalogWriter(lists.Now)
 	var isAnnounced atomic.Bool
+	turns := api.NewTurns()
 	reader := b.Catalog(func() {
+		turns.Next()
 		if !isAnnounced.Load() {
 			self.Now()
 		}
 	})
 	said := b.Statuses(instance, statuses.Now)
-	everybody := b.Bucket(bus.StatusBucket).Mirror(">", func() {})
-	accepted := b.Bucket(bus.AcceptedBucket).Mirror(">", func() {})
+	everybody := b.Bucket(bus.StatusBucket).Mirror(">", turns.Next)
+	accepted := b.Bucket(bus.AcceptedBucket).Mirror(">", turns.Next)
+	ages := &instances.Ages{}
 	var lease *bus.Lease
 	p := publish.New(publish.Options{
-		Swarm: swarm, Catalog: writer, Table: table, IsSecret: known.Secrets(table), Mark: marker(key), Instance: instance, Stack: c.Stack,
+		Swarm: swarm, Catalog: writer, Table: table, IsSecret: known.Secrets(table), Mark: marker(key), Instance: instance,
+		Control: advice.Control{Network: c.ControlNetwork, Stack: c.Stack},
 		Follows: edge.follows,
 		Leads:   func() bool { return lease.Held() }, Reopen: swarm.ReopenEvents,
-		Changed: func() { tasks.Now(); statuses.Now(); events.Now(); self.Now(); edge.poke.Now() },
-		Now:     time.Now, Log: sh.Log, Registry: sh.Registry,
+		Changed: func() {
+			tasks.Now()
+			statuses.Now()
+			events.Now()
+			self.Now()
+			edge.poke.Now()
+			turns.Next()
+		},
+		Now: time.Now, Log: sh.Log, Registry: sh.Registry,
 	})
 	edge.connect(b, p, reader, writer, sh)
 	options := func(name string, poke *reconcile.Poke, resync, pause time.Duration) reconcile.Options {
@@ -208,7 +222,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	})
 	sweeping := reconcile.New(options("sweep", nil, 10*time.Second, time.Second), sweeper.Pass)
 	telling := reconcile.New(options("events", events, time.Minute, 0), func(ctx context.Context) error { return p.EventPass(ctx, b) })
-	announcing := reconcile.New(options("instance", self, announceEvery, time.Second), announce(b, p, reader, catalog.Instance{Instance: instance, Version: sh.Version}, func() { isAnnounced.Store(true) }))
+	announcing := reconcile.New(options("instance", self, announceEvery, time.Second), announce(b, p, reader, catalog.Instance{Instance: instance, Version: sh.Version}, func() { isAnnounced.Store(true) }, ages))
 	pokes := newPokes(sh.Registry)
 
 	router := app.Router(sh, health(p, reader, b, writable, time.Now))
@@ -217,16 +231,26 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		Statuses: everybody.Values, Instances: sweeper.Instances, Connected: b.Connected, Table: table, Now: time.Now,
 	}
 	door.Routes(router)
-	edge.api().Routes(router)
-	api.Pictures{API: door, Stack: c.Stack, Accepted: accepted.Values, Decisions: func(ctx context.Context, n int) ([]bus.Message, error) {
+	companions, err := edge.companions(sh)
+	switch {
+	case err != nil:
+		return err
+	case companions == nil:
+		edge.api().Routes(router)
+		companions = func(context.Context) error { return nil }
+	}
+	api.Pictures{API: door, Stack: c.Stack, Accepted: accepted.Values, Tasks: swarm.KnownTasks, Ages: ages, Decisions: func(ctx context.Context, n int) ([]bus.Message, error) {
 		return b.Last(ctx, bus.DecisionsStream, n)
-	}}.Routes(router)
+	}, Turns: turns, Ended: ctx.Done()}.Routes(router)
+	happenings := &api.Events{Bus: b, Statuses: everybody.Values, Ended: ctx.Done()}
+	happenings.Routes(router)
 	api.Audit{Last: func(ctx context.Context, n int) ([]bus.Message, error) { return b.Last(ctx, bus.AuditStream, n) }}.Routes(router)
 
 	listing, movements := p.ListLoop(options("lists", lists, c.Resync, 0)), p.TaskLoop(options("tasks", tasks, 0, 0))
 	stating := states.loop(swarm, options("state", nil, 10*time.Second, statePause))
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return sh.ServeAdmin(ctx, router) })
+	g.Go(func() error { return companions(ctx) })
 	g.Go(func() error { return stating(ctx) }) // which needs no bus
 	g.Go(func() error { return prepare.Run(ctx) })
 	g.Go(func() error { b.OnConnect(ctx, buckets.Now); return nil })

@@ -38,8 +38,12 @@ type house struct {
 	catalog *bus.Catalog
 	consume *bus.Bus
 	admin   string
-	stop    func()
+	// reads is the token for reading.
+	reads app.Secret
+	stop  func()
 }
+
+const resyncOfTests = 30 * time.Second
 
 // newHouse starts everything but the listener.
 func newHouse(t *testing.T) *house {
@@ -54,19 +58,25 @@ func newHouse(t *testing.T) *house {
 // run starts the listener; changes may alter its Config.
 func (h *house) run(changes ...func(*Config)) *house {
 	h.t.Helper()
-	c := Config{DockerHost: h.swarm.Host(), NATSURL: h.server.URL(), NATSReplicas: 1, Resync: 30 * time.Second, Instance: "l1", StateMetrics: true}
+	c := Config{DockerHost: h.swarm.Host(), NATSURL: h.server.URL(), NATSReplicas: 1, Resync: resyncOfTests, Instance: "l1", StateMetrics: true}
 	for _, change := range changes {
 		change(&c)
 	}
 	h.admin = fmt.Sprintf("127.0.0.1:%d", tooltest.FreePort(h.t))
-	h.stop = start(h.t, c, h.admin)
+	h.stop = bustest.Run(h.t, func(ctx context.Context) error { return Run(ctx, c, shellOfTests(h.t, h.admin, h.reads)) })
 	return h
 }
 
 func start(t *testing.T, c Config, admin string) (stop func()) {
 	t.Helper()
-	sh := app.Shell{Name: "listener", Version: "test", Admin: admin, Registry: prometheus.NewRegistry(), Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
-	return bustest.Run(t, func(ctx context.Context) error { return Run(ctx, c, sh) })
+	return bustest.Run(t, func(ctx context.Context) error { return Run(ctx, c, shellOfTests(t, admin, "")) })
+}
+
+func shellOfTests(t *testing.T, admin string, reads app.Secret) app.Shell {
+	t.Helper()
+	return app.Shell{
+		Name: "listener", Version: "test", Admin: admin, Reads: reads, Registry: prometheus.NewRegistry(), Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	}
 }
 
 // sees waits until the consumer's complete snapshot is what check wants.

@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +25,7 @@ import (
 	"github.com/wagglehq/waggle/monitor/internal/loop"
 	"github.com/wagglehq/waggle/monitor/internal/prometheus"
 	"github.com/wagglehq/waggle/monitor/internal/ready"
+	"github.com/wagglehq/waggle/monitor/internal/scrape"
 	"github.com/wagglehq/waggle/monitor/internal/settings"
 	"github.com/wagglehq/waggle/monitor/judge"
 	"github.com/wagglehq/waggle/pkg/announce"
@@ -165,6 +165,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	prom := prometheus.New(prometheus.Options{
 		Dir: folder, URL: base.String(), Log: sh.Log,
 		Checker:  checker,
+		Settings: c.settings(base, nil),
 		Foreign:  c.PrometheusBin == "",
 		OwnRules: rules, AlertmanagerPassword: string(c.AlertmanagerPassword),
 		Reloaded: func(result string) { metrics.reloads.WithLabelValues(result).Inc() },
@@ -214,7 +215,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		defer applied.Now()
 		return work.Pass(ctx)
 	})
-	says := announce.Loop(Component, applied, announce.New(announce.Options{Bus: b, Own: own(c, sh, work)}), sh.Log)
+	says := announce.Loop(Component, applied, announce.New(announce.Options{Bus: b, Own: own(c, wide.own, sh, work), Count: firing(prom)}), sh.Log)
 	router := app.Router(sh, work.Healthy)
 	api.Mount(router, work, prom)
 	hand.mount(router, c, work, judging, journal.Note, sh)
@@ -245,12 +246,25 @@ func (c Config) judgedBy() map[string]string {
 		judge.ScaleAcrossStacks: strconv.FormatBool(c.ScaleAcrossStacks), judge.OwnStack: c.OwnStack, judge.MinInterval: c.Limits.Interval.String(),
 		judge.ServiceLabels: c.ServiceLabels, judge.NodeLabels: c.NodeLabels, judge.Shortcuts: c.Sources.Shortcuts, judge.AlertLimit: strconv.Itoa(c.Limits.Alerts),
 		judge.Evaluation: c.EvaluationInterval.String(),
+		judge.MaxSamples: strconv.Itoa(most(c.Limits.MaxSamples, c.Limits.Samples)), judge.MaxBody: cmp.Or(c.Limits.MaxBody, c.Limits.Body),
+		judge.MaxAlerts: strconv.Itoa(most(c.Limits.MaxAlerts, c.Limits.Alerts)),
 	}
 }
 
+// most is what a label may ask for: if the operator says nothing, what holds without a label.
+func most(limit, usual int) int {
+	if limit == 0 {
+		return usual
+	}
+	return limit
+}
+
 // own is what this replica says of itself.
-func own(c Config, sh app.Shell, work *loop.Loop) func() (catalog.Instance, bool) {
+func own(c Config, shortcuts []string, sh app.Shell, work *loop.Loop) func() (catalog.Instance, bool) {
 	settings := c.judgedBy()
+	if len(shortcuts) > 0 {
+		settings[judge.OwnShortcuts] = strings.Join(shortcuts, ",")
+	}
 	return func() (catalog.Instance, bool) {
 		v := work.View()
 		if v == nil {
@@ -258,6 +272,44 @@ func own(c Config, sh app.Shell, work *loop.Loop) func() (catalog.Instance, bool
 		}
 		return catalog.Instance{Instance: c.Instance, Version: sh.Version, Revision: v.Revision, Hash: v.State.Hash, Settings: settings}, true
 	}
+}
+
+// mostFiring and mostUnscraped are how many alerts and targets are told, and firingPatience is how
+// long Prometheus may take.
+const (
+	mostFiring     = 500
+	mostUnscraped  = 200
+	firingPatience = 2 * time.Second
+)
+
+// firing adds the alerts that fire and the targets that are not reached, for people who ask why a
+// service is not scaled.
+func firing(prom *prometheus.Server) func(context.Context, *catalog.Instance) {
+	return func(ctx context.Context, i *catalog.Instance) {
+		ctx, cancel := context.WithTimeout(ctx, firingPatience)
+		defer cancel()
+		i.Seen = &catalog.Seen{}
+		if alerts, err := prom.Firing(ctx); err == nil && len(alerts) <= mostFiring {
+			i.Seen.Alerts = alerts
+		}
+		if targets, err := prom.Targets(ctx); err == nil {
+			i.Seen.Unscraped = unscraped(targets)
+		}
+	}
+}
+
+// unscraped are the targets that are not reached, nil if they are too many to be told.
+func unscraped(targets []prometheus.ShownTarget) map[string]string {
+	out := map[string]string{}
+	for _, t := range targets {
+		if t.Health != prometheus.Up {
+			out[t.Labels["instance"]] = t.LastError
+		}
+	}
+	if len(out) > mostUnscraped {
+		return nil
+	}
+	return out
 }
 
 // base is the root of Prometheus' URLs as monitor sees it. Ours takes the path of the external
@@ -278,9 +330,6 @@ func (c Config) base(prefix string) (*url.URL, error) {
 	return u, nil
 }
 
-// size is one as Prometheus writes it.
-var size = regexp.MustCompile(`^[1-9][0-9]*(B|[KMGTPE]i?B)$`)
-
 // check names the first setting that cannot be meant, and returns those by which labels are judged.
 func (c Config) check() (desired.Settings, error) {
 	judging, err := judge.ParseSettings(c.judgedBy())
@@ -298,17 +347,34 @@ func (c Config) check() (desired.Settings, error) {
 	if c.Limits.Samples < 0 {
 		return judging, fmt.Errorf("sample-limit %d: want a whole number, 0 for no limit", c.Limits.Samples)
 	}
-	for _, setting := range []struct{ name, text string }{{"body-limit", c.Limits.Body}, {"retention-size", c.Limits.Storage}} {
-		if setting.text != "" && !size.MatchString(setting.text) {
+	for _, limit := range []struct {
+		name        string
+		usual, most uint64
+	}{
+		{"sample-limit", uint64(c.Limits.Samples), uint64(judging.MaxSamples)}, {judge.AlertLimit, uint64(judging.AlertLimit), uint64(judging.MaxAlerts)},
+		{"body-limit", bytes(c.Limits.Body), bytes(judging.MaxBody)},
+	} {
+		if limit.most > 0 && (limit.usual == 0 || limit.usual > limit.most) {
+			return judging, fmt.Errorf("%s-max: want at least %s", limit.name, limit.name)
+		}
+	}
+	for _, setting := range []struct{ name, text string }{{"body-limit", c.Limits.Body}, {judge.MaxBody, c.Limits.MaxBody}, {"retention-size", c.Limits.Storage}} {
+		if _, ok := scrape.Bytes(setting.text); setting.text != "" && !ok {
 			return judging, fmt.Errorf("%s %q: want a size such as 50MB", setting.name, setting.text)
 		}
 	}
 	return judging, nil
 }
 
+// bytes are those of a size; 0 if there is none.
+func bytes(size string) uint64 {
+	n, _ := scrape.Bytes(size)
+	return n
+}
+
 func (c Config) settings(base *url.URL, more settings.Tree) prometheus.Settings {
 	s := prometheus.Settings{
-		SampleLimit: c.Limits.Samples, BodyLimit: c.Limits.Body, More: more,
+		SampleLimit: c.Limits.Samples, BodyLimit: c.Limits.Body, SecretsDir: c.Sources.ScrapeSecretsDir, More: more,
 		ScrapeInterval: c.ScrapeInterval, ScrapeTimeout: min(c.ScrapeTimeout, c.ScrapeInterval), EvaluationInterval: c.EvaluationInterval,
 		Alertmanagers: list(c.AlertmanagerURL), OwnStack: c.OwnStack, OwnRules: c.OwnRules && c.OwnStack != "",
 		AlertmanagerPassword: c.AlertmanagerPassword != "",

@@ -675,6 +675,11 @@ func TestBadSettingsAreNamed(t *testing.T) {
 		"the scrape job x stands twice in SCRAPE_CONFIGS": func(c *monitor.Config) {
 			given(c, "", "SCRAPE_CONFIGS_1__JOB_NAME=x", "SCRAPE_CONFIGS_2__JOB_NAME=x")
 		},
+		// What a stack file leaves empty says nothing.
+		"retention 0s": func(c *monitor.Config) {
+			given(c, "external-url", "ARG_WEB_EXTERNAL-URL=http://a/b")
+			c.Sources.Given["shortcuts-file"], c.Retention = true, 0
+		},
 		// Of several the first is named, each time.
 		"evaluation-interval": func(c *monitor.Config) { c.EvaluationInterval, c.Retention = 0, 0 },
 	} {

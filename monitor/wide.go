@@ -30,6 +30,8 @@ type Sources struct {
 	BaseFile string
 	// ConfigsDir has files of scrape jobs, SecretsDir those of shortcuts.
 	ConfigsDir, SecretsDir string
+	// ScrapeSecretsDir is where Prometheus finds the secrets that labels have it send.
+	ScrapeSecretsDir string
 	// Shortcuts is a built-in pack, ShortcutsFile what is added to it.
 	Shortcuts, ShortcutsFile string
 }
@@ -40,6 +42,11 @@ type Limits struct {
 	Samples int
 	Body    string
 	Alerts  int
+	// MaxSamples, MaxBody and MaxAlerts are the most that a label may ask for instead; 0 and
+	// empty are those above.
+	MaxSamples int
+	MaxBody    string
+	MaxAlerts  int
 	// Interval is the shortest that a label may ask for.
 	Interval time.Duration
 	// Storage is how much our Prometheus keeps.
@@ -51,13 +58,17 @@ func (c *Config) wideFlags(fs *flag.FlagSet) {
 	fs.StringVar(&c.Sources.BaseFile, "base-file", "", "configuration of Prometheus that is merged into monitor's: lists are joined, maps merged, single values replaced; a variable wins over it, a label over both. Paths in it are relative to its folder")
 	fs.StringVar(&c.Sources.ConfigsDir, "configs-dir", "/run/secrets", "folder of files scrape_*, each a list of scrape jobs as Prometheus has them; one that cannot be used is left out")
 	fs.StringVar(&c.Sources.SecretsDir, "secrets-dir", "/run/secrets", "folder of files alertif-* with shortcuts, which win over those of shortcuts-file")
+	fs.StringVar(&c.Sources.ScrapeSecretsDir, "scrape-secrets-dir", "/run/secrets", "folder, as Prometheus sees it, of the secrets dfm_auth_* that it sends to tasks whose labels ask for that")
 	fs.StringVar(&c.Sources.Shortcuts, judge.Shortcuts, alert.DefaultPack, "built-in shortcuts: waggle, or classic for the expressions of Docker Flow Monitor with their traps")
 	fs.StringVar(&c.Sources.ShortcutsFile, "shortcuts-file", "/etc/dfm/shortcuts.yaml", "file of shortcuts that add to the built-in ones, or replace some; it need not be there")
 	fs.StringVar(&c.ServiceLabels, judge.ServiceLabels, "", "labels of services, without com.df., that their targets have too, separated by commas; what Prometheus cannot have in a name becomes _")
 	fs.StringVar(&c.NodeLabels, judge.NodeLabels, "", "labels of nodes or their engines, without com.df., that targets on them have, or id, hostname, role, state, availability, address, separated by commas")
-	fs.IntVar(&c.Limits.Samples, "sample-limit", 100_000, "samples in one answer of a target of a service; beyond it the target is down and its service degraded; 0 is no limit")
-	fs.StringVar(&c.Limits.Body, "body-limit", "50MB", "size of one answer of a target of a service, such as 50MB; empty is no limit")
+	fs.IntVar(&c.Limits.Samples, "sample-limit", judge.DefaultSampleLimit, "samples in one answer of a target of a service; beyond it the target is down and its service degraded; 0 is no limit")
+	fs.StringVar(&c.Limits.Body, "body-limit", judge.DefaultBodyLimit, "size of one answer of a target of a service, such as 50MB; empty is no limit")
 	fs.IntVar(&c.Limits.Alerts, judge.AlertLimit, judge.DefaultAlertLimit, "alerts that one rule of a service may have at once; beyond it the rule fails and its service is degraded; 0 is no limit")
+	fs.IntVar(&c.Limits.MaxSamples, judge.MaxSamples, 0, "the most that the label scrapeSampleLimit may say; 0: sample-limit")
+	fs.StringVar(&c.Limits.MaxBody, judge.MaxBody, "", "the most that the label scrapeBodyLimit may say; empty: body-limit")
+	fs.IntVar(&c.Limits.MaxAlerts, judge.MaxAlerts, 0, "the most that the label alertLimit may say; 0: alert-limit")
 	fs.DurationVar(&c.Limits.Interval, judge.MinInterval, judge.DefaultMinInterval, "shortest scrape interval that a label may ask for")
 	fs.StringVar(&c.Limits.Storage, "retention-size", "", "how much our Prometheus keeps, such as 20GB; empty: as much as the time allows")
 }
@@ -70,6 +81,8 @@ type wide struct {
 	storage string
 	prefix  string
 	pack    *alert.Pack
+	// own are the names of the shortcuts of the operator's own.
+	own []string
 }
 
 // resolve reads all sources, and puts into the configuration what it has flags for. The error
@@ -103,7 +116,7 @@ func (c *Config) resolve(ctx context.Context, checker *prometheus.Checker, log *
 	if err := c.intervals(w.set, base); err != nil {
 		return w, err
 	}
-	if w.pack, err = c.shortcuts(); err != nil {
+	if w.pack, w.own, err = c.shortcuts(); err != nil {
 		return w, err
 	}
 	jobs := jobs{}
@@ -138,16 +151,17 @@ func (c *Config) resolve(ctx context.Context, checker *prometheus.Checker, log *
 func (c *Config) takeArgs(w *wide, args settings.Args) error {
 	w.flags = args.Flags
 	var errs []error
+	var retention string
 	take := func(flagName string, arg *settings.Flag, into *string) {
 		if arg == nil {
 			return
 		}
-		if c.Sources.Given[flagName] {
+		// An unset variable of a stack file leaves an empty one, which is none.
+		if c.Sources.Given[flagName] && (into == &retention || *into != "") {
 			errs = append(errs, fmt.Errorf("%s and %s set the same: one is enough", arg.Variable, app.Variable(flagName)))
 		}
 		*into = arg.Text
 	}
-	var retention string
 	take("alertmanager-url", args.Alertmanagers, &c.AlertmanagerURL)
 	take("external-url", args.ExternalURL, &c.ExternalURL)
 	take("retention", args.Retention, &retention)
@@ -205,16 +219,18 @@ func (c *Config) intervals(set settings.Set, base settings.Tree) error {
 }
 
 // shortcuts are the built-in ones with those of files.
-func (c *Config) shortcuts() (*alert.Pack, error) {
-	read, err := settings.ReadShortcuts(c.Sources.ShortcutsFile, c.Sources.Given["shortcuts-file"], c.Sources.SecretsDir)
+func (c *Config) shortcuts() (pack *alert.Pack, own []string, err error) {
+	read, err := settings.ReadShortcuts(c.Sources.ShortcutsFile, c.Sources.Given["shortcuts-file"] && c.Sources.ShortcutsFile != "", c.Sources.SecretsDir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var files []alert.PackFile
 	for _, f := range read {
 		files = append(files, alert.PackFile(f))
+		own = append(own, alert.PackFile(f).Names()...)
 	}
-	return alert.NewPack(c.Sources.Shortcuts, files...)
+	pack, err = alert.NewPack(c.Sources.Shortcuts, files...)
+	return pack, own, err
 }
 
 // jobs are the names of scrape jobs with where they come from.

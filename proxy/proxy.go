@@ -24,6 +24,7 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/apply"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/silent"
+	"github.com/wagglehq/waggle/proxy/internal/reach"
 	"github.com/wagglehq/waggle/proxy/internal/replicas"
 	"github.com/wagglehq/waggle/proxy/internal/settings"
 	"github.com/wagglehq/waggle/proxy/internal/traffic"
@@ -108,15 +109,22 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		return err
 	}
 	peers := replicas.NewPeers(b, "proxy", func() { agree.Now(); routes.Now() })
-	control, err := controller.New(controller.Options{
+	told := newReloads(b, c.InstanceName(), sh.Log)
+	var control *controller.Controller
+	store.obtained, err = newObtained(c, b, catalog, peers, func() *controller.View { return control.View() }, routes.Now, sh)
+	if err != nil {
+		return err
+	}
+	control, err = controller.New(controller.Options{
 		Source: controller.Source{
 			Catalog: catalog.Snapshot, Current: heard.current, Accepted: accepted.Services, Manual: extra.services(), Static: c.Static(),
-			Certificates: published(peers, c.InstanceName(), store.uploads),
+			Certificates: published(peers, c.InstanceName(), store.uploads, store.obtained),
 		},
 		Follower: follower, Settings: options, Rules: rules, Surroundings: around, Certificates: store.source(c),
 		Users: c.Edge.SecretUsers, StateFile: filepath.Join(c.DataDir, "services.json"),
 		Events: controller.Events{
-			Again: routes.After, Wrote: verify.Now, Record: accepted.Record, Applied: func() { release.Now(); report.Now(); agree.Now(); note.Now() },
+			Again: routes.After, Wrote: verify.Now, Record: accepted.Record, Applied: func() { release.Now(); report.Now(); agree.Now(); note.Now(); store.obtained.again() },
+			Reloaded: told.note,
 		},
 		HAProxy: controller.HAProxy{Engine: haproxy, Checker: haproxy, Servers: haproxy, Comparer: haproxy, Certificates: haproxy},
 		Log:     sh.Log, Registry: sh.Registry,
@@ -124,11 +132,13 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	if err != nil {
 		return err
 	}
+	store.obtained.look(ctx)
 	journal := audit.New(audit.Options{Bus: b, Component: "proxy", Instance: c.InstanceName(), Log: sh.Log, Now: time.Now})
 	trail := controller.NewTrail(rules.Owners)
 	tell := reporter(b, control.View, statuses, extra)
+	tasks := &reach.Watch{Targets: tasksToTry(control.View), Show: worker.ShowTraffic}
 	group := replicas.New(replicas.Options{
-		Bus: b, Peers: peers, Own: own(c.InstanceName(), sh.Version, public, control.View), Count: countConnections(worker), Registry: sh.Registry,
+		Bus: b, Peers: peers, Own: own(c.InstanceName(), sh.Version, public, control.View), Count: look(worker, control.Certificates, c.Edge.UsersSecrets, tasks), Registry: sh.Registry,
 	})
 	meter := traffic.New(traffic.Options{
 		Show: worker.ShowTraffic, Owners: owners(control.View), Socket: options.MeasuredSocket, Log: sh.Log, Registry: sh.Registry,
@@ -164,12 +174,12 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	following, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	f, following := errgroup.WithContext(following)
-	for _, run := range []func(context.Context) error{catalog.Run, accepted.Run, statuses.Run, store.uploads.Run, extra.run, peers.Run, journal.Run} {
+	for _, run := range []func(context.Context) error{catalog.Run, accepted.Run, statuses.Run, store.uploads.Run, store.obtained.follow, extra.run, peers.Run, journal.Run, told.run} {
 		f.Go(func() error { return run(following) })
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	for _, run := range []func(context.Context) error{
-		follower.Run, quiet.Run, store.look.Run, passes.Run, meter.Listen,
+		follower.Run, quiet.Run, store.look.Run, store.obtained.run, passes.Run, meter.Listen,
 		func(ctx context.Context) error {
 			if c.ServiceMetrics {
 				return meter.Run(ctx)
@@ -181,6 +191,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		reconcile.New(loop("verify", verify, verifyPause, verifyEvery), haproxy.CheckFile).Run,
 		sleepers.Listen, sleepers.Run,
 		reconcile.New(loop("release", release, 0, reportEvery), sleepers.Release).Run,
+		reconcile.New(loop("reach", nil, 0, reportEvery), tasks.Pass).Run,
 		reconcile.New(loop("report", report, reportPause, reportEvery), tell).Run,
 		reconcile.New(loop("audit", note, reportPause, reportEvery), func(context.Context) error {
 			for _, e := range trail.Entries(control.View()) {

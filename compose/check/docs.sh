@@ -3,7 +3,7 @@
 # pages name what is there.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-pages=(docs/labels.md docs/metrics.md docs/settings.md listener/internal/known/labels.txt compose/grafana.yml compose/grafana/{cluster,service,proxy,scaling,waggle}.json docs/schema/v2/{service,node,tasks,list,event,status,instance,decision}.schema.json)
+pages=(docs/labels.md docs/metrics.md docs/settings.md docs/flow.svg docs/waggle.1 listener/internal/known/labels.txt compose/grafana.yml compose/grafana/{cluster,service,proxy,scaling,waggle}.json docs/schema/v2/{service,node,tasks,list,event,status,instance,decision}.schema.json)
 saved=$(mktemp -d)
 trap 'rm -rf "$saved"' EXIT
 for page in "${pages[@]}"; do

@@ -39,7 +39,7 @@ named() {
 # fresh gives services the image of today: to Swarm the same tag is the same image.
 fresh() {
   local service container has is
-  for service in listener proxy monitor alertmanager scaler; do
+  for service in listener proxy monitor alertmanager scaler console; do
     container=$(docker ps -q --filter "label=com.docker.swarm.service.name=waggle_$service" | head -n 1)
     [ -n "$container" ] || continue
     has=$(docker inspect -f '{{.Image}}' "$container")
@@ -68,7 +68,7 @@ up() {
   fi
   [ ! -e "$own/token" ] || WAGGLE_TOKEN=$(cat "$own/token")
   export WAGGLE_TOKEN=${WAGGLE_TOKEN:-}
-  export WAGGLE_FURTHER_PORTS="8081 8082 8083 8084 8404 9090 9093"
+  export WAGGLE_FURTHER_PORTS="8081 8082 8083 8084 8085 8404 9090 9093"
   export WAGGLE_LABEL=$mark
   local failed=0
   WAGGLE_INIT_FLAGS=--init-swarm "$here/../deploy" -c "$here/../demo.yml" --resolve-image never 2>&1 |

@@ -31,6 +31,13 @@ names=("$@")
 declare -A official=([proxy]=haproxy:3.4 [monitor]=prom/prometheus:v3.5.3 [alertmanager]=prom/alertmanager:v0.33.1)
 declare -A stand_in=([proxy]=haproxy:3.4 [monitor]=prometheus:v3.5.3 [alertmanager]=alertmanager:v0.33.1)
 
+# Those whose digest is known are taken by it.
+while read -r image digest; do
+  for name in "${!official[@]}"; do
+    [ "${official[$name]}" != "$image" ] || official[$name]=$image@$digest
+  done
+done < <(grep -v '^#' "$here/digests.txt")
+
 present() { docker image inspect "$1" >/dev/null 2>&1; }
 
 # hub_answers tries the smallest image there is; a machine without a way out
@@ -91,6 +98,9 @@ binary() {
   mkdir -p "dist/$name/empty"
   (cd "$module" && CGO_ENABLED=0 GOWORK=off go build -trimpath -ldflags "-s -w -X main.version=$version" \
     -o "$OLDPWD/dist/$name/waggle-$name" "./$command") || die "$name does not build, see above"
+  # The command waggle comes with the listener, which it asks.
+  [ "$name" != listener ] || (cd compose/waggle && CGO_ENABLED=0 GOWORK=off go build -trimpath -ldflags "-s -w -X main.version=$version" \
+    -o "$OLDPWD/dist/listener/waggle" ./cmd/waggle) || die "waggle does not build, see above"
 }
 
 image() {

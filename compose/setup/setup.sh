@@ -22,6 +22,7 @@ commands=(
   git:git
   openssl:openssl
   shellcheck:shellcheck
+  chromium:chromium
   dockerd:docker.io
   docker:docker.io
 )

@@ -30,6 +30,12 @@ const (
 	Shortcuts         = "shortcuts"
 	AlertLimit        = "alert-limit"
 	Evaluation        = "evaluation-interval"
+	MaxSamples        = "sample-limit-max"
+	MaxBody           = "body-limit-max"
+	MaxAlerts         = "alert-limit-max"
+	// OwnShortcuts are the names of the operator's own shortcuts, separated by commas. It is no
+	// flag: the monitor reads them from files.
+	OwnShortcuts = "own-shortcuts"
 )
 
 // The defaults of those settings, for the monitor's flags too.
@@ -41,11 +47,13 @@ const (
 	DefaultMinInterval    = time.Second
 	DefaultAlertLimit     = 1000
 	DefaultEvaluation     = 10 * time.Second
+	DefaultSampleLimit    = 100_000
+	DefaultBodyLimit      = "50MB"
 )
 
 // Names are the names of those settings.
 func Names() []string {
-	return []string{Network, ScrapeInterval, ScrapeTimeout, ScaleAcrossStacks, OwnStack, MinInterval, ServiceLabels, NodeLabels, Shortcuts, AlertLimit, Evaluation}
+	return []string{Network, ScrapeInterval, ScrapeTimeout, ScaleAcrossStacks, OwnStack, MinInterval, ServiceLabels, NodeLabels, Shortcuts, AlertLimit, Evaluation, MaxSamples, MaxBody, MaxAlerts}
 }
 
 // Question is what is judged, and by what.
@@ -64,7 +72,8 @@ type Answer struct {
 	// Status says whether its labels are in force, and if not why, which label is at
 	// fault and what would be right. What would be in force is accepted: whether it is
 	// applied, and whether rules ever have a result, is for a running monitor to say. A rule
-	// that Prometheus alone refuses is not known here, nor are shortcuts of the operator's own.
+	// that Prometheus alone refuses is not known here, and of shortcuts of the operator's own no
+	// more than their names.
 	catalog.Status
 	// Faults are all that is wrong, of which the status names the first label.
 	Faults []Fault
@@ -97,10 +106,7 @@ func Services(q Question) ([]Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	state, err := desired.From(desired.Input{Snapshot: q.Snapshot, Accepted: q.Accepted, Settings: settings})
-	if err != nil {
-		return nil, err
-	}
+	state := desired.Settle(desired.Input{Snapshot: q.Snapshot, Accepted: q.Accepted, Settings: settings})
 	out := make([]Answer, 0, len(state.Services))
 	for _, svc := range state.Services {
 		a := Answer{Status: report.Judged(svc)}
@@ -158,10 +164,28 @@ func ParseSettings(settings map[string]string) (desired.Settings, error) {
 	if out.AcrossStacks, err = strconv.ParseBool(text(ScaleAcrossStacks, "false")); err != nil {
 		return out, fmt.Errorf("%s %q: want true or false", ScaleAcrossStacks, settings[ScaleAcrossStacks])
 	}
-	if out.AlertLimit, err = strconv.Atoi(text(AlertLimit, strconv.Itoa(DefaultAlertLimit))); err != nil || out.AlertLimit < 0 {
-		return out, fmt.Errorf("%s %q: want a whole number, 0 for no limit", AlertLimit, settings[AlertLimit])
+	for _, one := range []struct {
+		name string
+		def  int
+		into *int
+	}{{AlertLimit, DefaultAlertLimit, &out.AlertLimit}, {MaxAlerts, DefaultAlertLimit, &out.MaxAlerts}, {MaxSamples, DefaultSampleLimit, &out.MaxSamples}} {
+		if *one.into, err = strconv.Atoi(text(one.name, strconv.Itoa(one.def))); err != nil || *one.into < 0 {
+			return out, fmt.Errorf("%s %q: want a whole number, 0 for no limit", one.name, settings[one.name])
+		}
 	}
-	out.Pack, err = alert.NewPack(text(Shortcuts, alert.DefaultPack))
+	out.MaxBody = text(MaxBody, DefaultBodyLimit)
+	if _, ok := scrape.Bytes(out.MaxBody); out.MaxBody != "" && !ok {
+		return out, fmt.Errorf("%s %q: want a size such as 50MB", MaxBody, out.MaxBody)
+	}
+	var own []alert.PackFile
+	if names := list(text(OwnShortcuts, "")); len(names) > 0 {
+		file, err := alert.Unread(names)
+		if err != nil {
+			return out, fmt.Errorf("%s: %w", OwnShortcuts, err)
+		}
+		own = append(own, file)
+	}
+	out.Pack, err = alert.NewPack(text(Shortcuts, alert.DefaultPack), own...)
 	return out, err
 }
 

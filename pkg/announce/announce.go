@@ -67,7 +67,7 @@ func (t *Teller) Pass(ctx context.Context) error {
 // same reports whether two words are alike but for what changes by itself: that
 // another revision leads to the same can wait.
 func same(a, b catalog.Instance) bool {
-	a.Revision, a.Time, a.Connections = b.Revision, b.Time, b.Connections
+	a.Revision, a.Time, a.Connections, a.Seen = b.Revision, b.Time, b.Connections, b.Seen
 	return reflect.DeepEqual(a, b)
 }
 

@@ -89,10 +89,10 @@ func (c *Common) Flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.Admin, "admin", Control+":8080", "address of the admin HTTP server: /healthz, /metrics, /v1; the host control is loopback and this container's address on the control network, and :8080 all addresses")
 	TokenVar(fs, &c.readToken, "read-token", "bearer token that whoever reads anything but /healthz and /metrics of the admin server must send, of 16 bytes or more, or one that may change something; empty: everybody reads; of several, separated by white space, each counts")
 	TokenVar(fs, &c.readTokenOther, "read-token-other", "a further read-token that is accepted as well, while one is replaced")
-	fs.TextVar(&c.level, "log-level", slog.LevelInfo, "least level logged: debug, info, warn, error")
+	fs.TextVar(&c.level, "log-level", slog.LevelInfo, "minimum level logged: debug, info, warn, error")
 	fs.StringVar(&c.format, "log-format", "json", "json or text")
 	fs.BoolVar(&c.healthcheck, "healthcheck", false, "ask the running service at -admin whether it is healthy, and exit")
-	fs.DurationVar(&c.hold, "healthcheck-hold", 0, "with -healthcheck: once Docker knows that the service is healthy, go on asking for so long, and exit as soon as it is not; Docker's timeout must be longer")
+	fs.DurationVar(&c.hold, "healthcheck-hold", 0, "with -healthcheck: while the service starts, for 30 s at most, and once Docker knows that it is healthy, go on asking for so long, and exit as soon as the answer is another; Docker's timeout must be longer")
 	c.question.flags(fs)
 	fs.BoolVar(&c.version, "version", false, "print the version and exit")
 }

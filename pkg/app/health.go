@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,14 +12,29 @@ import (
 	"time"
 )
 
-// How often a health check that goes on asks, and how long it waits for an answer.
+// How often a health check that goes on asks, also while the service starts, and how long it
+// waits for an answer.
 const (
-	healthEvery    = time.Second
-	healthPatience = 1500 * time.Millisecond
+	healthEvery         = time.Second
+	healthEveryStarting = 100 * time.Millisecond
+	healthPatience      = 1500 * time.Millisecond
 )
 
-// probeHeader marks the question of a health check, which Docker is told the answer of.
-const probeHeader = "Waggle-Health-Check"
+// startPeriod is for how long a service may be unhealthy at its start without having failed.
+// Docker's own start_period would delay the first check: engines from 25 on make it after
+// start_interval, which is 5 s where the stack file does not say otherwise, and Docker's clients
+// take that word from no stack file that engines before 25 know.
+const startPeriod = 30 * time.Second
+
+// probeHeader marks the question of a health check, which Docker is told the answer of. In the
+// answer it says that the service is starting.
+const (
+	probeHeader = "Waggle-Health-Check"
+	starting    = "starting"
+)
+
+// errStarting is the answer of a service that has not been healthy yet, in its start period.
+var errStarting = errors.New("it is starting")
 
 // health is the answer of a healthy service.
 type health struct {
@@ -30,15 +46,23 @@ type health struct {
 // healthz answers GET /healthz.
 type healthz struct {
 	healthy func() error
-	known   atomic.Bool
+	// startsUntil is the end of the start period.
+	startsUntil time.Time
+	known       atomic.Bool
+	// settled says that it has been healthy, so that it starts no longer.
+	settled atomic.Bool
 }
 
 func (h *healthz) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := h.healthy(); err != nil {
 		h.known.Store(false)
+		if !h.settled.Load() && time.Now().Before(h.startsUntil) {
+			w.Header().Set(probeHeader, starting)
+		}
 		WriteError(w, http.StatusServiceUnavailable, err)
 		return
 	}
+	h.settled.Store(true)
 	answer := health{Status: "healthy"}
 	if r.Header.Get(probeHeader) != "" {
 		answer.Known = h.known.Swap(true)
@@ -46,24 +70,31 @@ func (h *healthz) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	WriteJSON(w, http.StatusOK, answer)
 }
 
-// checkHealth asks the running process. If a check has heard already that it is healthy,
-// it goes on asking for the time to hold: Docker starts a process for each check, which
-// costs far more than a question.
+// checkHealth asks the running process. If there is time to hold, it goes on asking while the
+// process starts, and once a check has heard that it is healthy: Docker starts a process for each
+// check, which costs far more than a question.
 func checkHealth(ctx context.Context, addr string, hold time.Duration) error {
 	end := time.NewTimer(hold)
 	defer end.Stop()
-	again := time.NewTicker(healthEvery)
-	defer again.Stop()
 	for {
 		answer, err := askHealth(ctx, addr)
-		if err != nil || !answer.Known || hold == 0 {
+		pause := healthEvery
+		switch {
+		case hold == 0:
+			return err
+		case errors.Is(err, errStarting):
+			pause = healthEveryStarting
+		case err != nil || !answer.Known:
 			return err
 		}
+		again := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
+			again.Stop()
 			return ctx.Err()
 		case <-end.C:
-			return nil
+			again.Stop()
+			return err
 		case <-again.C:
 		}
 	}
@@ -88,7 +119,11 @@ func askHealth(ctx context.Context, addr string) (health, error) {
 		return health{}, err
 	}
 	if res.StatusCode != http.StatusOK {
-		return health{}, fmt.Errorf("unhealthy: %s", strings.TrimSpace(string(body)))
+		err := fmt.Errorf("unhealthy: %s", strings.TrimSpace(string(body)))
+		if res.Header.Get(probeHeader) == starting {
+			err = fmt.Errorf("%w: %w", errStarting, err)
+		}
+		return health{}, err
 	}
 	var answer health
 	if err := json.Unmarshal(body, &answer); err != nil {

@@ -53,3 +53,40 @@ func TestAHealthCheckGoesOnWhileAllIsWell(t *testing.T) {
 	server.Close()
 	check("a process that has gone is missed at once", 0, atOnce, "refused")
 }
+
+func TestAHealthCheckWaitsForTheStart(t *testing.T) {
+	var ready atomic.Bool
+	h := &healthz{startsUntil: time.Now().Add(time.Hour), healthy: func() error {
+		if !ready.Load() {
+			return errors.New("nothing is applied yet")
+		}
+		return nil
+	}}
+	server := httptest.NewServer(h)
+	defer server.Close()
+	addr := server.Listener.Addr().String()
+
+	if err := checkHealth(t.Context(), addr, 0); err == nil || !strings.Contains(err.Error(), "nothing is applied yet") {
+		t.Errorf("a check that is not to last: %v", err)
+	}
+	if err := checkHealth(t.Context(), addr, 300*time.Millisecond); err == nil || !strings.Contains(err.Error(), "nothing is applied yet") {
+		t.Errorf("a start that takes longer than the check: %v", err)
+	}
+	// The first answer that it is healthy ends the check, so that Docker knows.
+	const lasts = time.Minute
+	began := time.Now()
+	time.AfterFunc(200*time.Millisecond, func() { ready.Store(true) })
+	if err := checkHealth(t.Context(), addr, lasts); err != nil || time.Since(began) > lasts/2 {
+		t.Errorf("a start that succeeds: %v after %s", err, time.Since(began))
+	}
+	// Whatever fails later has failed, and so has a start that takes too long.
+	ready.Store(false)
+	for _, what := range []string{"a failure after the start", "a start that takes too long"} {
+		began := time.Now()
+		if err := checkHealth(t.Context(), addr, lasts); err == nil || errors.Is(err, errStarting) || time.Since(began) > lasts/2 {
+			t.Errorf("%s: %v after %s", what, err, time.Since(began))
+		}
+		h.settled.Store(false)
+		h.startsUntil = time.Now()
+	}
+}

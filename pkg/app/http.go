@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -28,7 +29,7 @@ func Router(sh Shell, healthy func() error) chi.Router {
 	if sh.Reads.First() != "" {
 		r.Use(reading(sh.Reads))
 	}
-	r.Method(http.MethodGet, "/healthz", &healthz{healthy: healthy})
+	r.Method(http.MethodGet, "/healthz", &healthz{healthy: healthy, startsUntil: time.Now().Add(startPeriod)})
 	r.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(sh.Registry, promhttp.HandlerOpts{}))
 	r.NotFound(func(w http.ResponseWriter, req *http.Request) {
 		WriteError(w, http.StatusNotFound, fmt.Errorf("no such path: %s", req.URL.Path))
@@ -38,16 +39,27 @@ func Router(sh Shell, healthy func() error) chi.Router {
 
 // reading lets through what anybody may know, and those who send one of the tokens.
 func reading(tokens Secret) func(http.Handler) http.Handler {
-	asks := RequireToken(tokens)
+	return exempt(RequireToken(tokens), "/healthz", "/metrics", "/v1/ping", "/v1/docker-flow-proxy/ping", listenerPing)
+}
+
+const listenerPing = "/v1/docker-flow-swarm-listener/ping"
+
+// PingOr lets pings of Docker Flow Swarm Listener through, which tell nothing, and has all else
+// asked by the middleware.
+func PingOr(asks func(http.Handler) http.Handler) func(http.Handler) http.Handler {
+	return exempt(asks, listenerPing)
+}
+
+// exempt is a middleware for all but some paths.
+func exempt(asks func(http.Handler) http.Handler, paths ...string) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		asked := asks(next)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			switch r.URL.Path {
-			case "/healthz", "/metrics", "/v1/ping", "/v1/docker-flow-proxy/ping", "/v1/docker-flow-swarm-listener/ping":
+			if slices.Contains(paths, r.URL.Path) {
 				next.ServeHTTP(w, r)
-			default:
-				asked.ServeHTTP(w, r)
+				return
 			}
+			asked.ServeHTTP(w, r)
 		})
 	}
 }

@@ -14,6 +14,9 @@ import (
 // streamSubject is what the subjects of a stream's messages begin with.
 func streamSubject(stream string) string { return strings.Replace(stream, "_", ".", 1) + "." }
 
+// Tokens are those under which a message of a stream with this subject was published.
+func Tokens(stream, subject string) string { return strings.TrimPrefix(subject, streamSubject(stream)) }
+
 // Publish adds a message to a stream under the given tokens.
 func (b *Bus) Publish(ctx context.Context, stream, tokens string, value []byte, options ...PutOption) error {
 	msg := &nats.Msg{Subject: streamSubject(stream) + tokens, Data: value, Header: nats.Header{}}

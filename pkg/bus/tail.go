@@ -33,10 +33,33 @@ const tailHeartbeat = time.Second
 // replaced before it was read is missing, which the sequences show. A stream that was made anew, or
 // that has lost its last messages, is told from its beginning.
 func (b *Bus) Tail(ctx context.Context, bucket string, tell func(TailMessage)) error {
-	t := tail{b: b, bucket: bucket, tell: tell}
+	return b.tail(ctx, tail{stream: kvStream(bucket), prefix: kvSubject(bucket, ""), tell: tell})
+}
+
+// News says which part of what is written is told.
+type News struct {
+	// After is the moment, by the server's clock, after which it begins; zero: with what is
+	// written from now on.
+	After time.Time
+	// Ready is called once, as soon as nothing that is written is missed any more.
+	Ready func()
+}
+
+// TailBucket is Tail for what is written to a bucket after a moment.
+func (b *Bus) TailBucket(ctx context.Context, bucket string, n News, tell func(TailMessage)) error {
+	return b.tail(ctx, tail{stream: kvStream(bucket), prefix: kvSubject(bucket, ""), news: &n, tell: tell})
+}
+
+// TailStream is TailBucket for a stream, whose messages have their tokens as keys.
+func (b *Bus) TailStream(ctx context.Context, stream string, n News, tell func(TailMessage)) error {
+	return b.tail(ctx, tail{stream: stream, prefix: streamSubject(stream), news: &n, tell: tell})
+}
+
+func (b *Bus) tail(ctx context.Context, t tail) error {
+	t.b = b
 	for ctx.Err() == nil {
 		if err := t.session(ctx); ctx.Err() == nil {
-			b.log.Debug("tail begins anew", "bucket", bucket, "error", err)
+			b.log.Debug("tail begins anew", "stream", t.stream, "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -48,8 +71,10 @@ func (b *Bus) Tail(ctx context.Context, bucket string, tell func(TailMessage)) e
 
 // tail knows how far it has come.
 type tail struct {
-	b       *Bus
-	bucket  string
+	b              *Bus
+	stream, prefix string
+	// news is nil if all that there is is told.
+	news    *News
 	tell    func(TailMessage)
 	created time.Time
 	losses  int
@@ -59,13 +84,17 @@ type tail struct {
 func (t *tail) session(ctx context.Context) error {
 	starting, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	stream, err := t.b.js.Stream(starting, "KV_"+t.bucket)
+	stream, err := t.b.js.Stream(starting, t.stream)
 	if err != nil {
 		return fmt.Errorf("stream: %w", err)
 	}
 	info := stream.CachedInfo()
 	if !info.Created.Equal(t.created) {
+		isFirst := t.created.IsZero()
 		t.created, t.losses, t.last = info.Created, 0, 0
+		if isFirst && t.news != nil && t.news.After.IsZero() {
+			t.last = info.State.LastSeq
+		}
 	}
 	if info.State.LastSeq < t.last {
 		t.losses, t.last = t.losses+1, 0
@@ -80,6 +109,10 @@ func (t *tail) session(ctx context.Context) error {
 		return fmt.Errorf("messages: %w", err)
 	}
 	defer messages.Stop()
+	if t.news != nil && t.news.Ready != nil {
+		t.news.Ready()
+		t.news.Ready = nil
+	}
 	for {
 		msg, err := messages.Next(jetstream.NextContext(ctx))
 		if err != nil {
@@ -91,7 +124,7 @@ func (t *tail) session(ctx context.Context) error {
 		}
 		t.last = meta.Sequence.Stream
 		t.tell(TailMessage{
-			Store: store, Sequence: t.last, Key: strings.TrimPrefix(msg.Subject(), "$KV."+t.bucket+"."),
+			Store: store, Sequence: t.last, Key: strings.TrimPrefix(msg.Subject(), t.prefix),
 			Value: msg.Data(), Deleted: gone(msg.Headers()), Header: nats.Header(msg.Headers()), Time: meta.Timestamp,
 		})
 	}
@@ -108,6 +141,10 @@ func (t *tail) consumer(ctx context.Context, stream jetstream.Stream) (jetstream
 	config := jetstream.ConsumerConfig{
 		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: 10 * time.Second,
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: t.last + 1,
+	}
+	if t.last == 0 && t.news != nil && !t.news.After.IsZero() {
+		after := t.news.After.Add(time.Nanosecond)
+		config.DeliverPolicy, config.OptStartSeq, config.OptStartTime = jetstream.DeliverByStartTimePolicy, 0, &after
 	}
 	for try := 1; ; try++ {
 		config.Name = readerName()

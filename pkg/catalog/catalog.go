@@ -107,6 +107,15 @@ type Port struct {
 	Mode     string `json:"mode"`
 }
 
+// Published are the ports that a service publishes under numbers of its own, sorted, each once.
+func Published(ports []Port) []Port {
+	ports = slices.DeleteFunc(ports, func(p Port) bool { return p.Published == 0 }) // each node gives it one of its own
+	slices.SortFunc(ports, func(a, b Port) int {
+		return cmp.Or(cmp.Compare(a.Published, b.Published), cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Target, b.Target), cmp.Compare(a.Mode, b.Mode))
+	})
+	return slices.Compact(ports)
+}
+
 // OptedIn reports whether the service wants Waggle's attention: com.df.notify is
 // "true", in any case of letters.
 func (s Service) OptedIn() bool { return strings.EqualFold(s.Labels[Notify], "true") }
@@ -214,7 +223,21 @@ type Snapshot struct {
 
 // Sorted returns the services, oldest first.
 func (s Snapshot) Sorted() []Service {
-	return slices.SortedFunc(maps.Values(s.Services), Older)
+	// A service is large, so it is not they that change places.
+	type age struct {
+		created time.Time
+		id      string
+	}
+	ages := make([]age, 0, len(s.Services))
+	for id, svc := range s.Services {
+		ages = append(ages, age{svc.CreatedAt, id})
+	}
+	slices.SortFunc(ages, func(a, b age) int { return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.id, b.id)) })
+	out := make([]Service, len(ages))
+	for i, a := range ages {
+		out[i] = s.Services[a.id]
+	}
+	return out
 }
 
 // ByName finds a service by its full name.

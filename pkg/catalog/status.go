@@ -58,6 +58,8 @@ type Instance struct {
 	Settings map[string]string `json:"settings,omitempty"`
 	// Connections are the client connections that are open, for a proxy.
 	Connections int `json:"connections,omitempty"`
+	// Seen is what it alone sees, nil if it does not say.
+	Seen *Seen `json:"seen,omitempty"`
 }
 
 // AwayAfter is how long nothing is heard of an instance before it counts as away.

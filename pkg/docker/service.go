@@ -135,19 +135,13 @@ func portsOf(s swarm.Service) []catalog.Port {
 	}
 	var out []catalog.Port
 	for _, p := range ports {
-		if p.PublishedPort == 0 {
-			continue // each node gives it one of its own
-		}
 		out = append(out, catalog.Port{
 			Published: p.PublishedPort, Target: p.TargetPort,
 			Protocol: cmp.Or(string(p.Protocol), string(swarm.PortConfigProtocolTCP)),
 			Mode:     cmp.Or(string(p.PublishMode), string(swarm.PortConfigPublishModeIngress)),
 		})
 	}
-	slices.SortFunc(out, func(a, b catalog.Port) int {
-		return cmp.Or(cmp.Compare(a.Published, b.Published), cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Target, b.Target), cmp.Compare(a.Mode, b.Mode))
-	})
-	return slices.Compact(out)
+	return catalog.Published(out)
 }
 
 // previousOf returns what the specification was before, if that was anything else: a

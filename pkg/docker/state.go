@@ -76,8 +76,10 @@ type TaskState struct {
 	catalog.Task
 	Created  time.Time
 	Reserved Resources
-	// Error is Swarm's text on what went wrong, or on why there is no node for it.
+	// Error is Swarm's text on what went wrong, or on why there is no node for it. Exit is
+	// the code with which its container ended.
 	Error string
+	Exit  int
 	// Run is that of a job; 0 if Swarm does not say.
 	Run uint64
 }
@@ -92,6 +94,14 @@ func (c *Client) EndedTasks(ctx context.Context, serviceIDs ...string) (map[stri
 		return taskStates(list), err
 	}
 	list, err := c.tasksOfFew(ctx, desired, serviceIDs)
+	return taskStates(list), err
+}
+
+// KnownTasks returns all tasks of some services that Swarm remembers, by service ID, those that
+// are over included. That one of them does not exist any more is ErrNotFound. The watcher is not
+// told.
+func (c *Client) KnownTasks(ctx context.Context, serviceIDs ...string) (map[string][]TaskState, error) {
+	list, err := c.tasksOfFew(ctx, append(wantedStates(), swarm.TaskStateShutdown), serviceIDs)
 	return taskStates(list), err
 }
 
@@ -191,6 +201,9 @@ func taskStates(list []task) map[string][]TaskState {
 			},
 			Created: t.CreatedAt, Error: t.Status.Err,
 			Reserved: Resources{t.Spec.Resources.Reservations.NanoCPUs, t.Spec.Resources.Reservations.MemoryBytes},
+		}
+		if t.Status.ContainerStatus != nil {
+			state.Exit = t.Status.ContainerStatus.ExitCode
 		}
 		if t.JobIteration != nil {
 			state.Run = t.JobIteration.Index

@@ -106,8 +106,9 @@ type task struct {
 		Resources struct{ Reservations swarm.Resources }
 	}
 	Status struct {
-		State swarm.TaskState
-		Err   string
+		State           swarm.TaskState
+		Err             string
+		ContainerStatus *struct{ ExitCode int }
 	}
 	DesiredState        swarm.TaskState
 	JobIteration        *swarm.Version

@@ -27,6 +27,12 @@ type Spec struct {
 	Default string
 	// Doc is one or two sentences for the reference page.
 	Doc string
+	// Task is what the label is used for, by which the reference page groups labels.
+	Task string
+	// Example is labels without their prefix, one NAME=TEXT on each line: this one, and those
+	// that it needs beside it. Beside a route (or a scrape, or bounds) of a service they are
+	// accepted, which a test sees.
+	Example string
 	// Indexed labels may end in ".1", ".2", ...
 	Indexed bool
 	// Secret texts are never shown in a fault, status or log.
@@ -193,18 +199,37 @@ type Group struct {
 	Index int
 }
 
-// find returns the full label that applies and its text. An inherited label is
+// find returns the full label that applies, if one does, and its text. An inherited label is
 // one label, so its fault is reported once. An empty one is none, unless it is Strict.
 func (g Group) find(name string) (full, text string, ok bool) {
+	text, own, ok := g.lookUp(name)
+	if ok {
+		full = g.full(name, own)
+	}
+	return full, text, ok
+}
+
+// lookUp returns the text of the label that applies, and whether it is the index's own. Nearly
+// all labels are absent, so no full name is made only to see that.
+func (g Group) lookUp(name string) (text string, own, ok bool) {
+	var room [64]byte
+	full := append(append(room[:0], g.r.prefix...), name...)
 	if g.Index > 0 {
-		full = g.r.prefix + name + "." + strconv.Itoa(g.Index)
-		if text, ok = g.r.labels[full]; ok && !g.r.empty(name, text) {
-			return full, text, true
+		indexed := strconv.AppendInt(append(full, '.'), int64(g.Index), 10)
+		if text, ok = g.r.labels[string(indexed)]; ok && !g.r.empty(name, text) {
+			return text, true, true
 		}
 	}
-	full = g.r.prefix + name
-	text, ok = g.r.labels[full]
-	return full, text, ok && !g.r.empty(name, text)
+	text, ok = g.r.labels[string(full)]
+	return text, false, ok && !g.r.empty(name, text)
+}
+
+// full is the full name of a label, at the index or inherited.
+func (g Group) full(name string, own bool) string {
+	if own && g.Index > 0 {
+		return g.r.prefix + name + "." + strconv.Itoa(g.Index)
+	}
+	return g.r.prefix + name
 }
 
 // empty reports whether a label with this text is absent.
@@ -214,39 +239,38 @@ func (r *Reader) empty(name, text string) bool {
 
 // Own reports whether the label stands at this very index, not inherited.
 func (g Group) Own(name string) bool {
-	full, _, ok := g.find(name)
-	return ok && (g.Index == 0 || full != g.r.prefix+name)
+	_, own, ok := g.lookUp(name)
+	return ok && (g.Index == 0 || own)
 }
 
 // Has reports whether the label stands at this index or is inherited.
 func (g Group) Has(name string) bool {
-	_, _, ok := g.find(name)
+	_, _, ok := g.lookUp(name)
 	return ok
 }
 
 // Blank reports whether the label is there and holds nothing but separators and
 // white space, so that it is a list without elements.
 func (g Group) Blank(name string) bool {
-	_, text, ok := g.find(name)
+	text, _, ok := g.lookUp(name)
 	return ok && strings.Trim(text, g.r.separator+" \t\r\n") == ""
 }
 
 // Label returns the full name of the label that applies, or would apply.
 func (g Group) Label(name string) string {
-	full, _, _ := g.find(name)
-	return full
+	_, own, _ := g.lookUp(name)
+	return g.full(name, own)
 }
 
 // Reject records a fault of the label that applies, for rules that only the caller knows.
 func (g Group) Reject(name, want string) {
-	full, text, _ := g.find(name)
-	g.r.reject(name, full, text, want)
+	text, own, _ := g.lookUp(name)
+	g.r.reject(name, g.full(name, own), text, want)
 }
 
 // RejectText is Reject for a part of the text, such as one element of a list.
 func (g Group) RejectText(name, part, want string) {
-	full, _, _ := g.find(name)
-	g.r.reject(name, full, part, want)
+	g.r.reject(name, g.Label(name), part, want)
 }
 
 func (r *Reader) reject(name, full, text, want string) {

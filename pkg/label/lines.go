@@ -9,7 +9,10 @@ import (
 // the two characters \n, because a label in a stack file has one line. It is "" when
 // the label is absent.
 func (g Group) Lines(name string) string {
-	_, text, _ := g.find(name)
+	text, _, _ := g.lookUp(name)
+	if text == "" {
+		return ""
+	}
 	return strings.NewReplacer(`\r\n`, "\n", `\n`, "\n", "\r\n", "\n").Replace(text)
 }
 

@@ -38,8 +38,13 @@ type Picture struct {
 	// Probes tell what a connection from the proxy meets, by full name of the service and
 	// port ("8080", "vip:8080"); what is missing is not known.
 	Probes map[string]map[string]Probe `json:"probes,omitempty"`
+	// CertificateEnds are until when certificates are valid, by name.
+	CertificateEnds map[string]time.Time `json:"certificateEnds,omitempty"`
 	// Alerts fire; nil if that is not known.
 	Alerts []Alert `json:"alerts"`
+	// Unscraped are the targets that Prometheus does not reach, by address with port, with its
+	// words, which are empty before it has tried; nil if that is not known.
+	Unscraped map[string]string `json:"unscraped"`
 	// Decisions are the last ones of the scaler, by full name of the service.
 	Decisions map[string]Decision `json:"decisions,omitempty"`
 }

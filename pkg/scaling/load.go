@@ -59,11 +59,11 @@ func (l Load) Set() bool { return l.Source != "" }
 func Labels() []label.Spec {
 	return []label.Spec{
 		{
-			Name: Metric, Kind: "PromQL, or @requests, @concurrency, @cpu", Default: "none",
+			Name: Metric, Task: "Scaling", Example: "scaleMetric=@requests\nscaleTarget=100\nscaleMax=10", Kind: "PromQL, or @requests, @concurrency, @cpu", Default: "none",
 			Doc: "What the load of the whole service is: requests per second or open requests at the proxy, CPU seconds per second of its containers, or any expression with one value, which may stand on several lines. Requests and CPU seconds are averaged over a minute, or over four scrapes if that is longer. Needs scaleTarget, and scaleMin or scaleMax.",
 		},
 		{
-			Name: Target, Kind: "number above 0, such as 100 or 0.5", Default: "none",
+			Name: Target, Task: "Scaling", Example: "scaleTarget=100\nscaleMetric=@requests\nscaleMax=10", Kind: "number above 0, such as 100 or 0.5", Default: "none",
 			Doc: "How much of scaleMetric one replica takes. The number wanted is load / target, rounded up; as long as that is within a tenth of the present number, nothing changes.",
 		},
 	}

@@ -4,6 +4,7 @@
 package judge
 
 import (
+	"errors"
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
@@ -36,6 +37,8 @@ type Answer struct {
 	Cause Cause
 	// Faults are all labels at fault, of which the status names the first.
 	Faults []*label.Fault
+	// Elsewhere is the name of the other proxy that it asks for, empty if it asks for this one.
+	Elsewhere string
 	// Shadowed are the claims that no request reaches, each with the service that takes
 	// its requests.
 	Shadowed []string
@@ -56,6 +59,9 @@ func Services(q Question) ([]Answer, error) {
 	for _, v := range desired.Verdicts {
 		a := Answer{Status: Status(v, q.Snapshot.RevisionOf(v.Service.ID)), Shadowed: v.Shadowed}
 		a.Cause, a.Faults = causeOf(v.Err)
+		if elsewhere := (*route.ElsewhereError)(nil); errors.As(v.Err, &elsewhere) {
+			a.Elsewhere = elsewhere.Asked
+		}
 		a.Routes, a.Streams = ways.Into(v.Service.ID)
 		out = append(out, a)
 	}

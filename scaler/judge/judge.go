@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/label"
 	"github.com/wagglehq/waggle/pkg/scaling"
 	"github.com/wagglehq/waggle/scaler/internal/policy"
 )
@@ -50,6 +52,8 @@ type Answer struct {
 	// fault and what would be right. What Docker refuses, and the operator's stop, are for a
 	// running scaler to say.
 	catalog.Status
+	// Faults are all labels at fault, of which the status names the first.
+	Faults []*label.Fault
 	// Rules are nil if the service would not be scaled.
 	Rules *Rules
 }
@@ -82,13 +86,19 @@ func Services(q Question) ([]Answer, error) {
 	}
 	var out []Answer
 	for _, o := range policy.All(q.Snapshot, q.Accepted, defaults) {
-		a := Answer{Status: Status(o, q.Snapshot.RevisionOf(o.Service.ID))}
+		a := Answer{Status: Status(o, q.Snapshot.RevisionOf(o.Service.ID)), Faults: o.Faults}
 		if o.Policy.InForce() {
 			a.Rules = rules(o.Policy, isDryRun, q.Now)
 		}
 		out = append(out, a)
 	}
 	return out, nil
+}
+
+// MayMove reports whether a service asks that its tasks are spread anew over the nodes when that
+// is asked for.
+func MayMove(svc catalog.Service) bool {
+	return svc.OptedIn() && strings.EqualFold(svc.Labels[catalog.Prefix+policy.Reschedule], "true")
 }
 
 // Status is what is told of what became of a service.

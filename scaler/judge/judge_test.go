@@ -17,7 +17,7 @@ func TestWhatTheScalerMakesOfServices(t *testing.T) {
 	s := swarmtest.New()
 	s.Create("office", 5, "scaleMin=1 scaleMax=3 scaleMin.1=4 scaleMax.1=8 scaleWhen.1=Mon-Fri_07:30-19:00_Europe/Berlin")
 	s.Create("load", 2, "scaleMax=9 scaleMetric=@cpu scaleTarget=0.5 scaleFallback=3")
-	s.Create("wrong", 2, "scaleMax=many")
+	s.Create("wrong", 2, "scaleMax=many scaleUpBy=0")
 	s.Create("idle", 2, "scaleUpBy=2")
 	s.Create("else", 2, "port=8080")
 	snapshot := s.Snapshot()
@@ -46,7 +46,7 @@ func TestWhatTheScalerMakesOfServices(t *testing.T) {
 	if load == nil || load.Load.Target != .5 || load.Fallback == nil || *load.Fallback != 3 || load.Min != 1 || load.Max != 9 {
 		t.Errorf("load: %+v", load)
 	}
-	if a := by["wrong"]; a.State != catalog.StateRejected || a.Label != "com.df.scaleMax" || a.Rules != nil {
+	if a := by["wrong"]; a.State != catalog.StateRejected || a.Label != "com.df.scaleMax" || len(a.Faults) != 2 || a.Rules != nil {
 		t.Errorf("wrong: %+v", a)
 	}
 	if a := by["idle"]; a.State != catalog.StateIgnored || !strings.Contains(a.Reason, "neither com.df.scaleMin nor com.df.scaleMax") || a.Rules != nil {

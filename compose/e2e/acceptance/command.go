@@ -57,10 +57,8 @@ func Command(ctx context.Context, forms []Form, args []string, out, errOut io.Wr
 		all = append(all, res)
 		fmt.Fprintln(out, res)
 	})
-	for _, f := range forms {
-		if f.Last != nil && len(all) > 0 {
-			fmt.Fprintln(out, f.Last(all))
-		}
+	if len(all) > 0 && all[0].Case.form.Last != nil {
+		fmt.Fprintln(out, all[0].Case.form.Last(all))
 	}
 	if err != nil {
 		fmt.Fprintln(errOut, "acceptance:", err)

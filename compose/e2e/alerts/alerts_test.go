@@ -180,9 +180,13 @@ func TestOneNodeThatDiesIsOneMessage(t *testing.T) {
 	await("NodeDown", "ServiceDown", "ServiceDown", "scale_service")
 }
 
-// start runs Alertmanager on a file of ours, with the secrets of this test, and returns
+// start runs Alertmanager on a file of ours, with the secret of this test, and returns
 // its URL.
-func start(t *testing.T, name, receiver string) string {
+func start(t *testing.T, name, secret string) string { return startWith(t, name, secret, nil) }
+
+// startWith is start with variables, and with texts of the file, each followed by what takes
+// its place.
+func startWith(t *testing.T, name, receiver string, env []string, changes ...string) string {
 	t.Helper()
 	dir := t.TempDir()
 	text, err := os.ReadFile("../../" + name)
@@ -191,7 +195,7 @@ func start(t *testing.T, name, receiver string) string {
 	}
 	secret, file := filepath.Join(dir, "secret"), filepath.Join(dir, "alertmanager.yml")
 	config := strings.ReplaceAll(string(text), "/run/secrets/waggle_alert_webhook", secret)
-	config = strings.ReplaceAll(config, "group_wait: 10s", "group_wait: 100ms")
+	config = strings.NewReplacer(append([]string{"group_wait: 10s", "group_wait: 100ms"}, changes...)...).Replace(config)
 	for path, content := range map[string]string{secret: receiver, file: config} {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
@@ -201,7 +205,7 @@ func start(t *testing.T, name, receiver string) string {
 	var out bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), tooltest.Path(t, "alertmanager"), "--config.file="+file, "--storage.path="+dir,
 		"--web.listen-address="+addr, "--cluster.listen-address=")
-	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), env...), &out, &out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -212,4 +216,28 @@ func start(t *testing.T, name, receiver string) string {
 		}
 	})
 	return "http://" + addr
+}
+
+// TestWhereAlertsGo, by Alertmanager's own tool: to the scaler what asks it for a step, and
+// nothing else; people get the rest, but for the sign of life.
+func TestWhereAlertsGo(t *testing.T) {
+	for _, name := range files(t) {
+		for _, c := range []struct{ labels, receiver string }{
+			{"alertname=slow service=web scale=up type=service", "scaler"},
+			{"alertname=idle service=web scale=down type=service severity=warning", "scaler"},
+			{"alertname=memory service=web scale=up type=node", "everything-else"},
+			{"alertname=memory service=web scale=no type=service", "everything-else"},
+			{"alertname=memory service=web scale= type=service", "everything-else"},
+			{"alertname=errors service=web type=errors", "everything-else"},
+			{"alertname=scale_service service=web", "decisions"},
+			{"alertname=scale_nodes service=web", "everything-else"},
+			{"alertname=Watchdog", "sign-of-life"},
+			{"alertname=NodeDown node=one severity=critical", "everything-else"},
+		} {
+			args := append([]string{"config", "routes", "test", "--config.file=" + name, "--verify.receivers=" + c.receiver}, strings.Fields(c.labels)...)
+			if out, err := exec.CommandContext(t.Context(), tooltest.Path(t, "amtool"), args...).CombinedOutput(); err != nil {
+				t.Errorf("%s: %s: want %s: %v\n%s", name, c.labels, c.receiver, err, out)
+			}
+		}
+	}
 }

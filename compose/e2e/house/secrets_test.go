@@ -118,7 +118,19 @@ func TestNobodyIsToldASecret(t *testing.T) {
 			asked++
 		}
 	}
-	t.Logf("%d services were told, and %d paths asked", len(names), asked)
+	console := h.console()
+	pages := []string{"/", "/routes", "/nodes", "/decisions", "/replicas", "/search?q=com.df."}
+	for _, name := range names {
+		pages = append(pages, "/services/"+name)
+	}
+	for _, path := range pages {
+		answer, err := tooltest.Ask(t.Context(), tooltest.Request{URL: console + path})
+		if err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		check("the console's "+path, string(answer.Body))
+	}
+	t.Logf("%d services were told, and %d paths and %d pages asked", len(names), asked, len(pages))
 	for who, entries := range h.onTheBus() {
 		if len(entries) == 0 {
 			t.Errorf("%s sees nothing on the bus", who)
@@ -183,7 +195,7 @@ func (h *house) tellSecrets(pem string) (names []string) {
 func (h *house) paths(names []string) map[string][]string {
 	h.t.Helper()
 	out := map[string][]string{
-		"listener": {"/v1/catalog", "/v1/services", "/v1/picture", "/v1/audit", "/v1/docker-flow-swarm-listener/get-services", "/v1/docker-flow-swarm-listener/get-nodes"},
+		"listener": {"/v1/catalog", "/v1/services", "/v1/picture", "/v1/audit", "/v1/events", "/v1/docker-flow-swarm-listener/get-services", "/v1/docker-flow-swarm-listener/get-nodes"},
 		"proxy": {
 			"/v1/services", "/v1/instances", "/v1/config", "/v1/certs", "/v1/docker-flow-proxy/ping", "/v1/docker-flow-proxy/config", "/v1/docker-flow-proxy/metrics",
 			"/v1/docker-flow-proxy/successfulinitreload", "/v1/docker-flow-proxy/certs",

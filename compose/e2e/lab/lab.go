@@ -1,7 +1,9 @@
 // Package lab starts a real Docker Swarm of several nodes on one machine, for
 // tests: one engine per node, each in network, mount, process and host name
 // namespaces of its own, joined by a switch. The machine's own engine is only
-// asked for images; its swarm is never touched.
+// asked for images; its swarm is never touched. The engine is the dockerd that
+// PATH leads to, with what it finds there itself, so that another PATH repeats
+// tests with another version.
 //
 // There is no IPVS in such namespaces on every kernel, so services belong on
 // overlays with the endpoint mode dnsrr and publish host-mode ports. A node has
@@ -126,7 +128,12 @@ func (l *Lab) start(ctx context.Context, o Options) error {
 	if err = errors.Join(err, <-saved); err != nil {
 		return err
 	}
-	fmt.Fprintf(l.log, "lab %s: %d engines answer after %s (%s)\n", l.slot.name(), len(l.nodes), since(began), driver)
+	took := since(began)
+	version, err := l.nodes[0].Docker(ctx, "version", "--format", "{{.Server.Version}}")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(l.log, "lab %s: %d engines %s answer after %s (%s)\n", l.slot.name(), len(l.nodes), version, took, driver)
 
 	loaded := make(chan error, 1)
 	go func() { loaded <- l.load(ctx, archive, o.Images) }()

@@ -238,6 +238,46 @@ func TestADeploymentStartsFromTheLastOne(t *testing.T) {
 	}
 }
 
+// The answers may stand in a file, which deploys the same into a swarm that knows nothing.
+func TestAnswersInAFile(t *testing.T) {
+	m := newManager(t)
+	pin := m.stackFile("pin.yml", "version: \"3.9\"\n")
+	file := filepath.Join(filepath.Dir(pin), "waggle.env")
+	m.succeeds(images("WAGGLE_TAG=1.0.0", "WAGGLE_HTTP_PORT=8000", "ALERT_WEBHOOK=https://alerts.example.com/hook"),
+		"deploy", "--env-file", file, "-c", pin, "--with-registry-auth", "--resolve-image", "never")
+	want := "# What Waggle is deployed with, written by compose/deploy --env-file. It holds no secret.\n" +
+		"WAGGLE_HTTP_PORT=8000\nWAGGLE_IMAGES=registry.example.com/waggle\nWAGGLE_TAG=1.0.0\n" +
+		"WAGGLE_FILES=pin.yml\nWAGGLE_FLAGS=--with-registry-auth --resolve-image never\n"
+	if got := m.read("files/waggle.env"); got != want {
+		t.Fatalf("the file is\n%swant\n%s", got, want)
+	}
+	call, environment := m.deployed(), m.read("environment")
+
+	other := newManager(t)
+	said := other.succeeds([]string{"ALERT_WEBHOOK=https://alerts.example.com/hook"}, "deploy", "--env-file", file)
+	if !strings.Contains(said, "as "+file+" says: WAGGLE_TAG=1.0.0\n") {
+		t.Errorf("it does not say where the tag is from:\n%s", said)
+	}
+	if got := other.deployed(); got != call || other.read("environment") != environment {
+		t.Errorf("it was deployed by %s, want %s, with\n%s", got, call, other.read("environment"))
+	}
+
+	// The file comes before what the swarm has kept, and the environment before the file.
+	m.write("files/waggle.env", "# by hand\nWAGGLE_IMAGES=\"registry.example.com/waggle\"\nWAGGLE_TAG=1.1.0\nWAGGLE_HTTP_PORT=8001\n")
+	m.succeeds([]string{"WAGGLE_HTTP_PORT=8002"}, "deploy", "--env-file", file)
+	if got := m.read("environment"); !strings.Contains(got, "WAGGLE_TAG=1.1.0\n") || !strings.Contains(got, "WAGGLE_HTTP_PORT=8002\n") {
+		t.Errorf("deployed with\n%s", got)
+	}
+	if got := m.read("files/waggle.env"); !strings.Contains(got, "WAGGLE_HTTP_PORT=8002\n") || strings.Contains(got, "WAGGLE_FILES") {
+		t.Errorf("the file is\n%s", got)
+	}
+
+	m.write("files/waggle.env", "WAGGLE_IMAGES=registry.example.com/waggle\nexport A=1\n")
+	m.fails(nil, "deploy", []string{"--env-file", file}, "waggle.env, line 2: 'export A=1' is no NAME=TEXT")
+	m.write("files/waggle.env", "WAGGLE_IMAGES=registry.example.com/waggle\nWAGGLE_FLAGS=--detach\n")
+	m.fails(nil, "deploy", []string{"--env-file", file}, "the flag --detach cannot be kept")
+}
+
 // Docker merges stack files of one version alone: those of the user say any, or none as newer
 // ones do.
 func TestStackFilesOfAnyVersionAreMerged(t *testing.T) {
@@ -497,6 +537,30 @@ func TestLookAsksInsideTheContainer(t *testing.T) {
 	m.fails(nil, "look", []string{"listener", "/v1/services"}, "m2 (Running 3 minutes ago)", "DOCKER_HOST=ssh://NODE compose/look listener /v1/services")
 }
 
+// TestWaggleRunsWhereTheListenerDoes: in its container, and what reads files in one that sees
+// this folder.
+func TestWaggleRunsWhereTheListenerDoes(t *testing.T) {
+	m := newManager(t)
+	m.write("containers", "abc123\n")
+	if got := m.succeeds(nil, "waggle.sh", "why", "shop_web"); got != "exec --interactive abc123 /waggle why shop_web\n" {
+		t.Errorf("asked by %s", got)
+	}
+	got := m.succeeds([]string{"TAG=7"}, "waggle.sh", "lint", "shop.yml")
+	for _, part := range []string{"run --rm", ":/here:ro", "--entrypoint /waggle", "--network container:abc123", "--env TAG", " lint shop.yml\n"} {
+		if !strings.Contains(got, part) {
+			t.Errorf("it has no %q: %s", part, got)
+		}
+	}
+	if strings.Contains(got, "--env PATH") {
+		t.Errorf("it gives away the path: %s", got)
+	}
+	m.write("containers", "")
+	m.write("tasks", "m2 (Running 3 minutes ago)\n")
+	if a := m.run(nil, "waggle.sh", "status"); a.code != 3 || !strings.Contains(a.stderr, "m2 (Running 3 minutes ago)") || !strings.Contains(a.stderr, "DOCKER_HOST=ssh://NODE compose/waggle.sh status") {
+		t.Errorf("where the listener is elsewhere: %d %s", a.code, a.stderr)
+	}
+}
+
 // production is a manager with Waggle on it, deployed by hand.
 func production(t *testing.T) *manager {
 	m := newManager(t)
@@ -505,6 +569,9 @@ func production(t *testing.T) *manager {
 	m.write("volume/waggle_monitor.labels", "com.docker.stack.namespace=waggle\n")
 	m.write("volume/shop_data", "")
 	m.write("secret/shop_password", "")
+	for _, name := range []string{"secret/waggle_alert_slack_0123456789ab", "secret/waggle_token_read", "secret/waggle_grafana_password", "config/waggle_grafana_datasource_1", "config/waggle_grafana_proxy_0123456789ab"} {
+		m.write(name, "")
+	}
 	m.deployed()
 	return m
 }
@@ -572,7 +639,7 @@ func TestAlertmanagersPassword(t *testing.T) {
 func TestUninstallSaysWhatItWouldRemove(t *testing.T) {
 	m := production(t)
 	said := m.succeeds(nil, "uninstall")
-	for _, want := range []string{"services: waggle_alertmanager", "secrets: waggle_alert_password waggle_alert_password_web waggle_alert_webhook_", "waggle_token", "networks: waggle", "volumes: waggle_monitor", "--yes does it"} {
+	for _, want := range []string{"services: waggle_alertmanager", "secrets: waggle_alert_password waggle_alert_password_web waggle_alert_slack_0123456789ab waggle_alert_webhook_", "waggle_token", "networks: waggle", "volumes: waggle_monitor", "--yes does it"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("it does not say %q:\n%s", want, said)
 		}

@@ -46,9 +46,15 @@ type Options struct {
 	Listeners int
 	// Lean leaves out what is not needed for routes: monitor, Alertmanager and scaler.
 	Lean bool
+	// Prepare, if not nil, is called when the nodes are there and nothing is deployed yet, and
+	// says what else compose/deploy is given.
+	Prepare func(context.Context, *Stack) (Extra, error)
 	// Log receives one line per step, and may be nil.
 	Log io.Writer
 }
+
+// Extra is what compose/deploy is given besides: variables as NAME=text, and stack files.
+type Extra struct{ Env, Files []string }
 
 // Stack is a deployed Waggle.
 type Stack struct {
@@ -120,6 +126,10 @@ func (o Options) names() []string {
 	return []string{"listener", "proxy", "monitor", "scaler", "alertmanager", "demo"}
 }
 
+// skipPorts has compose/init not look whether ports are free: those of the machine are not those
+// of the nodes.
+const skipPorts = "WAGGLE_INIT_FLAGS=--skip-ports"
+
 func (o Options) image(name string) string { return fmt.Sprintf("%s/%s:%s", o.Images, name, o.Tag) }
 
 func (s *Stack) deploy(ctx context.Context) error {
@@ -134,22 +144,73 @@ func (s *Stack) deploy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	env := []string{
-		"DOCKER_HOST=" + s.lab.Node(Manager).Host(), "WAGGLE_IMAGES=" + full(s.options.Images), "WAGGLE_TAG=" + s.options.Tag,
-		"ALERTMANAGER_IMAGE=" + s.options.image("alertmanager"), "WAGGLE_INIT_FLAGS=--skip-ports",
-	}
+	extra := Extra{Env: []string{
+		"WAGGLE_IMAGES=" + full(s.options.Images), "WAGGLE_TAG=" + s.options.Tag,
+		"ALERTMANAGER_IMAGE=" + s.options.image("alertmanager"), skipPorts,
+	}, Files: []string{further}}
 	if s.options.NATS {
 		if err := s.startNATS(ctx); err != nil {
 			return err
 		}
-		env = append(env, "NATS_URL="+strings.Join(s.servers(), ","))
+		extra.Env = append(extra.Env, "NATS_URL="+strings.Join(s.servers(), ","))
 	}
-	deploy := exec.CommandContext(ctx, s.Script("deploy"), "-c", further, "--resolve-image", "never")
-	deploy.Env = append(os.Environ(), env...)
-	if out, err := deploy.CombinedOutput(); err != nil {
-		return fmt.Errorf("compose/deploy: %w:\n%s", err, out)
+	if s.options.Prepare != nil {
+		more, err := s.options.Prepare(ctx, s)
+		if err != nil {
+			return err
+		}
+		extra.Env, extra.Files = append(extra.Env, more.Env...), append(extra.Files, more.Files...)
 	}
-	return s.Ready(ctx)
+	args := []string{"--resolve-image", "never"}
+	for _, file := range extra.Files {
+		args = append(args, "-c", file)
+	}
+	return s.deployed(ctx, extra.Env, args...)
+}
+
+// Redeploy deploys as the last time, by what compose/deploy remembers, and waits until all runs.
+func (s *Stack) Redeploy(ctx context.Context) error { return s.deployed(ctx, []string{skipPorts}) }
+
+// Add deploys further stack files of compose/, with variables, and waits until all is healthy.
+// What was deployed before stays as it is.
+func (s *Stack) Add(ctx context.Context, env []string, files ...string) error {
+	args := []string{"--resolve-image", "never"}
+	for _, f := range files {
+		args = append(args, "-c", s.Script(f))
+	}
+	return s.deployed(ctx, append([]string{skipPorts}, env...), args...)
+}
+
+// deployed calls compose/deploy, and waits until all runs.
+func (s *Stack) deployed(ctx context.Context, env []string, args ...string) error {
+	if _, err := s.script(ctx, env, "deploy", args...); err != nil {
+		return err
+	}
+	if err := s.Ready(ctx); err != nil {
+		// What keeps tasks from running is gone with the swarm.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
+		defer cancel()
+		tasks, failed := s.Docker(ctx, "stack", "ps", "--no-trunc", "--format", "{{.Name}} {{.CurrentState}} {{.Error}}", "waggle")
+		return fmt.Errorf("%w\n%s", errors.Join(err, failed), tasks)
+	}
+	return nil
+}
+
+// script runs one of the scripts of compose/ against the first manager, and returns what it said.
+func (s *Stack) script(ctx context.Context, env []string, name string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, s.Script(name), args...)
+	cmd.Env = append(append(os.Environ(), "DOCKER_HOST="+s.lab.Node(Manager).Host()), env...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("compose/%s: %w:\n%s", name, err, out)
+	}
+	return string(out), err
+}
+
+// Uninstall takes Waggle out of the swarm, and leaves the swarm as it is. Services that join
+// its network must be gone.
+func (s *Stack) Uninstall(ctx context.Context) (said string, err error) {
+	return s.script(ctx, nil, "uninstall", "--yes")
 }
 
 // further writes the second stack file, as an operator does who has a NATS of his own.
@@ -173,20 +234,21 @@ func (s *Stack) further() (string, error) {
 func (s *Stack) secrets(ctx context.Context) error {
 	for _, component := range []string{"listener", "proxy", "monitor", "scaler"} {
 		s.keys[component] = rand.Text() + rand.Text()
-		if err := s.secret(ctx, "waggle_nats_"+component, s.keys[component]); err != nil {
+		if err := s.Secret(ctx, "waggle_nats_"+component, s.keys[component]); err != nil {
 			return err
 		}
 	}
 	for _, component := range []string{"proxy", "scaler"} {
 		s.tokens[component] = rand.Text()
-		if err := s.secret(ctx, "waggle_token_"+component, s.tokens[component]); err != nil {
+		if err := s.Secret(ctx, "waggle_token_"+component, s.tokens[component]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Stack) secret(ctx context.Context, name, text string) error {
+// Secret makes a secret of Swarm.
+func (s *Stack) Secret(ctx context.Context, name, text string) error {
 	file := s.lab.Node(Manager).Dir("secret")
 	defer func() { _ = os.Remove(file) }()
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -234,7 +296,10 @@ func present(ctx context.Context, images []string) error {
 // Close removes everything.
 func (s *Stack) Close() error { return s.lab.Close() }
 
-// Ready waits until every service of Waggle has its tasks.
+// own is how many services Waggle itself has.
+const own = 5
+
+// Ready waits until every service of Waggle, and of further stack files, has its tasks.
 func (s *Stack) Ready(ctx context.Context) error {
 	return tooltest.Poll(ctx, tooltest.Slowly, "all tasks of Waggle", func(context.Context) error {
 		out, err := s.Docker(ctx, "service", "ls", "--filter", "label=com.docker.stack.namespace=waggle", "--format", "{{.Name}} {{.Replicas}}")
@@ -247,7 +312,7 @@ func (s *Stack) Ready(ctx context.Context) error {
 				return errors.New(strings.ReplaceAll(out, "\n", ", "))
 			}
 		}
-		if len(lines) != 10 {
+		if len(lines) < 2*own {
 			return errors.New(strings.ReplaceAll(out, "\n", ", "))
 		}
 		return nil
@@ -349,6 +414,8 @@ type Demo struct {
 	Named bool
 	// Args are those of the demo application.
 	Args []string
+	// Networks are those of its tasks, waggle if empty.
+	Networks []string
 	// Image is another one's instead of the demo application's, and Aliases are further
 	// names on the network waggle.
 	Image   string
@@ -386,11 +453,18 @@ func (s *Stack) Create(ctx context.Context, d Demo) error {
 	if d.Workers {
 		constraints = append(constraints, "node.role==worker")
 	}
+	networks := []object{{"Target": "waggle", "Aliases": d.Aliases}}
+	if len(d.Networks) > 0 {
+		networks = nil
+		for _, name := range d.Networks {
+			networks = append(networks, object{"Target": name})
+		}
+	}
 	return s.post(ctx, "/services/create", object{
 		"Name": d.Name, "Labels": d.Labels,
 		"TaskTemplate": object{
 			"ContainerSpec": container, "Placement": object{"Constraints": constraints, "MaxReplicas": d.PerNode},
-			"Networks":      []object{{"Target": "waggle", "Aliases": d.Aliases}},
+			"Networks":      networks,
 			"RestartPolicy": object{"Condition": "any", "Delay": 500 * time.Millisecond},
 		},
 		"Mode":         object{"Replicated": object{"Replicas": d.Replicas}},

@@ -41,13 +41,17 @@ func TestSwarm(t *testing.T) {
 		{"names that others take change nothing", (*world).takenNames},
 		{"attacks harm nobody", (*world).attacks},
 		{"users' services find nothing but requests answered", (*world).doors},
+		{"the console asks who comes", (*world).console},
 		{"updates of Waggle itself", (*world).own},
+		{"services of Docker Flow stay as they are", (*world).migration},
+		{"a deployment of what is there changes nothing", (*world).redeploy},
 	} {
 		t.Run(story.name, func(t *testing.T) { story.tell(w, t) })
 	}
 	if t.Failed() {
 		w.logs(t)
 	}
+	t.Run("an uninstall leaves nothing", w.uninstall)
 }
 
 // world is a deployed Waggle.
@@ -500,4 +504,46 @@ func (w *world) own(t *testing.T) {
 		t.Logf("update of the proxy, one node, %s: %d of %d requests failed, which is %.1f s: %v", kind, r.Failed, r.Requests, float64(r.Failed)/250, r.Kinds)
 	}
 	w.serves(t, "after-proxy")
+}
+
+// redeploy deploys what is there once more.
+func (w *world) redeploy(t *testing.T) {
+	ctx := tooltest.Context(t, 2*time.Minute)
+	ids := func() []string {
+		tasks, err := w.Tasks(ctx)
+		tooltest.Must(t, err)
+		var ids []string
+		for _, task := range tasks {
+			ids = append(ids, task.ID)
+		}
+		slices.Sort(ids)
+		return ids
+	}
+	before := ids()
+	w.lossless(t, "/steady", func() { tooltest.Must(t, w.Redeploy(ctx)) })
+	if after := ids(); !slices.Equal(after, before) {
+		t.Errorf("the tasks were %v and are %v", before, after)
+	}
+}
+
+// uninstall is the last story, since it ends the world.
+func (w *world) uninstall(t *testing.T) {
+	ctx := tooltest.Context(t, 3*time.Minute)
+	services, err := w.Services(ctx)
+	tooltest.Must(t, err)
+	for _, s := range services {
+		if !strings.HasPrefix(s.Spec.Name, "waggle_") {
+			tooltest.Must(t, w.Remove(ctx, s.Spec.Name))
+		}
+	}
+	said, err := w.Uninstall(ctx)
+	tooltest.Must(t, err)
+	t.Log(said)
+	for kind, filter := range map[string]string{"service": "", "secret": "", "config": "", "volume": "", "network": "name=waggle"} {
+		out, err := w.Docker(ctx, kind, "ls", "--quiet", "--filter", filter)
+		tooltest.Must(t, err)
+		if out != "" {
+			t.Errorf("of the kind %s are left: %s", kind, out)
+		}
+	}
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/catalog"
@@ -21,9 +22,7 @@ import (
 // Component is one of the services with what it says of itself.
 type Component struct {
 	// Name is that of its module ("proxy").
-	Name string
-	// Title is the heading of its labels.
-	Title  string
+	Name   string
 	Labels []label.Spec
 	// Refused are labels that it knows and rejects by name.
 	Refused []label.Spec
@@ -37,6 +36,8 @@ type Component struct {
 var (
 	//go:embed text/labels.md
 	labelsText string
+	//go:embed text/notes.md
+	notesText string
 	//go:embed text/order.md
 	orderText string
 	//go:embed text/shortcuts.md
@@ -49,20 +50,45 @@ var (
 
 const generated = "<!-- Generated from the code by 'make docs'; change the code, or the text beside compose/tools/docs. -->\n\n"
 
-// LabelsPage is docs/labels.md. A label that two components describe is an error.
+// tasks are the parts of the reference of labels, in the order in which a user needs them.
+func tasks() []string {
+	return []string{
+		"Opting in and names", "Which requests", "Where requests go", "HTTPS, redirects and certificates", "Who gets in", "Limits",
+		"Headers, paths and CORS", "Compression", "Spreading, stickiness and canaries", "Health checks, retries and timeouts",
+		"TCP, and TLS passed through", "Scraping", "Alerts", "Scaling", "Raw configuration",
+	}
+}
+
+// LabelsPage is docs/labels.md. A label that two components describe, or that belongs to no
+// task, is an error.
 func LabelsPage(components []Component) ([]byte, error) {
 	if _, err := all(components); err != nil {
 		return nil, err
 	}
-	var b bytes.Buffer
-	b.WriteString(generated + labelsText)
+	by := map[string][]label.Spec{}
 	for _, c := range components {
-		if len(c.Labels) == 0 {
+		for _, s := range c.Labels {
+			if !slices.Contains(tasks(), s.Task) {
+				return nil, fmt.Errorf("label %s of %s: the task %q is none of %s", s.Name, c.Name, s.Task, strings.Join(tasks(), "; "))
+			}
+			by[s.Task] = append(by[s.Task], s)
+		}
+	}
+	notes := parts(notesText)
+	var b bytes.Buffer
+	b.WriteString(generated + labelsText + "\n")
+	for _, task := range tasks() {
+		if len(by[task]) > 0 {
+			fmt.Fprintf(&b, "- [%s](#%s)\n", task, Anchor(task))
+		}
+	}
+	for _, task := range tasks() {
+		if len(by[task]) == 0 {
 			continue
 		}
-		fmt.Fprintf(&b, "\n## %s\n\n", c.Title)
-		rows := [][]string{{"Label", "Text", "If absent", "Meaning"}}
-		for _, s := range sorted(c.Labels) {
+		fmt.Fprintf(&b, "\n## %s\n\n", task)
+		rows := [][]string{{"Label", "Text", "If absent", "Example", "Meaning"}}
+		for _, s := range by[task] {
 			name := code(catalog.Prefix + s.Name)
 			if s.Indexed {
 				name += ", " + code(catalog.Prefix+s.Name+".N")
@@ -71,13 +97,16 @@ func LabelsPage(components []Component) ([]byte, error) {
 			if s.Secret {
 				doc += " Its text is never shown."
 			}
-			rows = append(rows, []string{name, s.Kind, s.Default, doc})
+			rows = append(rows, []string{name, s.Kind, s.Default, example(s), doc})
 		}
 		table(&b, rows)
-		switch c.Name {
-		case "proxy":
+		if text := notes[task]; text != "" {
+			b.WriteString("\n" + text + "\n")
+		}
+		switch task {
+		case "Which requests":
 			b.WriteString("\n" + orderText)
-		case "monitor":
+		case "Alerts":
 			b.WriteString("\n" + shortcutsText)
 		}
 	}
@@ -90,6 +119,43 @@ func LabelsPage(components []Component) ([]byte, error) {
 		}
 	}
 	return b.Bytes(), nil
+}
+
+// example is the text of a label, and those that it needs beside it.
+func example(s label.Spec) string {
+	first, with, _ := strings.Cut(s.Example, "\n")
+	name, text, _ := strings.Cut(first, "=")
+	if name != s.Name { // it stands at an index
+		text = first
+	}
+	if text = code(text); with != "" {
+		text += " with `" + strings.ReplaceAll(with, "\n", "`, `") + "`"
+	}
+	return text
+}
+
+// parts are the parts of a text by their headings.
+func parts(text string) map[string]string {
+	out := map[string]string{}
+	for part := range strings.SplitSeq("\n"+text, "\n## ") {
+		heading, rest, _ := strings.Cut(part, "\n")
+		out[heading] = strings.TrimSpace(rest)
+	}
+	return out
+}
+
+// Anchor is how a heading is called in a link to it, as GitHub makes it.
+func Anchor(heading string) string {
+	var b strings.Builder
+	for _, r := range strings.ToLower(heading) {
+		switch {
+		case r == ' ':
+			b.WriteByte('-')
+		case r == '-' || r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r):
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }
 
 // Known is listener/internal/known/labels.txt: the names of all labels that any

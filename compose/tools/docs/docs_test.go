@@ -25,16 +25,16 @@ const root = "../../.."
 
 func bees() []Component {
 	return []Component{
-		{Name: "proxy", Title: "Routes", Labels: []label.Spec{
-			{Name: "port", Kind: "number", Default: "none", Doc: "The port, 1|2\nor more.", Indexed: true},
-			{Name: "key", Kind: "text", Default: "none", Doc: "A key.", Secret: true},
+		{Name: "proxy", Labels: []label.Spec{
+			{Name: "port", Task: "Where requests go", Example: "port=8080\nservicePath=/a", Kind: "number", Default: "none", Doc: "The port, 1|2\nor more.", Indexed: true},
+			{Name: "key", Task: "Where requests go", Example: "key.1=x", Kind: "text", Default: "none", Doc: "A key.", Secret: true},
 		}, Refused: []label.Spec{{Name: "users", Secret: true, Indexed: true}}, Service: func(fs *flag.FlagSet) func(context.Context, app.Shell) error {
 			var key app.Secret
 			fs.Var(&key, "nats-key", "a key")
 			fs.Int("http-port", 80, "a port")
 			return nil
 		}},
-		{Name: "scaler", Title: "Scaling", Labels: []label.Spec{{Name: "max", Kind: "number", Default: "5", Doc: "The most."}}, Service: func(*flag.FlagSet) func(context.Context, app.Shell) error { return nil }},
+		{Name: "scaler", Labels: []label.Spec{{Name: "max", Task: "Scaling", Example: "max=5", Kind: "number", Default: "5", Doc: "The most."}}, Service: func(*flag.FlagSet) func(context.Context, app.Shell) error { return nil }},
 	}
 }
 
@@ -44,14 +44,19 @@ func TestLabelsPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"## Routes\n\n| Label | Text | If absent | Meaning |\n| --- | --- | --- | --- |\n" +
-			"| `com.df.key` | text | none | A key. Its text is never shown. |\n" +
-			"| `com.df.port`, `com.df.port.N` | number | none | The port, 1\\|2 or more. |\n",
+		"- [Where requests go](#where-requests-go)\n- [Scaling](#scaling)\n",
+		"## Where requests go\n\n| Label | Text | If absent | Example | Meaning |\n| --- | --- | --- | --- | --- |\n" +
+			"| `com.df.port`, `com.df.port.N` | number | none | `8080` with `servicePath=/a` | The port, 1\\|2 or more. |\n" +
+			"| `com.df.key` | text | none | `key.1=x` | A key. Its text is never shown. |\n",
 		"## Scaling\n", "- `com.df.users`\n",
 	} {
 		if !strings.Contains(string(page), want) {
 			t.Errorf("the page lacks %q:\n%s", want, page)
 		}
+	}
+	homeless := append(bees(), Component{Name: "monitor", Labels: []label.Spec{{Name: "lost", Task: "Nowhere"}}})
+	if _, err := LabelsPage(homeless); err == nil || !strings.Contains(err.Error(), `label lost of monitor: the task "Nowhere" is none of Opting in`) {
+		t.Errorf("a label without a task: %v", err)
 	}
 	twice := append(bees(), Component{Name: "monitor", Labels: []label.Spec{{Name: "users"}}})
 	if _, err := LabelsPage(twice); err == nil || !strings.Contains(err.Error(), "label users is described by proxy and by monitor") {

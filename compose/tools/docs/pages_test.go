@@ -78,7 +78,7 @@ func rules() []rule {
 		{form(assignments + `make ([a-z-]+)((?: [A-Z_]+=(?:"[^"]*"|\S+))*)`),
 			func(m []string) (string, string) { return "Makefile", "\n" + m[2] + ": " },
 			func(t *testing.T, _ string, m []string) string { return variables(t, m[1]+m[3]) }},
-		{form(assignments + `compose/deploy((?: -c \S+| --with-registry-auth| --resolve-image never| --show| --forget \S+)*)`), in("compose/demo/demo.sh", "/../deploy"),
+		{form(assignments + `compose/deploy((?: -c \S+| --with-registry-auth| --resolve-image never| --show| --forget \S+| --env-file \S+| --same-images)*)`), in("compose/demo/demo.sh", "/../deploy"),
 			func(t *testing.T, page string, m []string) string {
 				for _, file := range regexp.MustCompile(`-c (\S+)`).FindAllStringSubmatch(m[2], -1) {
 					if _, err := os.Stat(root + "/" + file[1]); err == nil && strings.HasPrefix(file[1], "compose/") {
@@ -123,10 +123,14 @@ func rules() []rule {
 				}
 				return routed(t, m[1], m[3], m[4])
 			}},
-		{form(`waggle (lint|why|status|get) \S.*|waggle status`), in("compose/waggle/internal/cli/page_test.go", `"waggle "`), fine},
+		{form(`waggle (lint|why|status|get|console|import) \S.*|waggle status`), in("compose/waggle/internal/cli/page_test.go", `"waggle "`), fine},
+		{form(`(sha256sum --check --ignore-missing SHA256SUMS|cosign verify(?:-blob)? .*)`), in(".github/workflows/release.yml", "SHA256SUMS.sigstore.json"), fine},
+		{form(`docker secret create (\S+) (\S+)`), in("compose/init", "docker secret create"), fine},
+		{form(`docker swarm init|docker (?:service|node|config|secret|volume) ls(?: --filter name=waggle)?`), in("compose/e2e/scripts/testdata/docker", "ls"), fine},
 		{form(`compose/uninstall((?: --yes| --keep-volumes)*)`), in("compose/e2e/scripts/scripts_test.go", `"uninstall", "--yes"`), fine},
 		{form(`docker (?:save -o waggle.tar(?: waggle.invalid/[a-z]+:\S+)+|load -i waggle.tar)`), in("compose/e2e/lab/lab.go", `"save"`), fine},
 		{form(`openssl rand -base64 24 \| docker secret create (\S+) -`), func(m []string) (string, string) { return "compose/grafana.yml", "external: true, name: " + m[1] + "}" }, fine},
+		{form(`printf 'me:%s\\n' "\$\(openssl passwd -6\)" \| docker secret create (\S+) -`), func(m []string) (string, string) { return "compose/console.yml", "external: true, name: " + m[1] + "}" }, fine},
 		{form(`docker volume inspect waggle_([a-z]+)`), in("compose/stack.yml", "\nvolumes:\n"), stackService},
 		{form(`cd ([a-z]+) && go test (?:-race |-run (\w+) )?(\./[a-z/]+/)( -update)?`), in("CONTRIBUTING.md", "go test"), goTest},
 	}
@@ -135,7 +139,7 @@ func rules() []rule {
 // variables returns the first variable that nothing reads.
 func variables(t *testing.T, words string) string {
 	read := ""
-	for _, name := range []string{"Makefile", "compose/stack.yml", "compose/init", "compose/deploy", "compose/rotate", "compose/images/images.sh", "compose/lib/engine.sh", "compose/grafana.yml"} {
+	for _, name := range []string{"Makefile", "compose/stack.yml", "compose/init", "compose/deploy", "compose/rotate", "compose/images/images.sh", "compose/lib/engine.sh", "compose/lib/answers.sh", "compose/grafana.yml", "compose/console.yml", "compose/console-forward.yml", "compose/images/release.sh", "compose/waggle/internal/cli/cli.go"} {
 		read += text(t, name)
 	}
 	for _, m := range regexp.MustCompile(`([A-Z_]+)=`).FindAllStringSubmatch(words, -1) {
@@ -218,27 +222,79 @@ func goTest(t *testing.T, _ string, m []string) string {
 	return ""
 }
 
-// Every command on a page is one that we know, with what runs it.
-func TestCommandsOnThePagesAreKnown(t *testing.T) {
-	seen := 0
+// fault returns what is wrong with a command of a page: that no rule knows it, that nothing
+// runs it, or what its rule says.
+func fault(t *testing.T, page, command string) string {
+	t.Helper()
+	for _, r := range rules() {
+		m := r.form.FindStringSubmatch(command)
+		if m == nil {
+			continue
+		}
+		if file, has := r.by(m); !strings.Contains(text(t, file), has) {
+			return file + " has no " + strconv.Quote(has)
+		}
+		return r.check(t, page, m)
+	}
+	return "no rule knows this command"
+}
+
+// facts are those of this repository.
+func facts(t *testing.T) Facts {
+	t.Helper()
+	f := Facts{Defaults: map[string][]string{}, Ports: map[string]bool{"2377": true, "7946": true, "4789": true}}
+	settings := text(t, "docs/settings.md")
+	for _, m := range regexp.MustCompile("(?m)^\\| `[^`]+` \\| `([A-Z0-9_]+)` \\| (?:`([^`]*)`|empty) \\|").FindAllStringSubmatch(settings, -1) {
+		f.Defaults[m[1]] = append(f.Defaults[m[1]], m[2])
+	}
+	stack := text(t, "compose/stack.yml") + text(t, "compose/grafana.yml")
+	for _, m := range regexp.MustCompile(`\$\{([A-Z0-9_]+):-([^}]*)\}`).FindAllStringSubmatch(stack, -1) {
+		f.Defaults[m[1]] = append(f.Defaults[m[1]], m[2])
+	}
+	for _, file := range []string{"compose/stack.yml", "compose/demo.yml", "docs/settings.md", "compose/exporters.yml"} {
+		for _, port := range regexp.MustCompile(`\b\d{2,5}\b`).FindAllString(text(t, file), -1) {
+			f.Ports[port] = true
+		}
+	}
+	f.Variable = func(name string) bool {
+		setting := strings.TrimSuffix(name, "_FILE") // by which every setting is read, too
+		return strings.Contains(settings, "`"+name+"`") || strings.Contains(settings, "`"+setting+"`") || variables(t, name+"=") == "" || placeholders[strings.TrimRight(name, "_")]
+	}
+	f.Exists = func(path string) bool { _, err := os.Stat(root + "/" + path); return err == nil }
+	f.Command = func(page, command string) string { return fault(t, page, command) }
+	return f
+}
+
+// placeholders are beginnings of names that stand on pages for all names with them, and a
+// name of Docker Flow's that a page takes leave of.
+var placeholders = map[string]bool{"DF_NOTIFY": true, "DFP_SERVICE": true, "LISTENER_ADDRESS": true}
+
+// told is what of a page is about Waggle: of pages that set others against it, in tables of
+// two columns, only the right one is.
+func told(name, page string) string {
+	if !strings.HasPrefix(name, "docs/") || !strings.Contains(page, "| Waggle |") {
+		return page
+	}
+	out := ""
+	for line := range strings.Lines(page) {
+		if cells := strings.Split(line, "|"); len(cells) >= 4 {
+			line = strings.Join(cells[2:], "|")
+		}
+		out += line
+	}
+	return out
+}
+
+// What pages say is so. Decisions and the history tell of what was.
+func TestThePagesAreRight(t *testing.T) {
+	f, seen := facts(t), 0
 	for name, page := range pages(t) {
-	commands:
-		for _, command := range Commands(page) {
-			seen++
-			for _, r := range rules() {
-				m := r.form.FindStringSubmatch(command)
-				if m == nil {
-					continue
-				}
-				if file, has := r.by(m); !strings.Contains(text(t, file), has) {
-					t.Errorf("%s: %s: %s has no %q", name, command, file, has)
-				}
-				if wrong := r.check(t, page, m); wrong != "" {
-					t.Errorf("%s: %s: %s", name, command, wrong)
-				}
-				continue commands
-			}
-			t.Errorf("%s: %s: no rule knows this command", name, command)
+		seen += len(Commands(page))
+		if strings.HasPrefix(name, "docs/adr/") || name == "CHANGELOG.md" {
+			continue
+		}
+		for _, wrong := range Wrong(told(name, page), f) {
+			t.Errorf("%s: %s", name, wrong)
 		}
 	}
 	if seen < 30 {
@@ -302,19 +358,24 @@ func TestLabelsOnThePagesAreKnown(t *testing.T) {
 	}
 }
 
-// Variables on the pages that tell what to do are settings, or those of a script.
-func TestVariablesOnThePagesAreRead(t *testing.T) {
-	all := pages(t)
-	told := all["README.md"] + all["docs/getting-started.md"] + all["docs/operations.md"] + all["CONTRIBUTING.md"]
-	// On the page of migration only the right column is ours.
-	for line := range strings.Lines(all["docs/migrating.md"]) {
-		if cells := strings.Split(line, "|"); len(cells) == 4 {
-			told += cells[2] + "\n"
-		}
+// A page that is right becomes wrong by one word, and that is found.
+func TestAWrongWordOnAPageIsFound(t *testing.T) {
+	const right = "`WAGGLE_MAXCONN` (default `9000`) bounds connections on port 8404; see `compose/stack.yml`.\n\n```sh\ncompose/look proxy /v1/services\n```\n"
+	f := facts(t)
+	if wrong := Wrong(right, f); wrong != nil {
+		t.Fatalf("the right page: %v", wrong)
 	}
-	for _, m := range regexp.MustCompile("`([A-Z][A-Z0-9]*_[A-Z0-9_]+)(?:=[^`]*)?`").FindAllStringSubmatch(told, -1) {
-		if !strings.Contains(all["docs/settings.md"], "`"+m[1]+"`") && variables(t, m[1]+"=") != "" {
-			t.Errorf("nothing reads %s", m[1])
+	for _, c := range []struct{ is, becomes, want string }{
+		{"`WAGGLE_MAXCONN`", "`WAGGLE_MAXCON`", "nothing reads WAGGLE_MAXCON"},
+		{"`9000`", "`32000`", "the default of WAGGLE_MAXCONN is 9000, not 32000"},
+		{"8404", "8405", "nothing listens on port 8405"},
+		{"compose/stack.yml", "compose/stacks.yml", "there is no compose/stacks.yml"},
+		{"compose/look proxy /v1/services", "compose/look proxy /v1/servers", "compose/look proxy /v1/servers: proxy has no such path"},
+		{"compose/look proxy", "compose/peek proxy", "compose/peek proxy /v1/services: no rule knows this command"},
+	} {
+		got := Wrong(strings.ReplaceAll(right, c.is, c.becomes), f)
+		if !slices.Contains(got, c.want) {
+			t.Errorf("%s for %s: %v, want %s", c.becomes, c.is, got, c.want)
 		}
 	}
 }
@@ -346,19 +407,23 @@ func TestLogLinesOnThePagesAreLogged(t *testing.T) {
 	}
 }
 
-func TestDecisionsAreNumberedWithoutGaps(t *testing.T) {
+// Each decision has a number of its own, in its name and its title.
+func TestDecisionsAreNumbered(t *testing.T) {
 	found, err := filepath.Glob(root + "/docs/adr/*.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	slices.Sort(found)
-	for i, name := range found {
+	last := 0
+	for _, name := range found {
 		base := filepath.Base(name)
 		number := strings.TrimLeft(base[:4], "0")
 		title, _, _ := strings.Cut(text(t, "docs/adr/"+base), "\n")
-		if want := i + 1; len(number) == 0 || !strings.HasPrefix(title, "# "+number+". ") || base[4] != '-' || number != strconv.Itoa(want) {
-			t.Errorf("%s with the title %q: want number %d in both", base, title, want)
+		n, err := strconv.Atoi(number)
+		if err != nil || n <= last || !strings.HasPrefix(title, "# "+number+". ") || base[4] != '-' {
+			t.Errorf("%s with the title %q: want one number in both, above %d", base, title, last)
 		}
+		last = n
 		for _, heading := range []string{"\n## Context\n", "\n## Decision\n", "\n## Consequences\n"} {
 			if !strings.Contains(text(t, "docs/adr/"+base), heading) {
 				t.Errorf("%s has no part %s", base, strings.TrimSpace(heading))

@@ -10,7 +10,6 @@ import (
 
 	"github.com/invopop/jsonschema"
 
-	"github.com/wagglehq/waggle/listener"
 	"github.com/wagglehq/waggle/pkg/audit"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/scaler"
@@ -36,7 +35,7 @@ func values() []value {
 		{"node", "A node, in the bucket waggle_catalog under node.ID", catalog.Node{}},
 		{"tasks", "The tasks of a service, in the bucket waggle_catalog under tasks.ID", catalog.Tasks{}},
 		{"list", "What a complete catalog holds, in the bucket waggle_catalog under _list", catalog.List{}},
-		{"event", "A change of the catalog, in the stream waggle_events", listener.Event{}},
+		{"event", "Something that changed, in the stream waggle_events", catalog.Event{}},
 		{"status", "What became of a service, in the bucket waggle_status under COMPONENT.INSTANCE.ID", catalog.Status{}},
 		{"instance", "What an instance says of itself, in the bucket waggle_status under instance.COMPONENT.INSTANCE", catalog.Instance{}},
 		{"audit", "Something that somebody did, in the stream waggle_audit", audit.Entry{}},

@@ -2,10 +2,14 @@ package stackfile
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/docker/cli/cli/compose/types"
 )
 
 const compose = "../.."
@@ -19,18 +23,22 @@ func TestTheStackIsWholeAndTheDemoAddsToIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(alone.Services) != 5 || len(demo.Services) != 5 {
-		t.Fatalf("%d and %d services, want 5", len(alone.Services), len(demo.Services))
+	if len(alone.Services) != 5 || len(demo.Services) != 6 {
+		t.Fatalf("%d and %d services, want 5, and the console", len(alone.Services), len(demo.Services))
 	}
-	for i, s := range demo.Services {
-		if s.Image != alone.Services[i].Image || len(s.Ports) <= len(alone.Services[i].Ports) {
+	plain := map[string]types.ServiceConfig{}
+	for _, s := range alone.Services {
+		plain[s.Name] = s
+	}
+	for _, s := range demo.Services {
+		if was, ok := plain[s.Name]; ok && s.Image != was.Image || len(s.Ports) <= len(was.Ports) {
 			t.Errorf("the demo's %s has the image %s and %d ports", s.Name, s.Image, len(s.Ports))
 		}
 		// 'make down' removes what has the mark, and nothing else.
 		if s.Deploy.Labels["waggle.demo"] != "true" {
 			t.Errorf("the demo does not mark %s", s.Name)
 		}
-		if alone.Services[i].Deploy.Labels["waggle.demo"] != "" {
+		if plain[s.Name].Deploy.Labels["waggle.demo"] != "" {
 			t.Errorf("%s has the mark without the demo", s.Name)
 		}
 	}
@@ -64,6 +72,40 @@ func TestPortsSurviveAFurtherFile(t *testing.T) {
 	for _, want := range []string{"proxy 80/tcp", "proxy 443/tcp", "proxy 8404/tcp"} {
 		if !has[want] {
 			t.Errorf("the demo does not publish %s: %v", want, has)
+		}
+	}
+}
+
+// TestTheConsoleHasADoor: each of its files asks who comes, says what is missing, and has nothing
+// but a page.
+func TestTheConsoleHasADoor(t *testing.T) {
+	for file, c := range map[string]struct {
+		door string
+		env  map[string]string
+	}{
+		"console.yml":         {"com.df.usersSecret", map[string]string{"CONSOLE_DOMAIN": "waggle.example.com"}},
+		"console-forward.yml": {"com.df.forwardAuth", map[string]string{"CONSOLE_DOMAIN": "waggle.example.com", "CONSOLE_FORWARD_AUTH": "http://auth_web:4181/verify"}},
+	} {
+		env := Variables()
+		maps.Copy(env, c.env)
+		got, err := Load(env, compose+"/stack.yml", compose+"/"+file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(got.Services, func(s types.ServiceConfig) bool { return s.Name == "console" })
+		s := got.Services[i]
+		if s.Deploy.Labels[c.door] == "" || s.Deploy.Labels["com.df.serviceDomain"] != "waggle.example.com" || *s.Environment["WAGGLE_CONSOLE_FROM"] != "proxy" {
+			t.Errorf("%s: anybody gets in: %v %v", file, s.Deploy.Labels, s.Environment)
+		}
+		if len(s.Ports)+len(s.Volumes)+len(s.Secrets) > 0 || !s.ReadOnly || len(s.CapDrop) != 1 || s.User != "65534:65534" {
+			t.Errorf("%s: it has more than it needs: %+v", file, s)
+		}
+		for name := range c.env {
+			without := maps.Clone(env)
+			delete(without, name)
+			if _, err := Load(without, compose+"/stack.yml", compose+"/"+file); err == nil || !strings.Contains(err.Error(), name+"=") {
+				t.Errorf("%s without %s: %v", file, name, err)
+			}
 		}
 	}
 }

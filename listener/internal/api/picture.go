@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -13,9 +12,9 @@ import (
 
 	"github.com/wagglehq/waggle/listener/internal/instances"
 	"github.com/wagglehq/waggle/listener/internal/known"
-	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/docker"
 	"github.com/wagglehq/waggle/pkg/picture"
 )
 
@@ -26,13 +25,21 @@ type Pictures struct {
 	Stack string
 	// Accepted are the entries of the bucket of accepted label sets.
 	Accepted func() (map[string]bus.Value, bool)
+	// Tasks returns all that Swarm remembers of the tasks of some services.
+	Tasks func(ctx context.Context, serviceIDs ...string) (map[string][]docker.TaskState, error)
+	// Ages tells for how long an instance has not taken up the newest catalog.
+	Ages *instances.Ages
 	// Decisions returns the newest messages of the stream, oldest first, at most n.
 	Decisions func(ctx context.Context, n int) ([]bus.Message, error)
+	// Turns counts what changes the picture, and Ended is closed when those who wait for that
+	// are to be let go.
+	Turns *Turns
+	Ended <-chan struct{}
 }
 
 // Routes adds the handler.
 func (p Pictures) Routes(r chi.Router) {
-	r.Get("/v1/picture", func(w http.ResponseWriter, r *http.Request) { app.WriteJSON(w, http.StatusOK, p.picture(r.Context())) })
+	r.Get("/v1/picture", p.serve)
 }
 
 // mostDecisions is how many decisions are looked through, one by one, and decisionPatience
@@ -65,6 +72,8 @@ func (p Pictures) picture(ctx context.Context) picture.Picture {
 			out.Tasks[id] = append(out.Tasks[id], picture.Task{Task: t})
 		}
 	}
+	p.explainTasks(ctx, snapshot, out.Tasks)
+	p.Ages.Look(out.Time, snapshot.Revision)
 	said := p.said(snapshot)
 	for _, id := range slices.Sorted(maps.Keys(said.byService)) {
 		for _, s := range said.byService[id] {
@@ -73,7 +82,14 @@ func (p Pictures) picture(ctx context.Context) picture.Picture {
 	}
 	for _, i := range instances.Sorted(p.Instances()) {
 		if i.Exact {
-			out.Instances = append(out.Instances, picture.Instance{Instance: i.Said, Heard: out.Time.Sub(i.Heard).Seconds()})
+			seen := i.Said.Seen
+			i.Said.Seen = nil
+			out.Instances = append(out.Instances, picture.Instance{
+				Instance: i.Said, Heard: out.Time.Sub(i.Heard).Seconds(), Behind: p.Ages.Behind(i.Heard, i.Said.Revision).Seconds(),
+			})
+			if seen != nil && !i.Away {
+				add(&out, *seen)
+			}
 		}
 	}
 	out.Accepted = p.accepted(isSecret)

@@ -16,22 +16,15 @@ import (
 // for a stream to tail is not what anything depends on.
 const maxEvents = 1000
 
-// Event says that one service or node of the catalog changed.
-type Event struct {
-	// Kind is "created", "changed" or "removed".
-	Kind      string `json:"kind"`
-	ServiceID string `json:"serviceId,omitempty"`
-	Service   string `json:"service,omitempty"`
-	NodeID    string `json:"nodeId,omitempty"`
-	// Node is the node's hostname.
-	Node string `json:"node,omitempty"`
-
+// noted is an event that waits.
+type noted struct {
+	catalog.Event
 	// mark is the same for whoever else tells of the same change.
 	mark string
 }
 
 // subject is where it is told in the stream.
-func (e Event) subject() string {
+func (e noted) subject() string {
 	if e.NodeID != "" {
 		return "listener.node." + bus.Token(e.NodeID)
 	}
@@ -43,7 +36,7 @@ type journal struct {
 	limit int
 	// mu guards the rest: the loops that write note, another tells.
 	mu      sync.Mutex
-	waiting []Event
+	waiting []noted
 	dropped int
 }
 
@@ -57,18 +50,21 @@ func (j *journal) note(have catalog.Entries, changes catalog.Changes, versions m
 		if !ok {
 			return
 		}
+		if kind == catalog.EventChanged && e.ServiceID != "" {
+			e.Text = difference(have[key], value)
+		}
 		e.Kind, e.mark = kind, fmt.Sprintf("%s.%s.%d", kind, key, versions[key])
 		j.waiting = append(j.waiting, e)
 	}
 	for _, e := range changes.Put {
-		kind := "created"
+		kind := catalog.EventCreated
 		if old, ok := have[e.Key]; ok && !bytes.Equal(old, e.Value) {
-			kind = "changed"
+			kind = catalog.EventChanged
 		}
 		add(kind, e.Key, e.Value)
 	}
 	for _, key := range changes.Delete {
-		add("removed", key, have[key])
+		add(catalog.EventRemoved, key, have[key])
 	}
 	if more := len(j.waiting) - j.limit; more > 0 {
 		j.waiting = j.waiting[more:]
@@ -78,7 +74,7 @@ func (j *journal) note(have catalog.Entries, changes catalog.Changes, versions m
 
 // eventOf returns an event about the service or node of an entry, false for other entries.
 // The name of one whose entry is broken is not known.
-func eventOf(key string, value []byte) (Event, bool) {
+func eventOf(key string, value []byte) (noted, bool) {
 	kind, id, _ := strings.Cut(key, ".")
 	var names struct{ Name, Hostname string }
 	if err := json.Unmarshal(value, &names); err != nil {
@@ -86,28 +82,28 @@ func eventOf(key string, value []byte) (Event, bool) {
 	}
 	switch kind {
 	case "service":
-		return Event{ServiceID: id, Service: names.Name}, true
+		return noted{Event: catalog.Event{ServiceID: id, Service: names.Name}}, true
 	case "node":
-		return Event{NodeID: id, Node: names.Hostname}, true
+		return noted{Event: catalog.Event{NodeID: id, Node: names.Hostname}}, true
 	}
-	return Event{}, false
+	return noted{}, false
 }
 
 // next returns the oldest event, if there is one.
-func (j *journal) next() (Event, bool) {
+func (j *journal) next() (noted, bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if len(j.waiting) == 0 {
-		return Event{}, false
+		return noted{}, false
 	}
 	return j.waiting[0], true
 }
 
 // told removes the oldest event, if it is still this one.
-func (j *journal) told(e Event) {
+func (j *journal) told(e noted) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if len(j.waiting) > 0 && j.waiting[0] == e {
+	if len(j.waiting) > 0 && j.waiting[0].mark == e.mark {
 		j.waiting = j.waiting[1:]
 	}
 }
@@ -137,7 +133,7 @@ func (p *Publisher) EventPass(ctx context.Context, to Stream) error {
 		if !ok {
 			return nil
 		}
-		value, err := catalog.Encode(e)
+		value, err := catalog.Encode(e.Event)
 		if err != nil {
 			return err
 		}

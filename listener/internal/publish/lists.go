@@ -280,7 +280,7 @@ func (p *Publisher) landed(listing catalog.Listing, changes catalog.Changes, err
 	if err == nil {
 		p.state.Listed = p.o.Now()
 		p.metrics.listed.Set(float64(p.state.Listed.UnixNano()) / 1e9)
-		p.metrics.counts(listing.Snapshot)
+		p.metrics.counts(listing.Snapshot, p.o.Control)
 	}
 	if slices.ContainsFunc(changes.Put, func(e catalog.Entry) bool { return kindOf(e.Key) == "node" }) {
 		p.allTasks = time.Time{} // the tasks of any service may have stopped with a node

@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wagglehq/waggle/listener/internal/advice"
 	"github.com/wagglehq/waggle/pkg/catalog"
 )
 
@@ -13,6 +15,7 @@ type metrics struct {
 	nodes                prometheus.Gauge
 	listed, failingSince prometheus.Gauge
 	missed               prometheus.Counter
+	strangers            *prometheus.GaugeVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -40,9 +43,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Namespace: "waggle", Subsystem: "listener", Name: "missed_events_total",
 			Help: "Changes that a list found and of which no event of Docker told.",
 		}),
+		strangers: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: "waggle", Subsystem: "listener", Name: "strangers_on_control_network",
+			Help: "1 for each service that is on the network of Waggle's own services without being one of them, as the listener that writes lists them.",
+		}, []string{"service"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.changes, m.services, m.nodes, m.listed, m.failingSince, m.missed)
+		reg.MustRegister(m.changes, m.services, m.nodes, m.listed, m.failingSince, m.missed, m.strangers)
 	}
 	return m
 }
@@ -57,9 +64,13 @@ func (m *metrics) wrote(changes catalog.Changes) {
 	}
 }
 
-func (m *metrics) counts(s catalog.Snapshot) {
+func (m *metrics) counts(s catalog.Snapshot, control advice.Control) {
 	in := 0
+	m.strangers.Reset()
 	for _, svc := range s.Services {
+		if control.IsStranger(svc) {
+			m.strangers.WithLabelValues(svc.Name).Set(1)
+		}
 		if svc.OptedIn() {
 			in++
 		}

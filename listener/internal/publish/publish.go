@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/wagglehq/waggle/listener/internal/advice"
 	"github.com/wagglehq/waggle/listener/internal/motion"
 	"github.com/wagglehq/waggle/listener/internal/world"
@@ -47,9 +48,9 @@ type Options struct {
 	Mark     func(text string) string
 	// Instance is written beside each list.
 	Instance string
-	// Stack is the stack of Waggle's own services, whose tasks are published
-	// whether they opted in or not.
-	Stack string
+	// Control is what is Waggle's own. The tasks of its services are published whether they
+	// opted in or not, and others on its network are named.
+	Control advice.Control
 	// Follows reports whether the tasks of a service are published for another reason; nil: of none.
 	Follows func(catalog.Service) bool
 	// Leads reports whether this listener is the one that writes; nil: always.
@@ -203,7 +204,7 @@ func (p *Publisher) renewed() {
 // wants reports whether the tasks of a service are published: it opted in, or is one of
 // Waggle's own, which find each other by the catalog.
 func (p *Publisher) wants(svc catalog.Service) bool {
-	return svc.OptedIn() || p.o.Stack != "" && svc.Stack == p.o.Stack || p.o.Follows != nil && p.o.Follows(svc)
+	return svc.OptedIn() || p.o.Control.Own(svc) || p.o.Follows != nil && p.o.Follows(svc)
 }
 
 // write writes a plan and notes what of it landed, which may be a part even when

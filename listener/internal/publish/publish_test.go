@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"reflect"
@@ -13,6 +14,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wagglehq/waggle/listener/internal/advice"
 	"github.com/wagglehq/waggle/listener/internal/motion"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/catalog"
@@ -398,12 +402,53 @@ func TestEventsAreToldOnce(t *testing.T) {
 	want := []string{
 		`waggle_events listener.node.n {"kind":"created","nodeId":"n","node":"n1"}`,
 		`waggle_events listener.service.a {"kind":"created","serviceId":"a","service":"web"}`,
-		`waggle_events listener.service.a {"kind":"changed","serviceId":"a","service":"web"}`,
+		`waggle_events listener.service.a {"kind":"changed","serviceId":"a","service":"web","text":"replicas 1 to 2"}`,
 		`waggle_events listener.service.b {"kind":"created","serviceId":"b","service":"api"}`,
 		`waggle_events listener.service.a {"kind":"removed","serviceId":"a","service":"web"}`,
 	}
 	if !slices.Equal(w.told, want) {
 		t.Errorf("told\n%s\nwant\n%s", strings.Join(w.told, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// TestWhatChangedIsSaid: names of labels, never their texts.
+func TestWhatChangedIsSaid(t *testing.T) {
+	before := catalog.Service{Labels: map[string]string{"com.df.port": "80", "com.df.notify": "true"}, Withheld: map[string]string{"com.df.users": "m1"}, Replicas: 1, Image: "a:1", Spec: "1"}
+	change := func(do func(*catalog.Service)) string {
+		after := before
+		after.Labels, after.Withheld = maps.Clone(before.Labels), maps.Clone(before.Withheld)
+		do(&after)
+		a, errA := catalog.Encode(before)
+		b, errB := catalog.Encode(after)
+		if err := errors.Join(errA, errB); err != nil {
+			t.Fatal(err)
+		}
+		return difference(a, b)
+	}
+	for want, do := range map[string]func(*catalog.Service){
+		"com.df.port": func(s *catalog.Service) { s.Labels["com.df.port"] = "geheim" },
+		"com.df.servicePath, com.df.users": func(s *catalog.Service) {
+			s.Labels["com.df.servicePath"], s.Withheld["com.df.users"] = "/", "m2"
+		},
+		"com.df.users on the container": func(s *catalog.Service) { s.ContainerLabels = map[string]string{"com.df.users": "geheim"} },
+		"replicas 1 to 3, image":        func(s *catalog.Service) { s.Replicas, s.Image, s.Spec = 3, "a:2", "2" },
+		"networks, published ports, update rollback started": func(s *catalog.Service) {
+			s.Networks, s.Ports, s.UpdateState = []string{"waggle"}, []catalog.Port{{Published: 80}}, "rollback_started"
+		},
+		"specification": func(s *catalog.Service) { s.Spec = "2" },
+		"":              func(s *catalog.Service) {},
+	} {
+		if got := change(do); got != want {
+			t.Errorf("it says %q, want %q", got, want)
+		}
+	}
+	many := change(func(s *catalog.Service) {
+		for i := range 12 {
+			s.Labels[fmt.Sprintf("com.df.port.%02d", i)] = "80"
+		}
+	})
+	if !strings.HasSuffix(many, "com.df.port.09, 2 other labels") || difference([]byte("{"), nil) != "" {
+		t.Errorf("it says %q", many)
 	}
 }
 
@@ -444,6 +489,53 @@ func TestStatuses(t *testing.T) {
 	published.Oversize = 0
 	if want := optIn("b", "big"); !reflect.DeepEqual(published, want) {
 		t.Errorf("published %+v, want it without labels, and still opted in", published)
+	}
+}
+
+// A service of somebody else on the network of Waggle's own services is named, whether it
+// opted in or not, and no longer than it is there.
+func TestStrangersOnTheControlNetworkAreNamed(t *testing.T) {
+	on := func(id, name, stack string, networks ...string) catalog.Service {
+		return catalog.Service{ID: id, Name: name, Stack: stack, Networks: networks}
+	}
+	w, _, _ := newWorld(on("a", "shop_web", "shop", "waggle"), on("b", "spy_eye", "spy", "waggle", "waggle_control"), on("c", "waggle_scaler", "waggle", "waggle_control"))
+	registry := prometheus.NewRegistry()
+	p := New(Options{
+		Swarm: w, Catalog: w, Control: advice.Control{Network: "waggle_control", Stack: "waggle"},
+		Changed: func() {}, Now: time.Now, Log: slog.New(slog.DiscardHandler), Registry: registry,
+	})
+	named := func() (inStatuses, inMetrics []string) {
+		t.Helper()
+		if err := p.ListPass(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		all, _ := p.Statuses()
+		for _, s := range all {
+			if len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0], "on waggle_control") {
+				t.Errorf("%+v", s)
+			}
+			inStatuses = append(inStatuses, s.Service)
+		}
+		families, err := registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			if f.GetName() == "waggle_listener_strangers_on_control_network" {
+				for _, m := range f.GetMetric() {
+					inMetrics = append(inMetrics, m.GetLabel()[0].GetValue())
+				}
+			}
+		}
+		return inStatuses, inMetrics
+	}
+	want := []string{"spy_eye"}
+	if said, counted := named(); !slices.Equal(said, want) || !slices.Equal(counted, want) {
+		t.Errorf("named %v in statuses and %v in metrics, want %v", said, counted, want)
+	}
+	w.set(on("b", "spy_eye", "spy", "waggle"), 9)
+	if said, counted := named(); len(said) != 0 || len(counted) != 0 {
+		t.Errorf("still named: %v in statuses, %v in metrics", said, counted)
 	}
 }
 

@@ -32,6 +32,9 @@ func (p *Publisher) Statuses() ([]catalog.Status, bool) {
 			ServiceID: id, Service: p.snapshot.Services[id].Name, State: catalog.State(cmp.Or(a.State, advice.Accepted)),
 			Reason: a.Reason, Label: a.Label, Hint: a.Hint, Warnings: a.Warnings,
 		}
+		if p.o.Control.IsStranger(p.snapshot.Services[id]) {
+			status.Warnings, isSaid = append(slices.Clip(status.Warnings), p.o.Control.Warning()), true
+		}
 		if p.poisoned(id, &status) || isSaid {
 			out = append(out, status)
 		}

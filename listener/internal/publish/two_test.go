@@ -320,7 +320,7 @@ func TestTasksOfWhoOptsInMeanwhileAreNotKnown(t *testing.T) {
 func TestTasksOfWagglesOwnServicesArePublished(t *testing.T) {
 	own := catalog.Service{ID: "l", Name: "waggle_listener", Stack: "waggle", Mode: catalog.Replicated, Replicas: 1}
 	w, p, _ := newWorld(own, catalog.Service{ID: "x", Name: "other_x", Stack: "other"})
-	p.o.Stack = "waggle"
+	p.o.Control.Stack = "waggle"
 	mustList(t, p)
 	w.writes = nil
 	mustLook(t, p)

@@ -1,4 +1,5 @@
-// Package alert turns labels into rules: alerts, and the load that the scaler follows. It is pure.
+// Package alert turns labels into rules: alerts, series that are recorded, and the load that
+// the scaler follows. It is pure.
 package alert
 
 import (
@@ -41,27 +42,21 @@ const (
 )
 
 // Labels describes the labels that this package reads.
-func Labels() []label.Spec { return slices.Clone(table) }
+func Labels() []label.Spec { return slices.Concat(table, recordTable, limitTable) }
 
 // table are those labels.
 var table = []label.Spec{ //nolint:gochecknoglobals // a constant that Go cannot have
-	{Name: labelName, Kind: "text", Default: "no alert", Indexed: true, Doc: "The alert's name. The rule is called SERVICE_NAME, without any \"-\"."},
-	{Name: labelIf, Kind: "PromQL or shortcut", Default: "no alert", Indexed: true, Doc: "When the alert fires: a PromQL expression, a shortcut such as @service_mem_limit:0.8, or shortcuts joined by _and_, _or_ and _unless_. It may stand on several lines."},
-	{Name: labelFor, Kind: "Prometheus duration", Default: "at once", Indexed: true, Doc: "How long the condition must hold before the alert fires, such as 30s."},
-	{Name: labelKeep, Kind: "Prometheus duration", Default: "not at all", Indexed: true, Doc: "How long the alert goes on firing after the condition has ceased to hold, such as 5m, so that one that comes and goes is one message."},
-	{Name: labelLabels, Kind: "list of name=value", Default: "those of the shortcut", Indexed: true, Doc: "Labels of the alert. They replace the shortcut's own, name by name. Every alert has owner=FULL NAME, which cannot be set; one with scale is about service=FULL NAME unless it says otherwise."},
-	{Name: labelAnnotations, Kind: "list of name=value", Default: "summary, with a shortcut", Indexed: true, Doc: "Annotations of the alert. A comma that no NAME= follows belongs to the text before it. An alert with scale also has settle where it can be known: for how long after a step it still speaks of the time before, which the scaler waits for."},
-	{Name: labelPersistent, Kind: "true or false", Default: "false", Indexed: true, Doc: "Read for compatibility: every alert stays while its service exists, scaled to zero or not, and goes with it."},
+	{Name: labelName, Task: "Alerts", Example: "alertName=slow\nalertIf=@latency:0.95,5m,0.5", Kind: "text", Default: "no alert", Indexed: true, Doc: "The alert's name. The rule is called SERVICE_NAME, without any \"-\"."},
+	{Name: labelIf, Task: "Alerts", Example: "alertIf=@error_ratio:5m,0.01\nalertName=errors", Kind: "PromQL or shortcut", Default: "no alert", Indexed: true, Doc: "When the alert fires: a PromQL expression, a shortcut such as @service_mem_limit:0.8, or shortcuts joined by _and_, _or_ and _unless_. It may stand on several lines."},
+	{Name: labelFor, Task: "Alerts", Example: "alertFor=2m\nalertName=errors\nalertIf=@error_ratio:5m,0.01", Kind: "Prometheus duration", Default: "at once", Indexed: true, Doc: "How long the condition must hold before the alert fires, such as 30s."},
+	{Name: labelKeep, Task: "Alerts", Example: "alertKeepFiringFor=10m\nalertName=errors\nalertIf=@error_ratio:5m,0.01", Kind: "Prometheus duration", Default: "not at all", Indexed: true, Doc: "How long the alert goes on firing after the condition has ceased to hold, such as 5m, so that one that comes and goes is one message."},
+	{Name: labelLabels, Task: "Alerts", Example: "alertLabels=severity=critical,team=shop\nalertName=errors\nalertIf=@error_ratio:5m,0.01", Kind: "list of name=value", Default: "those of the shortcut", Indexed: true, Doc: "Labels of the alert. They replace the shortcut's own, name by name. Every alert has owner=FULL NAME, which cannot be set; one with scale is about service=FULL NAME unless it says otherwise."},
+	{Name: labelAnnotations, Task: "Alerts", Example: "alertAnnotations=summary=The shop answers with errors,runbook=https://wiki.example.com/shop\nalertName=errors\nalertIf=@error_ratio:5m,0.01", Kind: "list of name=value", Default: "summary, with a shortcut", Indexed: true, Doc: "Annotations of the alert. A comma that no NAME= follows belongs to the text before it. An alert with scale also has settle where it can be known: for how long after a step it still speaks of the time before, which the scaler waits for."},
+	{Name: labelPersistent, Task: "Alerts", Example: "alertPersistent=true\nalertName=errors\nalertIf=@error_ratio:5m,0.01", Kind: "true or false", Default: "false", Indexed: true, Doc: "Read for compatibility: every alert stays while its service exists, scaled to zero or not, and goes with it."},
 }
 
 // LabelNames returns the full names of the labels of one index; 0 means without an index.
-func LabelNames(index int) []string {
-	var out []string
-	for _, s := range table {
-		out = append(out, fullName(s.Name, index))
-	}
-	return out
-}
+func LabelNames(index int) []string { return names(table, index) }
 
 // IfLabel returns the full name of the label that holds the expression of an alert.
 func IfLabel(index int) string { return fullName(labelIf, index) }
@@ -98,6 +93,8 @@ type Rule struct {
 	Annotations map[string]string
 	// Record says that it records a series of its name instead of alerting.
 	Record bool
+	// Limit is how many results each rule of the service may have; 0 is what holds for all.
+	Limit int
 }
 
 // Alert is what the labels of one index ask for: a rule, or why there is none.
@@ -326,6 +323,10 @@ func pairs(g group, name string, texts bool) map[string]string {
 		}
 		parts = append(parts, part)
 	}
+	what := "alert"
+	if name == labelRecordLabels {
+		what = "series"
+	}
 	out := map[string]string{}
 	for _, part := range parts {
 		if strings.TrimSpace(part) == "" {
@@ -340,11 +341,12 @@ func pairs(g group, name string, texts bool) map[string]string {
 		case strings.HasPrefix(key, "__") || key == model.AlertNameLabel:
 			g.RejectText(name, part, "another name: those that begin with __ and alertname are taken by Prometheus")
 		case !texts && key == OwnerLabel:
-			g.RejectText(name, part, "another name: owner says whose alert it is, which is always this service")
+			g.RejectText(name, part, "another name: owner says whose "+what+" it is, which is always this service")
 		case twice:
 			g.RejectText(name, part, "each name once")
 		default:
-			if err := checkTemplate(value); err != nil {
+			// What is recorded is no template.
+			if err := checkTemplate(value); err != nil && name != labelRecordLabels {
 				g.RejectText(name, part, "a template that Prometheus can read: "+err.Error())
 			}
 			out[key] = value

@@ -74,6 +74,25 @@ func NewPack(name string, files ...PackFile) (*Pack, error) {
 	return readPack(name, files)
 }
 
+// Names are the names of the shortcuts of a file, sorted; none if it cannot be read.
+func (f PackFile) Names() []string {
+	var all map[string]any
+	if yaml.Unmarshal(f.Content, &all) != nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(all))
+}
+
+// Unread is a file for shortcuts of which no more is known than their names: any value will do.
+func Unread(names []string) (PackFile, error) {
+	all := map[string]entryYAML{}
+	for _, name := range names {
+		all[name] = entryYAML{Expanded: "vector(0)"}
+	}
+	content, err := yaml.Marshal(all)
+	return PackFile{Name: "own-shortcuts", Content: content}, err
+}
+
 func readPack(name string, files []PackFile) (*Pack, error) {
 	if name != DefaultPack && name != classicPack {
 		return nil, fmt.Errorf("shortcuts %q: want %s or %s", name, DefaultPack, classicPack)

@@ -26,7 +26,7 @@ type rulesFile struct {
 
 type groupYAML struct {
 	Name text `yaml:"name"`
-	// Limit is how many alerts each rule may have.
+	// Limit is how many results each rule may have.
 	Limit int        `yaml:"limit,omitempty"`
 	Rules []ruleYAML `yaml:"rules"`
 }
@@ -50,20 +50,21 @@ func texts(m map[string]string) map[text]text {
 }
 
 // Render returns the rules file: one group per service, named with its full
-// name, groups by name, rules by name. The same rules give the same bytes.
+// name, groups by name, in each those that record before those that alert, so that alerts see
+// what was just recorded, and rules by name. The same rules give the same bytes.
 func Render(rules []Rule) ([]byte, error) { return RenderLimited(rules, 0) }
 
-// RenderLimited is Render with a limit to how many alerts a rule has at once: beyond it
-// its evaluation fails. 0 is no limit.
+// RenderLimited is Render with a limit to how many results a rule has at once, for services
+// that have none of their own: beyond it its evaluation fails. 0 is no limit.
 func RenderLimited(rules []Rule, limit int) ([]byte, error) {
 	sorted := slices.SortedFunc(slices.Values(rules), func(a, b Rule) int {
-		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(kind(a), kind(b)), cmp.Compare(a.ID(), b.ID()))
 	})
 	file := rulesFile{Groups: []groupYAML{}}
 	for _, r := range sorted {
 		last := len(file.Groups) - 1
 		if last < 0 || file.Groups[last].Name != text(r.Service) {
-			file.Groups = append(file.Groups, groupYAML{Name: text(r.Service), Limit: limit})
+			file.Groups = append(file.Groups, groupYAML{Name: text(r.Service), Limit: cmp.Or(r.Limit, limit)})
 			last++
 		}
 		y := ruleYAML{
@@ -85,6 +86,14 @@ func RenderLimited(rules []Rule, limit int) ([]byte, error) {
 		return nil, fmt.Errorf("rules: %w", err)
 	}
 	return b.Bytes(), nil
+}
+
+// kind is the place of a rule among others of its service.
+func kind(r Rule) int {
+	if r.Record {
+		return 0
+	}
+	return 1
 }
 
 // Key identifies what Prometheus is told of a rule: two rules with the same key are the same to it.

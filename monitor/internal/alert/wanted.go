@@ -118,30 +118,8 @@ func perReplica(load parser.Expr, target float64) string {
 	return "(" + load.String() + ") / on () " + one
 }
 
-// ID tells the rules that are loaded apart: alerts by their names, and recording rules, which
-// all have one name, by the service as well.
-func (r Rule) ID() string {
-	if r.Record {
-		return RecordID(r.Name, r.Labels)
-	}
-	return r.Name
-}
-
-// RecordID is the ID of a recording rule with these labels.
-func RecordID(name string, labels map[string]string) string {
-	return name + "{" + scaling.WantedID + "=" + strconv.Quote(labels[scaling.WantedID]) + "}"
-}
-
-// Source returns the full name of the label that holds the rule's expression.
-func (r Rule) Source() string {
-	if r.Record {
-		return catalog.Prefix + scaling.Metric
-	}
-	return IfLabel(r.Index)
-}
-
 // Several reports whether the words with which Prometheus gives up on a rule mean that a load
 // has more than one series.
 func (r Rule) Several(why string) bool {
-	return r.Record && slices.ContainsFunc([]string{"many-to-one", "many-to-many", "duplicate series"}, func(s string) bool { return strings.Contains(why, s) })
+	return r.Load() && slices.ContainsFunc([]string{"many-to-one", "many-to-many", "duplicate series"}, func(s string) bool { return strings.Contains(why, s) })
 }

@@ -123,7 +123,7 @@ func TestWhatTheScalerIsTold(t *testing.T) {
 		t.Parallel()
 		rules := string(render(t, service("shop_web", "scaleMetric=queue", "scaleTarget=4"), 2))
 		out := promtool(t, rules, []string{`queue{instance="a"} 1x20`, `queue{instance="b"} 1x20`}, scaling.Wanted, nil)
-		if !(Rule{Record: true}).Several(out) {
+		if !(Rule{Record: true, Name: scaling.Wanted}).Several(out) {
 			t.Error(out)
 		}
 	})

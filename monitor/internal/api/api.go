@@ -15,6 +15,7 @@ import (
 	"github.com/wagglehq/waggle/monitor/internal/loop"
 	"github.com/wagglehq/waggle/monitor/internal/prometheus"
 	"github.com/wagglehq/waggle/monitor/internal/report"
+	"github.com/wagglehq/waggle/monitor/internal/scrape"
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/catalog"
 )
@@ -56,6 +57,8 @@ type service struct {
 	catalog.Status
 	Jobs   []job  `json:"jobs,omitempty"`
 	Alerts []rule `json:"alerts"`
+	// Records are the rules that record.
+	Records []rule `json:"records,omitempty"`
 	// Load is what the scaler is told.
 	Load    *rule    `json:"load,omitempty"`
 	Targets []target `json:"targets"`
@@ -148,8 +151,13 @@ func (h handler) targets(w http.ResponseWriter, _ *http.Request) {
 	if v == nil {
 		return
 	}
+	all, err := scrape.Render(v.State.Targets)
+	if err != nil {
+		app.WriteError(w, http.StatusInternalServerError, err)
+		return
+	}
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(v.State.TargetsFile) // the client has gone; there is nobody to tell
+	_, _ = w.Write(all) // the client has gone; there is nobody to tell
 }
 
 // rules gives the rules in force as a file, all or those of one service.
@@ -180,11 +188,14 @@ func describe(svc desired.Service, st catalog.Status) service {
 	out.Component = "monitor"
 	for _, r := range svc.Rules {
 		one := show(r)
-		if r.Record {
+		switch {
+		case r.Load():
 			out.Load = &one
-			continue
+		case r.Record:
+			out.Records = append(out.Records, one)
+		default:
+			out.Alerts = append(out.Alerts, one)
 		}
-		out.Alerts = append(out.Alerts, one)
 	}
 	for _, t := range svc.Targets {
 		out.Targets = append(out.Targets, target{Address: t.Address(), Node: t.Labels["node"]})

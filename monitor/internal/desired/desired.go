@@ -1,8 +1,8 @@
 // Package desired computes from the catalog what Prometheus should do: the same
 // catalog, accepted labels and refusals give the same bytes. It is pure.
 //
-// A service's labels fall into items: its scrape jobs, its load, and each of its alerts. An
-// item at fault is left out by name and its last accepted form stays in force;
+// A service's labels fall into items: its scrape jobs, its load, its limit of results,
+// each of its alerts and of its recording rules. An item at fault is left out by name and its last accepted form stays in force;
 // every other item, of this service and of all others, is not concerned.
 package desired
 
@@ -39,8 +39,9 @@ type Settings struct {
 	scrape.Settings
 	// AcrossStacks lets alerts scale services of other stacks.
 	AcrossStacks bool
-	// AlertLimit is how many alerts a rule may have at once; 0 is no limit.
-	AlertLimit int
+	// AlertLimit is how many alerts a rule may have at once where labels say nothing, and
+	// MaxAlerts the most that a label may say; 0 is no limit.
+	AlertLimit, MaxAlerts int
 	// Pack has the shortcuts; nil means Waggle's own.
 	Pack *alert.Pack
 	// Evaluation is how often rules are evaluated; 0 if that is not known.
@@ -66,9 +67,11 @@ type State struct {
 	Accepted map[string]catalog.Service
 	Rules    []alert.Rule
 	Targets  []scrape.Target
-	// RulesFile and TargetsFile are the two as Prometheus reads them.
+	// RulesFile and TargetsFile are what Prometheus reads of rules, and of the targets that are
+	// in none of Pools.
 	RulesFile, TargetsFile []byte
-	// Hash is that of both files, in hexadecimal.
+	Pools                  []scrape.Pooled
+	// Hash is that of all files, in hexadecimal.
 	Hash string
 	// AlertLimit is that of the settings.
 	AlertLimit int
@@ -76,7 +79,8 @@ type State struct {
 	Refused map[string]bool
 }
 
-// Service is what became of one service.
+// Service is what became of one service: who it is, what is in force of it and what is wrong,
+// as its status tells it, which is more than a dozen fields.
 type Service struct {
 	ID     string
 	Name   string
@@ -91,7 +95,9 @@ type Service struct {
 	Jobs    []*scrape.Job
 	Targets []scrape.Target
 	Rules   []alert.Rule
-	Faults  []Fault
+	// Limit is how many results each rule may have, if its labels say; 0 if they do not.
+	Limit  int
+	Faults []Fault
 	// Warnings are labels that have no effect, and what can be seen of a rule in force.
 	Warnings []string
 	// Fresh is how many items of the present labels are in force.
@@ -100,8 +106,8 @@ type Service struct {
 
 // Fault is why one item is not in force as the present labels have it.
 type Fault struct {
-	// Item is "scrape", "scrape 3", "alert", "alert 2" or "load", or "name" or "labels" for all that
-	// the service asks for.
+	// Item is "scrape", "scrape 3", "alert", "alert 2", "record", "record 4", "limit" or "load", or "name" or
+	// "labels" for all that the service asks for.
 	Item string
 	Err  error
 	// Kept reports that the item's last accepted form stays in force.
@@ -110,6 +116,30 @@ type Fault struct {
 
 // From computes the desired state.
 func From(in Input) (State, error) {
+	s := Settle(in)
+	var err error
+	if s.RulesFile, err = alert.RenderLimited(s.Rules, in.Settings.AlertLimit); err != nil {
+		return State{}, err
+	}
+	plain, pools, err := scrape.Pools(s.Targets)
+	if err != nil {
+		return State{}, err
+	}
+	if s.TargetsFile, err = scrape.Render(plain); err != nil {
+		return State{}, err
+	}
+	files := slices.Concat(s.RulesFile, []byte{0}, s.TargetsFile)
+	for _, p := range pools {
+		files = slices.Concat(files, []byte{0}, []byte(p.ID()), p.File)
+	}
+	sum := sha256.Sum256(files)
+	s.Pools, s.Hash = pools, hex.EncodeToString(sum[:])
+	return s, nil
+}
+
+// Settle computes the desired state without its files and their hash, which whoever judges
+// services does not need and which take most of the time.
+func Settle(in Input) State {
 	s := State{Accepted: map[string]catalog.Service{}, Refused: map[string]bool{}, AlertLimit: in.Settings.AlertLimit}
 	claims := claims{
 		called: map[string]catalog.Service{}, rules: map[string]alert.Rule{}, snapshot: in.Snapshot, settings: in.Settings,
@@ -137,16 +167,7 @@ func From(in Input) (State, error) {
 		s.Rules = append(s.Rules, one.Rules...)
 		s.Targets = append(s.Targets, one.Targets...)
 	}
-	var err error
-	if s.RulesFile, err = alert.RenderLimited(s.Rules, in.Settings.AlertLimit); err != nil {
-		return State{}, err
-	}
-	if s.TargetsFile, err = scrape.Render(s.Targets); err != nil {
-		return State{}, err
-	}
-	sum := sha256.Sum256(slices.Concat(s.RulesFile, []byte{0}, s.TargetsFile))
-	s.Hash = hex.EncodeToString(sum[:])
-	return s, nil
+	return s
 }
 
 // known are the names of the labels that monitor reads, of which those of a load are the
@@ -264,9 +285,9 @@ func (c claims) rule(r alert.Rule) error {
 	if other, taken := c.rules[r.ID()]; taken {
 		owner := "the older service " + other.Service + " has"
 		if other.ServiceID == r.ServiceID {
-			owner = "another alert of this service makes"
+			owner = "another index of this service makes"
 		}
-		return fault(alert.NameLabel(r.Index), r.Name, "another name: "+owner+" the rule "+other.Name)
+		return fault(r.NamedBy(), r.Name, "another name: "+owner+" the rule "+other.Name)
 	}
 	if !c.scales(r) {
 		return fault(alert.LabelsLabel(r.Index), "service="+r.Labels["service"], "no service but this one, or one of its stack: the scaler scales what an alert names; monitor's -scale-across-stacks allows others")
@@ -282,7 +303,9 @@ type item struct {
 	labels map[string]string
 	job    *scrape.Job
 	rule   alert.Rule
-	err    error
+	// limit is how many results each rule of the service may have; such an item has nothing else.
+	limit int
+	err   error
 }
 
 // items reads what a service's labels ask for.
@@ -302,6 +325,15 @@ func items(svc catalog.Service, replicas uint64, settings Settings) ([]item, []s
 	for _, a := range alerts {
 		warnings = append(warnings, a.Warnings...)
 		out = append(out, item{name: numbered("alert", a.Index), labels: only(svc.Labels, alert.LabelNames(a.Index)), rule: a.Rule, err: a.Err})
+	}
+	records, more := alert.Records(svc, about)
+	idle = append(idle, more...)
+	for _, a := range records {
+		warnings = append(warnings, a.Warnings...)
+		out = append(out, item{name: numbered("record", a.Index), labels: only(svc.Labels, alert.RecordLabelNames(a.Index)), rule: a.Rule, err: a.Err})
+	}
+	if limit, ok, err := alert.Limit(svc, settings.MaxAlerts); ok {
+		out = append(out, item{name: "limit", labels: only(svc.Labels, []string{alert.LimitLabel}), limit: max(limit, 1), err: err})
 	}
 	if load, ok := alert.Wanted(svc, about); ok {
 		warnings = append(warnings, load.Warnings...)
@@ -379,7 +411,7 @@ func settle(svc, accepted catalog.Service, replicas uint64, settings Settings, c
 		maps.Copy(labels, it.labels)
 	}
 	admit := func(it item) error {
-		if it.err != nil || it.job != nil {
+		if it.err != nil || it.job != nil || it.limit > 0 {
 			return it.err
 		}
 		return c.rule(it.rule)
@@ -391,9 +423,9 @@ func settle(svc, accepted catalog.Service, replicas uint64, settings Settings, c
 			continue
 		}
 		use(it)
-	}
-	if taken == nil {
-		out.Fresh = len(present) - len(bad)
+		if taken == nil && it.limit == 0 {
+			out.Fresh++
+		}
 	}
 	var old []item
 	if len(bad) > 0 {
@@ -407,20 +439,35 @@ func settle(svc, accepted catalog.Service, replicas uint64, settings Settings, c
 		}
 		out.Faults = append(out.Faults, fault)
 	}
+	if out.Limit > 0 && len(out.Rules) == 0 {
+		out.Warnings = append(out.Warnings, alert.LimitLabel+" has no effect without a rule")
+	}
 	if len(out.Jobs) == 0 && len(out.Rules) == 0 {
 		return out, nil
 	}
+	out.bound()
 	return out, labels
 }
 
 // add puts what an item asks for in force.
 func (s *Service) add(it item) {
+	if it.limit > 0 {
+		s.Limit = it.limit
+		return
+	}
 	if it.job == nil {
 		s.Rules = append(s.Rules, it.rule)
 		return
 	}
 	s.Jobs = append(s.Jobs, it.job)
 	slices.SortFunc(s.Jobs, func(a, b *scrape.Job) int { return a.Index - b.Index })
+}
+
+// bound tells the rules their limit.
+func (s *Service) bound() {
+	for i := range s.Rules {
+		s.Rules[i].Limit = s.Limit
+	}
 }
 
 // keep leaves all that a service asked for as it was, because of err.
@@ -430,12 +477,13 @@ func keep(out Service, formerly catalog.Service, err error, replicas uint64, set
 		out.Called = formerly.CalledName()
 		old, _ := items(formerly, replicas, settings)
 		for _, it := range old {
-			if it.err != nil || it.job == nil && c.rule(it.rule) != nil {
+			if it.err != nil || it.job == nil && it.limit == 0 && c.rule(it.rule) != nil {
 				continue
 			}
 			fault.Kept = true
 			out.add(it)
 		}
+		out.bound()
 	}
 	out.Faults = append(out.Faults, fault)
 	return out, formerly.Labels

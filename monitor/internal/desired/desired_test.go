@@ -193,6 +193,27 @@ func TestWhatComesOut(t *testing.T) {
 			"db: [waggle:replicas_wanted=(b) / on () vector(2)]\nweb: [waggle:replicas_wanted=(a) / on () vector(1), web_x=up<1]",
 		},
 		{
+			"recording rules of two services with one name", nil,
+			[]string{"db recordName=a:b recordExpr=up<1", "web recordName=a:b recordExpr=up<2 recordName.3=a:b recordExpr.3=up<3 recordLabels.3=x=1"},
+			"db: [a:b=up<1]\nweb: [a:b=up<2, a:b=up<3]",
+		},
+		{
+			"recording rules of one service that would make one series: the first does", nil,
+			[]string{"web recordName=a:b recordExpr=up<2 recordName.3=a:b recordExpr.3=up<3"},
+			"web: [a:b=up<2] !record 3(gone)",
+		},
+		{
+			"a bad recording rule keeps its last accepted form",
+			[]string{"web recordName=a:b recordExpr=up<1 alertName=x alertIf=up<1"},
+			[]string{"web recordName=a:b recordExpr=up< alertName=x alertIf=up<2"},
+			"web: [a:b=up<1, web_x=up<2] !record(kept)",
+		},
+		{
+			"a bad limit concerns nothing else", nil,
+			[]string{"web alertLimit=none alertName=x alertIf=up<1"},
+			"web: [web_x=up<1] !limit(gone)",
+		},
+		{
 			"a bad load is left out, and the alert is not concerned", nil,
 			[]string{"web scaleMetric=sum( scaleTarget=1 alertName=x alertIf=up<1"},
 			"web: [web_x=up<1] !load(gone)",
@@ -433,5 +454,27 @@ func BenchmarkThousandServices(b *testing.B) {
 		if _, err := From(in); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// TestLimitsOfAService: its rules have the limit that its labels say, or last said, and those of
+// others the usual one.
+func TestLimitsOfAService(t *testing.T) {
+	in := Input{Settings: settings, Snapshot: swarm("few alertLimit=5 alertName=x alertIf=up<1", "usual alertName=x alertIf=up<1", "much alertLimit=101 alertName=x alertIf=up<1", "kept alertLimit=x alertName=x alertIf=up<1")}
+	in.Settings.AlertLimit, in.Settings.MaxAlerts = 50, 100
+	in.Accepted = accepted(t, "kept alertLimit=7 alertName=x alertIf=up<1")
+	s, got := from(t, in)
+	want := "few: [few_x=up<1]\nkept: [kept_x=up<1] !limit(kept)\nmuch: [much_x=up<1] !limit(gone)\nusual: [usual_x=up<1]"
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	for _, text := range []string{"\"few\"\n    limit: 5\n", "\"usual\"\n    limit: 50\n", "\"much\"\n    limit: 50\n", "\"kept\"\n    limit: 7\n"} {
+		if !strings.Contains(string(s.RulesFile), text) {
+			t.Errorf("%q is not in\n%s", text, s.RulesFile)
+		}
+	}
+	idle, _ := from(t, Input{Snapshot: swarm("web scrapePort=80 alertLimit=5")})
+	if w := idle.Services[0].Warnings; len(w) != 1 || w[0] != "com.df.alertLimit has no effect without a rule" {
+		t.Error(w)
 	}
 }

@@ -33,17 +33,11 @@ const Prefix = "/v1/docker-flow-monitor"
 // takes five seconds for new targets.
 const Patience = 15 * time.Second
 
-// Store is where what is wanted lies.
-type Store interface {
-	Put(ctx context.Context, svc catalog.Service) error
-	Remove(ctx context.Context, name string) error
-}
-
 // API holds what the handlers need.
 type API struct {
 	Token app.Secret
 	// Services and Nodes are kept apart.
-	Services, Nodes Store
+	Services, Nodes manual.Writer
 	// View returns what became of the last pass, nil before the first; Await returns when
 	// a view is as it should be.
 	View  func() *loop.View
@@ -101,19 +95,15 @@ func anyWay(r chi.Router, path string, handle http.HandlerFunc) {
 	r.HandleFunc(Prefix+path+"/", handle)
 }
 
-// form reads the parameters, from the query and from a body of a form.
+// form hands the parameters to a handler.
 func (a *API) form(handle func(http.ResponseWriter, *http.Request, url.Values)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, app.MaxBody)
-		if err := r.ParseForm(); err != nil {
-			status := http.StatusBadRequest
-			if errors.As(err, new(*http.MaxBytesError)) {
-				status = http.StatusRequestEntityTooLarge
-			}
-			write(w, status, Response{Message: "the parameters cannot be read: " + err.Error()})
+		form, status, err := manual.Form(w, r)
+		if err != nil {
+			write(w, status, Response{Message: err.Error()})
 			return
 		}
-		handle(w, r, r.Form)
+		handle(w, r, form)
 	}
 }
 

@@ -45,7 +45,7 @@ type Statuses interface {
 // Prometheus is what is made equal to the labels.
 type Prometheus interface {
 	Check(ctx context.Context, rules []alert.Rule, file []byte) (map[string]string, error)
-	Apply(ctx context.Context, rules []alert.Rule, rulesFile, targetsFile []byte) (differing map[string]string, err error)
+	Apply(ctx context.Context, w prometheus.Wanted) (differing map[string]string, err error)
 	Targets(context.Context) ([]prometheus.ShownTarget, error)
 	Rules(context.Context) (map[string]prometheus.Health, error)
 	Ask(context.Context, truth.Question) ([]string, error)
@@ -242,7 +242,7 @@ func (l *Loop) apply(ctx context.Context, in desired.Input) (desired.State, repo
 		if err != nil {
 			return state, report.Applied{}, err
 		}
-		differing, err := l.o.Prometheus.Apply(ctx, state.Rules, state.RulesFile, state.TargetsFile)
+		differing, err := l.o.Prometheus.Apply(ctx, prometheus.Wanted{Rules: state.Rules, RulesFile: state.RulesFile, TargetsFile: state.TargetsFile, Pools: state.Pools})
 		var refused *prometheus.RefusedError
 		if errors.As(err, &refused) && l.refuse(refused.Rules) {
 			continue
@@ -253,9 +253,8 @@ func (l *Loop) apply(ctx context.Context, in desired.Input) (desired.State, repo
 
 // see notes what Prometheus shows of what was applied.
 func (l *Loop) see(ctx context.Context, state desired.State, fate *report.Applied) error {
-	unseen, limited, err := l.targets(ctx, state)
-	fate.Unseen, fate.Limited = unseen, limited
-	rules, rulesErr := l.look.at(ctx, state, unseen)
+	err := l.targets(ctx, state, fate)
+	rules, rulesErr := l.look.at(ctx, state, fate.Unseen)
 	fate.Failing, fate.Doubts = rules.failing, rules.doubts
 	if rules.again > 0 {
 		l.o.Again(rules.again)
@@ -332,44 +331,62 @@ func (l *Loop) forgetRefused(s desired.State) {
 	maps.DeleteFunc(l.refused, func(key, _ string) bool { return !s.Refused[key] })
 }
 
-// targets returns the services whose targets Prometheus does not show as they
-// should be, and why it takes nothing of some. If there are any it asks for another look
-// soon, and then for ever rarer ones.
-func (l *Loop) targets(ctx context.Context, s desired.State) (unseen map[string]bool, limited map[string]string, err error) {
+// targets notes the services whose targets Prometheus does not show as they should be, and
+// why it takes nothing of some. If there are any it asks for another look soon, and then for
+// ever rarer ones.
+func (l *Loop) targets(ctx context.Context, s desired.State, fate *report.Applied) error {
 	shown, err := l.o.Prometheus.Targets(ctx)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	byAddress := map[string][]prometheus.ShownTarget{}
 	for _, t := range shown {
 		byAddress[t.Labels["instance"]] = append(byAddress[t.Labels["instance"]], t)
 	}
-	unseen, limited = map[string]bool{}, map[string]string{}
+	fate.Unseen, fate.Limited, fate.Locked = map[string]bool{}, map[string]string{}, map[string]string{}
 	waiting := false
 	for _, svc := range s.Services {
 		for _, t := range svc.Targets {
 			if !prometheus.Shows(byAddress[t.Address()], t) {
-				unseen[svc.ID] = true
+				fate.Unseen[svc.ID] = true
 			}
 			for _, got := range byAddress[t.Address()] {
 				waiting = waiting || got.Health == prometheus.Unscraped
-				if strings.Contains(got.LastError, overLimit) && got.Labels[scrape.ServiceLabel] == svc.Name {
-					limited[svc.ID] = t.Address() + ": " + got.LastError
+				if got.Labels[scrape.ServiceLabel] != svc.Name {
+					continue
+				}
+				why := t.Address() + ": " + got.LastError
+				if strings.Contains(got.LastError, overLimit) {
+					fate.Limited[svc.ID] = why
+				}
+				if t.Labels[scrape.SecretMeta] != "" && locked(got.LastError) {
+					fate.Locked[svc.ID] = why
 				}
 			}
 		}
 	}
-	if v := l.view.Load(); v == nil || v.State.Hash != s.Hash || len(unseen) == 0 && !waiting {
+	if v := l.view.Load(); v == nil || v.State.Hash != s.Hash || len(fate.Unseen) == 0 && !waiting {
 		l.looks = 0
 	}
-	if len(unseen) > 0 || waiting {
+	if len(fate.Unseen) > 0 || waiting {
 		l.o.Again(min(time.Second<<l.looks, 30*time.Second))
 		l.looks = min(l.looks+1, 5)
 	}
-	if len(limited) > 0 {
+	if len(fate.Limited) > 0 || len(fate.Locked) > 0 {
 		l.o.Again(ailing)
 	}
-	return unseen, limited, nil
+	return nil
+}
+
+// locked reports whether Prometheus means that it has no secret to send, or that its secret
+// is not taken.
+func locked(lastError string) bool {
+	for _, words := range []string{"unable to read", "HTTP status 401", "HTTP status 403"} {
+		if strings.Contains(lastError, words) {
+			return true
+		}
+	}
+	return false
 }
 
 // overLimit is in what Prometheus says of an answer that is more than it may be.

@@ -74,7 +74,11 @@ func (w *world) Check(_ context.Context, rules []alert.Rule, _ []byte) (map[stri
 	return out, nil
 }
 
-func (w *world) Apply(_ context.Context, rules []alert.Rule, _, targets []byte) (map[string]string, error) {
+func (w *world) Apply(_ context.Context, wanted prometheus.Wanted) (map[string]string, error) {
+	rules, targets := wanted.Rules, wanted.TargetsFile
+	for _, p := range wanted.Pools {
+		targets = append(targets, p.File...)
+	}
 	w.applies++
 	blamed := map[string]string{}
 	for _, r := range rules {
@@ -314,6 +318,27 @@ func TestATargetOverItsLimitIsToldAtItsService(t *testing.T) {
 		if st := w.statuses[0]; st.State != catalog.StateApplied || w.pokes == before {
 			t.Error(st, "nobody looks whether the first scrape goes well", w.pokes)
 		}
+	})
+}
+
+// TestASecretThatIsNotTakenIsToldAtItsLabel, and looked at again soon.
+func TestASecretThatIsNotTakenIsToldAtItsLabel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.label("scrapePort", "80", "scrapeSecret", "web", "alertName", "a", "alertIf", "up < 1")
+		w.pass()
+		w.wants(catalog.StateApplied, "up < 1", true)
+		for _, words := range []string{"server returned HTTP status 401", `Get "http://10.0.0.1:80/metrics": unable to read authorization credentials: open /run/secrets/dfm_auth_web: no such file`} {
+			w.shown[0].Health, w.shown[0].LastError = "down", words
+			before := w.pokes
+			w.pass()
+			if st := w.statuses[0]; st.State != catalog.StateDegraded || st.Label != "com.df.scrapeSecret" || !strings.Contains(st.Reason, words) || !strings.Contains(st.Hint, "dfm_auth_web") || w.pokes == before {
+				t.Error(st, w.pokes)
+			}
+		}
+		w.shown[0].LastError = "connection refused"
+		w.pass()
+		w.wants(catalog.StateApplied, "up < 1", true)
 	})
 }
 

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -19,6 +19,20 @@ type client struct {
 
 func newClient(base string) *client {
 	return &client{base: strings.TrimSuffix(base, "/"), http: &http.Client{Timeout: 15 * time.Second}}
+}
+
+// shownAlert is an alert as Prometheus shows it.
+type shownAlert struct {
+	State  string            `json:"state"`
+	Labels map[string]string `json:"labels"`
+}
+
+func (c *client) alerts(ctx context.Context) ([]shownAlert, error) {
+	var data struct {
+		Alerts []shownAlert `json:"alerts"`
+	}
+	err := c.do(ctx, http.MethodGet, "/api/v1/alerts", &data)
+	return data.Alerts, err
 }
 
 // refusedError is an answer of Prometheus that is not a success.
@@ -106,11 +120,15 @@ func (c *client) rules(ctx context.Context) ([]shownGroup, error) {
 	return data.Groups, err
 }
 
-// Unscraped is the health of a target before the first scrape.
-const Unscraped = "unknown"
+// Up is the health of a target that is reached, Unscraped that before the first scrape.
+const (
+	Up        = "up"
+	Unscraped = "unknown"
+)
 
 // ShownTarget is a target as Prometheus scrapes it.
 type ShownTarget struct {
+	Pool           string            `json:"scrapePool"`
 	Labels         map[string]string `json:"labels"`
 	ScrapeURL      string            `json:"scrapeUrl"`
 	ScrapeInterval string            `json:"scrapeInterval"`
@@ -125,8 +143,8 @@ func (c *client) targets(ctx context.Context) ([]ShownTarget, error) {
 	var data struct {
 		Active []ShownTarget `json:"activeTargets"`
 	}
-	query := url.Values{"state": {"active"}, "scrapePool": {Pool}}
-	err := c.do(ctx, http.MethodGet, "/api/v1/targets?"+query.Encode(), &data)
+	err := c.do(ctx, http.MethodGet, "/api/v1/targets?state=active", &data)
+	data.Active = slices.DeleteFunc(data.Active, func(t ShownTarget) bool { return t.Pool != Pool && !strings.HasPrefix(t.Pool, Pool+" (") })
 	for i, target := range data.Active {
 		data.Active[i].LastError = withoutAnswer(target.LastError)
 	}

@@ -2,8 +2,10 @@ package prometheus
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"time"
 
@@ -22,13 +24,17 @@ const (
 	ConfigFile  = "prometheus.yml"
 	RulesFile   = "rules.yml"
 	TargetsFile = "targets.json"
+	// PoolsFile has the scrape jobs of targets that Prometheus must be told more of than it can
+	// be told of each alone.
+	PoolsFile = "pools.yml"
 	// OwnRulesFile holds the rules about Waggle itself.
 	OwnRulesFile = "waggle.yml"
 	// PasswordFile holds the password that Alertmanager asks for.
 	PasswordFile = "alertmanager-password"
 )
 
-// Pool is the scrape job that holds the targets of all services.
+// Pool is the scrape job that holds the targets of all services, but for those of other pools,
+// whose names begin with it and go on in parentheses.
 const Pool = "waggle-services"
 
 // SelfJob is the scrape job of our Prometheus itself.
@@ -59,6 +65,8 @@ type Settings struct {
 	// and empty are no limits.
 	SampleLimit int
 	BodyLimit   string
+	// SecretsDir is where Prometheus finds the secrets that it sends to tasks.
+	SecretsDir string
 	// More is configuration of the operator's own: its lists come behind those of this one,
 	// and of single values its own count, but for the three intervals above.
 	More settings.Tree
@@ -75,6 +83,7 @@ func (s Settings) components() (out []source) {
 type configYAML struct {
 	Global        globalYAML    `yaml:"global"`
 	RuleFiles     []string      `yaml:"rule_files"`
+	ScrapeFiles   []string      `yaml:"scrape_config_files"`
 	Alerting      *alertingYAML `yaml:"alerting,omitempty"`
 	ScrapeConfigs []scrapeYAML  `yaml:"scrape_configs"`
 }
@@ -101,6 +110,11 @@ type basicAuthYAML struct {
 	PasswordFile string `yaml:"password_file"`
 }
 
+type tokenYAML struct {
+	File string `yaml:"credentials_file"`
+}
+
+// scrapeYAML is a part of what Prometheus takes for a job, by its names.
 type scrapeYAML struct {
 	JobName     string `yaml:"job_name"`
 	MetricsPath string `yaml:"metrics_path,omitempty"`
@@ -112,6 +126,7 @@ type scrapeYAML struct {
 	BodyLimit        string         `yaml:"body_size_limit,omitempty"`
 	Scheme           string         `yaml:"scheme,omitempty"`
 	BasicAuth        *basicAuthYAML `yaml:"basic_auth,omitempty"`
+	Token            *tokenYAML     `yaml:"authorization,omitempty"`
 	Relabel          []relabelYAML  `yaml:"relabel_configs,omitempty"`
 	MetricRelabel    []relabelYAML  `yaml:"metric_relabel_configs,omitempty"`
 	discovery        `yaml:",inline"`
@@ -167,23 +182,58 @@ type fileYAML struct {
 // up at once if it has not heard of any for a while, and every refresh counts as hearing.
 const refresh = model.Duration(30 * time.Second)
 
+// pool is the scrape job of a pool.
+func (s Settings) pool(p scrape.Pool) scrapeYAML {
+	out := scrapeYAML{
+		JobName: Pool,
+		// A target leads Prometheus to itself and nowhere else.
+		FollowRedirects: new(bool),
+		// What Prometheus 2 read, with any type or none, is read.
+		FallbackProtocol: "PrometheusText0.0.4",
+		SampleLimit:      cmp.Or(p.Samples, s.SampleLimit),
+		BodyLimit:        cmp.Or(p.Body, s.BodyLimit),
+		MetricRelabel:    slices.Concat(keepOwn(scrape.ServiceLabel), keepOwn(scrape.NodeLabel)),
+		discovery:        discovery{File: []fileYAML{{Files: []string{poolTargets(p)}, RefreshInterval: refresh}}},
+	}
+	if p.ID() != "" {
+		out.JobName += " (" + p.String() + ")"
+	}
+	switch file := path.Join(s.SecretsDir, scrape.SecretPrefix+p.Secret); {
+	case p.User != "":
+		out.BasicAuth = &basicAuthYAML{Username: p.User, PasswordFile: file}
+	case p.Secret != "":
+		out.Token = &tokenYAML{File: file}
+	}
+	return out
+}
+
+// poolTargets is the file of a pool's targets.
+func poolTargets(p scrape.Pool) string {
+	if p.ID() == "" {
+		return TargetsFile
+	}
+	return "targets-" + p.ID() + ".json"
+}
+
+// RenderPools returns PoolsFile.
+func RenderPools(s Settings, pools []scrape.Pooled) ([]byte, error) {
+	c := struct {
+		ScrapeConfigs []scrapeYAML `yaml:"scrape_configs"`
+	}{[]scrapeYAML{}}
+	for _, p := range pools {
+		c.ScrapeConfigs = append(c.ScrapeConfigs, s.pool(p.Pool))
+	}
+	return encode(c)
+}
+
 // Render returns prometheus.yml. It does not depend on any label: services come
 // and go in the files that it names.
 func Render(s Settings) ([]byte, error) {
 	c := configYAML{
-		Global:    globalYAML{model.Duration(s.ScrapeInterval), model.Duration(s.ScrapeTimeout), model.Duration(s.EvaluationInterval)},
-		RuleFiles: []string{RulesFile},
-		ScrapeConfigs: []scrapeYAML{{
-			JobName: Pool,
-			// A target leads Prometheus to itself and nowhere else.
-			FollowRedirects: new(bool),
-			// What Prometheus 2 read, with any type or none, is read.
-			FallbackProtocol: "PrometheusText0.0.4",
-			SampleLimit:      s.SampleLimit,
-			BodyLimit:        s.BodyLimit,
-			MetricRelabel:    slices.Concat(keepOwn(scrape.ServiceLabel), keepOwn(scrape.NodeLabel)),
-			discovery:        discovery{File: []fileYAML{{Files: []string{TargetsFile}, RefreshInterval: refresh}}},
-		}},
+		Global:        globalYAML{model.Duration(s.ScrapeInterval), model.Duration(s.ScrapeTimeout), model.Duration(s.EvaluationInterval)},
+		RuleFiles:     []string{RulesFile},
+		ScrapeFiles:   []string{PoolsFile},
+		ScrapeConfigs: []scrapeYAML{s.pool(scrape.Pool{})},
 	}
 	if s.Self != "" {
 		self := scrapeYAML{JobName: SelfJob, discovery: discovery{Static: []staticYAML{{[]string{s.Self}}}}}

@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,6 +26,7 @@ import (
 	"github.com/wagglehq/waggle/monitor/internal/alert"
 	"github.com/wagglehq/waggle/monitor/internal/scrape"
 	"github.com/wagglehq/waggle/pkg/atomicfile"
+	"github.com/wagglehq/waggle/pkg/catalog"
 )
 
 // Server is one Prometheus, ours or not: the folder that it reads and the URL at
@@ -36,17 +38,21 @@ type Server struct {
 	log      *slog.Logger
 	reloaded func(result string)
 
-	// good is the rules file that Prometheus was last seen to have loaded, goodRules are the
-	// rules in it, and differing is what was said of those that it shows otherwise.
-	good      []byte
-	goodRules []alert.Rule
-	differing map[string]string
+	// good and goodPools are the files of rules and pools that Prometheus was last seen to have
+	// loaded, goodRules are the rules in the first, and differing is what was said of those that it shows otherwise.
+	good, goodPools []byte
+	goodRules       []alert.Rule
+	differing       map[string]string
 	// verified is when that was, so that it is looked at again now and then.
 	verified time.Time
+	// printed are the expressions of the last look as Prometheus' parser prints them: nearly
+	// all are the same the next time, and parsing is most of what a look takes.
+	printed map[string]string
 	// stale says that a foreign Prometheus has not read the present prometheus.yml.
 	foreign, stale bool
 	ownRules       []byte
 	password       string
+	settings       Settings
 }
 
 // Options say where Prometheus is. Dir, URL, Checker and Log are needed.
@@ -55,6 +61,8 @@ type Options struct {
 	Dir, URL string
 	Checker  *Checker
 	Log      *slog.Logger
+	// Settings are those by which pools are scraped.
+	Settings Settings
 	// Foreign says that Prometheus is not started by this process after Prepare,
 	// and so must be told of a new prometheus.yml.
 	Foreign bool
@@ -83,7 +91,7 @@ func New(o Options) *Server {
 	if o.Reloaded == nil {
 		o.Reloaded = func(string) {}
 	}
-	return &Server{dir: o.Dir, client: newClient(o.URL), checker: o.Checker, log: o.Log, foreign: o.Foreign, ownRules: o.OwnRules, password: o.AlertmanagerPassword, reloaded: o.Reloaded}
+	return &Server{dir: o.Dir, client: newClient(o.URL), checker: o.Checker, log: o.Log, foreign: o.Foreign, ownRules: o.OwnRules, password: o.AlertmanagerPassword, settings: o.Settings, reloaded: o.Reloaded}
 }
 
 // RefusedError says that Prometheus refused what its checker had let through.
@@ -91,7 +99,7 @@ func New(o Options) *Server {
 type RefusedError struct {
 	Reason string
 	// Rules are those that it refuses, by their key, and its words; empty if it refuses
-	// the whole for another reason.
+	// the whole for another reason, such as a pool.
 	Rules map[string]string
 }
 
@@ -114,7 +122,11 @@ func (s *Server) Prepare(ctx context.Context, config []byte) error {
 	if err != nil {
 		return err
 	}
-	for name, content := range map[string][]byte{RulesFile: noRules, TargetsFile: noTargets} {
+	noPools, err := RenderPools(s.settings, nil)
+	if err != nil {
+		return err
+	}
+	for name, content := range map[string][]byte{RulesFile: noRules, PoolsFile: noPools, TargetsFile: noTargets} {
 		if _, err := os.Stat(s.path(name)); errors.Is(err, fs.ErrNotExist) {
 			if _, err := atomicfile.Write(s.path(name), content, 0o644); err != nil {
 				return err
@@ -122,17 +134,10 @@ func (s *Server) Prepare(ctx context.Context, config []byte) error {
 		}
 	}
 	if s.checker.Bin != "" {
-		var said *refusal
-		if err := s.checker.runFile(ctx, "rules", s.path(RulesFile)); errors.As(err, &said) {
-			s.log.Error("the rules on disk are unusable and are put aside", "error", err)
-			if err := os.Rename(s.path(RulesFile), s.path(RulesFile+".bad")); err != nil {
+		for name, none := range map[string][]byte{RulesFile: noRules, PoolsFile: noPools} {
+			if err := s.usable(ctx, name, none); err != nil {
 				return err
 			}
-			if _, err := atomicfile.Write(s.path(RulesFile), noRules, 0o644); err != nil {
-				return err
-			}
-		} else if err != nil {
-			return err
 		}
 		if err := s.checker.run(ctx, "config", config); err != nil {
 			return fmt.Errorf("prometheus.yml: %w", err)
@@ -159,6 +164,25 @@ func (s *Server) Prepare(ctx context.Context, config []byte) error {
 	return err
 }
 
+// usable puts a file aside that Prometheus would not start with.
+func (s *Server) usable(ctx context.Context, name string, none []byte) error {
+	kind := "config"
+	if name == RulesFile {
+		kind = "rules"
+	}
+	var said *refusal
+	err := s.checker.runFile(ctx, kind, s.path(name))
+	if !errors.As(err, &said) {
+		return err
+	}
+	s.log.Error("a file on disk is unusable and is put aside", "file", name, "error", err)
+	if err := os.Rename(s.path(name), s.path(name+".bad")); err != nil {
+		return err
+	}
+	_, err = atomicfile.Write(s.path(name), none, 0o644)
+	return err
+}
+
 // Check returns why Prometheus' checker refuses rules, of which file is the rendered form, by their key.
 func (s *Server) Check(ctx context.Context, rules []alert.Rule, file []byte) (map[string]string, error) {
 	return s.checker.Check(ctx, rules, file)
@@ -167,65 +191,115 @@ func (s *Server) Check(ctx context.Context, rules []alert.Rule, file []byte) (ma
 // again is how long rules that were verified are believed to be still there.
 const again = 10 * time.Second
 
-// Apply makes Prometheus equal to the rules, which Check let through, and the
-// targets, and verifies the rules. A change of targets alone reloads nothing:
-// Prometheus watches their file.
+// Wanted is what Prometheus should do: rules with their file, the file of the targets, and
+// those that are in pools of their own.
+type Wanted struct {
+	Rules                  []alert.Rule
+	RulesFile, TargetsFile []byte
+	Pools                  []scrape.Pooled
+}
+
+// Apply makes Prometheus equal to what is wanted, of which Check let the rules through, and
+// verifies the rules. A change of targets alone reloads nothing: Prometheus watches their
+// files. A pool that comes or goes is read by a reload.
 //
 // It returns, by their IDs, the rules that Prometheus shows otherwise than they were
 // written, and how; all others are in force.
 //
-// A *RefusedError leaves the last good rules in force. After any other error,
+// A *RefusedError leaves the last good rules and pools in force. After any other error,
 // such as Prometheus being away, the files are written and will be read when it
 // is back; Apply should then be called again.
-func (s *Server) Apply(ctx context.Context, rules []alert.Rule, rulesFile, targetsFile []byte) (map[string]string, error) {
-	if _, err := atomicfile.Write(s.path(TargetsFile), targetsFile, 0o644); err != nil {
+func (s *Server) Apply(ctx context.Context, w Wanted) (map[string]string, error) {
+	if err := s.writeTargets(w); err != nil {
 		return nil, err
 	}
-	old, err := os.ReadFile(s.path(RulesFile))
-	if err != nil {
-		return nil, fmt.Errorf("last good rules: %w", err)
-	}
-	if s.good != nil {
-		old = s.good
-	}
-	wrote, err := atomicfile.Write(s.path(RulesFile), rulesFile, 0o644)
+	poolsFile, err := RenderPools(s.settings, w.Pools)
 	if err != nil {
 		return nil, err
 	}
-	same := !wrote && !s.stale
-	loaded := same && string(s.good) == string(rulesFile)
+	old, wroteRules, err := s.write(RulesFile, w.RulesFile, s.good)
+	if err != nil {
+		return nil, err
+	}
+	oldPools, wrotePools, err := s.write(PoolsFile, poolsFile, s.goodPools)
+	if err != nil {
+		return nil, err
+	}
+	same := !wroteRules && !wrotePools && !s.stale
+	loaded := same && string(s.good) == string(w.RulesFile) && string(s.goodPools) == string(poolsFile)
 	if loaded && time.Since(s.verified) < again {
 		return s.differing, nil
 	}
 	if same {
-		// Prometheus may have started with these very rules.
-		differing, err := s.verify(ctx, rules)
+		// Prometheus may have started with these very files.
+		differing, err := s.verify(ctx, w.Rules)
 		switch {
 		case err == nil && (len(differing) == 0 || loaded && maps.Equal(differing, s.differing)):
-			s.remember(rules, rulesFile, differing)
+			s.remember(w, poolsFile, differing)
 			return differing, nil
 		case err != nil && !errors.As(err, new(*mismatchError)):
 			return nil, err
 		}
 	}
-	if err := s.reload(ctx, rules, old); err != nil {
+	if err := s.reload(ctx, w.Rules, map[string][]byte{RulesFile: old, PoolsFile: oldPools}); err != nil {
 		return nil, err
 	}
-	differing, err := s.verify(ctx, rules)
+	differing, err := s.verify(ctx, w.Rules)
 	if err != nil {
 		return nil, err
 	}
-	s.remember(rules, rulesFile, differing)
-	return differing, nil
+	s.remember(w, poolsFile, differing)
+	return differing, s.forgetTargets(w.Pools)
 }
 
-func (s *Server) remember(rules []alert.Rule, rulesFile []byte, differing map[string]string) {
-	s.good, s.goodRules, s.differing, s.verified, s.stale = rulesFile, rules, differing, time.Now(), false
+// write writes one of the files that a reload reads, and returns what is put back if
+// Prometheus does not take it: what it was last seen to have loaded, or else what was there.
+func (s *Server) write(name string, content, good []byte) (old []byte, wrote bool, err error) {
+	if old, err = os.ReadFile(s.path(name)); err != nil {
+		return nil, false, fmt.Errorf("last good %s: %w", name, err)
+	}
+	if good != nil {
+		old = good
+	}
+	wrote, err = atomicfile.Write(s.path(name), content, 0o644)
+	return old, wrote, err
+}
+
+// writeTargets writes the targets of all pools, which are there before a pool that is new.
+func (s *Server) writeTargets(w Wanted) error {
+	if _, err := atomicfile.Write(s.path(TargetsFile), w.TargetsFile, 0o644); err != nil {
+		return err
+	}
+	for _, p := range w.Pools {
+		if _, err := atomicfile.Write(s.path(poolTargets(p.Pool)), p.File, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forgetTargets removes the targets of pools that are gone.
+func (s *Server) forgetTargets(pools []scrape.Pooled) error {
+	present := map[string]bool{}
+	for _, p := range pools {
+		present[poolTargets(p.Pool)] = true
+	}
+	files, err := filepath.Glob(s.path("targets-*.json"))
+	for _, file := range files {
+		if !present[filepath.Base(file)] {
+			err = errors.Join(err, os.Remove(file))
+		}
+	}
+	return err
+}
+
+func (s *Server) remember(w Wanted, poolsFile []byte, differing map[string]string) {
+	s.good, s.goodPools, s.goodRules, s.differing, s.verified, s.stale = w.RulesFile, poolsFile, w.Rules, differing, time.Now(), false
 }
 
 // reload asks Prometheus to read its files. If it refuses, the rules to blame are looked
-// for, and the old ones are put back.
-func (s *Server) reload(ctx context.Context, rules []alert.Rule, old []byte) error {
+// for, and the old files are put back.
+func (s *Server) reload(ctx context.Context, rules []alert.Rule, old map[string][]byte) error {
 	err := s.ask(ctx)
 	var refused *refusedError
 	if !errors.As(err, &refused) {
@@ -234,11 +308,13 @@ func (s *Server) reload(ctx context.Context, rules []alert.Rule, old []byte) err
 	failure := &RefusedError{Reason: refused.text}
 	var blame error
 	failure.Rules, blame = s.blame(ctx, rules)
-	if _, err := atomicfile.Write(s.path(RulesFile), old, 0o644); err != nil {
-		return errors.Join(failure, blame, err)
+	for name, content := range old {
+		if _, err := atomicfile.Write(s.path(name), content, 0o644); err != nil {
+			return errors.Join(failure, blame, err)
+		}
 	}
 	if err := s.ask(ctx); err != nil {
-		return errors.Join(failure, blame, fmt.Errorf("reload of the last good rules: %w", err))
+		return errors.Join(failure, blame, fmt.Errorf("reload of the last good files: %w", err))
 	}
 	return errors.Join(failure, blame)
 }
@@ -282,13 +358,23 @@ func (s *Server) verify(ctx context.Context, rules []alert.Rule) (map[string]str
 		return nil, err
 	}
 	differing, missing := map[string]string{}, 0
+	before, printed := s.printed, map[string]string{}
+	inPrint := func(expr string) string {
+		text, ok := before[expr]
+		if !ok {
+			text = normal(expr)
+		}
+		printed[expr] = text
+		return text
+	}
+	defer func() { s.printed = printed }()
 	for _, want := range rules {
 		got, ok := shown[want.ID()]
 		switch {
 		case !ok:
 			differing[want.ID()] = "Prometheus does not show it"
 			missing++
-		case !equal(want, got):
+		case !equal(want, got, inPrint):
 			differing[want.ID()] = "Prometheus shows it otherwise than it was written"
 		}
 		delete(shown, want.ID())
@@ -357,10 +443,11 @@ func (s *Server) Rules(ctx context.Context) (map[string]Health, error) {
 	return out, nil
 }
 
-func equal(want alert.Rule, got shownRule) bool {
+// equal compares all that a rule says; expressions are equal if they are printed alike.
+func equal(want alert.Rule, got shownRule, inPrint func(string) string) bool {
 	return want.Record == (got.Type == recording) && seconds(want.For) == got.Duration && seconds(want.KeepFiring) == got.KeepFiringFor &&
 		maps.Equal(want.Labels, got.Labels) && maps.Equal(want.Annotations, got.Annotations) &&
-		normal(want.Expr) == normal(got.Query)
+		(want.Expr == got.Query || inPrint(want.Expr) == inPrint(got.Query))
 }
 
 // seconds are those of a duration as Prometheus writes it; none if it is empty.
@@ -382,6 +469,22 @@ func normal(expr string) string {
 		return expr
 	}
 	return e.String()
+}
+
+// Firing are the alerts of services that fire, sorted by name. It may be called from any goroutine.
+func (s *Server) Firing(ctx context.Context) ([]catalog.FiringAlert, error) {
+	shown, err := s.client.alerts(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("look at the alerts: %w", err)
+	}
+	out := []catalog.FiringAlert{}
+	for _, a := range shown {
+		if owner := a.Labels[alert.OwnerLabel]; a.State == "firing" && owner != "" {
+			out = append(out, catalog.FiringAlert{Name: a.Labels[model.AlertNameLabel], Service: owner, Labels: a.Labels})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b catalog.FiringAlert) int { return strings.Compare(a.Name, b.Name) })
+	return out, nil
 }
 
 // Targets returns what Prometheus scrapes on behalf of labels. It may be called from any goroutine.

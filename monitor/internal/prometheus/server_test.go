@@ -48,7 +48,7 @@ func (h *house) open(promtool string) {
 	h.t.Helper()
 	h.server = New(Options{
 		Dir: h.dir, URL: "http://" + h.addr, Checker: &Checker{Bin: promtool}, Log: slog.New(slog.DiscardHandler),
-		Reloaded: func(result string) { h.reloads[result]++ },
+		Reloaded: func(result string) { h.reloads[result]++ }, Settings: Settings{SecretsDir: h.dir, SampleLimit: 10, BodyLimit: "1KB"},
 	})
 	h.prepare(10 * time.Second)
 }
@@ -56,7 +56,9 @@ func (h *house) open(promtool string) {
 // prepare has Prometheus scrape and evaluate so often.
 func (h *house) prepare(every time.Duration) {
 	h.t.Helper()
-	config, err := Render(Settings{ScrapeInterval: every, ScrapeTimeout: every, EvaluationInterval: every})
+	settings := h.server.settings
+	settings.ScrapeInterval, settings.ScrapeTimeout, settings.EvaluationInterval = every, every, every
+	config, err := Render(settings)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -107,11 +109,15 @@ func (h *house) apply(rules []alert.Rule, targets []scrape.Target) error {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	targetsFile, err := scrape.Render(targets)
+	plain, pools, err := scrape.Pools(targets)
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	differing, err := h.server.Apply(h.t.Context(), rules, rulesFile, targetsFile)
+	targetsFile, err := scrape.Render(plain)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	differing, err := h.server.Apply(h.t.Context(), Wanted{Rules: rules, RulesFile: rulesFile, TargetsFile: targetsFile, Pools: pools})
 	if len(differing) > 0 {
 		h.t.Error(differing)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/wagglehq/waggle/monitor/internal/alert"
 	"github.com/wagglehq/waggle/monitor/internal/desired"
+	"github.com/wagglehq/waggle/monitor/internal/scrape"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/label"
 )
@@ -27,6 +28,8 @@ type Applied struct {
 	// Limited says, by the ID of a service, of which target nothing is taken because it
 	// answers more than it may, in Prometheus' words.
 	Limited map[string]string
+	// Locked says in the same way of which target nothing is taken because of its secret.
+	Locked map[string]string
 }
 
 // Statuses returns the status of every service that is opted in and asks for something.
@@ -50,7 +53,7 @@ func Judged(svc desired.Service) catalog.Status {
 		}
 		fault(&st, svc)
 	case len(svc.Jobs) == 0 && len(svc.Rules) == 0:
-		st.State, st.Reason = catalog.StateIgnored, "the labels ask for neither a scrape job nor an alert nor a load"
+		st.State, st.Reason = catalog.StateIgnored, "the labels ask for neither a scrape job nor an alert, nor a recording rule, nor a load"
 	}
 	return st
 }
@@ -101,7 +104,17 @@ func ailing(st *catalog.Status, svc desired.Service, applied Applied) bool {
 	if why, ok := applied.Limited[svc.ID]; ok {
 		st.Reason = strings.TrimPrefix(st.Reason+"; nothing is taken of the target "+why, "; ")
 		if st.Hint == "" {
-			st.Hint = "fewer series, or a higher -sample-limit or -body-limit of monitor"
+			st.Hint = "fewer series, or a higher limit by com.df.scrapeSampleLimit or com.df.scrapeBodyLimit, or monitor's -sample-limit and -body-limit"
+		}
+		found = true
+	}
+	if why, ok := applied.Locked[svc.ID]; ok {
+		st.Reason = strings.TrimPrefix(st.Reason+"; nothing is taken of the target "+why, "; ")
+		for _, job := range svc.Jobs {
+			if job.Pool.Secret != "" && st.Label == "" && st.Hint == "" {
+				st.Label = scrape.SecretLabel(job.Index)
+				st.Hint = "give monitor the secret " + scrape.SecretPrefix + job.Pool.Secret + ", with what the tasks take"
+			}
 		}
 		found = true
 	}
@@ -122,6 +135,8 @@ func failing(r alert.Rule, why string, add func(r alert.Rule, reason, hint strin
 	switch {
 	case r.Several(why):
 		add(r, "the load has more than one series, so the scaler is told nothing of it and holds the number: "+why, "make it one value, such as by sum(...) around it")
+	case r.Record && !r.Load():
+		add(r, "the recording rule "+r.Name+" fails whenever Prometheus evaluates it, so it records nothing: "+why, try+"a result")
 	case r.Record:
 		add(r, "the load fails whenever Prometheus evaluates it, so the scaler is told nothing of it and holds the number: "+why, try+"one value")
 	default:
@@ -170,13 +185,13 @@ func Bystander(svc catalog.Service) catalog.Status {
 	st := catalog.Status{ServiceID: svc.ID, Service: svc.Name, State: catalog.StateIgnored}
 	switch {
 	case !svc.OptedIn() && desired.Asks(svc.Labels):
-		st.Reason, st.Label = "the service is not opted in", catalog.Notify
-		st.Hint = "add the label " + catalog.Notify + "=true under deploy.labels"
+		absence := label.NotOptedIn(catalog.Notify, svc.Name, svc.Labels, svc.ContainerLabels)
+		st.Label, st.Reason, st.Hint = absence.Label, absence.Reason, absence.Hint
 	case desired.Asks(svc.ContainerLabels):
-		st.Reason = "the labels stand on the container instead of the service"
-		st.Hint = "move them from labels to deploy.labels in the stack file"
+		absence := label.OnContainer(label.Misplaced(svc.Labels, svc.ContainerLabels)[0])
+		st.Label, st.Reason, st.Hint = absence.Label, absence.Reason, absence.Hint
 	default:
-		st.Reason = "no label asks for a scrape job, an alert or a load"
+		st.Reason = "no label asks for a scrape job, an alert, a recording rule or a load"
 		st.Hint = "set " + catalog.Prefix + "scrapePort, or " + catalog.Prefix + "alertName and " + catalog.Prefix + "alertIf"
 	}
 	return st

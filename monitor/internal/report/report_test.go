@@ -10,6 +10,7 @@ import (
 	"github.com/wagglehq/waggle/monitor/internal/scrape"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/label"
+	"github.com/wagglehq/waggle/pkg/scaling"
 )
 
 func TestStatus(t *testing.T) {
@@ -17,7 +18,8 @@ func TestStatus(t *testing.T) {
 	kept := desired.Fault{Item: "scrape", Kept: true, Err: &scrape.NetworkError{Want: []string{"waggle"}, Has: []string{"back"}}}
 	large := desired.Fault{Item: "labels", Kept: true, Err: &catalog.OversizeError{Bytes: 70000}}
 	job, rules, targets := []*scrape.Job{{}}, []alert.Rule{{}}, []scrape.Target{{}}
-	load, other := alert.Rule{Name: "n", Record: true, Labels: map[string]string{"service_id": "1"}}, alert.Rule{Name: "n", Record: true, Labels: map[string]string{"service_id": "2"}}
+	load, other := alert.Rule{Name: scaling.Wanted, Record: true, Labels: map[string]string{"service_id": "1"}}, alert.Rule{Name: scaling.Wanted, Record: true, Labels: map[string]string{"service_id": "2"}}
+	record := alert.Rule{Name: "shop:load", Record: true, Index: 2}
 	for _, c := range []struct {
 		name                string
 		svc                 desired.Service
@@ -49,6 +51,10 @@ func TestStatus(t *testing.T) {
 		{
 			"a load of another service", desired.Service{Rules: []alert.Rule{load}}, Applied{Failing: map[string]string{other.ID(): "too many samples"}},
 			catalog.StateApplied, "", "", "",
+		},
+		{
+			"a recording rule that fails", desired.Service{Rules: []alert.Rule{record}}, Applied{Failing: map[string]string{record.ID(): "too many samples"}},
+			catalog.StateDegraded, "com.df.recordExpr.2", "the recording rule shop:load fails whenever Prometheus evaluates it, so it records nothing: too many samples", "a result",
 		},
 		{"labels without effect", desired.Service{Warnings: []string{"w"}}, Applied{}, catalog.StateIgnored, "", "neither", ""},
 	} {

@@ -33,21 +33,32 @@ const (
 	labelNetwork  = "scrapeNetwork"
 	labelScheme   = "scrapeScheme"
 	labelParams   = "scrapeParams"
+	labelSecret   = "scrapeSecret"
+	labelUser     = "scrapeUser"
+	labelSamples  = "scrapeSampleLimit"
+	labelBody     = "scrapeBodyLimit"
 )
+
+// SecretLabel returns the full name of the label that names the secret of an index.
+func SecretLabel(index int) string { return fullName(labelSecret, index) }
 
 // static is the value of scrapeType that asks for the service's name as the one target.
 const static = "static_configs"
 
 // table are the labels that this package reads.
 var table = []label.Spec{ //nolint:gochecknoglobals // a constant that Go cannot have
-	{Name: labelPort, Kind: "port", Default: "not scraped", Indexed: true, Doc: "The port at which every task of the service serves its metrics. Without it nothing is scraped. Several ports stand at indexes and share one job; what an index leaves out is taken from the label without one."},
-	{Name: labelPath, Kind: "path", Default: "/metrics", Indexed: true, Doc: "The path of the metrics."},
-	{Name: labelInterval, Kind: "Prometheus duration", Default: "monitor's -scrape-interval", Indexed: true, Doc: "How often each task is scraped, such as 15s; at least monitor's -scrape-interval-min. Beyond 5m a series is gone between two scrapes, which is a warning."},
-	{Name: labelTimeout, Kind: "Prometheus duration", Default: "10s, and never more than the interval", Indexed: true, Doc: "How long a scrape may take; at most the interval."},
-	{Name: labelType, Kind: "text", Default: "one target per task", Indexed: true, Doc: "static_configs makes one target of the service's name and port instead of one per task. Every other text means one target per task."},
-	{Name: labelNetwork, Kind: "network name", Default: "the first of monitor's -network that the service is on", Indexed: true, Doc: "The network at whose addresses tasks are scraped, one of monitor's -network. Any other name is a warning, and counts as absent."},
-	{Name: labelScheme, Kind: "http or https", Default: "http", Indexed: true, Doc: "How tasks are asked. With https their certificate must be valid for their address."},
-	{Name: labelParams, Kind: "query", Default: "none", Indexed: true, Doc: "Parameters of the request, such as module=http_2xx&target=example.org; each name once."},
+	{Name: labelPort, Task: "Scraping", Example: "scrapePort=8080", Kind: "port", Default: "not scraped", Indexed: true, Doc: "The port at which every task of the service serves its metrics. Without it nothing is scraped. Several ports stand at indexes and share one job; what an index leaves out is taken from the label without one."},
+	{Name: labelPath, Task: "Scraping", Example: "metricsPath=/actuator/prometheus\nscrapePort=8080", Kind: "path", Default: "/metrics", Indexed: true, Doc: "The path of the metrics."},
+	{Name: labelInterval, Task: "Scraping", Example: "scrapeInterval=15s\nscrapePort=8080", Kind: "Prometheus duration", Default: "monitor's -scrape-interval", Indexed: true, Doc: "How often each task is scraped, such as 15s; at least monitor's -scrape-interval-min. Beyond 5m a series is gone between two scrapes, which is a warning."},
+	{Name: labelTimeout, Task: "Scraping", Example: "scrapeTimeout=5s\nscrapePort=8080", Kind: "Prometheus duration", Default: "10s, and never more than the interval", Indexed: true, Doc: "How long a scrape may take; at most the interval."},
+	{Name: labelType, Task: "Scraping", Example: "scrapeType=static_configs\nscrapePort=8080", Kind: "text", Default: "one target per task", Indexed: true, Doc: "static_configs makes one target of the service's name and port instead of one per task. Every other text means one target per task."},
+	{Name: labelNetwork, Task: "Scraping", Example: "scrapeNetwork=waggle\nscrapePort=8080", Kind: "network name", Default: "the first of monitor's -network that the service is on", Indexed: true, Doc: "The network at whose addresses tasks are scraped, one of monitor's -network. Any other name is a warning, and counts as absent."},
+	{Name: labelScheme, Task: "Scraping", Example: "scrapeScheme=https\nscrapePort=8080", Kind: "http or https", Default: "http", Indexed: true, Doc: "How tasks are asked. With https their certificate must be valid for their address."},
+	{Name: labelParams, Task: "Scraping", Example: "scrapeParams=module=http_2xx&target=example.org\nscrapePort=8080", Kind: "query", Default: "none", Indexed: true, Doc: "Parameters of the request, such as module=http_2xx&target=example.org; each name once."},
+	{Name: labelSecret, Task: "Scraping", Example: "scrapeSecret=shop_web\nscrapePort=8080", Kind: "end of a secret's name", Default: "none", Indexed: true, Doc: "The secret `dfm_auth_<text>`, which monitor has, is sent with each request: as a bearer's token, or with scrapeUser as his password. The text is the full name of this service or of its stack. Not with scrapeType=static_configs, since anybody can take a name."},
+	{Name: labelUser, Task: "Scraping", Example: "scrapeUser=prometheus\nscrapeSecret=shop_web\nscrapePort=8080", Kind: "text", Default: "none", Indexed: true, Doc: "The user of basic authentication, whose password is scrapeSecret."},
+	{Name: labelSamples, Task: "Scraping", Example: "scrapeSampleLimit=1000\nscrapePort=8080", Kind: "whole number", Default: "monitor's -sample-limit", Indexed: true, Doc: "Samples in one answer of a task; beyond it the task counts as down, and its service is degraded. At most monitor's -sample-limit-max."},
+	{Name: labelBody, Task: "Scraping", Example: "scrapeBodyLimit=5MB\nscrapePort=8080", Kind: "size", Default: "monitor's -body-limit", Indexed: true, Doc: "Size of one answer of a task, such as 5MB; beyond it the task counts as down. At most monitor's -body-limit-max."},
 }
 
 // Labels describes the labels that this package reads.
@@ -81,6 +92,10 @@ type Settings struct {
 	// ServiceLabels are the labels of a service, without prefix, that its targets have too,
 	// and NodeLabels those of a node or its engine, or one of what Swarm itself says of it.
 	ServiceLabels, NodeLabels []string
+	// MaxSamples and MaxBody are the most that a label may ask for of one answer; 0 and empty
+	// are no limit.
+	MaxSamples int
+	MaxBody    string
 }
 
 // OwnJobs are the jobs of Waggle's own components, which go by the full names of its
@@ -119,7 +134,8 @@ func ListenerJob(stack string) string {
 	return OwnJob(stack, "listener")
 }
 
-// Job is one service to scrape.
+// Job is one port of a service to scrape, as its labels have it: its fields are those of the
+// labels, and more than a dozen for that.
 type Job struct {
 	// ServiceID and Service are Swarm's own; Name is the job label, the name that the service is called.
 	ServiceID string
@@ -141,6 +157,8 @@ type Job struct {
 	// those of a node.
 	Labels     map[string]string
 	NodeLabels []string
+	// Pool is what Prometheus is told of all targets that share it.
+	Pool Pool
 }
 
 // Asked is what the labels of one index ask for: a job, or why there is none.
@@ -221,6 +239,7 @@ func ask(svc catalog.Service, index int, s Settings) Asked {
 		Interval: Duration(g, labelInterval, s.Interval),
 		Static:   strings.TrimSpace(g.Text(labelType, "")) == static,
 		Labels:   chosen(s.ServiceLabels, func(name string) string { return svc.Labels[catalog.Prefix+name] }), NodeLabels: s.NodeLabels,
+		Pool: pool(g, svc, s),
 	}}
 	job := &out.Job
 	if g.Has(labelInterval) && job.Interval < s.MinInterval {
@@ -238,6 +257,9 @@ func ask(svc catalog.Service, index int, s Settings) Asked {
 		if text, ok := svc.Labels[g.Label(spec.Name)]; ok && g.Has(spec.Name) {
 			out.Labels[fullName(spec.Name, index)] = text
 		}
+	}
+	if job.Static && job.Pool.Secret != "" {
+		g.Reject(labelSecret, "no secret beside "+g.Label(labelType)+"="+static+", which asks whoever takes the service's name")
 	}
 	network := g.Word(labelNetwork, "")
 	if out.Err = r.Err(); out.Err != nil {
@@ -393,11 +415,15 @@ const (
 	NodeLabel    = "node"
 )
 
+// SecretMeta tells another Prometheus which secret a target asks for. No series has it.
+const SecretMeta = "__meta_waggle_secret"
+
 // Target is one address to scrape with its labels, as Prometheus' file and HTTP
 // service discovery take it. Labels that begin with "__" are instructions.
 type Target struct {
 	Targets []string          `json:"targets"`
 	Labels  map[string]string `json:"labels"`
+	pool    Pool
 }
 
 // Address is the target's host and port.
@@ -462,7 +488,10 @@ func (j Job) target(address string, node catalog.Node) Target {
 	if node.Hostname != "" {
 		labels[NodeLabel] = node.Hostname
 	}
-	return Target{Targets: []string{address}, Labels: labels}
+	if j.Pool.Secret != "" {
+		labels[SecretMeta] = j.Pool.Secret
+	}
+	return Target{Targets: []string{address}, Labels: labels, pool: j.Pool}
 }
 
 // Render returns the file for Prometheus' file discovery: the same bytes for the same targets.

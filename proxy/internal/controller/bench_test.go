@@ -18,6 +18,7 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/apply"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
 	"github.com/wagglehq/waggle/proxy/judge"
 )
@@ -59,7 +60,7 @@ func BenchmarkPassOf1000(b *testing.B) {
 		HAProxy:   controller.HAProxy{Engine: running, Checker: running, Servers: running, Comparer: running, Certificates: running},
 		StateFile: filepath.Join(hap.Dir, "services.json"),
 		Events: controller.Events{
-			Again: func(time.Duration) {}, Wrote: func() {}, Applied: func() {},
+			Again: func(time.Duration) {}, Wrote: func() {}, Applied: func() {}, Reloaded: func(string, []string, []route.Service) {},
 			Record: func(_ context.Context, last map[string]catalog.Service) error { accepted = last; return nil },
 		},
 		Log: slog.New(slog.DiscardHandler),

@@ -71,6 +71,9 @@ type Events struct {
 	Record func(context.Context, map[string]catalog.Service) error
 	// Applied says that a pass has applied what should be.
 	Applied func()
+	// Reloaded says that HAProxy reloaded for a reason, because of these backends if there
+	// are any, with these services in force.
+	Reloaded func(reason string, backends []string, services []route.Service)
 }
 
 // Controller makes HAProxy equal to the catalog, pass by pass. Methods that do not say so
@@ -207,11 +210,13 @@ func (c *Controller) render(addresses func(route.Service, route.Backend) []netip
 	d := c.settling.desired
 	c.renderer.SetForbidden(c.targets.neighbours.forbidden)
 	c.renderer.SetSecrets(c.secrets.of(d.Services))
+	c.renderer.SetChallenges(c.certificates.questions())
 	return c.renderer.Render(d.Services, d.Tables, addresses)
 }
 
 func (c *Controller) apply(ctx context.Context) error {
 	view := c.settling.view()
+	c.certificates.tell(view)
 	file, err := c.render(func(s route.Service, b route.Backend) []netip.Addr {
 		// What is told is what is applied; the follower may learn more meanwhile.
 		list := c.targets.addresses(s, b)
@@ -247,6 +252,9 @@ func (c *Controller) apply(ctx context.Context) error {
 	if result.Changed {
 		c.log.Info("applied", "hash", view.Hash, "services", len(view.Desired.Services), "reload", result.Reload, "because_of", result.Because,
 			"plan", shorten(result.Plan), "took", time.Since(start))
+		if result.Reload != "" {
+			c.events.Reloaded(result.Reload, result.Because, view.Desired.Services)
+		}
 		// What is slow and need not be at once waits for a quiet moment.
 		c.events.Again(tidyAfter)
 		return nil

@@ -133,7 +133,7 @@ func newStage(t *testing.T, change ...func(*stage, *Options)) *stage {
 		Settings:  render.Settings{Dir: t.TempDir(), StatsSocket: "/run/s", Binds: []edge.Bind{{Port: 80}, {Port: 443, TLS: true}}, Timeouts: render.DefaultTimeouts()},
 		StateFile: filepath.Join(t.TempDir(), "services.json"),
 		Events: Events{
-			Again: func(d time.Duration) { s.again = append(s.again, d) }, Wrote: func() { s.wrote++ }, Applied: func() {},
+			Again: func(d time.Duration) { s.again = append(s.again, d) }, Wrote: func() { s.wrote++ }, Applied: func() {}, Reloaded: func(string, []string, []route.Service) {},
 			Record: func(_ context.Context, last map[string]catalog.Service) error { s.accepted = last; return nil },
 		},
 		Log: slog.New(slog.DiscardHandler),

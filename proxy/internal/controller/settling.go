@@ -163,12 +163,15 @@ func (s *settling) certificates() (there, known bool) {
 // remember adds to what the bus says was accepted what it has lost with its store:
 // labels that are in force here, of services that are still there.
 func (s *settling) remember(accepted map[string]catalog.Service, present catalog.Snapshot, extra map[string]catalog.Service) map[string]catalog.Service {
-	out := maps.Clone(accepted)
+	out, copied := accepted, false
 	for id, svc := range s.desired.Accepted {
 		_, known := out[id]
 		_, ok := present.Services[id]
 		_, okExtra := extra[id]
 		if (ok || okExtra) && !known {
+			if !copied {
+				out, copied = maps.Clone(accepted), true
+			}
 			out[id] = svc
 		}
 	}
@@ -213,7 +216,7 @@ func (s *settling) store() error {
 	if s.origin != fromBus {
 		return nil
 	}
-	services := swarmOnly(s.desired.Accepted)
+	services := maps.Clone(swarmOnly(s.desired.Accepted))
 	for id, svc := range services {
 		svc.Replicas = s.snapshot.Services[id].Replicas
 		services[id] = svc
@@ -230,11 +233,17 @@ func (s *settling) view() *View {
 }
 
 // swarmOnly leaves the static services out: they are not part of what the bus and
-// the disk remember.
+// the disk remember. The result must not be changed.
 func swarmOnly(services map[string]catalog.Service) map[string]catalog.Service {
-	out := maps.Clone(services)
-	maps.DeleteFunc(out, func(id string, _ catalog.Service) bool { return static.Is(id) })
-	return out
+	isStatic := func(id string, _ catalog.Service) bool { return static.Is(id) }
+	for id, svc := range services {
+		if isStatic(id, svc) {
+			out := maps.Clone(services)
+			maps.DeleteFunc(out, isStatic)
+			return out
+		}
+	}
+	return services
 }
 
 // CheckLabels returns what is wrong with the labels of a service that would come over

@@ -56,7 +56,7 @@ func (t *targets) follow(desired claims.Desired, snapshot catalog.Snapshot, curr
 	all := make(map[string]addresses.Target, len(desired.Services))
 	moved := make(map[string]motion, len(desired.Services))
 	now := time.Now()
-	for _, s := range slices.Concat(desired.Services, t.waiting(desired)) {
+	follow := func(s *route.Service) {
 		svc := snapshot.Services[s.ID]
 		tasks := snapshot.Tasks[s.ID]
 		addrs, count := taskAddresses(tasks, t.networks)
@@ -91,8 +91,14 @@ func (t *targets) follow(desired claims.Desired, snapshot catalog.Snapshot, curr
 					target.Outbound = b.Host()
 				}
 			}
-			all[key(s, b)] = target
+			all[key(*s, b)] = target
 		}
+	}
+	for i := range desired.Services {
+		follow(&desired.Services[i])
+	}
+	for _, s := range t.waiting(desired) {
+		follow(&s)
 	}
 	t.moved = moved
 	t.follower.Set(all, t.neighbours.of(snapshot, current))

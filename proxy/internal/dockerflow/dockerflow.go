@@ -39,18 +39,12 @@ const Prefix = "/v1/docker-flow-proxy"
 // Patience is how long a request waits for its change to be in force.
 const Patience = 10 * time.Second
 
-// Store is where wanted services lie.
-type Store interface {
-	Put(ctx context.Context, svc catalog.Service) error
-	Remove(ctx context.Context, name string) error
-}
-
 // API holds what the handlers need.
 type API struct {
 	Token app.Secret
 	// From are networks whose requests need no token.
 	From  []netip.Prefix
-	Store Store
+	Store manual.Writer
 	// View returns what became of the last pass, nil before the first; Await returns
 	// when a view is as it should be.
 	View  func() *controller.View
@@ -101,19 +95,15 @@ func (a *API) Mount(r chi.Router) {
 	r.Get(Prefix+"/certs", a.Certs.List)
 }
 
-// form reads the parameters, from the query and from a body of a form.
+// form hands the parameters to a handler.
 func (a *API) form(handle func(http.ResponseWriter, *http.Request, url.Values)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, app.MaxBody)
-		if err := r.ParseForm(); err != nil {
-			status := http.StatusBadRequest
-			if errors.As(err, new(*http.MaxBytesError)) {
-				status = http.StatusRequestEntityTooLarge
-			}
-			nok(w, status, Response{Message: "the parameters cannot be read: " + err.Error()})
+		form, status, err := manual.Form(w, r)
+		if err != nil {
+			nok(w, status, Response{Message: err.Error()})
 			return
 		}
-		handle(w, r, r.Form)
+		handle(w, r, form)
 	}
 }
 

@@ -16,10 +16,11 @@ import (
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/audit"
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/manual"
 	"github.com/wagglehq/waggle/proxy/internal/controller"
 )
 
-// shelf is a Store that is well, or not.
+// shelf is a manual.Writer that is well, or not.
 type shelf struct{ err error }
 
 // Put does nothing.
@@ -29,7 +30,7 @@ func (s shelf) Put(context.Context, catalog.Service) error { return s.err }
 func (s shelf) Remove(context.Context, string) error { return s.err }
 
 // never is a proxy whose passes fail.
-func never(store Store) *API {
+func never(store manual.Writer) *API {
 	view := &controller.View{FromBus: true, Err: errors.New("HAProxy is gone"), Pass: 1}
 	return &API{
 		Token: "geheim", Store: store, View: func() *controller.View { return view },
@@ -72,7 +73,7 @@ func TestWhatGoesWrong(t *testing.T) {
 	away := shelf{errors.New("no connection")}
 	for _, c := range []struct {
 		name  string
-		store Store
+		store manual.Writer
 		r     *http.Request
 		want  int
 		says  string

@@ -3,10 +3,8 @@
 package settings
 
 import (
-	"errors"
 	"flag"
 	"fmt"
-	"net"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -62,6 +60,8 @@ type Config struct {
 	Edge Edge
 	// Certs are the settings of certificates.
 	Certs Certificates
+	// ACME are the settings of certificates that are obtained.
+	ACME ACME
 	// Token must be sent by whoever changes something over HTTP, or reads the
 	// configuration. DockerFlowAPI offers the interface of Docker Flow Proxy.
 	Token app.Secret
@@ -95,6 +95,7 @@ func (c *Config) Flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.ControllerUser, "controller-user", "", "whom the controller runs as, likewise; the folder of the configuration is its own, and its group HAProxy's")
 	c.Edge.flags(fs)
 	c.Certs.flags(fs)
+	c.ACME.flags(fs)
 	c.Clients.flags(fs)
 	fs.IntVar(&c.LabelBudget, "label-budget", judge.DefaultLabelBudget, "how many times the usual amounts the labels of all services together may ask for: 100,000 hosts with paths, 2,000 conditions, 1,000 TCP ports and so on; more needs more memory")
 	app.TokenVar(fs, &c.Token, "token", "bearer token that whoever changes something over HTTP, or reads the configuration, must send, of 16 bytes or more; without one both are closed; of several, separated by white space, each counts")
@@ -167,6 +168,7 @@ func (c *Config) HAProxySettings() (render.Settings, error) {
 	for _, add := range []func(*render.Settings) error{
 		func(s *render.Settings) error { return c.Edge.settings(s, c.Environ) },
 		c.Certs.settings,
+		func(s *render.Settings) error { s.Challenges = c.ACME.On(); return c.ACME.settings(c) },
 		func(s *render.Settings) error { return c.Edge.Users.settings(s, c.Separator) },
 		c.trusted,
 		c.Clients.settings,
@@ -206,41 +208,12 @@ func (c *Config) Untrusted() []netip.Prefix {
 }
 
 func (c *Config) trustedProxies() ([]netip.Prefix, error) {
-	return prefixes("trusted-proxies", c.TrustedProxies)
+	return app.Networks("trusted-proxies", c.TrustedProxies)
 }
 
 // DockerFlowTrusted are those who need no token at docker-flow-address.
 func (c *Config) DockerFlowTrusted() ([]netip.Prefix, error) {
-	list, err := prefixes("docker-flow-from", c.DockerFlowFrom)
-	switch {
-	case err != nil:
-		return nil, err
-	case len(list) > 0 && c.DockerFlowAddress == "":
-		return nil, errors.New("docker-flow-from: want a docker-flow-address beside it: the admin port asks everybody for the token")
-	case c.DockerFlowAddress == "":
-		return nil, nil
-	}
-	if _, _, err := net.SplitHostPort(c.DockerFlowAddress); err != nil {
-		return nil, fmt.Errorf("docker-flow-address: %q: want :PORT, ADDRESS:PORT or NETWORK:PORT", c.DockerFlowAddress)
-	}
-	return list, nil
-}
-
-// prefixes reads a list of addresses and networks.
-func prefixes(name, list string) ([]netip.Prefix, error) {
-	var out []netip.Prefix
-	for word := range strings.FieldsFuncSeq(list, commaOrSpace) {
-		p, err := netip.ParsePrefix(word)
-		if err != nil {
-			a, errAddr := netip.ParseAddr(word)
-			if errAddr != nil {
-				return nil, fmt.Errorf("%s: %q: want an address or a network such as 10.0.0.0/8", name, word)
-			}
-			p = netip.PrefixFrom(a, a.BitLen())
-		}
-		out = append(out, p.Masked())
-	}
-	return out, nil
+	return app.Companions{Address: c.DockerFlowAddress, From: c.DockerFlowFrom}.Trusted()
 }
 
 // Published are the settings by which labels are judged, as others may read them. The
@@ -248,7 +221,7 @@ func prefixes(name, list string) ([]netip.Prefix, error) {
 func (c *Config) Published(admin string) map[string]string {
 	e := &c.Edge
 	return map[string]string{
-		"admin": admin, "allow-raw": strconv.FormatBool(e.AllowRaw), "bind-ports": e.BindPorts, "crt-list-path": c.Certs.ListPath,
+		"acme": c.ACME.mode(), "admin": admin, "allow-raw": strconv.FormatBool(e.AllowRaw), "bind-ports": e.BindPorts, "crt-list-path": c.Certs.ListPath,
 		"default-ports": e.DefaultPorts, "default-req-mode": e.DefaultReqMode, "filter-proxy-instance-name": strconv.FormatBool(e.FilterInstance),
 		"https-only": strconv.FormatBool(e.HTTPSOnly), "label-budget": strconv.Itoa(c.LabelBudget), "networks": c.Networks, "outbound": c.Outbound, "owners": c.Owners, "proxy-instance-name": e.Instance, "separator": c.Separator,
 		"service-domain-algo": e.ServiceDomainAlgo, "stats-port": strconv.Itoa(e.StatsPort), judge.OperatorUsers: strconv.FormatBool(e.Users.Users != ""),

@@ -86,9 +86,28 @@ func errorFiles(dir string) ([]render.ErrorFile, error) {
 	return out, nil
 }
 
+// usersSecrets begins the names of secrets with users.
+const usersSecrets = "dfp_users_"
+
 // SecretUsers reads the secret that a label com.df.usersSecret names.
 func (e *Edge) SecretUsers(name string) (content string, ok bool, err error) {
-	return app.ReadSecret(e.SecretsDir, "dfp_users_"+name)
+	return app.ReadSecret(e.SecretsDir, usersSecrets+name)
+}
+
+// UsersSecrets are the names of the secrets with users that are there; nil if that cannot be
+// known.
+func (e *Edge) UsersSecrets() []string {
+	entries, err := os.ReadDir(e.SecretsDir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	out := []string{}
+	for _, one := range entries {
+		if strings.HasPrefix(one.Name(), usersSecrets) {
+			out = append(out, one.Name())
+		}
+	}
+	return out
 }
 
 // OpenFiles is the limit of open files of this container, which HAProxy has too.

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 )
 
 // sample is one measured request.
@@ -39,7 +41,7 @@ func parse(line string) (s sample, ok bool) {
 	}
 	counts, queue, connect, response, status := n[0], n[1], n[2], n[3], n[4]
 	s = sample{backend: f[1], server: f[2], counts: counts}
-	if counts < 1 || counts > mostCounts || queue < 0 || strings.HasPrefix(s.server, "<") {
+	if counts < 1 || counts > render.LargestShare || queue < 0 || strings.HasPrefix(s.server, "<") {
 		return sample{}, false
 	}
 	if response < 0 || connect < 0 {
@@ -53,9 +55,6 @@ func parse(line string) (s sample, ok bool) {
 
 // never is how long counts what was given up: longer than all bounds.
 const never = 20
-
-// mostCounts bounds for how many requests a line may stand.
-const mostCounts = 1000
 
 // again is when a socket that could not be made is tried once more.
 const again = time.Second
@@ -113,8 +112,8 @@ func (m *Meter) listen(ctx context.Context) error {
 func (m *Meter) take(line string) {
 	s, ok := parse(line)
 	// Of a service that goes nothing is counted once its series are taken away.
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	m.services.mu.Lock()
+	defer m.services.mu.Unlock()
 	owners := m.o.Owners()
 	if !ok || owners == nil {
 		return
@@ -127,8 +126,5 @@ func (m *Meter) take(line string) {
 	if s.none {
 		seconds = never
 	}
-	latency := m.metrics.latency.WithLabelValues(service)
-	for range s.counts {
-		latency.Observe(seconds)
-	}
+	m.services.of(owners, service).took(seconds, s.counts)
 }

@@ -9,7 +9,6 @@ package traffic
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -39,15 +38,14 @@ type Options struct {
 
 // Meter counts. Its loops are Run and Listen.
 type Meter struct {
-	o       Options
-	metrics *metrics
-	mu      sync.Mutex // of Run and Listen, while one takes series away
+	o        Options
+	metrics  *metrics
+	services *services
 
 	// What follows belongs to Run.
-	pid   int
-	last  map[source]runtime.Traffic
-	lost  int64
-	shown map[string]bool
+	pid  int
+	last map[source]runtime.Traffic
+	lost int64
 }
 
 // source is who counts.
@@ -55,7 +53,7 @@ type source struct{ proxy, server string }
 
 // New registers the metrics.
 func New(o Options) *Meter {
-	return &Meter{o: o, metrics: newMetrics(o.Registry), last: map[source]runtime.Traffic{}, shown: map[string]bool{}}
+	return &Meter{o: o, metrics: newMetrics(o.Registry), services: newServices(o.Registry), last: map[source]runtime.Traffic{}}
 }
 
 // Run reads HAProxy's counters until the context ends.
@@ -98,9 +96,13 @@ func (m *Meter) read(ctx context.Context) error {
 		m.metrics.lost.Add(float64(max(worker.LostLines-m.lost, 0)))
 	}
 	m.lost = worker.LostLines
-	m.appear(owners)
+	m.services.mu.Lock()
+	defer m.services.mu.Unlock()
+	m.services.are(owners)
+	for _, t := range m.services.tallies {
+		t.now = present{}
+	}
 	seen := make(map[source]runtime.Traffic, len(rows))
-	now := map[string]*present{}
 	for _, row := range rows {
 		from := source{row.Proxy, row.Server}
 		seen[from] = row
@@ -118,14 +120,9 @@ func (m *Meter) read(ctx context.Context) error {
 		if _, whole := owners.backends[row.Proxy]; !ok || whole && row.Server != runtime.BackendRow {
 			continue
 		}
-		m.metrics.add(service, grown)
-		if now[service] == nil {
-			now[service] = &present{}
-		}
-		now[service].add(row)
-	}
-	for service := range m.shown {
-		m.metrics.show(service, now[service])
+		t := m.services.of(owners, service)
+		t.add(grown)
+		t.now.add(row)
 	}
 	m.last = seen
 	return nil
@@ -138,27 +135,6 @@ func (p *present) add(row runtime.Traffic) {
 	p.open += row.Open
 	p.queued += row.Queued
 	p.servers += row.Servers
-}
-
-// appear makes the series of services that are new, so that the first answer is an increase,
-// and takes those away of services that have gone.
-func (m *Meter) appear(o *Owners) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	there := make(map[string]bool, len(o.services))
-	for _, s := range o.services {
-		there[s] = true
-		if !m.shown[s] {
-			m.shown[s] = true
-			m.metrics.appear(s, o.http[s])
-		}
-	}
-	for s := range m.shown {
-		if !there[s] {
-			delete(m.shown, s)
-			m.metrics.forget(s)
-		}
-	}
 }
 
 // since is what has come to a row's counters, which begin anew with what counts them.

@@ -18,6 +18,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/wagglehq/waggle/pkg/tooltest"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
@@ -194,13 +195,14 @@ func TestParse(t *testing.T) {
 	for line, want := range map[string]sample{
 		"1 a 10.0.0.1 0 0 3 200\n":     {backend: "a", server: "10.0.0.1", counts: 1, seconds: .003},
 		"16 a s 1 20 300 500":          {backend: "a", server: "s", counts: 16, seconds: .321},
+		"1024 a s 0 1 2 200":           {backend: "a", server: "s", counts: render.LargestShare, seconds: .003},
 		"1 a s 0 0 -1 504":             {backend: "a", server: "s", counts: 1, none: true},
 		"1 a s 0 0 -1 400":             {}, // the client went
 		"1 a s 5007 -1 -1 503":         {}, // the task refused
 		"1 services <NOSRV> -1 -1 3 4": {},
 		"1 a <NOSRV> 0 0 3 200":        {},
 		"0 a s 0 0 3 200":              {},
-		"1000000 a s 0 0 3 200":        {},
+		"1025 a s 0 0 3 200":           {},
 		"1 a s 0 0 3":                  {},
 		"1 a s 0 x 3 200":              {},
 		"":                             {},

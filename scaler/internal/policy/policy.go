@@ -5,6 +5,8 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -388,6 +390,8 @@ type Outcome struct {
 	Label string
 	// Hint says what to do.
 	Hint string
+	// Faults are all labels at fault, of which Label is the first.
+	Faults label.Faults
 	// Policy is in force when the state is Applied or Degraded, and when the labels last
 	// accepted hold although the present ones are rejected.
 	Policy Policy
@@ -467,8 +471,8 @@ func (o *Outcome) refuse(err error, known map[string]label.Spec) {
 		o.State = Ignored
 		o.Hint = "set com.df.scaleMin or com.df.scaleMax on the service"
 	case errors.Is(err, ErrNotNotified):
-		o.State = Ignored
-		o.Hint = "set com.df.notify=true on the service"
+		absence := label.NotOptedIn(catalog.Notify, o.Service.Name, o.Service.Labels, o.Service.ContainerLabels)
+		o.State, o.Label, o.Reason, o.Hint = Ignored, absence.Label, absence.Reason, absence.Hint
 	case errors.Is(err, ErrGlobal), errors.Is(err, ErrJob):
 		// Nobody asked, so nothing is refused.
 		if !isAsked || !o.Service.OptedIn() {
@@ -478,14 +482,14 @@ func (o *Outcome) refuse(err error, known map[string]label.Spec) {
 	}
 	if fault := label.First(err); fault != nil {
 		o.Label, o.Hint = fault.Label, "want "+fault.Want
+		errors.As(err, &o.Faults)
 	}
 	if large := (*catalog.OversizeError)(nil); errors.As(err, &large) {
 		o.Hint = large.Hint()
 	}
 	if !isAsked && wants(o.Service.ContainerLabels, known) {
-		o.State = Ignored
-		o.Reason = "its scale labels stand on the container, where they have no effect"
-		o.Hint = "move them from labels to deploy.labels in the stack file"
+		absence := label.OnContainer(slices.Sorted(maps.Keys(own(o.Service.ContainerLabels, known)))[0])
+		o.State, o.Label, o.Reason, o.Hint = Ignored, absence.Label, absence.Reason, absence.Hint
 	}
 }
 

@@ -2,9 +2,12 @@ package listenercase
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -58,6 +61,41 @@ func TestCases(t *testing.T) {
 	})
 	if failed {
 		t.Log(log.String())
+	}
+}
+
+// Each row of the listener's table of what Docker Flow's listener does names a case that says
+// of itself that it is about that row.
+func TestEachRowOfTheTableHasItsCase(t *testing.T) {
+	page, err := os.ReadFile("../../../../listener/README.md")
+	tooltest.Must(t, err)
+	text, err := os.ReadFile("../testdata/listener.json")
+	tooltest.Must(t, err)
+	var file struct {
+		Cases []struct {
+			ID   string
+			Refs []string
+		}
+	}
+	tooltest.Must(t, json.Unmarshal(text, &file))
+	shown := map[string][]string{}
+	for _, c := range file.Cases {
+		for _, ref := range c.Refs {
+			shown[ref] = append(shown[ref], c.ID)
+		}
+	}
+	for n := 1; n <= 32; n++ {
+		number := fmt.Sprintf("L-%02d", n)
+		row := regexp.MustCompile(`(?m)^\| ` + number + ` \|.*\| ([^|]*) \|$`).FindSubmatch(page)
+		if row == nil {
+			t.Errorf("the table has no %s", number)
+			continue
+		}
+		for id := range strings.SplitSeq(string(row[1]), ", ") {
+			if !slices.Contains(shown[number], id) {
+				t.Errorf("%s: %q is no case about it; those are %v", number, id, shown[number])
+			}
+		}
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -71,7 +70,7 @@ type world struct {
 	swarm     *swarmcase.Swarm
 	receivers map[string]*receiver
 	env       map[string]string
-	process   *process
+	process   *acceptance.Component
 	// isStopped says that a step ended the listener.
 	isStopped bool
 	mirror    *bus.Mirror
@@ -137,7 +136,7 @@ func (w *world) run() error {
 	}
 	var err error
 	w.isStopped = false
-	w.process, err = startProcess(w.job.Programs[program], env)
+	w.process, err = acceptance.StartComponent(w.job.Programs[program], env, logFile)
 	return err
 }
 
@@ -161,14 +160,14 @@ func (w *world) stop(kill bool) error {
 	if kill {
 		signal = syscall.SIGKILL
 	}
-	return w.process.end(signal)
+	return w.process.End(signal)
 }
 
 // hasFailed waits until the listener ends with an error that says so.
 func (w *world) hasFailed(ctx context.Context, texts []string) error {
 	w.isStopped = true
 	err := tooltest.PollFor(ctx, seconds(limit), 50*time.Millisecond, "its end", func(context.Context) error {
-		if !w.process.hasEnded() {
+		if !w.process.HasEnded() {
 			return errors.New("it runs")
 		}
 		return nil
@@ -176,7 +175,7 @@ func (w *world) hasFailed(ctx context.Context, texts []string) error {
 	if err != nil {
 		return err
 	}
-	if w.process.cmd.ProcessState.Success() {
+	if w.process.Succeeded() {
 		return errors.New("it ended without an error")
 	}
 	for _, text := range texts {
@@ -199,28 +198,24 @@ func (w *world) said(text string, has bool) error {
 	case found && !has:
 		return fmt.Errorf("the log has %q", text)
 	case !found && has:
-		return fmt.Errorf("the log lacks %q; its last line is %s", text, w.process.words())
+		return fmt.Errorf("the log lacks %q; its end is %s", text, acceptance.LogEnd(logFile))
 	}
 	return nil
 }
 
 // Alive is an error once the listener has ended although no step asked for that.
 func (w *world) Alive() error {
-	if w.isStopped || w.process == nil || !w.process.hasEnded() {
+	if w.isStopped || w.process == nil {
 		return nil
 	}
-	return fmt.Errorf("the listener ended: %w: %s", w.process.how, w.process.words())
+	if err := w.process.Alive(); err != nil {
+		return fmt.Errorf("the listener ended: %w", err)
+	}
+	return nil
 }
 
 // Log is the end of its log.
-func (w *world) Log() string {
-	const most = 8000
-	text, err := os.ReadFile(logFile)
-	if err != nil {
-		return err.Error()
-	}
-	return string(text[max(0, len(text)-most):])
-}
+func (w *world) Log() string { return acceptance.LogEnd(logFile) }
 
 // ask asks the listener, which must answer within a second.
 func (w *world) ask(ctx context.Context, path string) (status int, body []byte, err error) {
@@ -323,66 +318,4 @@ func decoded(values map[string]bus.Value, key string) (any, error) {
 	var out any
 	err := json.Unmarshal(v.Data, &out)
 	return out, err
-}
-
-// process is the listener.
-type process struct {
-	cmd   *exec.Cmd
-	ended chan struct{}
-	how   error
-}
-
-func startProcess(path string, env []string) (*process, error) {
-	log, err := os.OpenFile(logFile, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	defer log.Close()
-	p := &process{cmd: exec.Command(path), ended: make(chan struct{})} //nolint:noctx // the kernel ends it with this process, which is number 1
-	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = env, log, log
-	if err := p.cmd.Start(); err != nil {
-		return nil, err
-	}
-	go func() {
-		defer close(p.ended)
-		if p.how = p.cmd.Wait(); p.how == nil {
-			p.how = errors.New("exit status 0")
-		}
-	}()
-	return p, nil
-}
-
-func (p *process) hasEnded() bool {
-	select {
-	case <-p.ended:
-		return true
-	default:
-		return false
-	}
-}
-
-// end ends it, and waits for that.
-func (p *process) end(signal syscall.Signal) error {
-	if !p.hasEnded() {
-		if err := p.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
-			return err
-		}
-	}
-	const ending = 30 * time.Second
-	select {
-	case <-p.ended:
-		return nil
-	case <-time.After(ending):
-		return fmt.Errorf("it has not ended %v after %v", ending, signal)
-	}
-}
-
-// words are the last of its log.
-func (p *process) words() string {
-	text, err := os.ReadFile(logFile)
-	if err != nil {
-		return err.Error()
-	}
-	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	return lines[len(lines)-1]
 }

@@ -24,7 +24,7 @@
 //	                           takes one away), and it starts again; fresh: on an empty disk
 //	["start_fails", {...}, [texts]]   with these changes it ends by itself, with an error
 //	["bus", word]              down, up with its content, or empty until the swarm changes
-//	["exporter", address, {type, body, samples, path}]   serves metrics there
+//	["exporter", address, {type, body, samples, path, authorization}]   serves metrics there
 //	["docker", word]           no_leader or ok, for the listener
 //	["mark"], ["sleep", seconds]      reloads are counted from now on; wait
 //

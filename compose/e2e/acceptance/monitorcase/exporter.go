@@ -19,6 +19,8 @@ type exporter struct {
 	Samples int `json:"samples"`
 	// Path is /metrics if empty.
 	Path string `json:"path"`
+	// Authorization is what the header of that name must be; others are answered 401.
+	Authorization string `json:"authorization"`
 }
 
 // exporters are those of a case by address.
@@ -60,6 +62,10 @@ func (e *exporters) handler(address string) http.HandlerFunc {
 		e.mu.Unlock()
 		if r.URL.Path != x.Path {
 			http.NotFound(w, r)
+			return
+		}
+		if x.Authorization != "" && r.Header.Get("Authorization") != x.Authorization {
+			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
 		header := w.Header()

@@ -124,7 +124,7 @@ func judgements() map[string]acceptance.Reader {
 			var texts []string
 			err := fill(values, &texts)
 			return judge(strings.Join(texts, ", "), monitorAlone, err, func(_ context.Context, w *world) error {
-				if !slices.ContainsFunc(w.process.said(), func(line string) bool { return containsAll(line, texts) }) {
+				if !slices.ContainsFunc(w.process.Said(), func(line string) bool { return containsAll(line, texts) }) {
 					return fmt.Errorf("no line says %q", texts)
 				}
 				return nil

@@ -37,7 +37,7 @@ type Task struct {
 	ID   string  `json:"id"`
 	Slot int     `json:"slot"`
 	Node *string `json:"node"`
-	// State and Desired are Swarm's words; Desired is running if absent.
+	// State and Desired are Swarm's words, running if absent.
 	State     string            `json:"state"`
 	Desired   string            `json:"desired"`
 	Addresses map[string]string `json:"addresses"`
@@ -138,7 +138,7 @@ func (t *Task) check(networks []string) error {
 	if t.Node == nil {
 		t.Node = &first
 	}
-	t.Desired = cmp.Or(t.Desired, "running")
+	t.State, t.Desired = cmp.Or(t.State, "running"), cmp.Or(t.Desired, "running")
 	err := errors.Join(oneOf("state", t.State, words("state")), oneOf("desired state", t.Desired, words("state")))
 	for network := range t.Addresses {
 		err = errors.Join(err, oneOf("address on the network", network, networks))

@@ -9,13 +9,13 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/wagglehq/waggle/compose/e2e/acceptance"
+	"github.com/wagglehq/waggle/compose/e2e/acceptance/agree"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/tooltest"
 )
@@ -37,8 +37,6 @@ const (
 	limit = 15 * time.Second
 	// starting is how long the component may take until it answers at all.
 	starting = 30 * time.Second
-	// ending is how long a component may take to end.
-	ending = 60 * time.Second
 	// often is how often something is tried.
 	often = 50 * time.Millisecond
 )
@@ -83,12 +81,17 @@ type world struct {
 	reloads   reloads
 	// changed is when the swarm, or the component, last changed.
 	changed time.Time
-	process *process
+	process *acceptance.Component
+	// lint is nil unless it is compared with the monitor.
+	lint *agree.Agreement
 }
 
 // open starts everything.
 func (s settings) open(ctx context.Context, j acceptance.Job) (acceptance.World, error) {
 	w := &world{settings: s, job: j, swarm: newSwarm(), tools: promtool{program: j.Programs["promtool"], printed: map[string]string{}}}
+	if program := j.Programs[agree.Program]; program != "" {
+		w.lint = &agree.Agreement{Program: program}
+	}
 	return w, w.start(ctx)
 }
 
@@ -170,7 +173,7 @@ func (w *world) setBus(ctx context.Context, word string) error {
 
 // restart ends the component, changes what it is started with, and starts it again.
 func (w *world) restart(_ context.Context, c change) error {
-	if err := w.process.stop(); err != nil {
+	if err := w.process.End(syscall.SIGTERM); err != nil {
 		return err
 	}
 	merge(w.Env, c.Env)
@@ -204,8 +207,8 @@ func (w *world) startFails(ctx context.Context, c change, texts []string) error 
 	if err := w.restart(ctx, c); err != nil {
 		return err
 	}
-	verdict := w.process.endsWith(ctx, texts)
-	if err := w.process.stop(); err != nil {
+	verdict := endsWith(ctx, w.process, texts)
+	if err := w.process.End(syscall.SIGTERM); err != nil {
 		return errors.Join(verdict, err)
 	}
 	if verdict != nil {
@@ -238,7 +241,7 @@ func (w *world) environment() []string {
 }
 
 func (w *world) run() error {
-	p, err := startProcess(w.job.Programs[w.Subject], w.environment())
+	p, err := acceptance.StartComponent(w.job.Programs[w.Subject], w.environment(), componentLog)
 	w.process = p
 	return err
 }
@@ -296,97 +299,22 @@ func (w *world) poll(ctx context.Context, limit time.Duration, try func(context.
 
 // Alive is an error once the component has ended.
 func (w *world) Alive() error {
-	if w.process == nil || !w.process.hasEnded() {
+	if w.process == nil {
 		return nil
 	}
-	return fmt.Errorf("the %s ended: %w", w.Subject, w.process.how)
+	if err := w.process.Alive(); err != nil {
+		return fmt.Errorf("the %s ended: %w", w.Subject, err)
+	}
+	return nil
 }
 
 // Log is the end of its log, if there is one yet.
-func (w *world) Log() string {
-	const most = 6000
-	text, err := os.ReadFile(componentLog)
-	if err != nil {
-		return err.Error()
-	}
-	return string(text[max(0, len(text)-most):])
-}
+func (w *world) Log() string { return acceptance.LogEnd(componentLog) }
 
-// process is the component.
-type process struct {
-	cmd *exec.Cmd
-	// from is where its log begins.
-	from  int64
-	ended chan struct{}
-	how   error
-}
-
-func startProcess(program string, env []string) (*process, error) {
-	log, err := os.OpenFile(componentLog, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	defer log.Close()
-	info, err := log.Stat()
-	if err != nil {
-		return nil, err
-	}
-	p := &process{from: info.Size(), ended: make(chan struct{})}
-	p.cmd = exec.Command(program) //nolint:noctx // the kernel ends it with this process, which is number 1
-	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = env, log, log
-	if err := p.cmd.Start(); err != nil {
-		return nil, err
-	}
-	go func() {
-		defer close(p.ended)
-		p.how = errors.New("exit status 0")
-		if err := p.cmd.Wait(); err != nil {
-			p.how = err
-		}
-		if lines := p.said(); len(lines) > 0 {
-			p.how = fmt.Errorf("%w, its last words: %s", p.how, lines[len(lines)-1])
-		}
-	}()
-	return p, nil
-}
-
-func (p *process) hasEnded() bool {
-	select {
-	case <-p.ended:
-		return true
-	default:
-		return false
-	}
-}
-
-// said are the lines of its log.
-func (p *process) said() []string {
-	text, err := os.ReadFile(componentLog)
-	if err != nil || int64(len(text)) <= p.from {
-		return nil
-	}
-	return strings.Split(strings.TrimSpace(string(text[p.from:])), "\n")
-}
-
-// stop ends it, if it has not ended.
-func (p *process) stop() error {
-	if !p.hasEnded() {
-		if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-			return err
-		}
-	}
-	select {
-	case <-p.ended:
-		return nil
-	case <-time.After(ending):
-		return fmt.Errorf("it has not ended %v after SIGTERM", ending)
-	}
-}
-
-// endsWith waits for its end with an error that contains all texts.
-func (p *process) endsWith(ctx context.Context, texts []string) error {
+// endsWith waits for a component's end with an error that contains all texts.
+func endsWith(ctx context.Context, p *acceptance.Component, texts []string) error {
 	if err := tooltest.PollFor(ctx, starting, often, "its end", func(ctx context.Context) error {
-		if p.hasEnded() {
+		if p.HasEnded() {
 			return nil
 		}
 		if status, err := tooltest.Status(ctx, admin("/healthz").URL); err == nil && status == http.StatusOK {
@@ -396,14 +324,14 @@ func (p *process) endsWith(ctx context.Context, texts []string) error {
 	}); err != nil {
 		return err
 	}
-	if p.cmd.ProcessState.Success() {
+	if p.Succeeded() {
 		return errors.New("it ended without an error")
 	}
-	lines := p.said()
+	lines := p.Said()
 	for _, line := range lines {
 		if containsAll(line, texts) && (strings.Contains(line, "level=ERROR") || strings.HasPrefix(line, monitor+":")) {
 			return nil
 		}
 	}
-	return fmt.Errorf("no error says %q; %w", texts, p.how)
+	return fmt.Errorf("no error says %q; %w", texts, p.Alive())
 }

@@ -8,13 +8,13 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/wagglehq/waggle/compose/e2e/acceptance"
+	"github.com/wagglehq/waggle/compose/e2e/acceptance/agree"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/tooltest"
 )
@@ -84,9 +84,7 @@ type world struct {
 	files    map[string][]byte
 	behind   *upstreams
 	swarm    *acceptance.Swarm
-	// ended is closed when the proxy's process has ended, for the reason how.
-	ended chan struct{}
-	how   error
+	proxy    *acceptance.Component
 	// lint is nil unless it is compared with the proxy.
 	lint *agreement
 	// made counts what the steps themselves add to the catalog.
@@ -96,9 +94,9 @@ type world struct {
 // open starts everything: DNS, upstreams, bus, catalog, and the proxy, which has taken in
 // the catalog when this returns.
 func (s settings) open(ctx context.Context, j acceptance.Job) (acceptance.World, error) {
-	w := &world{settings: s, files: j.Files, behind: &upstreams{files: j.Files}, ended: make(chan struct{})}
-	if j.Programs[linter] != "" {
-		w.lint = &agreement{program: j.Programs[linter], standing: map[string]map[string]string{}}
+	w := &world{settings: s, files: j.Files, behind: &upstreams{files: j.Files}}
+	if program := j.Programs[agree.Program]; program != "" {
+		w.lint = &agreement{Agreement: agree.Agreement{Program: program}, standing: map[string]map[string]string{}}
 	}
 	return w, w.start(ctx, j)
 }
@@ -185,28 +183,9 @@ func (w *world) startProxy(j acceptance.Job) error {
 	if w.settings.Raw {
 		env = append(env, "ALLOW_RAW=true")
 	}
-	log, err := os.Create(proxyLog)
-	if err != nil {
-		return err
-	}
-	defer log.Close()
-	cmd := exec.Command(j.Programs["proxy"]) //nolint:noctx // the kernel ends it with this process, which is number 1
-	cmd.Env, cmd.Stdout, cmd.Stderr = env, log, log
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	go func() {
-		defer close(w.ended)
-		w.how = errors.New("exit status 0")
-		if err := cmd.Wait(); err != nil {
-			w.how = err
-		}
-		if text, err := os.ReadFile(proxyLog); err == nil && len(text) > 0 {
-			lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-			w.how = fmt.Errorf("%w, its last words: %s", w.how, lines[len(lines)-1])
-		}
-	}()
-	return nil
+	var err error
+	w.proxy, err = acceptance.StartComponent(j.Programs["proxy"], env, proxyLog)
+	return err
 }
 
 // apiState is what the proxy says of all services.
@@ -247,20 +226,14 @@ func (w *world) Request(ctx context.Context, method, path string, content []byte
 
 // Alive is an error once the proxy has ended.
 func (w *world) Alive() error {
-	select {
-	case <-w.ended:
-		return fmt.Errorf("the proxy ended: %w", w.how)
-	default:
+	if w.proxy == nil {
 		return nil
 	}
+	if err := w.proxy.Alive(); err != nil {
+		return fmt.Errorf("the proxy ended: %w", err)
+	}
+	return nil
 }
 
 // Log is the end of the proxy's log, if there is one yet.
-func (w *world) Log() string {
-	const most = 6000
-	text, err := os.ReadFile(proxyLog)
-	if err != nil {
-		return err.Error()
-	}
-	return string(text[max(0, len(text)-most):])
-}
+func (w *world) Log() string { return acceptance.LogEnd(proxyLog) }

@@ -18,7 +18,9 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/wagglehq/waggle/compose/e2e/acceptance"
+	"github.com/wagglehq/waggle/compose/e2e/acceptance/agree"
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bus/embedded"
@@ -114,6 +116,8 @@ type world struct {
 
 	published uint64
 	instances []*instance
+	// lint is nil unless it is compared with the scaler.
+	lint      *agree.Agreement
 	started   int
 	busState  state
 	want      int // how many instances there are to be
@@ -174,6 +178,9 @@ func (s settings) open(ctx context.Context, j acceptance.Job) (acceptance.World,
 		settings: s, scaler: j.Programs["scaler"], clock: clocktest.New(*s.Clock), told: &alertmanager{}, prom: &promQL{values: map[string]string{}},
 		peers: map[string]*gate{}, busState: isOK, want: 1, open: map[string]int{}, stopProxy: func() {}, alerts: map[string]*firing{},
 		found: map[string]int{}, log: &tail{}, killed: make(chan *instance, 10), whole: ctx,
+	}
+	if program := j.Programs[agree.Program]; program != "" {
+		w.lint = &agree.Agreement{Program: program}
 	}
 	w.own = w.clock.Member()
 	w.swarm = newSwarm(w.own)

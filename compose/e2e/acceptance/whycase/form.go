@@ -32,7 +32,7 @@ func change(about string, do func(w *world) error) acceptance.Step {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.revision++
-		return errors.Join(do(w), w.judge())
+		return errors.Join(do(w), w.judge(), w.tell())
 	}}
 }
 

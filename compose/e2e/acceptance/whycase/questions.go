@@ -84,9 +84,9 @@ func questions() map[string]acceptance.Reader {
 			return ask("", func(ctx context.Context, w *world) error { return w.status(ctx, wanted) }), err
 		},
 		"tail": func(values []json.RawMessage) (acceptance.Step, error) {
-			var wanted any
+			var wanted map[string]any
 			err := acceptance.Fill(values, &wanted)
-			return ask("", func(context.Context, *world) error { return errors.New("waggle has no command tail") }), err
+			return ask("", func(ctx context.Context, w *world) error { return w.tells(ctx, wanted) }), err
 		},
 		"cli": func(values []json.RawMessage) (acceptance.Step, error) {
 			var (

@@ -20,6 +20,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/picture"
 	proxy "github.com/wagglehq/waggle/proxy/judge"
+	scaler "github.com/wagglehq/waggle/scaler/judge"
 )
 
 // address is where the listener of a case answers.
@@ -67,6 +68,8 @@ type world struct {
 	settings
 	program string
 	server  *http.Server
+	// tail follows what happens, in a case that asks for it.
+	tail *tail
 
 	// mu guards what follows, because the program asks while a step waits for it.
 	mu        sync.Mutex
@@ -84,6 +87,7 @@ type world struct {
 	probes    map[string]map[string]picture.Probe
 	alerts    map[string]picture.Alert
 	decisions map[string]picture.Decision
+	happened  happenings
 	accepted  map[string]map[string]catalog.Service
 }
 
@@ -98,7 +102,8 @@ func (s settings) open(ctx context.Context, j acceptance.Job) (acceptance.World,
 		settings: s, program: j.Programs[program], services: map[string]*service{}, tasks: map[string][]picture.Task{}, said: map[string]said{},
 		health: map[string]health{}, certs: map[string][]string{}, secrets: []string{}, probes: map[string]map[string]picture.Probe{},
 		alerts: map[string]picture.Alert{}, decisions: map[string]picture.Decision{},
-		accepted: map[string]map[string]catalog.Service{"proxy": {}, "monitor": {}},
+		accepted: map[string]map[string]catalog.Service{"proxy": {}, "monitor": {}, "scaler": {}},
+		happened: happenings{followers: map[chan picture.Event]bool{}},
 		nodes:    map[string]catalog.Node{"n1": {ID: "n1", Hostname: "h1", Address: "192.0.2.1", Role: "manager", Availability: "active", State: "ready"}},
 	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
@@ -111,6 +116,13 @@ func (s settings) open(ctx context.Context, j acceptance.Job) (acceptance.World,
 		if err := step.Do(ctx, w); err != nil {
 			return w, err
 		}
+	}
+	var c struct{ Steps [][]any }
+	if err := json.Unmarshal(j.Case, &c); err != nil {
+		return w, err
+	}
+	if slices.ContainsFunc(c.Steps, func(step []any) bool { return len(step) > 0 && step[0] == "tail" }) {
+		return w, w.startTail(ctx)
 	}
 	return w, nil
 }
@@ -133,10 +145,15 @@ func (w *world) Remove(_ context.Context, name string) error {
 	}
 	delete(w.services, name)
 	delete(w.tasks, name)
-	return w.judge()
+	w.revision++
+	return errors.Join(w.judge(), w.tell())
 }
 
 func (w *world) answer(rw http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/v1/events" {
+		w.follow(rw, r)
+		return
+	}
 	if r.URL.Path != "/v1/picture" {
 		app.WriteError(rw, http.StatusNotFound, errors.New("there is no such path"))
 		return
@@ -206,11 +223,29 @@ func (w *world) flags(component string) map[string]string {
 	return out
 }
 
-// answers are those of the judges.
-func (w *world) answers(s catalog.Snapshot) (routes []proxy.Answer, scrapes []monitor.Answer, err error) {
+// verdict is what a judge says of a service.
+type verdict struct {
+	catalog.Status
+	// accepts says that its labels are in force from now on.
+	accepts bool
+}
+
+// verdicts are those of all judges.
+func (w *world) verdicts(s catalog.Snapshot) ([]verdict, error) {
 	routes, errRoutes := proxy.Services(proxy.Question{Snapshot: s, Accepted: w.accepted["proxy"], Settings: w.flags("proxy"), Now: time.Now()})
 	scrapes, errScrapes := monitor.Services(monitor.Question{Snapshot: s, Accepted: w.accepted["monitor"], Settings: w.flags("monitor")})
-	return routes, scrapes, errors.Join(errRoutes, errScrapes)
+	scales, errScales := scaler.Services(scaler.Question{Snapshot: s, Accepted: w.accepted["scaler"], Settings: w.flags("scaler"), Now: time.Now()})
+	var out []verdict
+	for _, a := range routes {
+		out = append(out, verdict{a.Status, a.State == catalog.StateAccepted})
+	}
+	for _, a := range scrapes {
+		out = append(out, verdict{a.Status, len(a.Faults) == 0})
+	}
+	for _, a := range scales {
+		out = append(out, verdict{a.Status, a.State == catalog.StateApplied})
+	}
+	return out, errors.Join(errRoutes, errScrapes, errScales)
 }
 
 // judge notes which labels are in force now, after a change.
@@ -219,15 +254,10 @@ func (w *world) judge() error {
 	if err != nil {
 		return err
 	}
-	routes, scrapes, err := w.answers(s)
-	for _, a := range routes {
-		if a.State == catalog.StateAccepted {
-			w.accepted["proxy"][a.ServiceID] = s.Services[a.ServiceID]
-		}
-	}
-	for _, a := range scrapes {
-		if len(a.Faults) == 0 {
-			w.accepted["monitor"][a.ServiceID] = s.Services[a.ServiceID]
+	verdicts, err := w.verdicts(s)
+	for _, v := range verdicts {
+		if v.accepts {
+			w.accepted[v.Component][v.ServiceID] = s.Services[v.ServiceID]
 		}
 	}
 	return err
@@ -235,13 +265,10 @@ func (w *world) judge() error {
 
 // statuses are those that the components would tell, unless a step has told others.
 func (w *world) statuses(s catalog.Snapshot) ([]picture.Status, error) {
-	routes, scrapes, err := w.answers(s)
+	verdicts, err := w.verdicts(s)
 	var out []picture.Status
-	for _, a := range routes {
-		out = append(out, w.lived(a.Status, s))
-	}
-	for _, a := range scrapes {
-		out = append(out, w.lived(a.Status, s))
+	for _, v := range verdicts {
+		out = append(out, w.lived(v.Status, s))
 	}
 	for _, one := range w.said {
 		svc := w.services[one.service]

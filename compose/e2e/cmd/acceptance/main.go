@@ -1,15 +1,16 @@
 // Command acceptance runs black-box cases of the components from files, and prints one
 // line for each: PASS or FAIL, id, title and reason. With "agrees" before all arguments it
-// compares the cases of the proxy with what waggle lint says of each deployment, with
-// "rounds N" it ends scalers while they scale, N times.
+// compares what waggle lint says of each deployment with what the component does; a file of
+// stacks of users is taken too. With "rounds N" it ends scalers while they scale, N times.
 package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -23,29 +24,62 @@ import (
 
 func main() {
 	forms := []acceptance.Form{proxycase.Form(), monitorcase.Form(), scalercase.Form(), listenercase.Form(), whycase.Form()}
-	acceptance.Main(append(forms, proxycase.Agreement())...)
-	args, remove := os.Args[1:], func() {}
-	if len(args) > 0 && args[0] == "agrees" {
-		forms, args = []acceptance.Form{proxycase.Agreement()}, args[1:]
-	}
-	if len(args) > 1 && args[0] == "rounds" {
-		path, err := rounds(args[1])
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "acceptance:", err)
-			os.Exit(2)
-		}
-		remove = func() { _ = os.Remove(path) }
-		args = append(args[2:], path)
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	code := acceptance.Command(ctx, forms, args, os.Stdout, os.Stderr)
-	stop()
-	remove()
-	os.Exit(code)
+	agreements := []acceptance.Form{proxycase.Agreement(), monitorcase.Agreement(), scalercase.Agreement()}
+	acceptance.Main(append(forms, agreements...)...)
+	os.Exit(run(forms, agreements))
 }
 
-// rounds writes a file of cases with so many rounds, and returns its path.
-func rounds(text string) (string, error) {
+// run runs the cases, and returns the exit code.
+func run(forms, agreements []acceptance.Form) int {
+	folder, err := os.MkdirTemp("", "cases")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "acceptance:", err)
+		return 1
+	}
+	defer os.RemoveAll(folder)
+	args := os.Args[1:]
+	switch {
+	case len(args) > 0 && args[0] == "agrees":
+		forms = agreements
+		args, err = asCases(args[1:], folder)
+	case len(args) > 1 && args[0] == "rounds":
+		var path string
+		path, err = rounds(args[1], folder)
+		args = append(args[2:], path)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "acceptance:", err)
+		return 2
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	return acceptance.Command(ctx, forms, args, os.Stdout, os.Stderr)
+}
+
+// asCases replaces the files of stacks of users among arguments by files of cases in a folder.
+func asCases(args []string, folder string) ([]string, error) {
+	out := slices.Clone(args)
+	for i, arg := range out {
+		text, err := os.ReadFile(arg)
+		if err != nil {
+			continue // a flag, or one that is named when it is read as cases
+		}
+		cases, isStacks, err := proxycase.FromStacks(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", arg, err)
+		}
+		if isStacks {
+			out[i] = filepath.Join(folder, fmt.Sprintf("%d.json", i))
+			if err := os.WriteFile(out[i], cases, 0o600); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return out, nil
+}
+
+// rounds writes a file of cases with so many rounds into a folder, and returns its path.
+func rounds(text, folder string) (string, error) {
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
 		return "", fmt.Errorf("rounds %q: want a whole number, 1 or more", text)
@@ -54,10 +88,6 @@ func rounds(text string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	f, err := os.CreateTemp("", "rounds")
-	if err != nil {
-		return "", err
-	}
-	_, err = f.Write(cases)
-	return f.Name(), errors.Join(err, f.Close())
+	path := filepath.Join(folder, "rounds.json")
+	return path, os.WriteFile(path, cases, 0o600)
 }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/compose/e2e/proc"
-	"github.com/wagglehq/waggle/compose/e2e/stack"
 )
 
 const (
@@ -65,13 +64,25 @@ func (m *swarm) spent(node string) (map[string]time.Duration, error) {
 	return out, err
 }
 
+// idleMany is idle with many services.
+func (m *swarm) idleMany(ctx context.Context) error {
+	if err := m.fill(ctx, m.others); err != nil {
+		return err
+	}
+	return m.idle(ctx)
+}
+
 // idle measures what the stack costs while nothing happens.
 func (m *swarm) idle(ctx context.Context) error {
 	if err := m.quiet(ctx); err != nil {
 		return err
 	}
-	m.Table(fmt.Sprintf("Nothing happens for %v, with %d services", m.still, fewOthers), "node", "what", "% of a core")
-	for _, node := range []string{stack.Manager, stack.Worker} {
+	version, err := m.Docker(ctx, "version", "--format", "{{.Server.Version}}")
+	if err != nil {
+		return err
+	}
+	m.Table(fmt.Sprintf("Nothing happens for %v, with %d services, on engine %s", m.still, m.filled, version), "node", "what", "% of a core")
+	for _, node := range m.Nodes() {
 		names, err := m.spent(node)
 		if err != nil {
 			return err

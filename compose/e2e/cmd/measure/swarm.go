@@ -29,6 +29,8 @@ type swarm struct {
 	minute time.Duration
 	// still is for how long nothing is done, for idle.
 	still time.Duration
+	// filled is how many other services there are.
+	filled int
 }
 
 // onSwarm measures how fast Waggle follows a swarm.
@@ -47,11 +49,12 @@ func onSwarm(ctx context.Context, args []string) (err error) {
 		{name: "many", do: m.many},
 		{name: "deadnode", do: m.deadNode},
 		{name: "idle", do: m.idle},
+		{name: "idle-many", do: m.idleMany},
 	})
 	fs.IntVar(&m.runs, "runs", 3, "how often each is measured")
 	fs.IntVar(&m.services, "services", 20, "services per run")
 	fs.DurationVar(&m.minute, "minute", time.Minute, "how long requests are sent after a node was cut off, for deadnode")
-	fs.DurationVar(&m.still, "still", time.Minute, "for how long nothing is done, for idle")
+	fs.DurationVar(&m.still, "still", time.Minute, "for how long nothing is done, for idle and idle-many")
 	fs.IntVar(&m.others, "others", 200, "other services that are there when many are")
 	hold := fs.Bool("hold", false, "leave the swarm as it is at the end, to look around in it, until SIGINT")
 	parts, err := choose(args)
@@ -61,13 +64,14 @@ func onSwarm(ctx context.Context, args []string) (err error) {
 	if slices.ContainsFunc(parts, func(p part) bool { return p.name == "deadnode" }) {
 		m.options.Workers = 2
 	}
-	// Otherwise there is another node, whose proxy is updated too.
-	m.options.Alone = !slices.ContainsFunc(parts, func(p part) bool { return p.name != "ports" && p.name != "dropped" })
+	// Otherwise there is another node, whose proxy is updated too, and which bears a part of
+	// what is idle.
+	m.options.Alone = !slices.ContainsFunc(parts, func(p part) bool { return !slices.Contains([]string{"ports", "dropped", "idle"}, p.name) })
 	if m.Stack, err = stack.Deploy(ctx, m.options); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
-	if err := m.fill(ctx, 0, fewOthers); err != nil {
+	if err := m.fill(ctx, fewOthers); err != nil {
 		return err
 	}
 	if err := each(ctx, parts); err != nil {
@@ -80,13 +84,17 @@ func onSwarm(ctx context.Context, args []string) (err error) {
 }
 
 // fill makes other services until there are so many.
-func (m *swarm) fill(ctx context.Context, have, want int) error {
+func (m *swarm) fill(ctx context.Context, want int) error {
+	if m.filled >= want {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	began := time.Now()
-	if err := populate(ctx, m.Stack, numbered("other", have, want)); err != nil {
+	if err := populate(ctx, m.Stack, numbered("other", m.filled, want)); err != nil {
 		return err
 	}
+	m.filled = want
 	fmt.Fprintf(m.log, "measure: %d other services are answered after %v\n", want, time.Since(began).Round(time.Millisecond))
 	return m.quiet(ctx)
 }
@@ -200,7 +208,7 @@ func (m *swarm) latency(ctx context.Context, where string) error {
 
 // many is latency with many others.
 func (m *swarm) many(ctx context.Context) error {
-	if err := m.fill(ctx, fewOthers, m.others); err != nil {
+	if err := m.fill(ctx, m.others); err != nil {
 		return err
 	}
 	return m.latency(ctx, fmt.Sprintf("%d others", m.others))

@@ -155,6 +155,11 @@ func (m *bench) throughput(ctx context.Context) error {
 		return err
 	}
 	defer usual.stop()
+	unmeasured, err := m.startWaggle(ctx, "unmeasured", m.few, up.port, "SERVICE_METRICS=false")
+	if err != nil {
+		return err
+	}
+	defer unmeasured.stop()
 	safe, err := m.startWaggle(ctx, "safe", m.few, up.port, "HTTP_REUSE=safe")
 	if err != nil {
 		return err
@@ -163,6 +168,7 @@ func (m *bench) throughput(ctx context.Context) error {
 	path, host := usual.last()
 	bare := &rival{name: "bare HAProxy", of: alone, path: path, host: host}
 	ours := &rival{name: "Waggle", of: usual.program, path: path, host: host}
+	quiet := &rival{name: "Waggle without service metrics", of: unmeasured.program, path: path, host: host}
 	careful := &rival{name: "Waggle, http-reuse safe", of: safe.program, path: path, host: host}
 	m.Table(fmt.Sprintf("Throughput beside bare HAProxy, %d connections, medians of %d slices of %v in turn", m.connections, m.slices, m.slice),
 		"what", "bare requests/s", "ours", "bare cpu/request", "ours", "ratio", "goal", "")
@@ -176,15 +182,22 @@ func (m *bench) throughput(ctx context.Context) error {
 			m.Result(r.name+", "+mode+": cpu per request", report.Median(report.Ratios(r.costs, bare.costs)), report.AtMost(1.10, "%.2f"), cells...)
 		}
 	}
-	if err := m.race(ctx, true, bare, ours); err != nil {
+	if err := m.race(ctx, true, bare, ours, quiet); err != nil {
 		return err
 	}
 	show("kept alive", ours, report.AtLeast(0.95, "%.2f"), true)
+	show("kept alive", quiet, report.AtLeast(0.95, "%.2f"), true)
+	with, without := *ours, *quiet
 	if err := m.race(ctx, false, bare, ours, careful); err != nil {
 		return err
 	}
 	show("new connections", ours, report.AtLeast(1.3, "%.2f"), true)
 	show("new connections", careful, report.AtLeast(0.95, "%.2f"), true)
+	m.Table("What service metrics cost, from the same slices", "what", "without", "with", "ratio", "goal", "")
+	m.Result("kept alive: requests/s", report.Median(report.Ratios(with.rates, without.rates)), report.AtLeast(0.98, "%.3f"),
+		fmt.Sprintf("%.0f", report.Median(without.rates)), fmt.Sprintf("%.0f", report.Median(with.rates)))
+	m.Result("kept alive: cpu per request", report.Median(report.Ratios(with.costs, without.costs)), report.AtMost(1.02, "%.3f"),
+		fmt.Sprintf("%.1f us", 1e6*report.Median(without.costs)), fmt.Sprintf("%.1f us", 1e6*report.Median(with.costs)))
 	return nil
 }
 

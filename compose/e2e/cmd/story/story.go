@@ -557,6 +557,7 @@ func (s *story) afterwards(ctx context.Context) error {
 	}
 	s.write(`
 Where to look next:
+  the console           http://%[1]s:8085
   Prometheus            http://%[1]s:9090/targets   http://%[1]s:9090/alerts
   Alertmanager          http://%[1]s:9093
   HAProxy's statistics  http://%[1]s:8404

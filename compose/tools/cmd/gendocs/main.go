@@ -1,5 +1,5 @@
 // Command gendocs writes what is generated from the code: docs/labels.md,
-// docs/metrics.md, docs/settings.md, the schemas of the values on the bus, the
+// docs/metrics.md, docs/settings.md, the manual page of waggle, the schemas of the values on the bus, the
 // dashboards of Grafana and the listener's list of known labels. It runs at the root of the repository, as 'make docs'
 // does.
 package main
@@ -14,6 +14,7 @@ import (
 
 	"github.com/wagglehq/waggle/compose/tools/dashboards"
 	"github.com/wagglehq/waggle/compose/tools/docs"
+	"github.com/wagglehq/waggle/compose/tools/drawing"
 	"github.com/wagglehq/waggle/listener"
 	"github.com/wagglehq/waggle/monitor"
 	"github.com/wagglehq/waggle/pkg/app"
@@ -31,10 +32,10 @@ func main() {
 
 func components() []docs.Component {
 	return []docs.Component{
-		{Name: "listener", Title: "All components", Labels: listener.Labels(), Service: listener.Service},
-		{Name: "proxy", Title: "Routes (proxy)", Labels: proxy.Labels(), Refused: proxy.Unsupported(), Service: controller},
-		{Name: "monitor", Title: "Scraping and alerts (monitor)", Labels: monitor.Labels(), Service: monitor.Service},
-		{Name: "scaler", Title: "Scaling (scaler)", Labels: scaler.Labels(), Service: scaler.Service, Tools: scaler.Tools()},
+		{Name: "listener", Labels: listener.Labels(), Service: listener.Service},
+		{Name: "proxy", Labels: proxy.Labels(), Refused: proxy.Unsupported(), Service: controller},
+		{Name: "monitor", Labels: monitor.Labels(), Service: monitor.Service},
+		{Name: "scaler", Labels: scaler.Labels(), Service: scaler.Service, Tools: scaler.Tools()},
 	}
 }
 
@@ -69,11 +70,25 @@ func write(root string) error {
 	if err != nil {
 		return err
 	}
+	manual, err := docs.ManualPage(root)
+	if err != nil {
+		return err
+	}
 	maps.Copy(files, grafana)
+	flow, err := os.ReadFile(root + "/docs/flow.txt")
+	if err != nil {
+		return err
+	}
+	picture, err := drawing.SVG("How Waggle works", string(flow))
+	if err != nil {
+		return fmt.Errorf("docs/flow.txt: %w", err)
+	}
 	maps.Copy(files, map[string][]byte{
 		"docs/labels.md":                     labels,
 		"docs/metrics.md":                    metrics,
 		"docs/settings.md":                   docs.SettingsPage(all),
+		"docs/flow.svg":                      picture,
+		"docs/waggle.1":                      manual,
 		"listener/internal/known/labels.txt": known,
 	})
 	for path, content := range files {

@@ -8,9 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/wagglehq/waggle/compose/waggle/internal/console"
 )
 
 // The exit codes.
@@ -27,6 +30,8 @@ type World struct {
 	Env      map[string]string
 	Out, Err io.Writer
 	Version  string
+	// IsTerminal says that a person looks at Out, and not a program.
+	IsTerminal bool
 }
 
 // DefaultURL is where the listener answers within its own container.
@@ -36,10 +41,16 @@ const DefaultURL = "http://127.0.0.1:8080"
 type commands struct {
 	URL string `help:"The HTTP interface of the listener (variable WAGGLE_URL)." default:"${url}" placeholder:"URL"`
 
-	Status statusCommand `cmd:"" help:"Tell how Waggle and its services are, the worst first."`
-	Why    whyCommand    `cmd:"" help:"Tell why a service is not routed, scraped or scaled, or where a URL leads."`
-	Lint   lintCommand   `cmd:"" help:"Find mistakes in stack files before they are deployed; asks no server."`
-	Get    getCommand    `cmd:"" help:"Print what the listener answers to a path, such as /v1/catalog."`
+	Status  statusCommand  `cmd:"" help:"Tell how Waggle and its services are, the worst first."`
+	Why     whyCommand     `cmd:"" help:"Tell why a service is not routed, scraped or scaled, or where a URL leads."`
+	Tail    tailCommand    `cmd:"" help:"Tell what happens, as it happens: changes, decisions, reloads."`
+	Lint    lintCommand    `cmd:"" help:"Find mistakes in stack files before they are deployed; asks no server."`
+	Get     getCommand     `cmd:"" help:"Print what the listener answers to a path, such as /v1/catalog."`
+	Import  importCommand  `cmd:"" help:"Rewrite the labels of Traefik or caddy-docker-proxy in a stack file, and list what is lost."`
+	Console consoleCommand `cmd:"" help:"Serve a page about how Waggle and its services are; it changes nothing."`
+
+	Completion completionCommand `cmd:"" help:"Print a script by which bash, zsh or fish complete commands, flags and names of services."`
+	Services   servicesCommand   `cmd:"" hidden:"" help:"Print the names of services, for the shell's completion."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
@@ -49,8 +60,24 @@ type run struct {
 	World
 	ctx context.Context
 	url string
+	// model is what there is on the command line.
+	model *kong.Application
 	// token is sent to the listener if it is not empty.
 	token string
+}
+
+// token is what the listener may want from whoever reads: the one that is given, or beside the
+// listener, in its container, the listener's own.
+func (w World) token() string {
+	text := cmp.Or(w.Env["WAGGLE_TOKEN"], w.Env["READ_TOKEN"])
+	if file := w.Env["READ_TOKEN_FILE"]; text == "" && file != "" {
+		if content, err := os.ReadFile(file); err == nil {
+			text = string(content)
+		}
+	}
+	// Of several, each counts.
+	first, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	return strings.TrimSpace(first)
 }
 
 // exit is a result that is not 0; what there is to be told has been told if the text is empty.
@@ -78,7 +105,7 @@ func Main(ctx context.Context, args []string, w World) (code int) {
 	var c commands
 	parser, err := kong.New(&c, kong.Name("waggle"), kong.Description("Answers why a service of the swarm is not routed, scraped or scaled. Where the listener asks for a token to read, WAGGLE_TOKEN is sent."),
 		kong.Writers(w.Out, w.Err), kong.Exit(func(code int) { panic(ended(code)) }), kong.UsageOnError(),
-		kong.Vars{"url": cmp.Or(w.Env["WAGGLE_URL"], DefaultURL), "version": w.Version})
+		kong.Vars{"url": cmp.Or(w.Env["WAGGLE_URL"], DefaultURL), "version": w.Version, "listen": cmp.Or(w.Env["WAGGLE_CONSOLE_LISTEN"], "127.0.0.1:8090"), "from": cmp.Or(w.Env["WAGGLE_CONSOLE_FROM"], console.ProxyOnly), "network": w.Env["WAGGLE_CONTROL_NETWORK"]})
 	if err != nil {
 		fmt.Fprintln(w.Err, "waggle:", err)
 		return Usage
@@ -88,7 +115,7 @@ func Main(ctx context.Context, args []string, w World) (code int) {
 		fmt.Fprintf(w.Err, "waggle: %v\nCommands: %s; see waggle --help\n", err, strings.Join(names(parser), ", "))
 		return Usage
 	}
-	err = parsed.Run(&run{World: w, ctx: ctx, url: strings.TrimSuffix(c.URL, "/"), token: w.Env["WAGGLE_TOKEN"]})
+	err = parsed.Run(&run{World: w, ctx: ctx, url: strings.TrimSuffix(c.URL, "/"), token: w.token(), model: parser.Model})
 	var e exit
 	switch {
 	case err == nil:
@@ -106,7 +133,9 @@ func Main(ctx context.Context, args []string, w World) (code int) {
 func names(k *kong.Kong) []string {
 	var out []string
 	for _, n := range k.Model.Children {
-		out = append(out, n.Name)
+		if !n.Hidden {
+			out = append(out, n.Name)
+		}
 	}
 	return out
 }

@@ -12,10 +12,14 @@ import (
 
 	"github.com/wagglehq/waggle/compose/waggle/internal/lint"
 	"github.com/wagglehq/waggle/compose/waggle/internal/stack"
+	"github.com/wagglehq/waggle/compose/waggle/internal/why"
+	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/picture"
 )
 
 type lintCommand struct {
-	output
+	Output   string   `short:"o" help:"How to answer: text, json, or for code review github or gitlab." enum:"text,json,github,gitlab" default:"text"`
+	Against  string   `help:"Judge the services among those that the listener at this URL knows, and by the settings of its components." placeholder:"URL"`
 	Stack    string   `help:"The name that the stack will have, which stands before the names of its services." default:"stack" placeholder:"NAME"`
 	Settings string   `help:"A file with the operator's settings: {proxy: {ALLOW_RAW: true}, monitor: {}}." placeholder:"FILE"`
 	Files    []string `arg:"" name:"file" help:"Stack files, merged in this order as by docker stack deploy."`
@@ -38,15 +42,26 @@ func (c *lintCommand) Run(r *run) error {
 			File: c.Files[len(c.Files)-1], Level: lint.Error, Text: err.Error(), Fix: "see what docker stack config -c FILE says",
 		})
 	} else {
-		more, err := lint.Files(services, settings, time.Now())
+		var live lint.Live
+		if c.Against != "" {
+			if live, err = r.live(c.Against, settings); err != nil {
+				return err
+			}
+		}
+		more, err := lint.Files(services, live, settings, time.Now())
 		if err != nil {
 			return err
 		}
 		found.Findings = append(found.Findings, more...)
 	}
-	if c.Output == "json" {
+	switch c.Output {
+	case "json":
 		err = r.json(found)
-	} else {
+	case "github":
+		err = found.github(r)
+	case "gitlab":
+		err = found.gitlab(r)
+	default:
 		err = found.write(r)
 	}
 	if err == nil && slices.ContainsFunc(found.Findings, func(f lint.Finding) bool { return f.Level == lint.Error }) {
@@ -76,13 +91,38 @@ func (f findings) write(r *run) error {
 	return nil
 }
 
+// live is the swarm of the listener at a URL. Settings that are not given are those of the
+// components there.
+func (r *run) live(url string, given lint.Settings) (lint.Live, error) {
+	var p picture.Picture
+	there := *r
+	there.url = strings.TrimSuffix(url, "/")
+	if err := there.ask(picturePath, &p); err != nil {
+		return lint.Live{}, err
+	}
+	if p.Failure != "" && len(p.Services) == 0 {
+		return lint.Live{}, exit{NoAnswer, p.Failure}
+	}
+	out := lint.Live{Snapshot: p.Snapshot(), Accepted: map[string]map[string]catalog.Service{}}
+	for _, component := range components() {
+		out.Accepted[component] = p.AcceptedBy(component)
+		if given[component] == nil {
+			given[component] = why.Settings(p, component)
+		}
+	}
+	return out, nil
+}
+
+// components are those that have settings.
+func components() []string { return []string{"proxy", "monitor", "scaler", "listener"} }
+
 // variable is how settings are called in the environment.
 var variable = regexp.MustCompile(`^[A-Z0-9_]+$`)
 
 // readSettings reads the operator's settings; without a file all have their defaults.
 func readSettings(file string) (lint.Settings, error) {
 	if file == "" {
-		return nil, nil
+		return lint.Settings{}, nil
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -94,7 +134,7 @@ func readSettings(file string) (lint.Settings, error) {
 	}
 	out := lint.Settings{}
 	for component, all := range raw {
-		if !slices.Contains([]string{"proxy", "monitor", "scaler", "listener"}, component) {
+		if !slices.Contains(components(), component) {
 			return nil, fmt.Errorf("%s: %q: want proxy, monitor, scaler or listener", file, component)
 		}
 		out[component] = map[string]string{}

@@ -76,9 +76,16 @@ func TestLintFindsMistakes(t *testing.T) {
 			[]string{"error web |stack_default|external: true"}},
 		{"a scrape without its port", stackOf(service("web", optedIn, path, port, "com.df.metricsPath=/m")), cli.Faults, []string{"error web com.df.scrapePort|scrapePort"}},
 		{"an alert that is no PromQL", stackOf(service("web", optedIn, "com.df.alertName.1=a", "com.df.alertIf.1=up<")), cli.Faults, []string{"error web com.df.alertIf.1|alert"}},
+		{"bounds that cannot be", stackOf(service("web", optedIn, "com.df.scaleMin=5", "com.df.scaleMax=3", "com.df.scaleUpBy=no")), cli.Faults,
+			[]string{"error web com.df.scaleUpBy|whole"}},
+		{"a least above the most", stackOf(service("web", optedIn, "com.df.scaleMin=5", "com.df.scaleMax=3")), cli.Faults, []string{"error web com.df.scaleMin|at most"}},
+		{"a global service", stackOf(strings.Replace(service("web", optedIn, "com.df.scaleMax=3"), "    deploy:", "    deploy:\n      mode: global", 1)), cli.Faults,
+			[]string{"error web |replicated"}},
+		{"steps without bounds", stackOf(service("web", optedIn, path, port, "com.df.scaleUpBy=2")), cli.Fine, []string{"warning web |com.df.scaleMin"}},
 		{"replicas beside bounds", stackOf(strings.Replace(service("web", optedIn, "com.df.scaleMax=5"), "    deploy:", "    deploy:\n      replicas: 2", 1)), cli.Fine,
 			[]string{"warning web |replicas"}},
 		{"too much of labels", stackOf(service("web", optedIn, path, port, "com.df.setReqHeader="+strings.Repeat("X-A b\\,", 12000))), cli.Faults, []string{"error web |65|file"}},
+		{"tasks that may be moved", stackOf(service("web", optedIn, "com.df.reschedule=true")), cli.Fine, nil},
 		{"no stack", "services: 7\n", cli.Faults, []string{"error  |services"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -158,5 +165,62 @@ func TestExitCodes(t *testing.T) {
 		if code != c.code || !strings.Contains(out+errs, c.want) {
 			t.Errorf("%q: exit code %d, want %d with %q: %s%s", c.args, code, c.code, c.want, out, errs)
 		}
+	}
+}
+
+// TestLintForCodeReview: the annotations of GitHub and GitLab name file and line.
+func TestLintForCodeReview(t *testing.T) {
+	path := file(t, "x-labels: &labels\n  com.df.notify: \"true\"\n  com.df.port: http\nservices:\n  web:\n    image: x:1\n    networks: [waggle]\n    deploy:\n      labels:\n        <<: *labels\n        com.df.servicePath: 50%\n        com.df.zzzzzzzzzzzz: \"1\"\n"+network)
+	code, out, _ := waggle(t, nil, "lint", "-o", "github", path)
+	want := []string{
+		"::error file=" + path + ",line=3,title=waggle lint::web: com.df.port=\"http\": want a whole number",
+		"::error file=" + path + ",line=11,title=waggle lint::web: com.df.servicePath=\"50%25\": want",
+		"::warning file=" + path + ",line=12,title=waggle lint::web: the label com.df.zzzzzzzzzzzz",
+	}
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if code != cli.Faults || len(lines) != len(want) {
+		t.Fatalf("%d: %s", code, out)
+	}
+	for i, line := range lines {
+		if !strings.HasPrefix(line, want[i]) {
+			t.Errorf("line %d is %q, want %q", i, line, want[i])
+		}
+	}
+	code, out, _ = waggle(t, nil, "lint", "-o", "gitlab", path)
+	var issues []struct {
+		Description, Fingerprint, Severity string
+		Check                              string `json:"check_name"`
+		Location                           struct {
+			Path  string
+			Lines struct{ Begin int }
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &issues); err != nil || code != cli.Faults || len(issues) != 3 {
+		t.Fatalf("%d %v: %s", code, err, out)
+	}
+	if i := issues[0]; i.Severity != "major" || i.Check != "waggle-lint" || len(i.Fingerprint) != 64 || i.Location.Path != path || i.Location.Lines.Begin != 3 || issues[2].Severity != "minor" {
+		t.Errorf("%+v", issues)
+	}
+	if _, out, _ := waggle(t, nil, "lint", "-o", "gitlab", file(t, stackOf("  db: {image: x:1}\n"))); strings.TrimSpace(out) != "[]" {
+		t.Errorf("without a finding: %s", out)
+	}
+}
+
+// TestLintAgainstASwarm: what is deployed came first, by the settings of its components.
+func TestLintAgainstASwarm(t *testing.T) {
+	env, url := map[string]string{"WAGGLE_TOKEN": token}, swarm(t)
+	path := file(t, stackOf(service("new", "com.df.notify=true", "com.df.serviceDomain=shop.example.com", "com.df.port=80")))
+	if code, out, _ := waggle(t, env, "lint", path); code != cli.Fine {
+		t.Errorf("alone: %d %s", code, out)
+	}
+	if code, out, _ := waggle(t, env, "lint", "-against", url, path); code != cli.Faults || !strings.Contains(out, "shop_web") || strings.Contains(out, "shop_api") {
+		t.Errorf("beside another that has the host: %d %s", code, out)
+	}
+	same := file(t, stackOf(service("web", "com.df.notify=true", "com.df.serviceDomain=shop.example.com", "com.df.port=80")))
+	if code, out, errs := waggle(t, env, "lint", "-against", url, "-stack", "shop", same); code != cli.Fine {
+		t.Errorf("the one that is there already: %d %s%s", code, out, errs)
+	}
+	if code, _, errs := waggle(t, nil, "lint", "-against", "http://127.0.0.1:1", path); code != cli.NoAnswer || !strings.Contains(errs, "listener") {
+		t.Errorf("without a listener: %d %s", code, errs)
 	}
 }

@@ -1,10 +1,13 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/wagglehq/waggle/compose/waggle/internal/why"
+	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/picture"
 )
 
@@ -57,6 +60,32 @@ func mark(s why.State) string {
 	return "--"
 }
 
+// Colours, as terminals are told of them.
+const (
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+	grey   = "90"
+)
+
+func colourOf(s why.State) string {
+	return map[why.State]string{why.OK: green, why.Broken: red, why.Warn: yellow, why.Wait: yellow, why.None: grey}[s]
+}
+
+func colourOfState(s catalog.State) string {
+	return map[catalog.State]string{
+		catalog.StateApplied: green, catalog.StateRejected: red, catalog.StateDegraded: red, catalog.StateAccepted: yellow, catalog.StateIgnored: grey,
+	}[s]
+}
+
+// coloured is a text in a colour where a person looks who has not asked for none (NO_COLOR).
+func (r *run) coloured(colour, text string) string {
+	if !r.IsTerminal || r.Env["NO_COLOR"] != "" || colour == "" {
+		return text
+	}
+	return "\x1b[" + colour + "m" + text + "\x1b[0m"
+}
+
 // line writes a line without white space at its end.
 func (r *run) line(format string, args ...any) {
 	fmt.Fprintln(r.Out, strings.TrimRight(fmt.Sprintf(format, args...), " "))
@@ -65,7 +94,7 @@ func (r *run) line(format string, args ...any) {
 func (r *run) ladder(subject string, a why.Answer) {
 	fmt.Fprintln(r.Out, subject)
 	for _, one := range a.Rungs {
-		r.line(" %s %-9s %s", mark(one.State), one.Rung, one.Text)
+		r.line(" %s %-9s %s", r.coloured(colourOf(one.State), mark(one.State)), one.Rung, one.Text)
 		if one.Fix != "" && (one.State == why.Broken || one.State == why.Warn) {
 			fmt.Fprintf(r.Out, "    fix       %s\n", one.Fix)
 		}
@@ -77,10 +106,49 @@ func (r *run) ladder(subject string, a why.Answer) {
 
 type statusCommand struct {
 	output
+	Watch bool `short:"w" help:"Tell again whenever something has changed, until interrupted."`
 }
+
+// again is how often a watched status is looked at.
+const again = 2 * time.Second
 
 // Run tells how all is.
 func (c *statusCommand) Run(r *run) error {
+	if !c.Watch {
+		return c.once(r)
+	}
+	last := ""
+	for {
+		var out strings.Builder
+		screen := *r
+		screen.Out = &out
+		err := c.once(&screen)
+		if e := (exit{}); errors.As(err, &e) && e.text != "" && r.ctx.Err() == nil {
+			fmt.Fprintln(&out, "waggle:", e.text)
+		}
+		if text := out.String(); text != last && r.ctx.Err() == nil {
+			last = text
+			fmt.Fprint(r.Out, r.separator(), text)
+		}
+		select {
+		case <-r.ctx.Done():
+			return nil
+		case <-time.After(again):
+		}
+	}
+}
+
+// separator stands before each new answer: an empty screen, or for whoever keeps what is
+// written nothing that programs would stumble over.
+func (r *run) separator() string {
+	if r.IsTerminal {
+		return "\x1b[H\x1b[2J"
+	}
+	return ""
+}
+
+// once tells how all is now.
+func (c *statusCommand) once(r *run) error {
 	var p picture.Picture
 	if err := r.ask(picturePath, &p); err != nil {
 		return err
@@ -116,6 +184,6 @@ func (r *run) overview(o why.Overview) {
 		fmt.Fprintln(r.Out, "warning:", w)
 	}
 	for _, s := range o.Services {
-		r.line("%-9s %-30s %-9s %s", s.State, s.Service, s.Component, s.Reason)
+		r.line("%s %-30s %-9s %s", r.coloured(colourOfState(s.State), fmt.Sprintf("%-9s", s.State)), s.Service, s.Component, s.Reason)
 	}
 }

@@ -5,6 +5,7 @@ package lint
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -12,7 +13,9 @@ import (
 	listener "github.com/wagglehq/waggle/listener/judge"
 	monitor "github.com/wagglehq/waggle/monitor/judge"
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/label"
 	proxy "github.com/wagglehq/waggle/proxy/judge"
+	scaler "github.com/wagglehq/waggle/scaler/judge"
 )
 
 // Level says how bad a finding is.
@@ -29,6 +32,8 @@ const (
 // Finding is one thing that is wrong in a file.
 type Finding struct {
 	File string `json:"file"`
+	// Line is that of the label, or of the service, 0 if neither is known.
+	Line int `json:"line,omitempty"`
 	// Service is as in the file, empty if the file as a whole is at fault.
 	Service string `json:"service"`
 	// Label is the full name of the label at fault, if one is.
@@ -43,21 +48,57 @@ type Service struct {
 	catalog.Service
 	// Key is its name in the file.
 	Key, File string
+	// Line is where it begins there, LabelLines where its labels stand, by full name.
+	Line       int
+	LabelLines map[string]int
 	// SetsReplicas says that each deploy sets the number of replicas.
 	SetsReplicas bool
+}
+
+// Live is a swarm that the services would come into.
+type Live struct {
+	Snapshot catalog.Snapshot
+	// Accepted are the label sets in force, by component and ID of the service.
+	Accepted map[string]map[string]catalog.Service
+}
+
+// among puts services of files among those of a swarm: whoever is there already keeps its
+// age and its ID, and all others are younger than what is there.
+func (l Live) among(services []Service) (all catalog.Snapshot, own []Service) {
+	all = catalog.Snapshot{
+		Services: maps.Clone(l.Snapshot.Services), Nodes: l.Snapshot.Nodes, Tasks: l.Snapshot.Tasks, Revision: l.Snapshot.Revision,
+	}
+	if all.Services == nil {
+		all.Services = map[string]catalog.Service{}
+	}
+	newest := time.Time{}
+	for _, svc := range all.Services {
+		if svc.CreatedAt.After(newest) {
+			newest = svc.CreatedAt
+		}
+	}
+	for i, svc := range services {
+		svc.CreatedAt = newest.Add(time.Duration(i+1) * time.Second)
+		if there, ok := l.Snapshot.ByName(svc.Name); ok {
+			svc.ID, svc.CreatedAt = there.ID, there.CreatedAt
+		}
+		all.Services[svc.ID] = svc.Service
+		own = append(own, svc)
+	}
+	return all, own
 }
 
 // Settings are those of the components, by component and name of the flag; those that are
 // missing have their defaults.
 type Settings map[string]map[string]string
 
-// Files judges all services of files that are deployed together. The error is that of a
-// setting.
-func Files(services []Service, settings Settings, now time.Time) ([]Finding, error) {
+// Files judges all services of files that are deployed together into a swarm. The error is that
+// of a setting.
+func Files(services []Service, live Live, settings Settings, now time.Time) ([]Finding, error) {
 	f := finder{services: map[string]Service{}, asked: map[string]bool{}, large: map[string]bool{}, seen: map[string]bool{}}
-	snapshot := catalog.Snapshot{Services: make(map[string]catalog.Service, len(services))}
+	snapshot, services := live.among(services)
 	for _, svc := range services {
-		f.services[svc.ID], snapshot.Services[svc.ID] = svc, svc.Service
+		f.services[svc.ID] = svc
 	}
 	_, large, err := catalog.EncodeAll(snapshot)
 	if err != nil {
@@ -76,19 +117,23 @@ func Files(services []Service, settings Settings, now time.Time) ([]Finding, err
 	if err != nil {
 		return nil, err
 	}
-	routes, err := proxy.Services(proxy.Question{Snapshot: snapshot, Settings: settings["proxy"], Now: now})
+	routes, err := proxy.Services(proxy.Question{Snapshot: snapshot, Accepted: live.Accepted["proxy"], Settings: settings["proxy"], Now: now})
 	if err != nil {
 		return nil, fmt.Errorf("settings of proxy: %w", err)
 	}
-	scrapes, err := monitor.Services(monitor.Question{Snapshot: snapshot, Settings: settings["monitor"]})
+	scrapes, err := monitor.Services(monitor.Question{Snapshot: snapshot, Accepted: live.Accepted["monitor"], Settings: settings["monitor"]})
 	if err != nil {
 		return nil, fmt.Errorf("settings of monitor: %w", err)
+	}
+	scales, err := scaler.Services(scaler.Question{Snapshot: snapshot, Accepted: live.Accepted["scaler"], Settings: settings["scaler"], Now: now})
+	if err != nil {
+		return nil, fmt.Errorf("settings of scaler: %w", err)
 	}
 	// What a component refuses says more than that nobody reads the label.
 	f.routed(routes)
 	f.watched(scrapes)
 	f.placed(said)
-	f.scaled()
+	f.scaled(scales)
 	f.idle(said)
 	slices.SortStableFunc(f.found, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Service, b.Service), cmp.Compare(a.Level, b.Level), cmp.Compare(a.Label, b.Label), cmp.Compare(a.Text, b.Text))
@@ -116,8 +161,15 @@ func (f *finder) add(level Level, id, label, text, fix string) {
 		}
 		f.seen[id+" "+label] = true
 	}
-	svc := f.services[id]
-	f.found = append(f.found, Finding{File: svc.File, Service: svc.Key, Label: label, Level: level, Text: text, Fix: fix})
+	svc, isOwn := f.services[id]
+	if !isOwn {
+		return // of the swarm, where it is judged already
+	}
+	line := svc.Line
+	if at, ok := svc.LabelLines[label]; ok {
+		line = at
+	}
+	f.found = append(f.found, Finding{File: svc.File, Line: line, Service: svc.Key, Label: label, Level: level, Text: text, Fix: fix})
 }
 
 // placed tells of opting in, and of labels that stand in the wrong place or that nobody reads.
@@ -125,7 +177,7 @@ func (f *finder) placed(said []listener.Answer) {
 	for _, a := range said {
 		svc := f.services[a.ServiceID]
 		if len(a.Misplaced) > 0 {
-			f.add(Error, a.ServiceID, a.Misplaced[0], onContainer(a.Misplaced), "write it under deploy.labels instead of labels")
+			f.add(Error, a.ServiceID, a.Misplaced[0], onContainer(a.Misplaced), label.MoveToService)
 		}
 		text, has := svc.Labels[catalog.Notify]
 		switch {
@@ -133,7 +185,7 @@ func (f *finder) placed(said []listener.Answer) {
 			f.add(Error, a.ServiceID, "", a.Reason, a.Hint)
 		case svc.OptedIn() || a.Foreign || len(svc.Labels) == 0 || has && strings.EqualFold(text, "false"):
 		default:
-			f.add(Error, a.ServiceID, catalog.Notify, a.Reason, "set "+catalog.Notify+"=true under deploy.labels")
+			f.add(Error, a.ServiceID, catalog.Notify, a.Reason, a.Hint)
 		}
 		for _, u := range a.Unknown {
 			if u.Mistyped() {
@@ -146,7 +198,7 @@ func (f *finder) placed(said []listener.Answer) {
 }
 
 func onContainer(labels []string) string {
-	text := fmt.Sprintf("the label %s stands on the container, not on the service, where alone it counts", labels[0])
+	text := label.OnContainer(labels[0]).Reason
 	if len(labels) > 1 {
 		text += fmt.Sprintf("; so do %s", strings.Join(labels[1:], ", "))
 	}
@@ -161,6 +213,9 @@ func (f *finder) routed(answers []proxy.Answer) {
 			f.add(Warning, a.ServiceID, "", w, "")
 		}
 		switch {
+		case a.Elsewhere != "":
+			f.asked[a.ServiceID] = true
+			f.add(Warning, a.ServiceID, catalog.Prefix+"proxyInstanceName", a.Reason, "")
 		case a.State != catalog.StateRejected:
 			for _, s := range a.Shadowed {
 				f.add(Warning, a.ServiceID, "", "no request reaches "+s, "another path or domain, or com.df.aclName")
@@ -200,27 +255,46 @@ func (f *finder) watched(answers []monitor.Answer) {
 	}
 }
 
-// scalePrefix begins the labels of the scaler.
-const scalePrefix = catalog.Prefix + "scale"
-
-// scaled tells of replicas that a deploy would set back.
-func (f *finder) scaled() {
-	for id, svc := range f.services {
-		for full := range svc.Labels {
-			f.asked[id] = f.asked[id] || strings.HasPrefix(full, scalePrefix)
+// scaled tells of what the scaler would refuse, and of replicas that a deploy sets.
+func (f *finder) scaled(answers []scaler.Answer) {
+	for _, a := range answers {
+		svc := f.services[a.ServiceID]
+		if !svc.OptedIn() || f.large[a.ServiceID] || len(svc.Labels) == 0 {
+			continue
 		}
-		_, low := svc.Labels[scalePrefix+"Min"]
-		_, high := svc.Labels[scalePrefix+"Max"]
-		if svc.OptedIn() && svc.SetsReplicas && (low || high) {
-			f.add(Warning, id, "", "each deploy sets the replicas back to those of the file, whatever the scaler has made of them", "leave deploy.replicas out")
+		switch {
+		case a.State == catalog.StateIgnored && a.Label == "" && !asksScaling(svc):
+			continue // what stands on the container alone is told of already
+		case a.State == catalog.StateIgnored:
+			f.add(Warning, a.ServiceID, "", a.Reason, a.Hint)
+		case len(a.Faults) > 0:
+			for _, fault := range a.Faults {
+				f.add(Error, a.ServiceID, fault.Label, fault.Error(), "want "+fault.Want)
+			}
+		case a.State == catalog.StateRejected:
+			f.add(Error, a.ServiceID, a.Label, a.Reason, a.Hint)
+		}
+		f.asked[a.ServiceID] = true
+		if svc.SetsReplicas {
+			f.add(Warning, a.ServiceID, "", "each deploy sets the replicas back to those of the file, whatever the scaler has made of them", "leave deploy.replicas out")
 		}
 	}
+}
+
+// asksScaling reports whether labels of the service begin as those of the scaler do.
+func asksScaling(svc Service) bool {
+	for full := range svc.Labels {
+		if strings.HasPrefix(full, catalog.Prefix+"scale") {
+			return true
+		}
+	}
+	return false
 }
 
 // idle tells of services that opted in and ask for nothing.
 func (f *finder) idle(said []listener.Answer) {
 	for _, a := range said {
-		if svc := f.services[a.ServiceID]; svc.OptedIn() && a.State != catalog.StateRejected && !f.asked[a.ServiceID] {
+		if svc := f.services[a.ServiceID]; svc.OptedIn() && a.State != catalog.StateRejected && !f.asked[a.ServiceID] && !scaler.MayMove(svc.Service) {
 			f.add(Error, a.ServiceID, "", "the service opted in, and its labels ask for nothing",
 				"set com.df.servicePath or com.df.serviceDomain for a route, com.df.scrapePort for a scrape, com.df.alertName for an alert, com.df.scaleMax for scaling")
 		}

@@ -4,12 +4,10 @@ package stack
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/docker/cli/cli/compose/loader"
 	"github.com/docker/cli/cli/compose/types"
 	"github.com/wagglehq/waggle/compose/tools/stackfile"
 	"github.com/wagglehq/waggle/compose/waggle/internal/lint"
@@ -29,7 +27,10 @@ func Read(name string, env map[string]string, files ...string) ([]lint.Service, 
 	}
 	out := make([]lint.Service, 0, len(config.Services))
 	for i, s := range config.Services {
-		svc := lint.Service{Key: s.Name, File: where[s.Name], SetsReplicas: s.Deploy.Replicas != nil}
+		svc := lint.Service{Key: s.Name, SetsReplicas: s.Deploy.Replicas != nil}
+		if at, ok := where[s.Name]; ok {
+			svc.File, svc.Line, svc.LabelLines = at.file, at.service, at.labels
+		}
 		if svc.Service, err = service(name, s, config.Networks); err != nil {
 			return nil, err
 		}
@@ -39,21 +40,22 @@ func Read(name string, env map[string]string, files ...string) ([]lint.Service, 
 	return out, nil
 }
 
-// places tells which file describes a service last.
-func places(files []string) (map[string]string, error) {
-	out := map[string]string{}
+// place is where a service stands.
+type place struct {
+	file string
+	lines
+}
+
+// places tells which file describes a service last, and where there.
+func places(files []string) (map[string]place, error) {
+	out := map[string]place{}
 	for _, file := range files {
-		text, err := os.ReadFile(file)
+		all, err := readLines(file)
 		if err != nil {
 			return nil, err
 		}
-		content, err := loader.ParseYAML(text)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
-		}
-		services, _ := content["services"].(map[string]any)
-		for name := range services {
-			out[name] = file
+		for name, at := range all {
+			out[name] = place{file, at}
 		}
 	}
 	return out, nil
@@ -108,6 +110,7 @@ func service(stack string, s types.ServiceConfig, networks map[string]types.Netw
 	for _, p := range s.Ports {
 		out.Ports = append(out.Ports, catalog.Port{Published: p.Published, Target: p.Target, Protocol: p.Protocol, Mode: p.Mode})
 	}
+	out.Ports = catalog.Published(out.Ports)
 	return out, nil
 }
 

@@ -3,10 +3,12 @@
 package why
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	listener "github.com/wagglehq/waggle/listener/judge"
 	monitor "github.com/wagglehq/waggle/monitor/judge"
@@ -14,6 +16,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/label"
 	"github.com/wagglehq/waggle/pkg/picture"
 	proxy "github.com/wagglehq/waggle/proxy/judge"
+	scaler "github.com/wagglehq/waggle/scaler/judge"
 )
 
 // State is how a rung is.
@@ -68,10 +71,13 @@ type world struct {
 	placed  map[string]listener.Answer
 	routes  map[string]proxy.Answer
 	scrapes map[string]monitor.Answer
+	scales  map[string]scaler.Answer
+	// said are the statuses, by ID of the service.
+	said map[string][]picture.Status
 }
 
-// settings are those of the component's newest instance.
-func settings(p picture.Picture, component string) map[string]string {
+// Settings are those that the newest instance of a component says.
+func Settings(p picture.Picture, component string) map[string]string {
 	var out map[string]string
 	heard := -1.0
 	for _, i := range p.Of(component) {
@@ -83,23 +89,41 @@ func settings(p picture.Picture, component string) map[string]string {
 }
 
 func (w *world) question() proxy.Question {
-	return proxy.Question{Snapshot: w.Snapshot(), Accepted: w.AcceptedBy("proxy"), Settings: settings(w.Picture, "proxy"), Now: w.Time}
+	return proxy.Question{Snapshot: w.Snapshot(), Accepted: w.AcceptedBy("proxy"), Settings: Settings(w.Picture, "proxy"), Now: w.Time}
 }
 
 func judged(p picture.Picture) (*world, error) {
-	w := &world{Picture: p, placed: map[string]listener.Answer{}, routes: map[string]proxy.Answer{}, scrapes: map[string]monitor.Answer{}}
+	w := &world{Picture: p, placed: map[string]listener.Answer{}, routes: map[string]proxy.Answer{}, scrapes: map[string]monitor.Answer{}, scales: map[string]scaler.Answer{}, said: map[string][]picture.Status{}}
+	for _, s := range p.Statuses {
+		w.said[s.ServiceID] = append(w.said[s.ServiceID], s)
+	}
 	snapshot := w.Snapshot()
-	placed, err := listener.Services(listener.Question{Snapshot: named(p)})
+	var (
+		placed  []listener.Answer
+		routes  []proxy.Answer
+		scrapes []monitor.Answer
+		scales  []scaler.Answer
+	)
+	err := together(
+		func() (err error) {
+			placed, err = listener.Services(listener.Question{Snapshot: named(p)})
+			return err
+		},
+		func() (err error) {
+			routes, err = proxy.Services(w.question())
+			return of("proxy", err)
+		},
+		func() (err error) {
+			scrapes, err = monitor.Services(monitor.Question{Snapshot: snapshot, Accepted: w.AcceptedBy("monitor"), Settings: Settings(p, "monitor")})
+			return of("monitor", err)
+		},
+		func() (err error) {
+			scales, err = scaler.Services(scaler.Question{Snapshot: snapshot, Accepted: w.AcceptedBy("scaler"), Settings: Settings(p, "scaler"), Now: w.Time})
+			return of("scaler", err)
+		},
+	)
 	if err != nil {
 		return nil, err
-	}
-	routes, err := proxy.Services(w.question())
-	if err != nil {
-		return nil, fmt.Errorf("settings of proxy: %w", err)
-	}
-	scrapes, err := monitor.Services(monitor.Question{Snapshot: snapshot, Accepted: w.AcceptedBy("monitor"), Settings: settings(p, "monitor")})
-	if err != nil {
-		return nil, fmt.Errorf("settings of monitor: %w", err)
 	}
 	for _, a := range placed {
 		w.placed[a.ServiceID] = a
@@ -110,7 +134,30 @@ func judged(p picture.Picture) (*world, error) {
 	for _, a := range scrapes {
 		w.scrapes[a.ServiceID] = a
 	}
+	for _, a := range scales {
+		w.scales[a.ServiceID] = a
+	}
 	return w, nil
+}
+
+// of says whose settings an error is about.
+func of(component string, err error) error {
+	if err != nil {
+		return fmt.Errorf("settings of %s: %w", component, err)
+	}
+	return nil
+}
+
+// together asks several at once: each takes a while where there are many services, and they
+// know nothing of each other.
+func together(questions ...func() error) error {
+	errs := make([]error, len(questions))
+	var asked sync.WaitGroup
+	for i, ask := range questions {
+		asked.Go(func() { errs[i] = ask() })
+	}
+	asked.Wait()
+	return errors.Join(errs...)
 }
 
 // named is the swarm with the names of withheld labels, for whoever judges names alone.
@@ -140,9 +187,14 @@ func Service(p picture.Picture, name string) (Answer, error) {
 		return Answer{}, err
 	}
 	svc, ok := p.ByName(name)
+	return w.service(name, svc, ok), nil
+}
+
+// service answers for a service, which may not be there.
+func (w *world) service(name string, svc catalog.Service, ok bool) Answer {
 	rungs := []Rung{w.listed(name, ok)}
 	if !ok {
-		return said(&name, rungs, nil), nil
+		return said(&name, rungs, nil)
 	}
 	if rung := w.optedIn(svc); rung.State == Broken {
 		rungs = append(rungs, rung)
@@ -153,12 +205,12 @@ func Service(p picture.Picture, name string) (Answer, error) {
 		for _, r := range []string{"reach", "scrape", "alert", "scale"} {
 			rungs = append(rungs, Rung{Rung: r, State: None})
 		}
-		return said(&name, rungs, nil), nil
+		return said(&name, rungs, nil)
 	}
 	tasks := w.tasks(svc)
 	rungs = append(rungs, w.optedIn(svc), w.labels(svc), w.network(svc), w.route(svc), w.applied(svc), tasks,
 		w.reach(svc, tasks), w.scrape(svc), w.alert(svc), w.scale(svc))
-	return said(&name, rungs, nil), nil
+	return said(&name, rungs, nil)
 }
 
 // listed says whether the swarm is seen, and the service in it.
@@ -253,9 +305,9 @@ func (w *world) labels(svc catalog.Service) Rung {
 		}
 	}
 	for _, full := range placed.Misplaced {
-		fault("the label "+full+" stands on the container and has no effect there", "write it under deploy.labels")
+		fault(label.OnContainer(full).Reason, label.MoveToService)
 	}
-	if len(faults) == 0 && !w.asksRoute(svc) && !w.isElsewhere(svc) && !asks(svc, "scrape", "alert", "scale", "metrics") && len(svc.Withheld) == 0 {
+	if len(faults) == 0 && !scaler.MayMove(svc) && !w.asksRoute(svc) && !w.isElsewhere(svc) && !asks(svc, "scrape", "alert", "scale", "metrics") && len(svc.Withheld) == 0 {
 		fault("the labels ask for nothing", "set com.df.servicePath or com.df.serviceDomain for a route, com.df.scrapePort, com.df.alertName or com.df.scaleMax")
 	}
 	switch {
@@ -274,7 +326,7 @@ func (w *world) network(svc catalog.Service) Rung {
 	case a.Cause == proxy.CauseNetwork:
 		return Rung{"network", Broken, a.Reason, a.Hint}
 	case len(w.scrapes[svc.ID].Jobs) > 0 || asks(svc, "scrapePort"):
-		wanted := strings.FieldsFunc(text(settings(w.Picture, "monitor"), monitor.Network, monitor.DefaultNetwork), func(r rune) bool { return r == ',' || r == ' ' })
+		wanted := strings.FieldsFunc(text(Settings(w.Picture, "monitor"), monitor.Network, monitor.DefaultNetwork), func(r rune) bool { return r == ',' || r == ' ' })
 		if !slices.ContainsFunc(wanted, func(n string) bool { return slices.Contains(svc.Networks, n) }) {
 			return Rung{"network", Broken, fmt.Sprintf("%s is on %s, and Prometheus is on %s", svc.Name, on, strings.Join(wanted, ", ")),
 				fmt.Sprintf("networks: [%[1]s], with networks: {%[1]s: {external: true}} at the end of the stack file", wanted[0])}

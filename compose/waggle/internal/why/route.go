@@ -22,8 +22,8 @@ const (
 func (w *world) status(component string, svc catalog.Service) (picture.Status, bool) {
 	var worst picture.Status
 	found := false
-	for _, s := range w.Statuses {
-		if s.Component == component && s.ServiceID == svc.ID && (!found || badness(s.State) < badness(worst.State)) {
+	for _, s := range w.said[svc.ID] {
+		if s.Component == component && (!found || badness(s.State) < badness(worst.State)) {
 			worst, found = s, true
 		}
 	}
@@ -56,26 +56,8 @@ func (w *world) trouble(component string) (text, fix string) {
 // fullName is what the component's service is called in the stack as it is delivered.
 func (w *world) fullName(component string) string { return cmp.Or(w.Stack, "waggle") + "_" + component }
 
-// elsewhere is the name of the proxy that a service asks for, empty if it is this one.
-func (w *world) elsewhere(svc catalog.Service) string {
-	settings := settings(w.Picture, "proxy")
-	if text(settings, "filter-proxy-instance-name", "false") != "true" {
-		return ""
-	}
-	asked := cmp.Or(svc.Labels[catalog.Prefix+"proxyInstanceName"], instanceName)
-	if asked == text(settings, "proxy-instance-name", instanceName) {
-		return ""
-	}
-	return asked
-}
-
 // isElsewhere reports whether a service asks for a route of another proxy.
-func (w *world) isElsewhere(svc catalog.Service) bool {
-	return w.elsewhere(svc) != "" && asks(svc, "servicePath", "serviceDomain")
-}
-
-// instanceName is what a proxy is called that is not called otherwise.
-const instanceName = "docker-flow"
+func (w *world) isElsewhere(svc catalog.Service) bool { return w.routes[svc.ID].Elsewhere != "" }
 
 func (w *world) route(svc catalog.Service) Rung {
 	r := Rung{Rung: "route"}
@@ -83,7 +65,7 @@ func (w *world) route(svc catalog.Service) Rung {
 	switch {
 	case w.isElsewhere(svc):
 		r.State = Broken
-		r.Text = fmt.Sprintf("the labels ask for the proxy %s, and this one is %s", label.Show(w.elsewhere(svc), false), text(settings(w.Picture, "proxy"), "proxy-instance-name", instanceName))
+		r.Text = a.Reason
 		r.Fix = "change or remove com.df.proxyInstanceName"
 	case !ok, a.State == catalog.StateIgnored:
 		r.State, r.Text = None, a.Reason

@@ -53,6 +53,11 @@ func Status(p picture.Picture) (Overview, error) {
 	if err != nil {
 		return Overview{}, err
 	}
+	return w.overview(), nil
+}
+
+func (w *world) overview() Overview {
+	p := w.Picture
 	o := Overview{Bus: p.Bus, Failure: p.Failure, Components: []Component{}, Services: []Line{}, Warnings: w.neighbours()}
 	for _, name := range []string{"listener", "proxy", "monitor", "scaler"} {
 		c := Component{Component: name}
@@ -72,7 +77,7 @@ func Status(p picture.Picture) (Overview, error) {
 	slices.SortStableFunc(o.Services, func(a, b Line) int {
 		return cmp.Or(cmp.Compare(badness(a.State), badness(b.State)), cmp.Compare(a.Service, b.Service))
 	})
-	return o, nil
+	return o
 }
 
 // worst is the worst that is said of a service; of what nobody has answered yet the
@@ -81,8 +86,8 @@ func (w *world) worst(svc catalog.Service) Line {
 	a := w.placed[svc.ID]
 	out := Line{Service: svc.Name, State: a.State, Component: "listener", Reason: a.Reason}
 	first := a.State != catalog.StateRejected && svc.OptedIn()
-	for _, s := range w.Statuses {
-		if s.ServiceID != svc.ID || s.Component == "listener" {
+	for _, s := range w.said[svc.ID] {
+		if s.Component == "listener" {
 			continue
 		}
 		if first || badness(s.State) < badness(out.State) {

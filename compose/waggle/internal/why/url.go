@@ -20,6 +20,14 @@ func IsURL(text string) bool {
 
 // URL answers where a URL leads.
 func URL(p picture.Picture, address string) (Answer, error) {
+	w, err := judged(p)
+	if err != nil {
+		return Answer{}, err
+	}
+	return w.url(address)
+}
+
+func (w *world) url(address string) (Answer, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Hostname() == "" {
 		return Answer{}, fmt.Errorf("%q: want a URL such as http://shop.example.com/cart", address)
@@ -32,10 +40,6 @@ func URL(p picture.Picture, address string) (Answer, error) {
 		if port, err = strconv.Atoi(u.Port()); err != nil {
 			return Answer{}, fmt.Errorf("%q: %w", address, err)
 		}
-	}
-	w, err := judged(p)
-	if err != nil {
-		return Answer{}, err
 	}
 	way, err := proxy.Where(w.question(), proxy.Request{Host: u.Hostname(), Path: cmp.Or(u.EscapedPath(), "/"), Port: port})
 	if err != nil {
@@ -52,7 +56,7 @@ func URL(p picture.Picture, address string) (Answer, error) {
 			Rung{Rung: "applied", State: None}, Rung{Rung: "tasks", State: None}, Rung{Rung: "reach", State: None})
 		return said(nil, rungs, others), nil
 	}
-	svc, _ := p.ByName(way.Service)
+	svc, _ := w.ByName(way.Service)
 	tasks := w.tasks(svc)
 	rungs = append(rungs, Rung{"route", OK, shown + " is for " + way.Service, ""}, w.applied(svc), tasks, w.reach(svc, tasks))
 	return said(&way.Service, rungs, others), nil

@@ -3,12 +3,12 @@ package why
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 
 	monitor "github.com/wagglehq/waggle/monitor/judge"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/picture"
+	scaler "github.com/wagglehq/waggle/scaler/judge"
 )
 
 // faults are those of the monitor that are about items which begin with a word, or about all.
@@ -85,33 +85,29 @@ func (w *world) ofMonitor(svc catalog.Service, rung, text string) Rung {
 	return Rung{rung, OK, text, ""}
 }
 
-// bounds are the labels that let a service be scaled.
-func bounds() []string { return []string{catalog.Prefix + "scaleMin", catalog.Prefix + "scaleMax"} }
-
 func (w *world) scale(svc catalog.Service) Rung {
-	if !asks(svc, "scale") {
+	a, isJudged := w.scales[svc.ID]
+	if !isJudged || !asks(svc, "scale") {
 		return Rung{"scale", None, "", ""}
 	}
-	isBounded := slices.ContainsFunc(bounds(), func(b string) bool { return svc.Labels[b] != "" })
-	switch svc.Mode {
-	case catalog.Global:
-		return Rung{"scale", Broken, "the service is global, so it has no number of replicas", "make it replicated, or remove the scale labels"}
-	case catalog.ReplicatedJob, catalog.GlobalJob:
-		return Rung{"scale", Broken, "the service is a job, which is not scaled", "make it replicated, or remove the scale labels"}
-	case catalog.Replicated:
-	}
-	if trouble, fix := w.trouble("scaler"); trouble != "" {
-		return Rung{"scale", Broken, trouble, fix}
-	}
-	if s, ok := w.status("scaler", svc); ok && s.State == catalog.StateRejected {
-		return Rung{"scale", Broken, s.Reason, cmp.Or(s.Hint, "see "+s.Label)}
-	}
-	if firing, deaf := w.deaf(svc); isBounded && deaf {
-		return Rung{"scale", Broken, "an alert fires and asks for no scaling: " + strings.Join(firing, ", "),
-			"set com.df.alertLabels=scale=up,type=service beside that alert, or scale=down"}
-	}
+	trouble, fix := w.trouble("scaler")
+	said, _ := w.status("scaler", svc)
+	firing, deaf := w.deaf(svc)
 	d, decided := w.Decisions[svc.Name]
 	switch {
+	case a.State == catalog.StateRejected:
+		return Rung{"scale", Broken, a.Reason, cmp.Or(a.Hint, "see "+a.Label)}
+	case a.State == catalog.StateIgnored:
+		return Rung{"scale", Warn, a.Reason, a.Hint}
+	case trouble != "":
+		return Rung{"scale", Broken, trouble, fix}
+	case said.State == catalog.StateRejected && !said.Earlier:
+		return Rung{"scale", Broken, said.Reason, cmp.Or(said.Hint, "see "+said.Label)}
+	case deaf && a.Rules != nil && !a.Rules.Load.Set():
+		return Rung{"scale", Broken, "an alert fires and asks for no scaling: " + strings.Join(firing, ", "),
+			"set com.df.alertLabels=scale=up,type=service beside that alert, or scale=down"}
+	case said.State == catalog.StateDegraded && !said.Earlier:
+		return Rung{"scale", Warn, said.Reason, said.Hint}
 	case decided && (d.Action == "held" || d.Action == "refused"):
 		return Rung{"scale", Warn, fmt.Sprintf("the last decision, %s, was %s at %d replicas: %s", d.Direction, d.Action, d.From, d.Reason),
 			"if that is not wanted, change com.df.scaleMin, com.df.scaleMax or the cooldown"}
@@ -119,7 +115,21 @@ func (w *world) scale(svc catalog.Service) Rung {
 		return Rung{"scale", Warn, fmt.Sprintf("the scaler left %d replicas, and there are %d: somebody else has set the replicas, such as a deploy", d.To, svc.Replicas),
 			"leave deploy.replicas out of the stack file"}
 	}
-	return Rung{"scale", OK, fmt.Sprintf("%d replicas", svc.Replicas), ""}
+	return Rung{"scale", OK, within(svc, a.Rules), ""}
+}
+
+// within tells how many replicas there are, and how many there may be.
+func within(svc catalog.Service, r *scaler.Rules) string {
+	text := fmt.Sprintf("%d replicas", svc.Replicas)
+	switch {
+	case r == nil:
+		return text
+	case r.Off:
+		return text + ", left alone (com.df.scale=off)"
+	case r.DryRun:
+		return fmt.Sprintf("%s of %d to %d, and nothing is changed: it is a dry run", text, r.Min, r.Max)
+	}
+	return fmt.Sprintf("%s of %d to %d", text, r.Min, r.Max)
 }
 
 // deaf are the alerts of a service that fire, and whether none of them asks for scaling.

@@ -1,6 +1,7 @@
 package file
 
 import (
+	"bufio"
 	"crypto/sha256"
 	"encoding/hex"
 	"iter"
@@ -40,10 +41,15 @@ const (
 	WildcardsMap = "wildcards.map"
 	PathsMap     = "paths.map"
 	RedirectsMap = "redirects.map"
+	// ChallengesMap has the answers to the questions by which authorities find out whose a host
+	// is, by host and path.
+	ChallengesMap = "challenges.map"
 )
 
 // MapNames are all tables, in the order in which they are written.
-func MapNames() []string { return []string{HostsMap, WildcardsMap, PathsMap, RedirectsMap} }
+func MapNames() []string {
+	return []string{HostsMap, WildcardsMap, PathsMap, RedirectsMap, ChallengesMap}
+}
 
 // File is a whole configuration: haproxy.cfg in its three parts, and the files beside it.
 type File struct {
@@ -169,9 +175,17 @@ func (f File) ListNames() []string { return slices.Sorted(maps.Keys(f.Lists)) }
 
 // MapText is the content of one table's file.
 func MapText(entries []route.Entry) string {
-	var b strings.Builder
+	size := 0
 	for _, e := range entries {
-		b.WriteString(e.Key + " " + e.Value + "\n")
+		size += len(e.Key) + len(e.Value) + 2
+	}
+	var b strings.Builder
+	b.Grow(size)
+	for _, e := range entries {
+		b.WriteString(e.Key)
+		b.WriteByte(' ')
+		b.WriteString(e.Value)
+		b.WriteByte('\n')
 	}
 	return b.String()
 }
@@ -188,21 +202,27 @@ func ListText(entries []string) string {
 // routes have the same, although each looks addresses up by itself.
 func (f File) Hash() string {
 	h := sha256.New()
+	out := bufio.NewWriter(h) // neither of them fails
 	write := func(parts ...string) {
 		for _, p := range parts {
-			_, _ = h.Write([]byte(p))
-			_, _ = h.Write([]byte{0})
+			_, _ = out.WriteString(p)
 		}
 	}
+	const end = "\x00"
 	for s := range f.parts() {
-		write(s.title(), s.shared)
+		write(s.title(), end, s.shared, end)
 	}
 	for _, name := range MapNames() {
-		write(name, MapText(f.Maps[name]))
+		write(name, end)
+		for _, e := range f.Maps[name] {
+			write(e.Key, " ", e.Value, "\n") // as MapText
+		}
+		write(end)
 	}
 	for _, name := range f.ListNames() {
-		write(name, ListText(f.Lists[name]))
+		write(name, end, ListText(f.Lists[name]), end)
 	}
+	_ = out.Flush()
 	return hex.EncodeToString(h.Sum(nil))[:16]
 }
 

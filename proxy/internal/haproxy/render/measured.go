@@ -26,7 +26,10 @@ const (
 // there is at most.
 type tier struct{ below, one int }
 
-func tiers() []tier { return []tier{{100, 1}, {1600, 16}, {12800, 128}, {0, 1024}} }
+// LargestShare is for how many requests a measured one stands at most.
+const LargestShare = 1024
+
+func tiers() []tier { return []tier{{100, 1}, {1600, 16}, {12800, 128}, {0, LargestShare}} }
 
 // isBelow holds while there are fewer requests per second.
 func isBelow(rate int) file.Test {

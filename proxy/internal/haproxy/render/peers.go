@@ -19,7 +19,7 @@ func Peers(statsSocket string) (global, section string) {
 }
 
 func peersOf(statsSocket string) (global file.Line, section *file.Section) {
-	socket := file.Q("unix@" + path.Join(path.Dir(statsSocket), "peers.sock"))
+	socket := file.Q(file.Socket + path.Join(path.Dir(statsSocket), "peers.sock"))
 	return lineOf("localpeer", peersName),
 		file.NewSection("", "peers", peersName, "", file.New(append(bare("peer", peersName), socket)...))
 }

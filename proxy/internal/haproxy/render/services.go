@@ -38,6 +38,7 @@ func (l *library) serviceLines(s Settings, t route.Tables, uniqueID bool) []file
 	}
 	r.paths()
 	r.set("host", "req.fhdr(host),host_only,rtrim(.),lower", always)
+	r.challenges(s)
 	r.misdirected(s, t.Listeners)
 	if len(t.Redirects) > 0 {
 		r.otherHosts(s)
@@ -160,7 +161,9 @@ func (r *rules) lead(chains []route.Chain, rawPaths []string) {
 			r.add(use(step.Backend, file.If(tests...)).Brought(longest(step.If)))
 		}
 	}
-	r.add(use("%[var(txn.backend)]", file.If(found("backend"))))
+	// Without one, the name is empty, and HAProxy goes on to the default backend as it does
+	// behind a condition that does not hold.
+	r.add(use("%[var(txn.backend)]", always))
 }
 
 // binds are the ports on which requests come in.

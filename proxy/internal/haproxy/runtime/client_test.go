@@ -153,6 +153,48 @@ func TestAMasterThatDropsUsIsAskedAgain(t *testing.T) {
 	}
 }
 
+// TestAReloadEndsWhenTheOldWorkerListensNoMore: the master says that the new worker is ready
+// before the old one has heard that it is to stop, and until then that takes requests and commands.
+func TestAReloadEndsWhenTheOldWorkerListensNoMore(t *testing.T) {
+	const workers = "#<PID> <type> <reloads> <uptime> <version>\n7 master 1 [failed: 0] 0d00h00m01s 3.4.7\n# workers\n42 worker 0 0d00h00m00s 3.4.7\n# old workers\n41 worker 1 0d00h00m01s 3.4.7\n\n"
+	path := filepath.Join(shortDir(t), "s")
+	var lc net.ListenConfig
+	l, err := lc.Listen(t.Context(), "unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	info := []string{"Pid: 41\nStopping: 0\n", "Pid: 41\nStopping: 0\n", "Pid: 41\nStopping: 1\n"}
+	asked := make(chan int, 1)
+	asked <- 0
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			command, _ := bufio.NewReader(conn).ReadString('\n')
+			answer := "Success=1\n--\n"
+			switch command {
+			case "show proc\n":
+				answer = workers
+			case "@!41 show info\n":
+				n := <-asked
+				answer = "Name: HAProxy\n" + info[min(n, len(info)-1)] + "Nodename: n1\n\n"
+				asked <- n + 1
+			}
+			_, _ = conn.Write([]byte(answer))
+			_ = conn.Close()
+		}
+	}()
+	if out, err := NewMaster(path).Reload(t.Context()); err != nil {
+		t.Fatalf("got %q, %v", out, err)
+	}
+	if n := <-asked; n != len(info) {
+		t.Errorf("the old worker was asked %d times, want %d: until it stops", n, len(info))
+	}
+}
+
 func TestBadArgumentsAreRefusedBeforeAnythingIsSent(t *testing.T) {
 	addr := netip.MustParseAddrPort("10.0.0.1:80")
 	bad := map[string]Command{

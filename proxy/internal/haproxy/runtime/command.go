@@ -247,6 +247,9 @@ func word(kind, text string) part {
 	if bad {
 		return part{text: strconv.Quote(text), err: argument(kind, text, "text without white space, control characters and <<")}
 	}
+	if !strings.ContainsAny(text, `\;`) {
+		return part{text: text} // most are so
+	}
 	return part{text: strings.NewReplacer(`\`, `\\`, `;`, `\;`).Replace(text)}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -436,6 +437,33 @@ func TestAReloadKeepsTheMasterAndAnswersErrors(t *testing.T) {
 		}
 		return err
 	})
+}
+
+// TestAWorkerSaysWhetherItStops in the words that the end of a reload is known by.
+func TestAWorkerSaysWhetherItStops(t *testing.T) {
+	h := haproxytest.Start(t, routed)
+	c, m := runtime.New(h.Stats), runtime.NewMaster(h.Master)
+	_, release := held(t, h, c)
+	defer release()
+	if _, err := m.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p, err := m.ShowProc(t.Context())
+	if err != nil || len(p.Old) != 1 {
+		t.Fatalf("got %+v, %v; want one old worker", p, err)
+	}
+	for pid, want := range map[int]string{p.Worker.Pid: "\nStopping: 0\n", p.Old[0].Pid: "\nStopping: 1\n"} {
+		var d net.Dialer
+		conn, err := d.DialContext(t.Context(), "unix", h.Master)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = fmt.Fprintf(conn, "@!%d show info\nquit\n", pid)
+		text, errRead := io.ReadAll(conn)
+		if err = errors.Join(err, errRead, conn.Close()); err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("of %d: %v, want %q in\n%s", pid, err, want, text)
+		}
+	}
 }
 
 func TestAnOldWorkerFinishesItsRequest(t *testing.T) {

@@ -25,7 +25,10 @@ const reexec = time.Second
 // worker goes on.
 var ErrReload = errors.New("the configuration was not taken up")
 
-// Reload starts a worker with the file as it is now and returns when it serves,
+// handover bounds how long the worker before a reload may take to stop listening.
+const handover = 2 * time.Second
+
+// Reload starts a worker with the file as it is now and returns when it alone serves,
 // with what HAProxy logged meanwhile, also when it failed. Without a deadline in
 // the context it may take a minute.
 func (m *Master) Reload(ctx context.Context) (logs string, err error) {
@@ -37,11 +40,36 @@ func (m *Master) Reload(ctx context.Context) (logs string, err error) {
 	logs = strings.TrimSpace(strings.TrimPrefix(logs, "--\n"))
 	switch head {
 	case "Success=1":
+		m.handedOver(ctx)
 		return logs, nil
 	case "Success=0":
 		return logs, fmt.Errorf("haproxy: reload: %w", ErrReload)
 	}
 	return text, fmt.Errorf("haproxy: reload: %w: it begins with %q", ErrUnanswered, head)
+}
+
+// handedOver waits until the worker before the new one has stopped listening. The master
+// answers when the new one is ready, and tells the old one afterwards: until that has listened,
+// it takes requests, and commands by the socket that both have. One that is too busy to stop is
+// not waited for for ever.
+func (m *Master) handedOver(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, handover)
+	defer cancel()
+	for {
+		p, err := m.ShowProc(ctx)
+		if err != nil || len(p.Old) == 0 {
+			return
+		}
+		text, err := m.ask(ctx, fmt.Sprintf("@!%d show info", p.Old[0].Pid), handover)
+		if err != nil || !strings.Contains(text, "\nStopping: 0\n") {
+			return // it has ended, or stops
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Millisecond):
+		}
+	}
 }
 
 // Process is one process of HAProxy.

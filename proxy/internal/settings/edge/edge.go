@@ -66,7 +66,7 @@ func ParseCaptures(text string) ([]Capture, error) {
 		name, number, _ := strings.Cut(word, ":")
 		n, err := strconv.Atoi(number)
 		if !route.Token(name) || err != nil || n < 1 || n > 8192 {
-			return nil, fmt.Errorf("%q: want header and greatest length such as User-Agent:64, several separated by commas", word)
+			return nil, fmt.Errorf("%q: want header and maximum length such as User-Agent:64, several separated by commas", word)
 		}
 		out = append(out, Capture{name, n})
 	}

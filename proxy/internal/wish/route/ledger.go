@@ -154,6 +154,15 @@ func NewLedger(services int) *Ledger {
 	}
 }
 
+// Clear takes everything from everybody.
+func (l *Ledger) Clear() {
+	clear(l.owners)
+	clear(l.first)
+	clear(l.routed)
+	clear(l.redirected)
+	l.Secure = nil
+}
+
 // owner is the service as the one that has a claim, under a name.
 func (s *Service) owner(name string, c Claim) Owner {
 	o := s.Shared[c]

@@ -1,7 +1,9 @@
 package route
 
 import (
+	"slices"
 	"strings"
+	"sync"
 )
 
 // PathType is how a service compares paths: a word of com.df.pathType. HAProxy's word for
@@ -33,8 +35,12 @@ type PathKind struct {
 	Want  string
 }
 
-// PathKinds are all PathTypes, sorted by their words. A new one is one more row here.
-func PathKinds() []PathKind {
+// PathKinds are all PathTypes, sorted by their words.
+func PathKinds() []PathKind { return slices.Clone(pathKinds()) }
+
+// pathKinds makes them once, as each destination of each service asks for one. A new one is
+// one more row here.
+var pathKinds = sync.OnceValue(func() []PathKind { //nolint:gochecknoglobals // a constant that Go cannot have
 	const (
 		aPath   = "paths such as /shop, beginning with a slash, of visible ASCII characters without ? and #"
 		aText   = "visible ASCII characters"
@@ -50,14 +56,14 @@ func PathKinds() []PathKind {
 		{Type: "path_reg", Match: MatchRegexp, Valid: func(p string) bool { return ValidRegexp(p) && word(p) }, Want: aRegexp},
 		{Type: "path_sub", Match: MatchPart, Form: CanonicalPart, Valid: word, Want: aText},
 	}
-}
+})
 
 // Kind returns what there is to know of a PathType, not ok if there is no such one.
 func (t PathType) Kind() (kind PathKind, ok bool) {
 	if t == "" {
 		t = PathPrefix
 	}
-	for _, k := range PathKinds() {
+	for _, k := range pathKinds() {
 		if k.Type == t {
 			return k, true
 		}

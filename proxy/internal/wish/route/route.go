@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/label"
 	"github.com/wagglehq/waggle/proxy/internal/certs"
 	"github.com/wagglehq/waggle/proxy/internal/wish/budget"
 )
@@ -26,6 +27,8 @@ type Service struct {
 	Streams   []Stream
 	// Certificate is nil if it brings none.
 	Certificate *Certificate
+	// ACME is what it says of certificates that are obtained for its hosts.
+	ACME ACME
 	// Claims are all that it claims.
 	Claims []Claim
 	// Shared are for which group a claim is, if it is for one; nil for most services.
@@ -101,6 +104,17 @@ type Route struct {
 	// Claims are its own, kept because each pass needs them.
 	Claims []Claim
 }
+
+// ElsewhereError says that a service asks for the routes of another proxy. It is an ErrNoRoute.
+type ElsewhereError struct{ Asked, Own string }
+
+// Error names both.
+func (e *ElsewhereError) Error() string {
+	return fmt.Sprintf("com.df.proxyInstanceName asks for the proxy %s, and this one is %s", label.Show(e.Asked, false), e.Own)
+}
+
+// Is makes it an ErrNoRoute.
+func (e *ElsewhereError) Is(target error) bool { return target == ErrNoRoute }
 
 // ErrNoRoute says that a service wants no route. That is not a fault: it may
 // be there for the monitor or the scaler only.

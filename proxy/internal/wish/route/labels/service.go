@@ -126,7 +126,7 @@ func (rd *Reader) Service(svc catalog.Service) (route.Service, error) {
 	}
 	all.Bool("checkResolvers", true) // it has no effect, but must be a word of its kind
 	if instance := all.Text("proxyInstanceName", DefaultInstance); o.Instance != "" && !strings.EqualFold(o.Instance, instance) {
-		return route.Service{}, fmt.Errorf("%w: com.df.proxyInstanceName is not %s", route.ErrNoRoute, o.Instance)
+		return route.Service{}, &route.ElsewhereError{Asked: instance, Own: o.Instance}
 	}
 	out := route.Service{ID: svc.ID, Name: svc.Name}
 	claimed, ledger := map[route.Claim]int{}, route.NewLedger(0)
@@ -168,6 +168,7 @@ func (rd *Reader) Service(svc catalog.Service) (route.Service, error) {
 	t.crossings(groups[0])
 	refuseRaw(groups, out.Backends)
 	out.Certificate = certificate(svc, all, out.Routes)
+	out.ACME = acme(svc, all)
 	t.bill.Add(budget.PEM, len(svc.Labels[catalog.Prefix+CertificateLabel]), catalog.Prefix+CertificateLabel)
 	if err := rd.exceeded(svc, &t.bill); err != nil {
 		return route.Service{}, err

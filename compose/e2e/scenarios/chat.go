@@ -1,0 +1,87 @@
+package scenarios
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/wagglehq/waggle/compose/e2e/stack"
+)
+
+// chat stands in for Slack: it takes what Alertmanager sends to a webhook of Slack's, and
+// keeps it.
+type chat struct {
+	mu       sync.Mutex // Alertmanager sends while scenarios read
+	messages []message
+	server   *http.Server
+	address  string
+}
+
+// message is what people read, of one that has come.
+type message struct {
+	Title string `json:"title"`
+	Link  string `json:"title_link"`
+	Text  string `json:"text"`
+	Color string `json:"color"`
+}
+
+// prepare begins to listen where the tasks of a swarm reach this process, and says how Waggle
+// is deployed with it.
+func (c *chat) prepare(ctx context.Context, s *stack.Stack) (stack.Extra, error) {
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, "tcp", net.JoinHostPort(s.Here(), "0"))
+	if err != nil {
+		return stack.Extra{}, err
+	}
+	c.address = ln.Addr().String()
+	c.server = &http.Server{Handler: c, ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = c.server.Serve(ln) }() // It ends when it is closed.
+	return deployment(ctx, s, c.address)
+}
+
+func (c *chat) close() {
+	if c.server != nil {
+		_ = c.server.Close() // Nobody listens any more.
+	}
+}
+
+// ServeHTTP takes messages, and has a metric besides for who scrapes a target outside of the
+// swarm.
+func (c *chat) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/metrics" {
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+		_, _ = w.Write([]byte("outside 1\n")) // The client has gone; there is nobody to tell.
+		return
+	}
+	c.take(r)
+}
+
+// take keeps the attachments of a message.
+func (c *chat) take(r *http.Request) {
+	var body struct {
+		Attachments []message `json:"attachments"`
+	}
+	if err := json.NewDecoder(r.Body).Decode(&body); err != nil || len(body.Attachments) == 0 {
+		body.Attachments = []message{{Title: "what Slack does not take", Text: r.URL.Path}}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.messages = append(c.messages, body.Attachments...)
+}
+
+// since returns the messages that have come after the first n.
+func (c *chat) since(n int) []message {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]message(nil), c.messages[n:]...)
+}
+
+// count is how many have come.
+func (c *chat) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.messages)
+}

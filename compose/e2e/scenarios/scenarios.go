@@ -1,0 +1,35 @@
+// Package scenarios plays on a deployed Waggle what Docker Flow's tutorials teach: each
+// scenario is what a user does there, by labels, variables and compose's own stack files, and
+// what he sees in Prometheus, in a chat and in the number of replicas. Their numbers are those
+// by which the inventory of the original knows them.
+package scenarios
+
+import (
+	"context"
+
+	"github.com/wagglehq/waggle/compose/e2e/parts"
+	"github.com/wagglehq/waggle/compose/e2e/stack"
+)
+
+type (
+	room = parts.Room[*world]
+	part = parts.Part[*world]
+)
+
+// rooms are all of them, which is one: a user has one swarm, and does one thing after the other.
+func rooms(c *chat) []room {
+	return []room{{
+		Name: "a manager and a worker, exporters, and a chat that alerts go to", Options: stack.Options{Prepare: c.prepare},
+		Parts: monitoring(),
+	}}
+}
+
+// Parts are the names of all scenarios, in their order.
+func Parts() []string { return parts.Names(rooms(&chat{})) }
+
+// Run plays the scenarios. One that fails does not keep the others from being played.
+func Run(ctx context.Context, c parts.Config) error {
+	said := &chat{}
+	defer said.close()
+	return parts.Run(ctx, c, rooms(said), func(_ context.Context, s *parts.Stage) (*world, error) { return &world{Stage: s, chat: said}, nil })
+}

@@ -1,0 +1,89 @@
+package cli_test
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/wagglehq/waggle/compose/waggle/internal/cli"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// TestImport: each way in which labels of other proxies are written becomes labels that lint has
+// nothing against, with what is lost.
+func TestImport(t *testing.T) {
+	examples, err := filepath.Glob("../migrate/testdata/*.yml")
+	if err != nil || len(examples) < 12 {
+		t.Fatal(err, examples)
+	}
+	for _, path := range examples {
+		name := strings.TrimSuffix(filepath.Base(path), ".yml")
+		t.Run(name, func(t *testing.T) {
+			proxy, _, _ := strings.Cut(name, "-")
+			code, out, errs := waggle(t, nil, "import", proxy, path)
+			if isLost := strings.Contains(out, "# lost: "); (code == cli.Faults) != isLost || code > cli.Faults {
+				t.Errorf("exit code %d: %s%s", code, out, errs)
+			}
+			golden := strings.TrimSuffix(path, ".yml") + ".golden"
+			if *update {
+				if err := os.WriteFile(golden, []byte(out), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil || string(want) != out {
+				t.Errorf("it is\n%s\nwant\n%s %v", out, want, err)
+			}
+			stack := file(t, "version: \"3.8\"\n"+strings.ReplaceAll(out, "    deploy:", "    image: x:1\n    deploy:"))
+			_, found, _ := waggle(t, map[string]string{"DOMAIN": "admin.example.com"}, "lint", stack)
+			for line := range strings.Lines(found) {
+				// What is said to be lost must be set by hand, such as a port.
+				if strings.Contains(line, ": error: ") && !strings.Contains(out, "# lost: ") {
+					t.Errorf("lint: %s", line)
+				}
+			}
+		})
+	}
+}
+
+func TestImportOfNothing(t *testing.T) {
+	if code, out, _ := waggle(t, nil, "import", "traefik", file(t, stackOf(service("web", "com.df.notify=true")))); code != cli.Fine || !strings.Contains(out, "no service has labels of traefik") {
+		t.Errorf("%d %s", code, out)
+	}
+	for text, want := range map[string]string{"7": "cannot unmarshal", "version: '3'\n": "no services"} {
+		if code, _, errs := waggle(t, nil, "import", "caddy", file(t, text)); code != cli.NoAnswer || !strings.Contains(errs, want) {
+			t.Errorf("%s: %d %s", text, code, errs)
+		}
+	}
+	if code, _, errs := waggle(t, nil, "import", "nginx", "x.yml"); code != cli.Usage || !strings.Contains(errs, "traefik") {
+		t.Errorf("%d %s", code, errs)
+	}
+}
+
+// TestCompletion: each shell gets the commands, their flags, and what may stand behind them.
+func TestCompletion(t *testing.T) {
+	for shell, parts := range map[string][]string{
+		"bash": {"complete -o default -F _waggle waggle", "--watch", `lint:--output) words="text json github gitlab"`, "$(waggle services"},
+		"zsh":  {"#compdef waggle", "bashcompinit", "--against"},
+		"fish": {"-a why -d", "-l stack -d", "'traefik caddy'", "(waggle services"},
+	} {
+		code, out, _ := waggle(t, nil, "completion", shell)
+		for _, part := range parts {
+			if code != cli.Fine || !strings.Contains(out, part) {
+				t.Errorf("%s has no %q: %d\n%s", shell, part, code, out)
+			}
+		}
+		if strings.Contains(out, "services)") {
+			t.Errorf("%s offers what is for the shell alone", shell)
+		}
+	}
+	if code, out, _ := waggle(t, map[string]string{"WAGGLE_URL": swarm(t), "WAGGLE_TOKEN": token}, "services"); code != cli.Fine || out != "shop_api\nshop_web\n" {
+		t.Errorf("%d %q", code, out)
+	}
+	if code, out, errs := waggle(t, map[string]string{"WAGGLE_URL": "http://127.0.0.1:1"}, "services"); code != cli.NoAnswer || out+errs != "" {
+		t.Errorf("%d %q", code, out+errs)
+	}
+}

@@ -1,0 +1,133 @@
+// Package migrate makes labels of Waggle of those that other proxies read, and says what has no
+// counterpart. It is pure: texts with variables of a stack file stay as they are.
+package migrate
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/wagglehq/waggle/pkg/catalog"
+)
+
+// Result is what becomes of one service.
+type Result struct {
+	Service string `json:"service"`
+	// Labels are those for deploy.labels, with their prefix.
+	Labels map[string]string `json:"labels"`
+	// Lost is what has no counterpart, or not quite: a label, and what to know of it.
+	Lost []string `json:"lost"`
+}
+
+// Translator makes labels of Waggle of those of another proxy; false if it finds none.
+type Translator func(service string, labels map[string]string) (Result, bool)
+
+// Translators are the proxies that are known, by name.
+func Translators() map[string]Translator {
+	return map[string]Translator{"traefik": traefik, "caddy": caddy}
+}
+
+// File translates all services of a stack or compose file, sorted by name.
+func File(text []byte, translate Translator) ([]Result, error) {
+	var file struct {
+		Services map[string]struct {
+			Labels anyLabels
+			Deploy struct{ Labels anyLabels }
+		}
+	}
+	if err := yaml.Unmarshal(text, &file); err != nil {
+		return nil, err
+	}
+	if len(file.Services) == 0 {
+		return nil, fmt.Errorf("it has no services")
+	}
+	var out []Result
+	for _, name := range slices.Sorted(maps.Keys(file.Services)) {
+		labels := maps.Clone(map[string]string(file.Services[name].Labels))
+		if labels == nil {
+			labels = map[string]string{}
+		}
+		maps.Copy(labels, file.Services[name].Deploy.Labels)
+		if r, ok := translate(name, labels); ok {
+			slices.Sort(r.Lost)
+			r.Lost = append([]string{}, slices.Compact(r.Lost)...)
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
+// anyLabels are labels as a map or as a list.
+type anyLabels map[string]string
+
+// UnmarshalYAML reads either.
+func (l *anyLabels) UnmarshalYAML(node *yaml.Node) error {
+	*l = anyLabels{}
+	if node.Kind == yaml.SequenceNode {
+		var list []string
+		if err := node.Decode(&list); err != nil {
+			return err
+		}
+		for _, one := range list {
+			name, text, _ := strings.Cut(one, "=")
+			(*l)[name] = text
+		}
+		return nil
+	}
+	var all map[string]any
+	if err := node.Decode(&all); err != nil {
+		return err
+	}
+	for name, value := range all {
+		if value == nil {
+			value = ""
+		}
+		(*l)[name] = fmt.Sprint(value)
+	}
+	return nil
+}
+
+// draft gathers the labels of one service.
+type draft struct {
+	service string
+	// routes are labels without prefix and index, one set for each way into the service.
+	routes []map[string]string
+	// whole are those of the service as a whole.
+	whole map[string]string
+	lost  []string
+}
+
+func (d *draft) lose(label, why string) { d.lost = append(d.lost, label+": "+why) }
+
+// result numbers the routes if there are several.
+func (d *draft) result() Result {
+	out := Result{Service: d.service, Labels: map[string]string{catalog.Notify: "true"}, Lost: d.lost}
+	for i, route := range d.routes {
+		end := ""
+		if len(d.routes) > 1 {
+			end = "." + strconv.Itoa(i+1)
+		}
+		for name, text := range route {
+			out.Labels[catalog.Prefix+name+end] = text
+		}
+	}
+	for name, text := range d.whole {
+		out.Labels[catalog.Prefix+name] = text
+	}
+	return out
+}
+
+// add joins a text to a label that is a list.
+func add(route map[string]string, name, text string) {
+	if old := route[name]; old != "" {
+		text = old + "," + text
+	}
+	route[name] = text
+}
+
+// escaped is a text as one entry of a list, in which commas part entries.
+func escaped(text string) string { return strings.ReplaceAll(text, ",", `\,`) }
