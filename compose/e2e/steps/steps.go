@@ -14,14 +14,8 @@ import (
 // scaler's, so that they come at all moments of it.
 const between = 137 * time.Millisecond
 
-// asleep has one replica and may have more; at its least it cannot have fewer.
-func bounds(more ...string) map[string]string {
-	labels := map[string]string{"scaleMin": "1", "scaleMax": "9"}
-	for i := 0; i < len(more); i += 2 {
-		labels[more[i]] = more[i+1]
-	}
-	return labels
-}
+// bounds let a service with one replica have more, and no fewer.
+func bounds() map[string]string { return map[string]string{"scaleMin": "1", "scaleMax": "9"} }
 
 func named(prefix string, n int) []string {
 	out := make([]string, n)

@@ -493,9 +493,7 @@ func (o *Outcome) refuse(err error, known map[string]label.Spec) {
 	}
 }
 
-// Wants reports whether any label of the scaler is among labels, rightly written or not.
-func Wants(labels map[string]string) bool { return wants(labels, specs()) }
-
+// wants reports whether any label of the scaler is among labels, rightly written or not.
 func wants(labels map[string]string, known map[string]label.Spec) bool {
 	for full := range labels {
 		if isOwn(full, known) {

@@ -70,7 +70,7 @@ func (m *scaling) in(ctx context.Context, services func(*scalercase.Recorded) er
 	return do(w)
 }
 
-// each fires an alert after the other.
+// alerts fires one alert after the other.
 func (m *scaling) alerts(ctx context.Context, w *steps.World, state string) error {
 	took, err := w.Steps(ctx, m.samples)
 	if err != nil {
