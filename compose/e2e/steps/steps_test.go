@@ -48,8 +48,7 @@ func TestStepsWhileOneFails(t *testing.T) {
 
 func open(t *testing.T, services func(*scalercase.Recorded) error) *World {
 	t.Helper()
-	// Not the test's own folder: the path of a socket may have 107 bytes.
-	dir, err := os.MkdirTemp("/tmp", "wst")
+	dir, err := os.MkdirTemp("/tmp", "wst") //nolint:usetesting // the path of a socket has 107 bytes at most
 	tooltest.Must(t, err)
 	t.Cleanup(func() { tooltest.Must(t, os.RemoveAll(dir)) })
 	w, err := Open(context.WithoutCancel(t.Context()), dir, services)

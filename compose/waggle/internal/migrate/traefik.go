@@ -221,7 +221,7 @@ func (t *traefikDraft) backend(route map[string]string, services groups, prefix,
 		case "server.scheme":
 			switch text {
 			case "https":
-				route["sslVerifyNone"] = "true"
+				t.speakTLS(prefix+name+"."+rest, route)
 			case "h2c":
 				route["proto"] = "h2"
 			}
@@ -392,7 +392,7 @@ func (t *traefikDraft) frontend(segment string, s map[string]string) {
 			route["port"] = text
 		case "protocol":
 			if text == "https" {
-				route["sslVerifyNone"] = "true"
+				t.speakTLS(prefix+rest, route)
 			}
 		case "backend":
 		case "frontend.rule":
