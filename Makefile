@@ -38,6 +38,8 @@ CHAOS_FLAGS ?=
 SCENARIOS_FLAGS ?=
 # Flags of attack, such as -only owners,paths or -logs FOLDER.
 ATTACK_FLAGS ?=
+# Flags of the measurement of the scaler, such as -only quiet -samples 20.
+MEASURE_SCALER_FLAGS ?=
 # Flags of a release, such as -push registry.example.com/waggle.
 RELEASE_FLAGS ?=
 FUZZTIME ?= 20s
@@ -196,6 +198,10 @@ measure-proxy: setup ## Measure the proxy beside bare HAProxy, with many service
 	@compose/setup/load.sh
 	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
 	@$(timed) measure-proxy go run ./compose/e2e/cmd/measure proxy $(MEASURE_PROXY_FLAGS)
+
+.PHONY: measure-scaler
+measure-scaler: setup ## Measure how soon an alert has become a change of a service, and what standing alerts cost (5 minutes; MEASURE_SCALER_FLAGS, see -h).
+	@$(timed) measure-scaler go run ./compose/e2e/cmd/measure scaler $(MEASURE_SCALER_FLAGS)
 
 .PHONY: measure-monitor
 measure-monitor: setup ## Measure how soon the monitor follows, with few and 1,000 services, and what one that asks for too much costs (10 minutes; MEASURE_MONITOR_FLAGS, see -h).

@@ -63,13 +63,14 @@ func (h *house) run(changes ...func(*Config)) *house {
 		change(&c)
 	}
 	h.admin = fmt.Sprintf("127.0.0.1:%d", tooltest.FreePort(h.t))
-	h.stop = bustest.Run(h.t, func(ctx context.Context) error { return Run(ctx, c, shellOfTests(h.t, h.admin, h.reads)) })
+	h.stop = start(h.t, c, h.admin, h.reads)
 	return h
 }
 
-func start(t *testing.T, c Config, admin string) (stop func()) {
+func start(t *testing.T, c Config, admin string, reads app.Secret) (stop func()) {
 	t.Helper()
-	return bustest.Run(t, func(ctx context.Context) error { return Run(ctx, c, shellOfTests(t, admin, "")) })
+	sh := shellOfTests(t, admin, reads)
+	return bustest.Run(t, func(ctx context.Context) error { return Run(ctx, c, sh) })
 }
 
 func shellOfTests(t *testing.T, admin string, reads app.Secret) app.Shell {
@@ -584,7 +585,7 @@ func TestTheListenersOwnBus(t *testing.T) {
 	bustest.Run(t, h.catalog.Run)
 	stranger := connect("proxy", "the-secret-of-nobody")
 
-	h.stop = start(t, c, h.admin)
+	h.stop = start(t, c, h.admin, h.reads)
 	before := h.sees("services and tasks", func(s catalog.Snapshot) bool { return len(s.Services) == 1 && len(s.Tasks[id]) == 2 })
 	h.healthy(true)
 	if stranger.Connected() {
@@ -599,7 +600,7 @@ func TestTheListenersOwnBus(t *testing.T) {
 	h.stop()
 	swarm.Remove("shop_web")
 	swarm.Create(dockertest.Service{Name: "new", Replicas: 1})
-	h.stop = start(t, c, h.admin)
+	h.stop = start(t, c, h.admin, h.reads)
 	after := h.seesServices("new")
 	if after.Revision.Epoch != before.Revision.Epoch {
 		t.Error("the store was lost over a restart")
@@ -664,7 +665,7 @@ func TestAKeyIsReplacedInThreeSteps(t *testing.T) {
 			h.stop()
 		}
 		c.KeyProxy, c.OtherProxy = key, other
-		h.stop = start(t, c, h.admin)
+		h.stop = start(t, c, h.admin, h.reads)
 	}
 
 	restart(former, "")

@@ -245,18 +245,10 @@ func (c Config) judgedBy() map[string]string {
 		judge.Network: c.Network, judge.ScrapeInterval: c.ScrapeInterval.String(), judge.ScrapeTimeout: c.ScrapeTimeout.String(),
 		judge.ScaleAcrossStacks: strconv.FormatBool(c.ScaleAcrossStacks), judge.OwnStack: c.OwnStack, judge.MinInterval: c.Limits.Interval.String(),
 		judge.ServiceLabels: c.ServiceLabels, judge.NodeLabels: c.NodeLabels, judge.Shortcuts: c.Sources.Shortcuts, judge.AlertLimit: strconv.Itoa(c.Limits.Alerts),
-		judge.Evaluation: c.EvaluationInterval.String(),
-		judge.MaxSamples: strconv.Itoa(most(c.Limits.MaxSamples, c.Limits.Samples)), judge.MaxBody: cmp.Or(c.Limits.MaxBody, c.Limits.Body),
-		judge.MaxAlerts: strconv.Itoa(most(c.Limits.MaxAlerts, c.Limits.Alerts)),
+		judge.Evaluation:  c.EvaluationInterval.String(),
+		judge.SampleLimit: strconv.Itoa(c.Limits.Samples), judge.BodyLimit: c.Limits.Body,
+		judge.MaxSamples: strconv.Itoa(c.Limits.MaxSamples), judge.MaxBody: c.Limits.MaxBody, judge.MaxAlerts: strconv.Itoa(c.Limits.MaxAlerts),
 	}
-}
-
-// most is what a label may ask for: if the operator says nothing, what holds without a label.
-func most(limit, usual int) int {
-	if limit == 0 {
-		return usual
-	}
-	return limit
 }
 
 // own is what this replica says of itself.
@@ -344,24 +336,19 @@ func (c Config) check() (desired.Settings, error) {
 			return judging, fmt.Errorf("%s %s: want a time such as 10s", setting.name, setting.Duration)
 		}
 	}
-	if c.Limits.Samples < 0 {
-		return judging, fmt.Errorf("sample-limit %d: want a whole number, 0 for no limit", c.Limits.Samples)
-	}
 	for _, limit := range []struct {
 		name        string
 		usual, most uint64
 	}{
-		{"sample-limit", uint64(c.Limits.Samples), uint64(judging.MaxSamples)}, {judge.AlertLimit, uint64(judging.AlertLimit), uint64(judging.MaxAlerts)},
-		{"body-limit", bytes(c.Limits.Body), bytes(judging.MaxBody)},
+		{judge.SampleLimit, uint64(c.Limits.Samples), uint64(judging.MaxSamples)}, {judge.AlertLimit, uint64(judging.AlertLimit), uint64(judging.MaxAlerts)},
+		{judge.BodyLimit, bytes(c.Limits.Body), bytes(judging.MaxBody)},
 	} {
 		if limit.most > 0 && (limit.usual == 0 || limit.usual > limit.most) {
 			return judging, fmt.Errorf("%s-max: want at least %s", limit.name, limit.name)
 		}
 	}
-	for _, setting := range []struct{ name, text string }{{"body-limit", c.Limits.Body}, {judge.MaxBody, c.Limits.MaxBody}, {"retention-size", c.Limits.Storage}} {
-		if _, ok := scrape.Bytes(setting.text); setting.text != "" && !ok {
-			return judging, fmt.Errorf("%s %q: want a size such as 50MB", setting.name, setting.text)
-		}
+	if _, ok := scrape.Bytes(c.Limits.Storage); c.Limits.Storage != "" && !ok {
+		return judging, fmt.Errorf("retention-size %q: want a size such as 50MB", c.Limits.Storage)
 	}
 	return judging, nil
 }

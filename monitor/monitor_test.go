@@ -703,8 +703,9 @@ func TestEveryLabelAndFlagIsDescribed(t *testing.T) {
 		}
 		names[l.Name] = true
 	}
-	want := []string{"alertAnnotations", "alertFor", "alertIf", "alertKeepFiringFor", "alertLabels", "alertName", "alertPersistent", "metricsPath",
-		"scrapeInterval", "scrapeNetwork", "scrapeParams", "scrapePort", "scrapeScheme", "scrapeTimeout", "scrapeType"}
+	want := []string{"alertAnnotations", "alertFor", "alertIf", "alertKeepFiringFor", "alertLabels", "alertLimit", "alertName", "alertPersistent", "metricsPath",
+		"recordExpr", "recordLabels", "recordName", "scrapeBodyLimit", "scrapeInterval", "scrapeNetwork", "scrapeParams", "scrapePort", "scrapeSampleLimit", "scrapeScheme",
+		"scrapeSecret", "scrapeTimeout", "scrapeType", "scrapeUser"}
 	if got := slices.Sorted(maps.Keys(names)); !slices.Equal(got, want) {
 		t.Error(got)
 	}

@@ -48,7 +48,7 @@ func published(peers *replicas.Peers, self string, uploads *bus.Mirror, o obtain
 }
 
 // own is what this replica says of itself.
-func own(name, version string, settings map[string]string, view func() *controller.View) func() (catalog.Instance, bool) {
+func own(c Config, version string, settings map[string]string, view func() *controller.View) func() (catalog.Instance, bool) {
 	return func() (catalog.Instance, bool) {
 		v := view()
 		if v == nil {
@@ -56,7 +56,8 @@ func own(name, version string, settings map[string]string, view func() *controll
 		}
 		said := maps.Clone(settings)
 		said[judge.Certificates] = strconv.FormatBool(v.HasCertificates)
-		return catalog.Instance{Instance: name, Revision: v.Snapshot.Revision, Hash: v.Hash, Version: version, Settings: said}, true
+		said[obtains] = strconv.FormatBool(c.ACME.On())
+		return catalog.Instance{Instance: c.InstanceName(), Revision: v.Snapshot.Revision, Hash: v.Hash, Version: version, Settings: said}, true
 	}
 }
 

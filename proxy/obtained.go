@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/app"
@@ -28,6 +29,10 @@ const (
 	// has gone, acmeSave how often the copy on the disk is written at most.
 	acmeLease, acmeSave = 10 * time.Second, time.Second
 )
+
+// obtains is what a replica says of itself on the bus: whether it answers the questions of
+// authorities.
+const obtains = "obtains-certificates"
 
 // obtained are the certificates that the proxy obtains; the zero value obtains none.
 type obtained struct {
@@ -68,7 +73,7 @@ func newObtained(c Config, b *bus.Bus, catalog *bus.Catalog, peers *replicas.Pee
 			var out []string
 			instances, _ := peers.Instances()
 			for _, i := range instances {
-				if i.Instance != c.InstanceName() && i.Settings["acme"] != "" && i.Settings["acme"] != "off" {
+				if i.Instance != c.InstanceName() && i.Settings[obtains] == strconv.FormatBool(true) {
 					out = append(out, i.Instance)
 				}
 			}

@@ -138,7 +138,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	tell := reporter(b, control.View, statuses, extra)
 	tasks := &reach.Watch{Targets: tasksToTry(control.View), Show: worker.ShowTraffic}
 	group := replicas.New(replicas.Options{
-		Bus: b, Peers: peers, Own: own(c.InstanceName(), sh.Version, public, control.View), Count: look(worker, control.Certificates, c.Edge.UsersSecrets, tasks), Registry: sh.Registry,
+		Bus: b, Peers: peers, Own: own(c, sh.Version, public, control.View), Count: look(worker, control.Certificates, c.Edge.UsersSecrets, tasks), Registry: sh.Registry,
 	})
 	meter := traffic.New(traffic.Options{
 		Show: worker.ShowTraffic, Owners: owners(control.View), Socket: options.MeasuredSocket, Log: sh.Log, Registry: sh.Registry,

@@ -4,6 +4,7 @@
 package judge
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -30,6 +31,8 @@ const (
 	Shortcuts         = "shortcuts"
 	AlertLimit        = "alert-limit"
 	Evaluation        = "evaluation-interval"
+	SampleLimit       = "sample-limit"
+	BodyLimit         = "body-limit"
 	MaxSamples        = "sample-limit-max"
 	MaxBody           = "body-limit-max"
 	MaxAlerts         = "alert-limit-max"
@@ -53,7 +56,7 @@ const (
 
 // Names are the names of those settings.
 func Names() []string {
-	return []string{Network, ScrapeInterval, ScrapeTimeout, ScaleAcrossStacks, OwnStack, MinInterval, ServiceLabels, NodeLabels, Shortcuts, AlertLimit, Evaluation, MaxSamples, MaxBody, MaxAlerts}
+	return []string{Network, ScrapeInterval, ScrapeTimeout, ScaleAcrossStacks, OwnStack, MinInterval, ServiceLabels, NodeLabels, Shortcuts, AlertLimit, Evaluation, SampleLimit, BodyLimit, MaxSamples, MaxBody, MaxAlerts}
 }
 
 // Question is what is judged, and by what.
@@ -164,19 +167,24 @@ func ParseSettings(settings map[string]string) (desired.Settings, error) {
 	if out.AcrossStacks, err = strconv.ParseBool(text(ScaleAcrossStacks, "false")); err != nil {
 		return out, fmt.Errorf("%s %q: want true or false", ScaleAcrossStacks, settings[ScaleAcrossStacks])
 	}
+	samples := 0
 	for _, one := range []struct {
 		name string
 		def  int
 		into *int
-	}{{AlertLimit, DefaultAlertLimit, &out.AlertLimit}, {MaxAlerts, DefaultAlertLimit, &out.MaxAlerts}, {MaxSamples, DefaultSampleLimit, &out.MaxSamples}} {
+	}{{AlertLimit, DefaultAlertLimit, &out.AlertLimit}, {MaxAlerts, 0, &out.MaxAlerts}, {SampleLimit, DefaultSampleLimit, &samples}, {MaxSamples, 0, &out.MaxSamples}} {
 		if *one.into, err = strconv.Atoi(text(one.name, strconv.Itoa(one.def))); err != nil || *one.into < 0 {
 			return out, fmt.Errorf("%s %q: want a whole number, 0 for no limit", one.name, settings[one.name])
 		}
 	}
-	out.MaxBody = text(MaxBody, DefaultBodyLimit)
-	if _, ok := scrape.Bytes(out.MaxBody); out.MaxBody != "" && !ok {
-		return out, fmt.Errorf("%s %q: want a size such as 50MB", MaxBody, out.MaxBody)
+	for _, name := range []string{BodyLimit, MaxBody} {
+		if _, ok := scrape.Bytes(settings[name]); settings[name] != "" && !ok {
+			return out, fmt.Errorf("%s %q: want a size such as 50MB", name, settings[name])
+		}
 	}
+	// A label may ask for what holds without it, if the operator does not say more.
+	out.MaxSamples, out.MaxAlerts = cmp.Or(out.MaxSamples, samples), cmp.Or(out.MaxAlerts, out.AlertLimit)
+	out.MaxBody = cmp.Or(text(MaxBody, ""), text(BodyLimit, DefaultBodyLimit))
 	var own []alert.PackFile
 	if names := list(text(OwnShortcuts, "")); len(names) > 0 {
 		file, err := alert.Unread(names)

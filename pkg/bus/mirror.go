@@ -80,6 +80,27 @@ func (k *Bucket) Mirror(filter string, poke func()) *Mirror {
 	return &Mirror{bucket: k, filter: filter, poke: poke, values: map[string]Value{}, gone: map[string]uint64{}}
 }
 
+// Changes are told what changes in a mirror, own writes included, while nothing else changes
+// there. They must not ask the mirror.
+type Changes struct {
+	// Put is told of a value that is another one, Removed of a key that is gone.
+	Put     func(key string, v Value)
+	Removed func(key string)
+	// Cleared says that nothing is known any more.
+	Cleared func()
+}
+
+// Follow has c told of changes. It is called before Run.
+func (m *Mirror) Follow(c Changes) { m.hook = changesHook{c} }
+
+// changesHook is a hook for others than this package.
+type changesHook struct{ Changes }
+
+func (f changesHook) put(key string, v Value) { f.Put(key, v) }
+func (f changesHook) touch(string, Value)     {}
+func (f changesHook) remove(key string)       { f.Removed(key) }
+func (f changesHook) clear()                  { f.Cleared() }
+
 // Run keeps the copy up to date until the context ends.
 func (m *Mirror) Run(ctx context.Context) error {
 	m.bucket.b.follow(ctx, m.bucket.name, m.filter, m)

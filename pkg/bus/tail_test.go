@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bustest"
@@ -76,4 +77,56 @@ func TestATailTellsEachWrite(t *testing.T) {
 	})
 	put("d")
 	hears("1 key=a", "2 key=b of version 7", "3 key deleted", "4 key=c", "1 key=d")
+}
+
+// TestATailOfNews: whoever comes hears what follows, or what came after a moment, and from the
+// word that all is ready misses nothing.
+func TestATailOfNews(t *testing.T) {
+	server := bustest.Start(t)
+	b := server.Prepared()
+	var mu sync.Mutex // the tails tell from goroutines of their own
+	told := map[string][]string{}
+	follow := func(name string, after time.Time) {
+		t.Helper()
+		ready := make(chan struct{})
+		bustest.Run(t, func(ctx context.Context) error {
+			return b.TailStream(ctx, bus.EventsStream, bus.News{After: after, Ready: func() { close(ready) }}, func(m bus.TailMessage) {
+				mu.Lock()
+				defer mu.Unlock()
+				told[name] = append(told[name], m.Key+"="+string(m.Value))
+			})
+		})
+		select {
+		case <-ready:
+		case <-t.Context().Done():
+			t.Fatal("it is never ready")
+		}
+	}
+	publish := func(tokens, value string) {
+		t.Helper()
+		tooltest.Eventually(t, "a message", func() error { return b.Publish(t.Context(), bus.EventsStream, tokens, []byte(value)) })
+	}
+	hears := func(name string, want ...string) {
+		t.Helper()
+		tooltest.Eventually(t, name+" hears", func() error {
+			mu.Lock()
+			defer mu.Unlock()
+			if !slices.Equal(told[name], want) {
+				return fmt.Errorf("it heard %q, want %q", told[name], want)
+			}
+			return nil
+		})
+	}
+	publish("a.1", "old")
+	last, err := b.Last(t.Context(), bus.EventsStream, 1)
+	if err != nil || len(last) != 1 || bus.Tokens(bus.EventsStream, last[0].Subject) != "a.1" {
+		t.Fatal(last, err)
+	}
+	follow("from now on", time.Time{})
+	follow("after the first", last[0].Time)
+	follow("from before", last[0].Time.Add(-time.Second))
+	publish("a.2", "new")
+	hears("from now on", "a.2=new")
+	hears("after the first", "a.2=new")
+	hears("from before", "a.1=old", "a.2=new")
 }

@@ -66,9 +66,9 @@ func TestTheConsoleShowsWhatIsDone(t *testing.T) {
 		// Prometheus takes its time to scrape it.
 		{"scraped", func() { h.scraped("shop_web", "127.0.0.2", "127.0.0.3") }, row + `?.classList.contains("ok")`},
 		{"broken by a label", func() { h.swarm.Relabel("shop_web", wrong) }, row + `?.classList.contains("broken") && ` + row + `.innerText.includes("want paths such as")`},
-		{"mended", func() { h.swarm.Relabel("shop_web", h.labels("/shop")) }, row + `?.classList.contains("ok")`},
+		{"mended", func() { h.swarm.Relabel("shop_web", h.labels("/shop")) }, row + ` && !` + row + `.classList.contains("broken") && ` + row + `.innerText.includes("/shop")`},
 		{"scaled to nothing", func() { h.swarm.Scale("shop_web", 0) }, row + `?.classList.contains("broken") && ` + row + `.innerText.includes("docker service scale shop_web=1")`},
-		{"scaled up", func() { h.swarm.Scale("shop_web", 2) }, row + `?.classList.contains("ok")`},
+		{"scaled up", func() { h.swarm.Scale("shop_web", 2) }, row + ` && !` + row + `.classList.contains("broken") && ` + row + `.innerText.includes("2 of 2")`},
 		{"removed", func() { h.swarm.Remove("shop_web") }, `!` + row},
 	} {
 		began := time.Now()

@@ -27,7 +27,7 @@ func TestWhyAsTheHouseLives(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), program, "why", "web", "-o", "json", "-url", "http://"+h.addr("listener"))
 			out, err := cmd.Output()
 			var answer struct {
-				First string                              `json:"first_broken"`
+				First string                               `json:"first_broken"`
 				Rungs []struct{ Rung, State, Text string } `json:"rungs"`
 			}
 			if json.Unmarshal(out, &answer) != nil {

@@ -33,8 +33,8 @@ func TestTheChatKeepsWhatItIsTold(t *testing.T) {
 	for _, body := range []string{`{"attachments":[{"title":"[FIRING] a","text":"It burns","color":"danger"}]}`, `{"status":"firing"}`} {
 		w := httptest.NewRecorder()
 		c.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/services/T0/B0/KEY", strings.NewReader(body)))
-		if w.Code != http.StatusOK {
-			t.Error(w.Code)
+		if w.Code != http.StatusOK || w.Body.String() != "ok" {
+			t.Error(w.Code, w.Body)
 		}
 	}
 	if got := c.since(0); len(got) != 2 || got[0].Text != "It burns" || got[1].Title != "what Slack does not take" || c.count() != 2 {

@@ -414,8 +414,6 @@ type Demo struct {
 	Named bool
 	// Args are those of the demo application.
 	Args []string
-	// Networks are those of its tasks, waggle if empty.
-	Networks []string
 	// Image is another one's instead of the demo application's, and Aliases are further
 	// names on the network waggle.
 	Image   string
@@ -453,18 +451,11 @@ func (s *Stack) Create(ctx context.Context, d Demo) error {
 	if d.Workers {
 		constraints = append(constraints, "node.role==worker")
 	}
-	networks := []object{{"Target": "waggle", "Aliases": d.Aliases}}
-	if len(d.Networks) > 0 {
-		networks = nil
-		for _, name := range d.Networks {
-			networks = append(networks, object{"Target": name})
-		}
-	}
 	return s.post(ctx, "/services/create", object{
 		"Name": d.Name, "Labels": d.Labels,
 		"TaskTemplate": object{
 			"ContainerSpec": container, "Placement": object{"Constraints": constraints, "MaxReplicas": d.PerNode},
-			"Networks":      networks,
+			"Networks":      []object{{"Target": "waggle", "Aliases": d.Aliases}},
 			"RestartPolicy": object{"Condition": "any", "Delay": 500 * time.Millisecond},
 		},
 		"Mode":         object{"Replicated": object{"Replicas": d.Replicas}},

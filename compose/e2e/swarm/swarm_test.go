@@ -43,7 +43,6 @@ func TestSwarm(t *testing.T) {
 		{"users' services find nothing but requests answered", (*world).doors},
 		{"the console asks who comes", (*world).console},
 		{"updates of Waggle itself", (*world).own},
-		{"services of Docker Flow stay as they are", (*world).migration},
 		{"a deployment of what is there changes nothing", (*world).redeploy},
 	} {
 		t.Run(story.name, func(t *testing.T) { story.tell(w, t) })

@@ -27,6 +27,8 @@ type Program struct {
 	Dockerfile string
 	// Platforms are those of its binaries; images are made for those with Linux.
 	Platforms []ispec.Platform
+	// Beside are further programs that its image brings.
+	Beside []Program
 }
 
 // build compiles the program for a platform, in its own module, without anything of the

@@ -56,7 +56,9 @@ func Programs() []Program {
 		out = append(out, Program{Name: name, Binary: "waggle-" + name, Module: name, Command: "cmd/" + name, Dockerfile: name + "/Dockerfile", Platforms: Platforms()})
 	}
 	desks := []ispec.Platform{{OS: "darwin", Architecture: "amd64"}, {OS: "darwin", Architecture: "arm64"}}
-	return append(out, Program{Name: "waggle", Binary: "waggle", Module: "compose/waggle", Command: "cmd/waggle", Dockerfile: "compose/waggle/Dockerfile", Platforms: append(Platforms(), desks...)})
+	command := Program{Name: "waggle", Binary: "waggle", Module: "compose/waggle", Command: "cmd/waggle", Dockerfile: "compose/waggle/Dockerfile", Platforms: append(Platforms(), desks...)}
+	out[0].Beside = []Program{command} // which asks the listener
+	return append(out, command)
 }
 
 // Make makes a release. What cannot be made ends it, but for an image whose base has not the
@@ -129,6 +131,11 @@ func (o Options) program(ctx context.Context, p Program, scratch string, write f
 		binary := filepath.Join(folder, p.Binary)
 		if err := p.build(ctx, o.Root, o.Version, platform, binary); err != nil {
 			return nil, err
+		}
+		for _, other := range p.Beside {
+			if err := other.build(ctx, o.Root, o.Version, platform, filepath.Join(folder, other.Binary)); err != nil {
+				return nil, err
+			}
 		}
 		file := fmt.Sprintf("%s_%s_%s_%s", p.Binary, o.Version, platform.OS, platform.Architecture)
 		packed, err := p.archive(binary, filepath.Join(o.Root, "LICENSE"), o.Created)

@@ -387,6 +387,15 @@ func TestTheProgramsCanBeReleased(t *testing.T) {
 		if len(d.Entrypoint) == 0 || d.Entrypoint[0] != "/"+p.Binary || d.Copies[0].From != p.Binary {
 			t.Errorf("%s runs %v and copies %v", p.Name, d.Entrypoint, d.Copies)
 		}
+		there := []string{p.Binary}
+		for _, other := range p.Beside {
+			there = append(there, other.Binary)
+		}
+		for _, c := range d.Copies {
+			if !strings.HasSuffix(c.From, "/") && !slices.Contains(there, c.From) {
+				t.Errorf("%s copies %s, which a release does not build for it", p.Name, c.From)
+			}
+		}
 		main, err := os.ReadFile(filepath.Join(root, p.Module, p.Command, "main.go"))
 		if tooltest.Must(t, err); !bytes.Contains(main, []byte("\nvar version = ")) {
 			t.Errorf("%s has no version that is set when it is built", p.Name)

@@ -18,6 +18,8 @@ import (
 
 	"github.com/go-chi/chi/v5"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/audit"
 	"github.com/wagglehq/waggle/pkg/catalog"
@@ -158,6 +160,7 @@ func (a *API) takeAlerts(w http.ResponseWriter, r *http.Request, asked webhook.R
 	}
 	texts, status := a.faults(asked)
 	taken := asked.Idle > 0
+	var news []signal.News
 	for _, ask := range asked.Asks {
 		svc, err := a.find(snapshot, ask.Service)
 		if err != nil && len(ask.Firing) > 0 {
@@ -171,23 +174,47 @@ func (a *API) takeAlerts(w http.ResponseWriter, r *http.Request, asked webhook.R
 			texts = append(texts, label.Show(ask.Service, false)+": nothing to end")
 			continue
 		}
-		sig, err := a.Store.Take(r.Context(), signal.News{
+		news = append(news, signal.News{
 			ServiceID: svc.ID, Service: svc.Name, Direction: ask.Direction,
 			Firing: ask.Firing, Resolved: ask.Resolved, AllResolved: ask.AllResolved,
-		}, a.Now())
-		if err != nil {
-			a.Log.Warn("signal not stored", "swarm_service", svc.Name, "error", err)
-			nok(w, http.StatusServiceUnavailable, fmt.Sprintf("%s: the signal could not be stored: %v", svc.Name, err))
-			return
-		}
-		taken = true
-		texts = append(texts, fmt.Sprintf("%s: %d alerts ask for %s", svc.Name, len(sig.Alerts), ask.Direction))
+		})
 	}
+	stored, err := a.store(r.Context(), news)
+	if err != nil {
+		nok(w, http.StatusServiceUnavailable, err.Error())
+		return
+	}
+	taken = taken || len(stored) > 0
+	texts = append(texts, stored...)
 	if !taken {
 		nok(w, status, strings.Join(texts, "; "))
 		return
 	}
 	ok(w, strings.Join(texts, "; "))
+}
+
+// storeAtOnce bounds how many signals are written at the same time.
+const storeAtOnce = 16
+
+// store makes the signals what they are by the news of one delivery, and returns a text for
+// each. They are written at the same time, because each waits for the bus.
+func (a *API) store(ctx context.Context, news []signal.News) ([]string, error) {
+	now := a.Now()
+	texts := make([]string, len(news))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(storeAtOnce)
+	for i, n := range news {
+		g.Go(func() error {
+			sig, err := a.Store.Take(ctx, n, now)
+			if err != nil {
+				a.Log.Warn("signal not stored", "swarm_service", n.Service, "error", err)
+				return fmt.Errorf("%s: the signal could not be stored: %w", n.Service, err)
+			}
+			texts[i] = fmt.Sprintf("%s: %d alerts ask for %s", n.Service, len(sig.Alerts), n.Direction)
+			return nil
+		})
+	}
+	return texts, g.Wait()
 }
 
 // faults records what was not understood, and returns the texts and the answer.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/bus"
@@ -76,10 +75,8 @@ func (e *Engine) grant(ctx context.Context, t target, q question) (d decide.Deci
 // asks are the wants that stand for a service.
 func (e *Engine) asks(p policy.Policy, asked store.Asked) []decide.Asked {
 	var out []decide.Asked
-	for _, s := range slices.Backward(asked.Signals) { // up before down
-		if s.ServiceID == p.ServiceID {
-			out = append(out, decide.Asked{Want: decide.WantAlert, Direction: s.Direction, By: s.By, Since: s.Began(), Settle: s.Settle, Alerts: s.Fingerprints()})
-		}
+	for _, s := range asked.Of(p.ServiceID) {
+		out = append(out, decide.Asked{Want: decide.WantAlert, Direction: s.Direction, By: s.By, Since: s.Began(), Settle: s.Settle, Alerts: s.Fingerprints()})
 	}
 	if p.Load.Set() {
 		out = append(out, e.load(p.ServiceID))

@@ -402,17 +402,21 @@ type Outcome struct {
 // Explain says what becomes of a service whose tasks are these and whose labels last
 // accepted are last. Tasks that are nil are not known, labels that are nil are none.
 func Explain(s catalog.Service, tasks []catalog.Task, last map[string]string, d Defaults) Outcome {
+	return explain(s, tasks, last, d, specs())
+}
+
+func explain(s catalog.Service, tasks []catalog.Task, last map[string]string, d Defaults, known map[string]label.Spec) Outcome {
 	o := Outcome{Service: s}
 	p, err := Judge(s, last, d)
 	if err != nil {
-		o.refuse(err)
+		o.refuse(err, known)
 		if p.InForce() {
 			o.Policy, o.Accepted = p, last
 			o.Reason += " (the labels last accepted stay in force)"
 		}
 		return o
 	}
-	o.Accepted = own(s.Labels)
+	o.Accepted = own(s.Labels, known)
 	o.Policy, o.State = p, Applied
 	running := 0
 	for _, t := range tasks {
@@ -459,9 +463,9 @@ func EndPaused(service string) string {
 	return fmt.Sprintf("docker service update --image IMAGE %[1]s (or docker service rollback %[1]s)", service)
 }
 
-func (o *Outcome) refuse(err error) {
+func (o *Outcome) refuse(err error, known map[string]label.Spec) {
 	o.State, o.Reason = Rejected, err.Error()
-	wants := Wants(o.Service.Labels)
+	isAsked := wants(o.Service.Labels, known)
 	switch {
 	case errors.Is(err, ErrNotAsked):
 		o.State = Ignored
@@ -471,7 +475,7 @@ func (o *Outcome) refuse(err error) {
 		o.State, o.Label, o.Reason, o.Hint = Ignored, absence.Label, absence.Reason, absence.Hint
 	case errors.Is(err, ErrGlobal), errors.Is(err, ErrJob):
 		// Nobody asked, so nothing is refused.
-		if !wants || !o.Service.OptedIn() {
+		if !isAsked || !o.Service.OptedIn() {
 			o.State = Ignored
 		}
 		o.Hint = "only a service with mode replicated is scaled"
@@ -483,15 +487,14 @@ func (o *Outcome) refuse(err error) {
 	if large := (*catalog.OversizeError)(nil); errors.As(err, &large) {
 		o.Hint = large.Hint()
 	}
-	if !wants && Wants(o.Service.ContainerLabels) {
-		absence := label.OnContainer(slices.Sorted(maps.Keys(own(o.Service.ContainerLabels)))[0])
+	if !isAsked && wants(o.Service.ContainerLabels, known) {
+		absence := label.OnContainer(slices.Sorted(maps.Keys(own(o.Service.ContainerLabels, known)))[0])
 		o.State, o.Label, o.Reason, o.Hint = Ignored, absence.Label, absence.Reason, absence.Hint
 	}
 }
 
-// Wants reports whether any label of the scaler is among labels, rightly written or not.
-func Wants(labels map[string]string) bool {
-	known := specs()
+// wants reports whether any label of the scaler is among labels, rightly written or not.
+func wants(labels map[string]string, known map[string]label.Spec) bool {
 	for full := range labels {
 		if isOwn(full, known) {
 			return true
@@ -501,8 +504,8 @@ func Wants(labels map[string]string) bool {
 }
 
 // own returns those of the labels by which a service is scaled.
-func own(labels map[string]string) map[string]string {
-	out, known := map[string]string{}, specs()
+func own(labels map[string]string, known map[string]label.Spec) map[string]string {
+	out := map[string]string{}
 	for full, text := range labels {
 		if full == catalog.Notify || isOwn(full, known) {
 			out[full] = text
@@ -536,9 +539,10 @@ func isOwn(full string, specs map[string]label.Spec) bool {
 // services with the labels last accepted, by ID.
 func All(s catalog.Snapshot, accepted map[string]catalog.Service, d Defaults) []Outcome {
 	var out []Outcome
+	known := specs()
 	for _, svc := range s.Sorted() {
-		if Wants(svc.Labels) || Wants(svc.ContainerLabels) || svc.Fits() != nil && svc.OptedIn() {
-			out = append(out, Explain(svc, s.Tasks[svc.ID], accepted[svc.ID].Labels, d))
+		if wants(svc.Labels, known) || wants(svc.ContainerLabels, known) || svc.Fits() != nil && svc.OptedIn() {
+			out = append(out, explain(svc, s.Tasks[svc.ID], accepted[svc.ID].Labels, d, known))
 		}
 	}
 	return out

@@ -10,12 +10,12 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -69,19 +69,33 @@ type Store struct {
 	mu      sync.Mutex
 	changed chan struct{}
 	// told is the digest of what the last poke was about.
-	told string
+	told [sha256.Size]byte
+	// digests are those of entries, and sum is that of all.
+	digests map[string][sha256.Size]byte
+	sum     [sha256.Size]byte
+	// signals are those that were read already.
+	signals map[string]read
+}
+
+// read is a signal and the text that it was read from. A revision would not do: a bus that
+// lost its store counts anew.
+type read struct {
+	data   []byte
+	signal signal.Signal
+	ok     bool
 }
 
 // New returns the store on a bus. A signal that is not heard of for ttl is
 // forgotten. poke is called after every change, but not for the delivery of an alert that
 // says what the last one said.
 func New(b *bus.Bus, ttl time.Duration, poke func()) *Store {
-	s := &Store{ttl: ttl, bucket: b.Bucket(bus.SignalsBucket), changed: make(chan struct{})}
+	s := &Store{ttl: ttl, bucket: b.Bucket(bus.SignalsBucket), changed: make(chan struct{}), digests: map[string][sha256.Size]byte{}}
 	s.mirror = s.bucket.Mirror(">", func() {
 		if s.wake() {
 			poke()
 		}
 	})
+	s.mirror.Follow(s.changes())
 	return s
 }
 
@@ -104,25 +118,64 @@ func (s *Store) wake() bool {
 }
 
 // digest is the same as long as the bucket says the same, whenever it was heard.
-func (s *Store) digest() string {
-	values, isWhole := s.mirror.Values()
-	h := sha256.New()
-	// Without it the end of the first reading would be no news, and nobody would decide.
-	_, _ = fmt.Fprintf(h, "%v\n", isWhole)
-	for _, key := range slices.Sorted(maps.Keys(values)) {
-		data := values[key].Data
-		var sig signal.Signal
-		var open scaling.Open
-		if strings.HasPrefix(key, scaling.OpenPrefix) && json.Unmarshal(data, &open) == nil {
-			open.At = time.Time{}
-			data = fmt.Appendf(nil, "%v", open)
-		}
-		if !strings.HasPrefix(key, "_") && !strings.HasPrefix(key, requestPrefix) && !strings.HasPrefix(key, stepPrefix) && json.Unmarshal(data, &sig) == nil {
-			data = fmt.Appendf(nil, "%q %d %s %q", sig.ServiceID, sig.By, sig.Settle, sig.Fingerprints())
-		}
-		_, _ = fmt.Fprintf(h, "%q %q\n", key, data)
+func (s *Store) digest() [sha256.Size]byte {
+	isWhole := s.mirror.Synced()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := s.sum
+	if isWhole {
+		// Without it the end of the first reading would be no news, and nobody would decide.
+		out[0] ^= 1
 	}
-	return string(h.Sum(nil))
+	return out
+}
+
+// changes keep the digest: with a thousand alerts it is too dear to look at all of them
+// whenever one is delivered again.
+func (s *Store) changes() bus.Changes {
+	return bus.Changes{
+		Put: func(key string, v bus.Value) {
+			sum := digestOf(key, v.Data)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.mix(s.digests[key])
+			s.mix(sum)
+			s.digests[key] = sum
+		},
+		Removed: func(key string) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.mix(s.digests[key])
+			delete(s.digests, key)
+		},
+		Cleared: func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			clear(s.digests)
+			s.sum = [sha256.Size]byte{}
+		},
+	}
+}
+
+// mix takes the digest of an entry into that of all, or out of it.
+func (s *Store) mix(sum [sha256.Size]byte) {
+	for i := range s.sum {
+		s.sum[i] ^= sum[i]
+	}
+}
+
+// digestOf is the digest of an entry without what is another with each word of the same.
+func digestOf(key string, data []byte) [sha256.Size]byte {
+	var sig signal.Signal
+	var open scaling.Open
+	if strings.HasPrefix(key, scaling.OpenPrefix) && json.Unmarshal(data, &open) == nil {
+		open.At = time.Time{}
+		data = fmt.Appendf(nil, "%v", open)
+	}
+	if !strings.HasPrefix(key, "_") && !strings.HasPrefix(key, requestPrefix) && !strings.HasPrefix(key, stepPrefix) && json.Unmarshal(data, &sig) == nil {
+		data = fmt.Appendf(nil, "%q %d %s %q", sig.ServiceID, sig.By, sig.Settle, sig.Fingerprints())
+	}
+	return sha256.Sum256(fmt.Appendf(nil, "%q %q", key, data))
 }
 
 // Asked is everything that is asked for at one moment.
@@ -141,6 +194,18 @@ type Asked struct {
 	Open map[string]scaling.Open
 	// Next is when the first of all that will have ended, zero if nothing ends by itself.
 	Next time.Time
+
+	// of are the places among Signals of those of a service, by its ID.
+	of map[string][]int
+}
+
+// Of returns the signals of a service: up before down.
+func (a *Asked) Of(serviceID string) []signal.Signal {
+	var out []signal.Signal
+	for _, i := range slices.Backward(a.of[serviceID]) {
+		out = append(out, a.Signals[i])
+	}
+	return out
 }
 
 // ends notes when something ends by itself.
@@ -170,6 +235,10 @@ func (s *Store) Asked(now time.Time) (Asked, bool) {
 		return Asked{}, false
 	}
 	out := Asked{Wakes: map[string]time.Time{}, Open: map[string]scaling.Open{}}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.signals
+	s.signals = make(map[string]read, len(before))
 	for key, v := range values {
 		switch {
 		case key == stopKey:
@@ -194,11 +263,16 @@ func (s *Store) Asked(now time.Time) (Asked, bool) {
 				out.Requests = append(out.Requests, r)
 			}
 		default:
-			var sig signal.Signal
-			if json.Unmarshal(v.Data, &sig) != nil {
+			r, known := before[key]
+			if !known || !bytes.Equal(r.data, v.Data) {
+				r = read{data: v.Data}
+				r.ok = json.Unmarshal(v.Data, &r.signal) == nil
+			}
+			s.signals[key] = r
+			if !r.ok {
 				continue
 			}
-			if sig = sig.Alive(now, s.ttl); sig.Stands() {
+			if sig := r.signal.Alive(now, s.ttl); sig.Stands() {
 				out.Signals = append(out.Signals, sig)
 				out.ends(sig.Expires(s.ttl))
 			}
@@ -212,6 +286,10 @@ func (s *Store) Asked(now time.Time) (Asked, bool) {
 		}
 		return strings.Compare(string(a.Direction), string(b.Direction))
 	})
+	out.of = make(map[string][]int, len(out.Signals))
+	for i, sig := range out.Signals {
+		out.of[sig.ServiceID] = append(out.of[sig.ServiceID], i)
+	}
 	return out, true
 }
 
@@ -222,9 +300,9 @@ func signalKey(service string, d signal.Direction) string {
 // Take brings news of alerts to the bucket and returns the signal as it is then.
 func (s *Store) Take(ctx context.Context, n signal.News, now time.Time) (signal.Signal, error) {
 	key := signalKey(n.Service, n.Direction)
-	for range attempts {
+	for try := range attempts {
 		var old signal.Signal
-		data, revision, err := s.bucket.Get(ctx, key)
+		data, revision, err := s.latest(ctx, key, try == 0)
 		known := err == nil
 		switch {
 		case errors.Is(err, bus.ErrNotFound):
@@ -248,6 +326,15 @@ func (s *Store) Take(ctx context.Context, n signal.News, now time.Time) (signal.
 		}
 	}
 	return signal.Signal{}, fmt.Errorf("%s: %w", key, ErrConflict)
+}
+
+// latest returns what the bucket says, or what is known of it here: that is dearer only if it
+// is behind.
+func (s *Store) latest(ctx context.Context, key string, isKnownEnough bool) ([]byte, uint64, error) {
+	if v, ok := s.mirror.Value(key); ok && isKnownEnough {
+		return v.Data, v.Revision, nil
+	}
+	return s.bucket.Get(ctx, key)
 }
 
 // Stop puts the operator's stop, which lasts until Resume.

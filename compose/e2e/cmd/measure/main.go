@@ -6,6 +6,8 @@
 //	                        many services, changes and connections
 //	measure monitor [FLAGS] how soon the monitor and its Prometheus follow the catalog, with
 //	                        few and many services, and what one that asks for too much costs
+//	measure scaler [FLAGS]  how soon an alert has become a change of a service, and what
+//	                        alerts cost that change nothing
 //
 // It needs root, the images and a machine that does little else.
 package main
@@ -47,9 +49,11 @@ func run(ctx context.Context, args []string) error {
 			return ofProxy(ctx, args[1:])
 		case "monitor":
 			return ofMonitor(ctx, args[1:])
+		case "scaler":
+			return ofScaler(ctx, args[1:])
 		}
 	}
-	return fmt.Errorf("want swarm, proxy or monitor, and then flags (-h), not %q", strings.Join(args, " "))
+	return fmt.Errorf("want swarm, proxy, monitor or scaler, and then flags (-h), not %q", strings.Join(args, " "))
 }
 
 // session is what all that is measured shares.

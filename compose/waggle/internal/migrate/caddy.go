@@ -148,7 +148,7 @@ func (d *draft) upstream(label string, base map[string]string, text string) (map
 	}
 	switch m[2] {
 	case "https":
-		route["sslVerifyNone"] = "true"
+		d.speakTLS(label, route)
 	case "h2c":
 		route["proto"] = "h2"
 	}

@@ -103,6 +103,13 @@ type draft struct {
 
 func (d *draft) lose(label, why string) { d.lost = append(d.lost, label+": "+why) }
 
+// speakTLS has a route reach its tasks over TLS. Their certificates are for an address that
+// nobody knows beforehand, so that they are not verified, and that is said.
+func (d *draft) speakTLS(label string, route map[string]string) {
+	route["sslVerifyNone"] = "true"
+	d.lose(label, "certificates of tasks are not verified by com.df.sslVerifyNone; com.df.sslCa or com.df.sslServerName in its place verifies them")
+}
+
 // result numbers the routes if there are several.
 func (d *draft) result() Result {
 	out := Result{Service: d.service, Labels: map[string]string{catalog.Notify: "true"}, Lost: d.lost}

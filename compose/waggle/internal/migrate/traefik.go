@@ -219,9 +219,10 @@ func (t *traefikDraft) backend(route map[string]string, services groups, prefix,
 		case "server.port":
 			route["port"] = text
 		case "server.scheme":
-			if text == "https" {
-				route["sslVerifyNone"] = "true"
-			} else if text == "h2c" {
+			switch text {
+			case "https":
+				t.speakTLS(prefix+name+"."+rest, route)
+			case "h2c":
 				route["proto"] = "h2"
 			}
 		case "sticky", "sticky.cookie":
@@ -391,7 +392,7 @@ func (t *traefikDraft) frontend(segment string, s map[string]string) {
 			route["port"] = text
 		case "protocol":
 			if text == "https" {
-				route["sslVerifyNone"] = "true"
+				t.speakTLS(prefix+rest, route)
 			}
 		case "backend":
 		case "frontend.rule":

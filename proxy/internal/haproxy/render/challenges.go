@@ -1,32 +1,15 @@
 package render
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/haproxytech/client-native/v6/models"
 
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
-	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 )
 
 // challengePath is where an authority asks whose a host is (RFC 8555, 8.3).
 const challengePath = "/.well-known/acme-challenge/"
-
-// Challenge is a question of an authority with its answer.
-type Challenge struct{ Host, Token, Answer string }
-
-// SetChallenges gives the questions that HAProxy answers, each for its host alone. Whatever else
-// is asked for below that path goes its usual way.
-func (r *Renderer) SetChallenges(challenges []Challenge) {
-	r.challenges = make([]route.Entry, 0, len(challenges))
-	for _, c := range challenges {
-		if plainToken(c.Token) && plainToken(strings.Replace(c.Answer, ".", "", 1)) {
-			r.challenges = append(r.challenges, route.Entry{Key: strings.ToLower(c.Host) + challengePath + c.Token, Value: c.Answer})
-		}
-	}
-	slices.SortFunc(r.challenges, func(a, b route.Entry) int { return strings.Compare(a.Key, b.Key) })
-}
 
 // plainToken reports whether a text is made of the characters that tokens have, so that it is one
 // word in a table.

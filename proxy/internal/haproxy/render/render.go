@@ -10,7 +10,7 @@
 // who adds a label would look into three places.
 //
 // Files from top to bottom: render.go, frame.go, backend.go, access.go, streams.go,
-// services.go, headers.go, tls.go, scripts.go, paths.go, conditions.go, needs.go, hold.go, maxbody.go,
+// services.go, challenges.go, headers.go, tls.go, scripts.go, paths.go, conditions.go, needs.go, hold.go, maxbody.go,
 // forwardauth.go, reuse.go, spread.go, users.go, clients.go, peers.go, cors.go, measured.go, rules.go, logs.go,
 // settings.go, library.go, tcp.go, lists.go, weight.go.
 package render
@@ -235,6 +235,21 @@ func (r *Renderer) Certify(certificates []file.Certificate) {
 		r.settings.CertList, r.frame = list, frame{}
 	}
 	r.certificates = certificates
+}
+
+// Challenge is a question of an authority with its answer.
+type Challenge struct{ Host, Token, Answer string }
+
+// SetChallenges gives the questions that HAProxy answers, each for its host alone. Whatever else
+// is asked for below that path goes its usual way.
+func (r *Renderer) SetChallenges(challenges []Challenge) {
+	r.challenges = make([]route.Entry, 0, len(challenges))
+	for _, c := range challenges {
+		if plainToken(c.Token) && plainToken(strings.Replace(c.Answer, ".", "", 1)) {
+			r.challenges = append(r.challenges, route.Entry{Key: strings.ToLower(c.Host) + challengePath + c.Token, Value: c.Answer})
+		}
+	}
+	slices.SortFunc(r.challenges, func(a, b route.Entry) int { return strings.Compare(a.Key, b.Key) })
 }
 
 // noName is the filter of an entry that fits no name.

@@ -130,7 +130,7 @@ func (a *Authority) Revise(c *x509.Certificate, from, until time.Time) error {
 		return err
 	}
 	w := httptest.NewRecorder()
-	req := httptest.NewRequest(http.MethodPost, "/set-renewal-info/", bytes.NewReader(body))
+	req := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/set-renewal-info/", bytes.NewReader(body))
 	req.Header.Set("User-Agent", "test")
 	a.manage.ServeHTTP(w, req)
 	if w.Code != http.StatusOK {
@@ -219,7 +219,7 @@ func DNS(t *testing.T) (addr string) {
 }
 
 var startDNS = sync.OnceValues(func() (string, error) { //nolint:gochecknoglobals // it has no state of a test's
-	listen, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it answers at once.
+	listen, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}

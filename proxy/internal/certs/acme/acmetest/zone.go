@@ -50,7 +50,9 @@ func StartZone(t *testing.T) *Zone {
 		<-listening
 		t.Cleanup(func() {
 			_ = d.Shutdown()
-			<-done
+			if err := <-done; err != nil {
+				t.Log(err)
+			}
 		})
 	}
 	return s
@@ -154,9 +156,9 @@ func (s *Zone) Use(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, value := range map[string]string{
-		"NAMESERVER": s.Addr, "TSIG_KEY": KeyName, "TSIG_ALGORITHM": dns.HmacSHA256, "TSIG_SECRET_FILE": file,
-		"POLLING_INTERVAL": "1", "PROPAGATION_TIMEOUT": "20",
+		"RFC2136_NAMESERVER": s.Addr, "RFC2136_TSIG_KEY": KeyName, "RFC2136_TSIG_ALGORITHM": dns.HmacSHA256, "RFC2136_TSIG_SECRET_FILE": file,
+		"RFC2136_POLLING_INTERVAL": "1", "RFC2136_PROPAGATION_TIMEOUT": "20",
 	} {
-		t.Setenv("RFC2136_"+name, value)
+		t.Setenv(name, value)
 	}
 }

@@ -5,6 +5,7 @@ package dns
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -101,6 +102,7 @@ func (p Prover) Present(ctx context.Context, host, token, answer string) error {
 		limit, every = t.Timeout()
 	}
 	info := dns01.GetChallengeInfo(ctx, host, answer)
+	outer := ctx
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for {
@@ -109,7 +111,7 @@ func (p Prover) Present(ctx context.Context, host, token, answer string) error {
 		}
 		select {
 		case <-ctx.Done():
-			if ctx.Err() == context.DeadlineExceeded { //nolint:errorlint // it is the context's own.
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) && outer.Err() == nil {
 				return nil
 			}
 			return ctx.Err()
