@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
@@ -95,10 +94,11 @@ func Services(q Question) ([]Answer, error) {
 	return out, nil
 }
 
-// MayMove reports whether a service asks that its tasks are spread anew over the nodes when that
-// is asked for.
-func MayMove(svc catalog.Service) bool {
-	return svc.OptedIn() && strings.EqualFold(svc.Labels[catalog.Prefix+policy.Reschedule], "true")
+// SpeaksOfMoves reports whether a service says if its tasks may be spread anew over the nodes
+// when that is asked for.
+func SpeaksOfMoves(svc catalog.Service) bool {
+	_, says := svc.Labels[catalog.Prefix+policy.Reschedule]
+	return svc.OptedIn() && says
 }
 
 // Status is what is told of what became of a service.

@@ -85,7 +85,7 @@ func TestLintFindsMistakes(t *testing.T) {
 		{"replicas beside bounds", stackOf(strings.Replace(service("web", optedIn, "com.df.scaleMax=5"), "    deploy:", "    deploy:\n      replicas: 2", 1)), cli.Fine,
 			[]string{"warning web |replicas"}},
 		{"too much of labels", stackOf(service("web", optedIn, path, port, "com.df.setReqHeader="+strings.Repeat("X-A b\\,", 12000))), cli.Faults, []string{"error web |65|file"}},
-		{"tasks that may be moved", stackOf(service("web", optedIn, "com.df.reschedule=true")), cli.Fine, nil},
+		{"tasks that may not be moved", stackOf(service("web", optedIn, "com.df.reschedule=false")), cli.Fine, nil},
 		{"no stack", "services: 7\n", cli.Faults, []string{"error  |services"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -294,7 +294,7 @@ func asksScaling(svc Service) bool {
 // idle tells of services that opted in and ask for nothing.
 func (f *finder) idle(said []listener.Answer) {
 	for _, a := range said {
-		if svc := f.services[a.ServiceID]; svc.OptedIn() && a.State != catalog.StateRejected && !f.asked[a.ServiceID] && !scaler.MayMove(svc.Service) {
+		if svc := f.services[a.ServiceID]; svc.OptedIn() && a.State != catalog.StateRejected && !f.asked[a.ServiceID] && !scaler.SpeaksOfMoves(svc.Service) {
 			f.add(Error, a.ServiceID, "", "the service opted in, and its labels ask for nothing",
 				"set com.df.servicePath or com.df.serviceDomain for a route, com.df.scrapePort for a scrape, com.df.alertName for an alert, com.df.scaleMax for scaling")
 		}
