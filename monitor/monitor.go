@@ -274,13 +274,16 @@ func own(c Config, shortcuts []string, sh app.Shell, work *loop.Loop) func() (ca
 	}
 }
 
-// mostFiring is how many alerts are told, and firingPatience how long Prometheus may take.
+// mostFiring and mostUnscraped are how many alerts and targets are told, and firingPatience is how
+// long Prometheus may take.
 const (
 	mostFiring     = 500
+	mostUnscraped  = 200
 	firingPatience = 2 * time.Second
 )
 
-// firing adds the alerts that fire, for people who ask why a service is not scaled.
+// firing adds the alerts that fire and the targets that are not reached, for people who ask why a
+// service is not scaled.
 func firing(prom *prometheus.Server) func(context.Context, *catalog.Instance) {
 	return func(ctx context.Context, i *catalog.Instance) {
 		ctx, cancel := context.WithTimeout(ctx, firingPatience)
@@ -289,7 +292,24 @@ func firing(prom *prometheus.Server) func(context.Context, *catalog.Instance) {
 		if alerts, err := prom.Firing(ctx); err == nil && len(alerts) <= mostFiring {
 			i.Seen.Alerts = alerts
 		}
+		if targets, err := prom.Targets(ctx); err == nil {
+			i.Seen.Unscraped = unscraped(targets)
+		}
 	}
+}
+
+// unscraped are the targets that are not reached, nil if they are too many to be told.
+func unscraped(targets []prometheus.ShownTarget) map[string]string {
+	out := map[string]string{}
+	for _, t := range targets {
+		if t.Health != prometheus.Up {
+			out[t.Labels["instance"]] = t.LastError
+		}
+	}
+	if len(out) > mostUnscraped {
+		return nil
+	}
+	return out
 }
 
 // base is the root of Prometheus' URLs as monitor sees it. Ours takes the path of the external

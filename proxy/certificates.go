@@ -66,6 +66,8 @@ type certificateStore struct {
 	// uploads are those on the bus; look is the loop that looks after all.
 	uploads *bus.Mirror
 	look    *reconcile.Loop
+	// obtained are those that the proxy obtains.
+	obtained obtained
 }
 
 // source is what is chosen from.
@@ -73,7 +75,7 @@ func (s certificateStore) source(c Config) controller.CertificateSource {
 	if c.Certs.ListPath != "" {
 		return controller.CertificateSource{}
 	}
-	return controller.CertificateSource{Candidates: s.Candidates, Preferred: c.Certs.PreferredNames()}
+	return controller.CertificateSource{Candidates: s.Candidates, Preferred: c.Certs.PreferredNames(), Obtained: s.obtained.source(c)}
 }
 
 // otherSecrets open uploads beside the one that seals: the one that is being replaced, and the
@@ -91,26 +93,37 @@ func otherSecrets(c Config) []string {
 func newStore(
 	ctx context.Context, c Config, b *bus.Bus, catalog *bus.Catalog, changed func(), sh app.Shell,
 ) (certificateStore, error) {
-	var key *sealed.Key
-	if secret := cmp.Or(string(c.Certs.SealKey), c.Token.First()); secret != "" {
-		var err error
-		if key, err = sealed.New(sealPurpose, secret, otherSecrets(c)...); err != nil {
-			return certificateStore{}, err
-		}
+	key, err := sealKey(c, sealPurpose)
+	if err != nil {
+		return certificateStore{}, err
 	}
 	poke := reconcile.NewPoke()
 	uploads := b.Bucket(bus.ManualBucket).Mirror(store.Prefix+">", func() { poke.Now(); changed() })
 	keep := store.New(store.Options{
 		CertsDir: c.Certs.Dir, SecretsDir: c.Edge.SecretsDir, Copy: filepath.Join(c.DataDir, "uploads.json"),
 		Uploads: uploads, Key: key, Changed: changed, Log: sh.Log,
-		Epoch: func() (string, bool) {
-			s, ok := catalog.Snapshot()
-			return s.Revision.Epoch, ok && s.Revision.Epoch != ""
-		},
+		Epoch: epochOf(catalog),
 	})
 	look := reconcile.New(reconcile.Options{Component: "proxy", Name: "certificates", Poke: poke, Log: sh.Log, Resync: lookEvery}, keep.Look)
 	if err := keep.Look(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		sh.Log.Warn("not all certificates could be read", "error", err)
 	}
-	return certificateStore{keep, uploads, look}, nil
+	return certificateStore{Store: keep, uploads: uploads, look: look}, nil
+}
+
+// sealKey is the key for a purpose, nil if there is no secret.
+func sealKey(c Config, purpose string) (*sealed.Key, error) {
+	secret := cmp.Or(string(c.Certs.SealKey), c.Token.First())
+	if secret == "" {
+		return nil, nil //nolint:nilnil // without a secret there is no key, and that is no error.
+	}
+	return sealed.New(purpose, secret, otherSecrets(c)...)
+}
+
+// epochOf tells the epoch of the store in which a catalog lies, as soon as it is known.
+func epochOf(catalog *bus.Catalog) func() (string, bool) {
+	return func() (string, bool) {
+		s, ok := catalog.Snapshot()
+		return s.Revision.Epoch, ok && s.Revision.Epoch != ""
+	}
 }

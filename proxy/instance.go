@@ -35,14 +35,15 @@ func reporter(b *bus.Bus, view func() *controller.View, statuses *bus.Statuses, 
 
 // published returns what the bus says of certificates beside those of labels: there are
 // uploads, or another replica has some on its disk.
-func published(peers *replicas.Peers, self string, uploads *bus.Mirror) func() (there, known bool) {
+func published(peers *replicas.Peers, self string, uploads *bus.Mirror, o obtained) func() (there, known bool) {
 	return func() (bool, bool) {
+		obtained, knows := o.there()
 		instances, complete := peers.Instances()
 		values, synced := uploads.Values()
-		there := len(values) > 0 || slices.ContainsFunc(instances, func(i catalog.Instance) bool {
+		there := obtained || len(values) > 0 || slices.ContainsFunc(instances, func(i catalog.Instance) bool {
 			return i.Instance != self && judge.InUse(i.Settings)
 		})
-		return there, complete && synced
+		return there, complete && synced && knows
 	}
 }
 

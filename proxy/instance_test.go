@@ -70,7 +70,7 @@ func TestWhoHasCertificates(t *testing.T) {
 	b := server.Prepared()
 	uploads := b.Bucket(bus.ManualBucket).Mirror(store.Prefix+">", func() {})
 	peers := replicas.NewPeers(b, "proxy", func() {})
-	there := published(peers, "one", uploads)
+	there := published(peers, "one", uploads, obtained{})
 	if _, known := there(); known {
 		t.Error("it is known before the bus has said anything")
 	}

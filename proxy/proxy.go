@@ -110,15 +110,20 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	}
 	peers := replicas.NewPeers(b, "proxy", func() { agree.Now(); routes.Now() })
 	told := newReloads(b, c.InstanceName(), sh.Log)
-	control, err := controller.New(controller.Options{
+	var control *controller.Controller
+	store.obtained, err = newObtained(c, b, catalog, peers, func() *controller.View { return control.View() }, routes.Now, sh)
+	if err != nil {
+		return err
+	}
+	control, err = controller.New(controller.Options{
 		Source: controller.Source{
 			Catalog: catalog.Snapshot, Current: heard.current, Accepted: accepted.Services, Manual: extra.services(), Static: c.Static(),
-			Certificates: published(peers, c.InstanceName(), store.uploads),
+			Certificates: published(peers, c.InstanceName(), store.uploads, store.obtained),
 		},
 		Follower: follower, Settings: options, Rules: rules, Surroundings: around, Certificates: store.source(c),
 		Users: c.Edge.SecretUsers, StateFile: filepath.Join(c.DataDir, "services.json"),
 		Events: controller.Events{
-			Again: routes.After, Wrote: verify.Now, Record: accepted.Record, Applied: func() { release.Now(); report.Now(); agree.Now(); note.Now() },
+			Again: routes.After, Wrote: verify.Now, Record: accepted.Record, Applied: func() { release.Now(); report.Now(); agree.Now(); note.Now(); store.obtained.again() },
 			Reloaded: told.note,
 		},
 		HAProxy: controller.HAProxy{Engine: haproxy, Checker: haproxy, Servers: haproxy, Comparer: haproxy, Certificates: haproxy},
@@ -127,6 +132,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	if err != nil {
 		return err
 	}
+	store.obtained.look(ctx)
 	journal := audit.New(audit.Options{Bus: b, Component: "proxy", Instance: c.InstanceName(), Log: sh.Log, Now: time.Now})
 	trail := controller.NewTrail(rules.Owners)
 	tell := reporter(b, control.View, statuses, extra)
@@ -168,12 +174,12 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	following, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	f, following := errgroup.WithContext(following)
-	for _, run := range []func(context.Context) error{catalog.Run, accepted.Run, statuses.Run, store.uploads.Run, extra.run, peers.Run, journal.Run, told.run} {
+	for _, run := range []func(context.Context) error{catalog.Run, accepted.Run, statuses.Run, store.uploads.Run, store.obtained.follow, extra.run, peers.Run, journal.Run, told.run} {
 		f.Go(func() error { return run(following) })
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	for _, run := range []func(context.Context) error{
-		follower.Run, quiet.Run, store.look.Run, passes.Run, meter.Listen,
+		follower.Run, quiet.Run, store.look.Run, store.obtained.run, passes.Run, meter.Listen,
 		func(ctx context.Context) error {
 			if c.ServiceMetrics {
 				return meter.Run(ctx)

@@ -32,6 +32,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/bustest"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/tooltest"
+	"github.com/wagglehq/waggle/proxy/internal/certs/acme/acmetest"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
 )
@@ -163,7 +164,7 @@ const supervisorOf = "WAGGLE_TEST_SUPERVISOR"
 func TestMain(m *testing.M) {
 	settings := os.Getenv(supervisorOf)
 	if settings == "" {
-		os.Exit(m.Run())
+		acmetest.Main(m)
 	}
 	var c Config
 	if err := json.Unmarshal([]byte(settings), &c); err != nil {

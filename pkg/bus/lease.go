@@ -26,7 +26,9 @@ const (
 
 // LeaseOptions say who wants which lease.
 type LeaseOptions struct {
-	// Key names the lease in LeaseBucket.
+	// Bucket is where it lies; LeaseBucket if it is empty, which is the listener's alone.
+	Bucket string
+	// Key names the lease in the bucket.
 	Key string
 	// Holder is the name of the one who wants it. One who starts under the name of the
 	// present holder takes its lease over at once: it is the same, started again.
@@ -84,12 +86,7 @@ func (v leaseValue) ttl() time.Duration {
 func (b *Bus) Lease(o LeaseOptions) *Lease {
 	l := &Lease{o: o, b: b, poked: make(chan struct{}, 1)}
 	l.own = leaseValue{Holder: o.Holder, Nonce: rand.Text(), Seconds: int(o.TTL / time.Second)}
-	l.mirror = b.Bucket(LeaseBucket).Mirror(o.Key, func() {
-		select {
-		case l.poked <- struct{}{}:
-		default:
-		}
-	})
+	l.mirror = b.Bucket(cmp.Or(o.Bucket, LeaseBucket)).Mirror(o.Key, l.Poke)
 	return l
 }
 
@@ -109,6 +106,14 @@ func (l *Lease) Holder() (string, bool) {
 	}
 	value, ok := parseLease(v.Data)
 	return value.Holder, ok
+}
+
+// Poke says that whether this process is willing may have changed. It may be called by anybody.
+func (l *Lease) Poke() {
+	select {
+	case l.poked <- struct{}{}:
+	default:
+	}
 }
 
 func parseLease(data []byte) (leaseValue, bool) {

@@ -24,8 +24,9 @@ type Value struct {
 type store struct {
 	created time.Time
 	last    uint64
-	// rewinds is how often it was seen to have lost something.
-	rewinds int
+	// rewinds is how often it was seen to have lost something, recreated how often another one
+	// was found in its place.
+	rewinds, recreated int
 }
 
 // Mirror is a local copy of the keys of a bucket, kept up to date by Run.
@@ -94,11 +95,12 @@ func (m *Mirror) Values() (map[string]Value, bool) {
 }
 
 // State is Values, and how often the bucket was seen to have lost something, as when a backup
-// is restored: what is missing after that was not removed by anybody.
+// is restored, or all, as when it is another one: what is missing after that was not removed by
+// anybody.
 func (m *Mirror) State() (values map[string]Value, losses int, whole bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return maps.Clone(m.values), m.store.rewinds, m.isSync
+	return maps.Clone(m.values), m.store.rewinds + m.store.recreated, m.isSync
 }
 
 // Value returns one entry.
@@ -230,9 +232,12 @@ func (m *Mirror) begin(s store) {
 		m.store.last = max(m.store.last, s.last)
 		return
 	}
-	s.rewinds = m.store.rewinds
-	if isSame {
+	s.rewinds, s.recreated = m.store.rewinds, m.store.recreated
+	switch {
+	case isSame:
 		s.rewinds++
+	case !m.store.created.IsZero():
+		s.recreated++
 	}
 	m.store, m.isSync = s, false
 	m.told = map[string]struct{}{}

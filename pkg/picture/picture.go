@@ -42,6 +42,9 @@ type Picture struct {
 	CertificateEnds map[string]time.Time `json:"certificateEnds,omitempty"`
 	// Alerts fire; nil if that is not known.
 	Alerts []Alert `json:"alerts"`
+	// Unscraped are the targets that Prometheus does not reach, by address with port, with its
+	// words, which are empty before it has tried; nil if that is not known.
+	Unscraped map[string]string `json:"unscraped"`
 	// Decisions are the last ones of the scaler, by full name of the service.
 	Decisions map[string]Decision `json:"decisions,omitempty"`
 }

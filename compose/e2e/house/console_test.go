@@ -20,14 +20,21 @@ import (
 	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
-// console builds the command waggle, starts its console and returns where it answers.
-func (h *house) console() string {
+// waggle builds the command waggle and returns its path.
+func (h *house) waggle() string {
 	h.t.Helper()
 	program := filepath.Join(h.dir, "waggle")
 	build := exec.CommandContext(h.t.Context(), "go", "build", "-o", program, "../../waggle/cmd/waggle")
 	if out, err := build.CombinedOutput(); err != nil {
 		h.t.Fatalf("%v: %s", err, out)
 	}
+	return program
+}
+
+// console starts the console of waggle and returns where it answers.
+func (h *house) console() string {
+	h.t.Helper()
+	program := h.waggle()
 	h.ports["console"] = freePorts(h.t, "console")["console"]
 	cmd := exec.Command(program, "console", "-listen", h.addr("console"), "-url", "http://"+h.addr("listener")) //nolint:noctx // The clean-up ends it.
 	h.process(cmd)
@@ -79,6 +86,7 @@ func TestTheConsoleShowsWhatIsDone(t *testing.T) {
 	h.swarm.Create(web)
 	b.Visit(address + "/services/shop_web")
 	b.Sees("what happened to it", `document.getElementById("happened")?.innerText.includes("created") && document.getElementById("happened").innerText.includes("removed")`)
+	b.Sees("that it is scraped", `document.querySelectorAll("#targets tr.ok").length === 2`)
 	if said := b.Complaints(); len(said) > 0 {
 		t.Errorf("the page complains: %v", said)
 	}

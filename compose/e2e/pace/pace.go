@@ -31,6 +31,9 @@ type Result struct {
 	Rule, Listed, Scraped []time.Duration
 	// Pass is how long the monitor took to render, check, load and verify a change of a rule.
 	Pass []time.Duration
+	// Spent is the processor time of monitor and promtool for one change of a rule, Loading that
+	// of Prometheus meanwhile: unlike the times above they hold on a busy machine.
+	Spent, Loading []time.Duration
 	// ReloadsOfTargets are those of all runs in which only tasks changed, ReloadsOfScaling those
 	// of one scaling of a service without @replicas_..., and ReloadsOfReplicas of one with it.
 	ReloadsOfTargets, ReloadsOfScaling, ReloadsOfReplicas int
@@ -73,11 +76,14 @@ func Measure(ctx context.Context, o Options) (_ Result, err error) {
 		return out, err
 	}
 	for run := range o.Runs {
+		monitor, prometheus := w.spent()
 		took, pass, err := w.changeRule(ctx, run, func() error { return change(run, address(0)) })
 		if err != nil {
 			return out, err
 		}
 		out.Rule, out.Pass = append(out.Rule, took), append(out.Pass, pass)
+		m, p := w.spent()
+		out.Spent, out.Loading = append(out.Spent, m-monitor), append(out.Loading, p-prometheus)
 		w.weigh()
 	}
 	before, err := w.reloads(ctx)

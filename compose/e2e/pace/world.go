@@ -288,3 +288,36 @@ func resident(pid int) (uint64, error) {
 	pages, err := strconv.ParseUint(fields[1], 10, 64)
 	return pages * uint64(os.Getpagesize()), err
 }
+
+// spent is the processor time of the monitor, with the programs that it ran to their end, and
+// of Prometheus.
+func (w *world) spent() (monitor, prometheus time.Duration) {
+	family, err := proc.Family(w.monitor.Process.Pid)
+	if err != nil {
+		return 0, 0 // It has ended, which whoever waits for it sees.
+	}
+	for _, p := range family {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID))
+		if err != nil {
+			continue
+		}
+		_, rest, _ := strings.Cut(string(text), ") ")
+		fields, ticks := strings.Fields(rest), 0
+		if len(fields) < 15 {
+			continue
+		}
+		// utime, stime, and both of children that have ended, see proc(5).
+		for _, f := range fields[11:15] {
+			n, _ := strconv.Atoi(f) // The kernel writes numbers there.
+			ticks += n
+		}
+		used := time.Duration(ticks) * time.Second / 100
+		switch {
+		case p.PID == w.monitor.Process.Pid:
+			monitor += used
+		case !strings.Contains(p.Command(), "promtool"):
+			prometheus += used
+		}
+	}
+	return monitor, prometheus
+}

@@ -43,11 +43,11 @@ const (
 	legends       = 4  // lines of names below a panel
 )
 
-var (
+var ( //nolint:gochecknoglobals // constants that Go cannot have
 	paper  = color.RGBA{255, 255, 255, 255}
 	ink    = color.RGBA{40, 40, 40, 255}
 	faint  = color.RGBA{220, 220, 220, 255}
-	colors = []color.RGBA{{31, 119, 180, 255}, {214, 39, 40, 255}, {44, 160, 44, 255}, {255, 127, 14, 255}, {148, 103, 189, 255}, {140, 86, 75, 255}, {227, 119, 194, 255}, {23, 190, 207, 255}} //nolint:gochecknoglobals // a constant that Go cannot have
+	colors = []color.RGBA{{31, 119, 180, 255}, {214, 39, 40, 255}, {44, 160, 44, 255}, {255, 127, 14, 255}, {148, 103, 189, 255}, {140, 86, 75, 255}, {227, 119, 194, 255}, {23, 190, 207, 255}}
 )
 
 // Draw draws a page of panels, two in a row.

@@ -44,6 +44,8 @@ func owners() []owner {
 	return []owner{
 		{sdk: []string{"github.com/docker/docker", "github.com/moby/moby"}, folders: []string{"pkg/docker", "pkg/dockertest"}, tests: true},
 		{sdk: []string{"github.com/nats-io"}, folders: []string{"pkg/bus", "pkg/bustest"}},
+		{sdk: []string{"github.com/mholt/acmez"}, folders: []string{"proxy/internal/certs/acme"}},
+		{sdk: []string{"github.com/go-acme"}, folders: []string{"proxy/internal/certs/acme/dns"}},
 		{sdk: []string{"github.com/haproxytech"}, folders: []string{"proxy/internal/haproxy"}},
 		{sdk: []string{"github.com/prometheus/prometheus"}, folders: []string{"monitor/internal", "compose/tools/dashboards"}},
 		{sdk: []string{prefix + "pkg/bus/embedded"}, folders: []string{"listener", "pkg/bus", "pkg/bustest", "compose/e2e"}, tests: true},
@@ -60,13 +62,14 @@ func rooms(service string) []string {
 		"proxy/cmd/proxy", "proxy",
 		"proxy/internal/dockerflow", "proxy/internal/dockerflow/exporter", "proxy/internal/api",
 		"proxy/internal/controller", "proxy/internal/replicas", "proxy/internal/settings", "proxy/internal/traffic", "proxy/internal/sleep", "proxy/internal/reach",
+		"proxy/internal/certs/acme/dns", "proxy/internal/certs/acme",
 		"proxy/internal/haproxy/supervisor", "proxy/internal/haproxy/apply", "proxy/internal/haproxy/silent", "proxy/internal/haproxy/runtime",
 		"proxy/internal/haproxy/render", "proxy/internal/haproxy/plan", "proxy/internal/haproxy/file",
-		"proxy/judge", "proxy/internal/settings/edge",
+		"proxy/judge", "proxy/internal/settings/edge", "proxy/internal/wish/names",
 		"proxy/internal/wish/route/claims", "proxy/internal/wish/route/owners", "proxy/internal/wish/static",
 		"proxy/internal/wish/route/labels", "proxy/internal/wish/route/table", "proxy/internal/wish/route",
 		"proxy/internal/wish/outbound", "proxy/internal/wish/budget",
-		"proxy/internal/certs/store", "proxy/internal/certs/sealed", "proxy/internal/certs", "proxy/internal/addresses",
+		"proxy/internal/certs/store", "proxy/internal/certs/vault", "proxy/internal/certs/sealed", "proxy/internal/certs", "proxy/internal/addresses",
 	}
 }
 
@@ -198,7 +201,7 @@ func area(path string) string {
 // pure tells whether a package turns labels into values.
 func pure(path string) bool {
 	return slices.Contains([]string{
-		"proxy/internal/wish/route", "proxy/internal/wish/outbound", "proxy/internal/wish/budget", "proxy/internal/wish/route/owners", "proxy/internal/wish/route/labels", "proxy/internal/wish/route/claims", "proxy/internal/wish/route/table",
+		"proxy/internal/wish/names", "proxy/internal/wish/route", "proxy/internal/wish/outbound", "proxy/internal/wish/budget", "proxy/internal/wish/route/owners", "proxy/internal/wish/route/labels", "proxy/internal/wish/route/claims", "proxy/internal/wish/route/table",
 		"proxy/internal/wish/static", "proxy/internal/settings/edge", "proxy/internal/haproxy/file", "proxy/internal/haproxy/plan", "proxy/internal/haproxy/render",
 		"proxy/internal/certs", "proxy/judge", "monitor/judge", "listener/judge", "monitor/internal/scrape", "monitor/internal/alert", "monitor/internal/truth", "monitor/internal/ready", "monitor/internal/desired", "monitor/internal/report",
 		"scaler/internal/policy", "pkg/picture", "compose/waggle/internal/lint", "compose/waggle/internal/why", "compose/waggle/internal/view",

@@ -123,7 +123,7 @@ func rules() []rule {
 				}
 				return routed(t, m[1], m[3], m[4])
 			}},
-		{form(`waggle (lint|why|status|get|console) \S.*|waggle status`), in("compose/waggle/internal/cli/page_test.go", `"waggle "`), fine},
+		{form(`waggle (lint|why|status|get|console|import) \S.*|waggle status`), in("compose/waggle/internal/cli/page_test.go", `"waggle "`), fine},
 		{form(`(sha256sum --check --ignore-missing SHA256SUMS|cosign verify(?:-blob)? .*)`), in(".github/workflows/release.yml", "SHA256SUMS.sigstore.json"), fine},
 		{form(`docker secret create (\S+) (\S+)`), in("compose/init", "docker secret create"), fine},
 		{form(`docker swarm init|docker (?:service|node|config|secret|volume) ls(?: --filter name=waggle)?`), in("compose/e2e/scripts/testdata/docker", "ls"), fine},

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/wagglehq/waggle/listener/internal/known"
 	"github.com/wagglehq/waggle/pkg/catalog"
@@ -84,29 +83,15 @@ func On(svc catalog.Service, large *catalog.TooLargeError, table []label.Spec) (
 	if len(svc.Labels) == 0 && len(svc.ContainerLabels) == 0 {
 		return a, false // it has nothing to do with Waggle
 	}
-	text, hasNotify := svc.Labels[catalog.Notify]
 	onContainer := Misplaced(svc)
 	switch {
 	case large != nil:
 		a.State, a.Reason = Rejected, large.Error()
 		a.Hint = "Shorten the labels of the service; certificates and long lists belong into secrets or files. What was last accepted stays in force."
 	case svc.OptedIn():
-	case len(onContainer) > 0 && !hasNotify:
-		a.State, a.Label = Ignored, onContainer[0]
-		a.Reason = fmt.Sprintf("the label %s stands on the container, not on the service, where alone it counts", shorten(onContainer[0]))
-		a.Hint = "In a stack file write it under deploy.labels instead of labels; docker service create takes it with --label instead of --container-label."
-	case !hasNotify:
-		a.State, a.Label = Ignored, catalog.Notify
-		a.Reason = fmt.Sprintf("the service has labels under %s, but not %s=true", catalog.Prefix, catalog.Notify)
-		a.Hint = optIn(svc.Name)
-	case strings.EqualFold(text, "false"):
-		a.State, a.Label = Ignored, catalog.Notify
-		a.Reason = catalog.Notify + "=false: the service opted out"
-		a.Hint = optIn(svc.Name)
 	default:
-		a.State, a.Label = Ignored, catalog.Notify
-		a.Reason = (&label.Fault{Label: catalog.Notify, Text: label.Show(text, false), Want: "true"}).Error()
-		a.Hint = optIn(svc.Name)
+		absence := label.NotOptedIn(catalog.Notify, svc.Name, svc.Labels, svc.ContainerLabels)
+		a.State, a.Label, a.Reason, a.Hint = Ignored, absence.Label, absence.Reason, absence.Hint
 	}
 	unknown, more := label.FindUnknown(catalog.Prefix, svc.Labels, table, known.Foreign, maxWarnings)
 	for _, u := range unknown {
@@ -118,7 +103,7 @@ func On(svc catalog.Service, large *catalog.TooLargeError, table []label.Spec) (
 	}
 	for _, full := range onContainer {
 		if full != a.Label {
-			a.Warnings = append(a.Warnings, fmt.Sprintf("the label %s stands on the container and has no effect there: write it under deploy.labels", shorten(full)))
+			a.Warnings = append(a.Warnings, label.OnContainer(full).Reason+": write it under deploy.labels")
 		}
 	}
 	if more += max(len(a.Warnings)-maxWarnings, 0); more > 0 {
@@ -127,22 +112,8 @@ func On(svc catalog.Service, large *catalog.TooLargeError, table []label.Spec) (
 	return a, a.State != Accepted || len(a.Warnings) > 0
 }
 
-// Misplaced returns the labels that stand on the container and not, with the same
-// text, on the service too; sorted.
-func Misplaced(svc catalog.Service) []string {
-	var out []string
-	for full, text := range svc.ContainerLabels {
-		if own, ok := svc.Labels[full]; !ok || own != text {
-			out = append(out, full)
-		}
-	}
-	slices.Sort(out)
-	return out
-}
-
-func optIn(service string) string {
-	return fmt.Sprintf("To opt in: docker service update --label-add %s=true %s, or the same under deploy.labels in the stack file.", catalog.Notify, service)
-}
+// Misplaced returns the labels that stand on the container alone, see label.Misplaced.
+func Misplaced(svc catalog.Service) []string { return label.Misplaced(svc.Labels, svc.ContainerLabels) }
 
 // shorten keeps a label's name, which may be any text, fit for a message.
 func shorten(full string) string { return label.Show(full, false) }

@@ -35,7 +35,7 @@ func TestOn(t *testing.T) {
 		"a service that is as it should be": {labels: labels("notify", "true", "servicePath", "/", "port.1", "80", "letsencrypt.host", "x", "cron", "y"), state: silent},
 		"labels, but no opt-in": {
 			labels: labels("servicePath", "/"), state: Ignored, label: "com.df.notify",
-			reason: "not com.df.notify=true", hint: "docker service update --label-add com.df.notify=true shop_web",
+			reason: "has not opted in: it has no label com.df.notify=true", hint: "docker service update --label-add com.df.notify=true shop_web",
 		},
 		"opted out": {
 			labels: labels("notify", "False", "servicePath", "/"), state: Ignored, label: "com.df.notify", reason: "opted out", hint: "--label-add",
@@ -50,7 +50,7 @@ func TestOn(t *testing.T) {
 		},
 		"opted in, one label on the container": {
 			labels: labels("notify", "true", "port", "80"), container: labels("servicePath", "/"), state: Accepted,
-			warnings: []string{"com.df.servicePath stands on the container and has no effect there: write it under deploy.labels"},
+			warnings: []string{"com.df.servicePath stands on the container, not on the service, where alone it counts: write it under deploy.labels"},
 		},
 		"the same on both": {labels: labels("notify", "true", "port", "80"), container: labels("port", "80"), state: silent},
 		"a mistyped label": {
@@ -58,7 +58,7 @@ func TestOn(t *testing.T) {
 			warnings: []string{"com.df.port.x is not known", "com.df.servicepath is not known and has no effect: is com.df.servicePath meant?"},
 		},
 		"a mistyped notify": {
-			labels: labels("notfy", "true"), state: Ignored, label: "com.df.notify", reason: "not com.df.notify=true", hint: "--label-add",
+			labels: labels("notfy", "true"), state: Ignored, label: "com.df.notify", reason: "has not opted in: it has no label com.df.notify=true", hint: "--label-add",
 			warnings: []string{"is com.df.notify meant?"},
 		},
 		"labels that are too large": {

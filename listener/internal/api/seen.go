@@ -40,6 +40,12 @@ func add(p *picture.Picture, s catalog.Seen) {
 			p.Probes[service][port] = picture.Probe(met)
 		}
 	}
+	if s.Unscraped != nil {
+		if p.Unscraped == nil {
+			p.Unscraped = map[string]string{}
+		}
+		maps.Copy(p.Unscraped, s.Unscraped)
+	}
 	if s.Alerts != nil {
 		if p.Alerts == nil {
 			p.Alerts = []picture.Alert{}

@@ -120,8 +120,11 @@ func (c *client) rules(ctx context.Context) ([]shownGroup, error) {
 	return data.Groups, err
 }
 
-// Unscraped is the health of a target before the first scrape.
-const Unscraped = "unknown"
+// Up is the health of a target that is reached, Unscraped that before the first scrape.
+const (
+	Up        = "up"
+	Unscraped = "unknown"
+)
 
 // ShownTarget is a target as Prometheus scrapes it.
 type ShownTarget struct {

@@ -15,6 +15,8 @@ func (s stack) aboutProxies() []alert.Rule {
 			"the certificate {{ $labels.name }} ends in {{ $value | humanizeDuration }}, or has ended"),
 		s.rule("CertificatesRejected", "max(waggle_proxy_rejected_certificates"+of+") > 0", "5m", warning,
 			"{{ $value }} certificates cannot be served; /v1/certs of the proxy says why"),
+		s.rule("CertificatesNotObtained", `max by (state) (waggle_proxy_acme_names{state=~"failing|unrenewed", `+s.of("proxy")+"}) > 0", "1h", warning,
+			"{{ $value }} certificates cannot be {{ if eq $labels.state \"failing\" }}obtained{{ else }}renewed{{ end }}; the statuses of the services say why"),
 		s.rule("ProxyConnectionsFull", "waggle_proxy_haproxy_connections"+of+" / (waggle_proxy_haproxy_connections_limit"+of+" > 0) > 0.8", "2m", critical,
 			"the proxy {{ $labels.instance }} has {{ $value | humanizePercentage }} of the connections that it may have"),
 		s.rule("ProxyBusy", "waggle_proxy_haproxy_idle_ratio"+of+" < 0.1", "10m", warning,

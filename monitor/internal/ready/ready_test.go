@@ -128,6 +128,10 @@ func cases() map[string]kase {
 
 		"CertificateEnds":      {fires: []string{expiry + "100000x120"}, quiet: []string{expiry + "1000000x120"}},
 		"CertificatesRejected": {fires: []string{"waggle_proxy_rejected_certificates" + proxy + " 1x120"}, quiet: []string{"waggle_proxy_rejected_certificates" + proxy + " 0x120"}},
+		"CertificatesNotObtained": {
+			fires: []string{strings.Replace("waggle_proxy_acme_names"+proxy, "{", `{state="unrenewed",`, 1) + " 1x120"},
+			quiet: []string{strings.Replace("waggle_proxy_acme_names"+proxy, "{", `{state="ok",`, 1) + " 5x120", strings.Replace("waggle_proxy_acme_names"+proxy, "{", `{state="failing",`, 1) + " 0x120"},
+		},
 		"ProxyConnectionsFull": {
 			fires: []string{"waggle_proxy_haproxy_connections" + proxy + " 8100x120", "waggle_proxy_haproxy_connections_limit" + proxy + " 9000x120"},
 			quiet: []string{"waggle_proxy_haproxy_connections" + proxy + " 100x120", "waggle_proxy_haproxy_connections_limit" + proxy + " 9000x120"},

@@ -185,11 +185,11 @@ func Bystander(svc catalog.Service) catalog.Status {
 	st := catalog.Status{ServiceID: svc.ID, Service: svc.Name, State: catalog.StateIgnored}
 	switch {
 	case !svc.OptedIn() && desired.Asks(svc.Labels):
-		st.Reason, st.Label = "the service is not opted in", catalog.Notify
-		st.Hint = "add the label " + catalog.Notify + "=true under deploy.labels"
+		absence := label.NotOptedIn(catalog.Notify, svc.Name, svc.Labels, svc.ContainerLabels)
+		st.Label, st.Reason, st.Hint = absence.Label, absence.Reason, absence.Hint
 	case desired.Asks(svc.ContainerLabels):
-		st.Reason = "the labels stand on the container instead of the service"
-		st.Hint = "move them from labels to deploy.labels in the stack file"
+		absence := label.OnContainer(label.Misplaced(svc.Labels, svc.ContainerLabels)[0])
+		st.Label, st.Reason, st.Hint = absence.Label, absence.Reason, absence.Hint
 	default:
 		st.Reason = "no label asks for a scrape job, an alert, a recording rule or a load"
 		st.Hint = "set " + catalog.Prefix + "scrapePort, or " + catalog.Prefix + "alertName and " + catalog.Prefix + "alertIf"

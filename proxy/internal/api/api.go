@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
-	"strings"
 
 	"github.com/go-chi/chi/v5"
 
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/label"
 	"github.com/wagglehq/waggle/proxy/internal/controller"
 	"github.com/wagglehq/waggle/proxy/judge"
 )
@@ -91,16 +91,7 @@ func find(v *controller.View, name string) (Service, error) {
 		return Service{}, fmt.Errorf("the swarm has no service named %s: the full name is needed, with the stack before it", name)
 	}
 	status := catalog.Status{Component: "proxy", ServiceID: svc.ID, Service: svc.Name, State: catalog.StateIgnored}
-	switch {
-	case len(svc.ContainerLabels) > 0 && len(svc.Labels) == 0:
-		status.Reason = "its com.df labels stand on the container, where they have no effect"
-		status.Hint = "move them below deploy: labels: in the stack file"
-	case strings.TrimSpace(svc.Labels[catalog.Notify]) != "":
-		status.Reason = fmt.Sprintf("%s is %q", catalog.Notify, svc.Labels[catalog.Notify])
-		status.Label, status.Hint = catalog.Notify, "want true"
-	default:
-		status.Reason = "it has no label " + catalog.Notify
-		status.Label, status.Hint = catalog.Notify, "add "+catalog.Notify+"=true below deploy: labels: in the stack file"
-	}
+	absence := label.NotOptedIn(catalog.Notify, svc.Name, svc.Labels, svc.ContainerLabels)
+	status.Label, status.Reason, status.Hint = absence.Label, absence.Reason, absence.Hint
 	return Service{Status: status}, nil
 }

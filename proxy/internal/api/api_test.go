@@ -125,9 +125,9 @@ func TestWhyIsMyServiceNotRouted(t *testing.T) {
 		{"web", 200, catalog.StateApplied, []string{`"a.com"`, `"/a"`, "10.0.0.2"}},
 		{"db", 200, catalog.StateApplied, []string{"5432", "db.com", "10.0.0.3"}},
 		{"broken", 200, catalog.StateRejected, []string{"com.df.port", "many", "want"}},
-		{"plain", 200, catalog.StateIgnored, []string{"it has no label com.df.notify", "add com.df.notify=true below deploy: labels:"}},
+		{"plain", 200, catalog.StateIgnored, []string{"it has no label com.df.notify", "under deploy.labels"}},
 		{"off", 200, catalog.StateIgnored, []string{`yes please`, "want true"}},
-		{"astray", 200, catalog.StateIgnored, []string{"stand on the container", "move them below deploy: labels:"}},
+		{"astray", 200, catalog.StateIgnored, []string{"stands on the container", "under deploy.labels"}},
 		{"we", 404, "", []string{"no service named we", "the full name is needed, with the stack before it"}},
 	} {
 		status, text := ask(t, h, "GET", "/v1/services/"+c.name, "", "")

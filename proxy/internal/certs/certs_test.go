@@ -184,6 +184,25 @@ func TestAServiceGetsNoNamesOfOthers(t *testing.T) {
 	}
 }
 
+// TestObtainedCertificates are for their own host alone, and come after all others for it; they are
+// the default only where there is no other.
+func TestObtainedCertificates(t *testing.T) {
+	obtained := func(host string) certs.Candidate {
+		c := candidate(t, certs.ACME, "acme-"+host, "", host)
+		c.Host = host
+		return c
+	}
+	operator, shop := candidate(t, certs.File, "z.pem", "", "a.com"), candidate(t, certs.Label, "shop", "shop", "b.com")
+	got := tell(certs.Choose([]certs.Candidate{obtained("b.com"), obtained("c.com"), obtained("a.com"), shop, operator}, certs.Options{Now: time.Now()}))
+	if want := "file z.pem default\nlabel shop only b.com\nacme acme-c.com only c.com\n" +
+		"acme acme-a.com only  not: the certificate z.pem has a.com before it\nacme acme-b.com only  not: the certificate shop has b.com before it\n"; got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	if got, want := tell(certs.Choose([]certs.Candidate{obtained("c.com")}, certs.Options{Now: time.Now()})), "acme acme-c.com default only c.com\n"; got != want {
+		t.Errorf("alone: got %q, want %q", got, want)
+	}
+}
+
 func TestTimes(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	issue := func(from, until time.Time) certs.Candidate {

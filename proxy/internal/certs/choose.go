@@ -20,17 +20,31 @@ const (
 	File   Source = "file"
 	Secret Source = "secret"
 	Label  Source = "label"
+	// ACME is for those that the proxy has obtained.
+	ACME Source = "acme"
 )
 
 // rank is the place of a source in that order.
-func (s Source) rank() int { return slices.Index([]Source{Upload, File, Secret, Label}, s) }
+func (s Source) rank() int { return slices.Index([]Source{Upload, File, Secret, Label, ACME}, s) }
+
+// turn is when the names of a certificate are given away.
+func (s Source) turn() int {
+	switch s {
+	case Label:
+		return 1
+	case ACME:
+		return 2
+	}
+	return 0
+}
 
 // Candidate is a certificate that somebody wants to be served.
 type Candidate struct {
 	Name   string
 	Source Source
-	// Service is the one whose label it is.
-	Service string
+	// Service is the one whose label it is. Host is the one for which it was obtained, and Text
+	// that by which it is known to be the same.
+	Service, Host, Text string
 	Certificate
 	// Err is why it cannot be served.
 	Err error
@@ -121,10 +135,11 @@ func Choose(candidates []Candidate, o Options) []Entry {
 		}
 	}
 	taken := map[string]string{}
-	for _, fromLabels := range []bool{false, true} {
+	// The operator's come before those of labels, and these before those that were obtained.
+	for turn := range 3 {
 		for i := range entries {
 			e := &entries[i]
-			if e.Reason != "" || (e.Source == Label) != fromLabels {
+			if e.Reason != "" || e.Source.turn() != turn {
 				continue
 			}
 			if b := best[e.Name]; b.Source != e.Source || b.Service != e.Service {
@@ -158,18 +173,15 @@ func (e Entry) waits() int {
 	return 1
 }
 
-// place is 0 for preferred ones, 1 for others of the operator, 2 for those of labels,
-// so that no service becomes the default of others where the operator has one.
+// place is 0 for preferred ones, 1 for others of the operator, 2 for those of labels, 3 for those
+// that were obtained, so that no service becomes the default of others where the operator has one.
 func (e Entry) place(preferred []string) int {
 	for _, p := range preferred {
 		if ok, err := path.Match(p, e.Name); err == nil && ok {
 			return 0
 		}
 	}
-	if e.Source == Label {
-		return 2
-	}
-	return 1
+	return 1 + e.Source.turn()
 }
 
 func (e Entry) usable(o Options) error {
@@ -192,7 +204,12 @@ func (e Entry) usable(o Options) error {
 // has: no certificate of the operator or of an older name, and no other service by its
 // routes.
 func (e *Entry) take(taken map[string]string, hosts map[string][]string) {
-	if e.Source != Label {
+	switch e.Source {
+	case Label:
+	case ACME:
+		e.takeObtained(taken)
+		return
+	default:
 		for _, n := range e.Names {
 			taken[n] = e.Name
 		}
@@ -220,6 +237,16 @@ func (e *Entry) take(taken map[string]string, hosts map[string][]string) {
 	case len(e.Only) == 0:
 		e.Reason = "it has no host name"
 	}
+}
+
+// takeObtained is take for one that was obtained: it is for its host alone, and nobody else has one
+// for it.
+func (e *Entry) takeObtained(taken map[string]string) {
+	if owner, ok := taken[e.Host]; ok {
+		e.Only, e.Reason = []string{}, fmt.Sprintf("the certificate %s has %s before it", owner, e.Host)
+		return
+	}
+	taken[e.Host], e.Only = e.Name, []string{e.Host}
 }
 
 // foreign returns a host that a certificate's name covers and that other services are

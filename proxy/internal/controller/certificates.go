@@ -14,8 +14,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/wagglehq/waggle/proxy/internal/certs"
+	"github.com/wagglehq/waggle/proxy/internal/certs/acme"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/apply"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
+	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
+	"github.com/wagglehq/waggle/proxy/internal/wish/names"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
 )
@@ -46,6 +49,48 @@ type CertificateJudge interface {
 type CertificateSource struct {
 	Candidates func() []certs.Candidate
 	Preferred  []string
+	Obtained   Obtained
+}
+
+// Obtained are the certificates that the proxy itself obtains.
+type Obtained struct {
+	// Rules say for which hosts.
+	Rules names.Rules
+	// Known returns what is known of them, nil before anything is; the function is nil if none
+	// are obtained.
+	Known func() *acme.Known
+}
+
+// known is what is known, which may be nothing.
+func (o Obtained) known() *acme.Known {
+	if o.Known == nil {
+		return &acme.Known{}
+	}
+	if k := o.Known(); k != nil {
+		return k
+	}
+	return &acme.Known{}
+}
+
+// troubles says what services cannot have, by their IDs.
+func (o Obtained) troubles(wanted names.Wanted, k *acme.Known) map[string][]acme.Trouble {
+	out := map[string][]acme.Trouble{}
+	for id, faults := range wanted.Faults {
+		for _, f := range faults {
+			out[id] = append(out[id], acme.Trouble{Reason: f, Hint: "see docs/tls.md"})
+		}
+	}
+	if len(k.Troubles) == 0 {
+		return out
+	}
+	for _, n := range wanted.Names {
+		if t, ok := k.Troubles[n.Host]; ok {
+			for _, id := range n.Services {
+				out[id] = append(out[id], t)
+			}
+		}
+	}
+	return out
 }
 
 // certificates decides which are served.
@@ -56,6 +101,10 @@ type certificates struct {
 	log     *slog.Logger
 	metrics certificateMetrics
 
+	// wanted are the hosts for which certificates are obtained, known is what is known of them,
+	// both as of this pass.
+	wanted names.Wanted
+	known  *acme.Known
 	// entries is what became of each, taken is what HAProxy said of their PEM texts.
 	entries []certs.Entry
 	taken   map[string]error
@@ -75,9 +124,8 @@ func (c *certificates) chosen() bool { return c.source.Candidates != nil }
 
 // there reports whether this replica has some that can be served, beside those of labels.
 func (c *certificates) there(now time.Time) bool {
-	return c.chosen() && slices.ContainsFunc(c.source.Candidates(), func(cand certs.Candidate) bool {
-		return cand.Err == nil && cand.Expired(now) == nil
-	})
+	good := func(cand certs.Candidate) bool { return cand.Err == nil && cand.Expired(now) == nil }
+	return c.chosen() && (slices.ContainsFunc(c.source.Candidates(), good) || slices.ContainsFunc(c.source.Obtained.known().Certificates, good))
 }
 
 // served are those that HAProxy is to have.
@@ -94,6 +142,12 @@ func (c *certificates) served() []file.Certificate {
 // choose decides what becomes of all certificates, those of services in force among them.
 func (c *certificates) choose(ctx context.Context, services []route.Service) {
 	candidates := slices.Clone(c.source.Candidates())
+	c.wanted, c.known = names.Of(services, c.source.Obtained.Rules), c.source.Obtained.known()
+	for _, o := range c.known.Certificates {
+		if c.wanted.Has(o.Host) {
+			candidates = append(candidates, o)
+		}
+	}
 	hosts := map[string][]string{}
 	for _, s := range services {
 		if s.Certificate != nil {
@@ -118,6 +172,29 @@ func (c *certificates) choose(ctx context.Context, services []route.Service) {
 		Preferred: c.source.Preferred, Hosts: hosts, Kept: kept, Now: time.Now(),
 		Refused: func(pem string) error { return c.taken[pem] },
 	})
+}
+
+// questions are those of authorities that HAProxy answers.
+func (c *certificates) questions() []render.Challenge {
+	if c.known == nil {
+		return nil
+	}
+	out := make([]render.Challenge, 0, len(c.known.Questions))
+	for _, q := range c.known.Questions {
+		out = append(out, render.Challenge(q))
+	}
+	return out
+}
+
+// tell adds to a view what was answered, and which certificates there are not.
+func (c *certificates) tell(v *View) {
+	if c.known == nil {
+		return
+	}
+	for _, q := range c.known.Questions {
+		v.Questions = append(v.Questions, q.Token)
+	}
+	v.Uncertified = c.source.Obtained.troubles(c.wanted, c.known)
 }
 
 // check lets HAProxy judge the certificates that it has not seen yet: one that it refuses

@@ -210,11 +210,13 @@ func (c *Controller) render(addresses func(route.Service, route.Backend) []netip
 	d := c.settling.desired
 	c.renderer.SetForbidden(c.targets.neighbours.forbidden)
 	c.renderer.SetSecrets(c.secrets.of(d.Services))
+	c.renderer.SetChallenges(c.certificates.questions())
 	return c.renderer.Render(d.Services, d.Tables, addresses)
 }
 
 func (c *Controller) apply(ctx context.Context) error {
 	view := c.settling.view()
+	c.certificates.tell(view)
 	file, err := c.render(func(s route.Service, b route.Backend) []netip.Addr {
 		// What is told is what is applied; the follower may learn more meanwhile.
 		list := c.targets.addresses(s, b)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/proxy/internal/addresses"
+	"github.com/wagglehq/waggle/proxy/internal/certs/acme"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
@@ -40,6 +41,10 @@ type View struct {
 	// Refused are the addresses that DNS gives for services in force and that are not used,
 	// each with the reason, by ID.
 	Refused map[string][]string
+	// Questions are the tokens of what authorities ask and HAProxy answers, and Uncertified what
+	// keeps services from having certificates, by their IDs.
+	Questions   []string
+	Uncertified map[string][]acme.Trouble
 	// Err is why the last pass failed, nil if it did not.
 	Err error
 	// Pass is the number of that pass.
@@ -76,8 +81,21 @@ func (v *View) status(d claims.Verdict, reached map[string]bool) catalog.Status 
 		s.State, s.Reason, s.Hint = catalog.StateApplied, "", ""
 		v.missing(&s, d.Service, reached)
 		s.Warnings = v.Refused[d.Service.ID]
+		v.uncertified(&s)
 	}
 	return s
+}
+
+// uncertified says of a service in force for which of its hosts there is no certificate, or soon
+// will be none.
+func (v *View) uncertified(s *catalog.Status) {
+	for i, t := range v.Uncertified[s.ServiceID] {
+		if i == 0 && s.State == catalog.StateApplied {
+			s.State, s.Reason, s.Hint, s.Label = catalog.StateDegraded, t.Reason, t.Hint, catalog.Prefix+"acme"
+			continue
+		}
+		s.Warnings = append(slices.Clone(s.Warnings), t.Reason)
+	}
 }
 
 // refuse notes which addresses of a backend are not used.

@@ -60,6 +60,8 @@ type Config struct {
 	Edge Edge
 	// Certs are the settings of certificates.
 	Certs Certificates
+	// ACME are the settings of certificates that are obtained.
+	ACME ACME
 	// Token must be sent by whoever changes something over HTTP, or reads the
 	// configuration. DockerFlowAPI offers the interface of Docker Flow Proxy.
 	Token app.Secret
@@ -93,6 +95,7 @@ func (c *Config) Flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.ControllerUser, "controller-user", "", "whom the controller runs as, likewise; the folder of the configuration is its own, and its group HAProxy's")
 	c.Edge.flags(fs)
 	c.Certs.flags(fs)
+	c.ACME.flags(fs)
 	c.Clients.flags(fs)
 	fs.IntVar(&c.LabelBudget, "label-budget", judge.DefaultLabelBudget, "how many times the usual amounts the labels of all services together may ask for: 100,000 hosts with paths, 2,000 conditions, 1,000 TCP ports and so on; more needs more memory")
 	app.TokenVar(fs, &c.Token, "token", "bearer token that whoever changes something over HTTP, or reads the configuration, must send, of 16 bytes or more; without one both are closed; of several, separated by white space, each counts")
@@ -165,6 +168,7 @@ func (c *Config) HAProxySettings() (render.Settings, error) {
 	for _, add := range []func(*render.Settings) error{
 		func(s *render.Settings) error { return c.Edge.settings(s, c.Environ) },
 		c.Certs.settings,
+		func(s *render.Settings) error { s.Challenges = c.ACME.On(); return c.ACME.settings(c) },
 		func(s *render.Settings) error { return c.Edge.Users.settings(s, c.Separator) },
 		c.trusted,
 		c.Clients.settings,
@@ -217,7 +221,7 @@ func (c *Config) DockerFlowTrusted() ([]netip.Prefix, error) {
 func (c *Config) Published(admin string) map[string]string {
 	e := &c.Edge
 	return map[string]string{
-		"admin": admin, "allow-raw": strconv.FormatBool(e.AllowRaw), "bind-ports": e.BindPorts, "crt-list-path": c.Certs.ListPath,
+		"acme": c.ACME.mode(), "admin": admin, "allow-raw": strconv.FormatBool(e.AllowRaw), "bind-ports": e.BindPorts, "crt-list-path": c.Certs.ListPath,
 		"default-ports": e.DefaultPorts, "default-req-mode": e.DefaultReqMode, "filter-proxy-instance-name": strconv.FormatBool(e.FilterInstance),
 		"https-only": strconv.FormatBool(e.HTTPSOnly), "label-budget": strconv.Itoa(c.LabelBudget), "networks": c.Networks, "outbound": c.Outbound, "owners": c.Owners, "proxy-instance-name": e.Instance, "separator": c.Separator,
 		"service-domain-algo": e.ServiceDomainAlgo, "stats-port": strconv.Itoa(e.StatsPort), judge.OperatorUsers: strconv.FormatBool(e.Users.Users != ""),

@@ -5,6 +5,8 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -465,8 +467,8 @@ func (o *Outcome) refuse(err error) {
 		o.State = Ignored
 		o.Hint = "set com.df.scaleMin or com.df.scaleMax on the service"
 	case errors.Is(err, ErrNotNotified):
-		o.State = Ignored
-		o.Hint = "set com.df.notify=true on the service"
+		absence := label.NotOptedIn(catalog.Notify, o.Service.Name, o.Service.Labels, o.Service.ContainerLabels)
+		o.State, o.Label, o.Reason, o.Hint = Ignored, absence.Label, absence.Reason, absence.Hint
 	case errors.Is(err, ErrGlobal), errors.Is(err, ErrJob):
 		// Nobody asked, so nothing is refused.
 		if !wants || !o.Service.OptedIn() {
@@ -482,9 +484,8 @@ func (o *Outcome) refuse(err error) {
 		o.Hint = large.Hint()
 	}
 	if !wants && Wants(o.Service.ContainerLabels) {
-		o.State = Ignored
-		o.Reason = "its scale labels stand on the container, where they have no effect"
-		o.Hint = "move them from labels to deploy.labels in the stack file"
+		absence := label.OnContainer(slices.Sorted(maps.Keys(own(o.Service.ContainerLabels)))[0])
+		o.State, o.Label, o.Reason, o.Hint = Ignored, absence.Label, absence.Reason, absence.Hint
 	}
 }
 

@@ -164,7 +164,7 @@ func TestExplain(t *testing.T) {
 		{"its tasks are not known", replicas(3), nil, policy.Applied, "", "", true},
 		{"nothing runs", replicas(3), []catalog.Task{}, policy.Degraded, "none of its 3 tasks runs", "", true},
 		{"a fault", service("notify=true scaleMax=lots"), runs, policy.Rejected, `com.df.scaleMax="lots"`, "com.df.scaleMax", false},
-		{"labels on the container", misplaced, runs, policy.Ignored, "stand on the container", "", false},
+		{"labels on the container", misplaced, runs, policy.Ignored, "stands on the container", "com.df.scaleMax", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := policy.Explain(c.svc, c.tasks, nil, policy.Standard())
@@ -260,7 +260,7 @@ func TestARejectedServiceKeepsItsBounds(t *testing.T) {
 		{"labels too large from the beginning", "", oversize, policy.Rejected, "its labels take 70,000 bytes, at most 65,536 are allowed", 0},
 		{"a fault", "notify=true scaleMax=7", service("notify=true scaleMax=lots"), policy.Rejected, `com.df.scaleMax="lots": want a whole number from 1 to 10000 (the labels last accepted stay in force)`, 7},
 		{"a fault from the beginning", "", service("notify=true scaleMax=lots"), policy.Rejected, `com.df.scaleMax="lots": want a whole number from 1 to 10000`, 0},
-		{"opted out", "notify=true scaleMax=7", service("scaleMax=lots"), policy.Ignored, "has not opted in: com.df.notify is not true", 0},
+		{"opted out", "notify=true scaleMax=7", service("scaleMax=lots"), policy.Ignored, "the service has not opted in: it has no label com.df.notify=true", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			accepted := map[string]catalog.Service{}

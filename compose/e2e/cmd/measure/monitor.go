@@ -84,6 +84,9 @@ func (m *watch) pace(ctx context.Context, services int) error {
 	} {
 		m.result(row.what, row.all, row.goal)
 	}
+	m.Table("Processor time of a change of a rule", "of", "median")
+	m.Row("monitor and promtool", got.Spent)
+	m.Row("Prometheus, which scrapes and evaluates meanwhile", got.Loading)
 	m.Table("Reloads of Prometheus", "for", "reloads", "goal", "")
 	m.Result(fmt.Sprintf("%d new targets", m.runs), float64(got.ReloadsOfTargets), report.AtMost(0, "%.0f"))
 	m.Result("a scaling", float64(got.ReloadsOfScaling), report.AtMost(0, "%.0f"))

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/term"
+
 	"github.com/wagglehq/waggle/compose/waggle/internal/cli"
 )
 
@@ -21,7 +23,7 @@ func main() {
 		name, text, _ := strings.Cut(pair, "=")
 		env[name] = text
 	}
-	code := cli.Main(ctx, os.Args[1:], cli.World{Env: env, Out: os.Stdout, Err: os.Stderr, Version: version})
+	code := cli.Main(ctx, os.Args[1:], cli.World{Env: env, Out: os.Stdout, Err: os.Stderr, Version: version, IsTerminal: term.IsTerminal(int(os.Stdout.Fd()))})
 	stop()
 	os.Exit(code)
 }

@@ -167,3 +167,20 @@ func TestStackFilesOfServicesOnThePagesAreRight(t *testing.T) {
 		t.Errorf("only %d were found", seen)
 	}
 }
+
+// TestColoursAreForPeople: on a terminal alone, and not for whoever wants none.
+func TestColoursAreForPeople(t *testing.T) {
+	for name, c := range map[string]struct {
+		isTerminal bool
+		noColour   string
+		want       bool
+	}{"a terminal": {true, "", true}, "a program": {false, "", false}, "no colours": {true, "1", false}} {
+		var out bytes.Buffer
+		cli.Main(t.Context(), []string{"status"}, cli.World{
+			Env: map[string]string{"WAGGLE_URL": swarm(t), "WAGGLE_TOKEN": token, "NO_COLOR": c.noColour}, Out: &out, Err: &out, IsTerminal: c.isTerminal,
+		})
+		if got := strings.Contains(out.String(), "\x1b[31mrejected"); got != c.want || strings.Contains(out.String(), "\x1b[") != c.want {
+			t.Errorf("%s: %q", name, out.String())
+		}
+	}
+}

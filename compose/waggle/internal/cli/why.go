@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/compose/waggle/internal/why"
+	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/picture"
 )
 
@@ -59,6 +60,32 @@ func mark(s why.State) string {
 	return "--"
 }
 
+// Colours, as terminals are told of them.
+const (
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+	grey   = "90"
+)
+
+func colourOf(s why.State) string {
+	return map[why.State]string{why.OK: green, why.Broken: red, why.Warn: yellow, why.Wait: yellow, why.None: grey}[s]
+}
+
+func colourOfState(s catalog.State) string {
+	return map[catalog.State]string{
+		catalog.StateApplied: green, catalog.StateRejected: red, catalog.StateDegraded: red, catalog.StateAccepted: yellow, catalog.StateIgnored: grey,
+	}[s]
+}
+
+// coloured is a text in a colour where a person looks who has not asked for none (NO_COLOR).
+func (r *run) coloured(colour, text string) string {
+	if !r.IsTerminal || r.Env["NO_COLOR"] != "" || colour == "" {
+		return text
+	}
+	return "\x1b[" + colour + "m" + text + "\x1b[0m"
+}
+
 // line writes a line without white space at its end.
 func (r *run) line(format string, args ...any) {
 	fmt.Fprintln(r.Out, strings.TrimRight(fmt.Sprintf(format, args...), " "))
@@ -67,7 +94,7 @@ func (r *run) line(format string, args ...any) {
 func (r *run) ladder(subject string, a why.Answer) {
 	fmt.Fprintln(r.Out, subject)
 	for _, one := range a.Rungs {
-		r.line(" %s %-9s %s", mark(one.State), one.Rung, one.Text)
+		r.line(" %s %-9s %s", r.coloured(colourOf(one.State), mark(one.State)), one.Rung, one.Text)
 		if one.Fix != "" && (one.State == why.Broken || one.State == why.Warn) {
 			fmt.Fprintf(r.Out, "    fix       %s\n", one.Fix)
 		}
@@ -157,6 +184,6 @@ func (r *run) overview(o why.Overview) {
 		fmt.Fprintln(r.Out, "warning:", w)
 	}
 	for _, s := range o.Services {
-		r.line("%-9s %-30s %-9s %s", s.State, s.Service, s.Component, s.Reason)
+		r.line("%s %-30s %-9s %s", r.coloured(colourOfState(s.State), fmt.Sprintf("%-9s", s.State)), s.Service, s.Component, s.Reason)
 	}
 }

@@ -209,9 +209,14 @@ func (c *Console) live(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	had := c.traces[at]
 	c.mu.Unlock()
+	done, ok := c.world.watch()
+	if !ok {
+		http.Error(w, "too many pages are open", http.StatusServiceUnavailable)
+		return
+	}
+	defer done()
 	w.Header().Set("Content-Type", "text/event-stream")
 	s := stream{w, http.NewResponseController(w)}
-	defer c.world.watch()()
 	ages, beats := time.NewTicker(agesEvery), time.NewTicker(beat)
 	defer ages.Stop()
 	defer beats.Stop()

@@ -46,6 +46,7 @@ func shop(s *swarm) {
 		p.Nodes[2].Availability = "drain"
 		p.Certificates = map[string][]string{"shop": {"shop.example.com", "*.shop.example.com"}, "blog": {"blog.example.com"}, "wiki": {"wiki.example.com"}}
 		p.CertificateEnds = map[string]time.Time{"shop": at.Add(71 * 24 * time.Hour), "blog": at.Add(9 * 24 * time.Hour), "wiki": at.Add(-26 * time.Hour)}
+		p.Unscraped = map[string]string{"10.0.0.15:9100": "connect: connection refused", "10.0.0.18:9100": ""}
 		p.Alerts = []picture.Alert{{Name: "shop_web_slow", Service: "shop_web", Labels: map[string]string{"scale": "up", "type": "service"}}}
 	})
 	s.mu.Lock()

@@ -79,9 +79,16 @@ func (w *world) fresh(ctx context.Context) state {
 	return w.state()
 }
 
-// watch says that somebody looks, until done is called.
-func (w *world) watch() (done func()) {
+// mostWatchers is how many may have a page open that changes; those of others stay as they are.
+const mostWatchers = 250
+
+// watch says that somebody looks, until done is called; false if too many do.
+func (w *world) watch() (done func(), ok bool) {
 	w.mu.Lock()
+	if w.watchers >= mostWatchers {
+		w.mu.Unlock()
+		return nil, false
+	}
 	w.watchers++
 	w.mu.Unlock()
 	select {
@@ -92,7 +99,7 @@ func (w *world) watch() (done func()) {
 		w.mu.Lock()
 		w.watchers--
 		w.mu.Unlock()
-	}
+	}, true
 }
 
 func (w *world) watched() bool {

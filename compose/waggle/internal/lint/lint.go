@@ -13,6 +13,7 @@ import (
 	listener "github.com/wagglehq/waggle/listener/judge"
 	monitor "github.com/wagglehq/waggle/monitor/judge"
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/label"
 	proxy "github.com/wagglehq/waggle/proxy/judge"
 	scaler "github.com/wagglehq/waggle/scaler/judge"
 )
@@ -176,7 +177,7 @@ func (f *finder) placed(said []listener.Answer) {
 	for _, a := range said {
 		svc := f.services[a.ServiceID]
 		if len(a.Misplaced) > 0 {
-			f.add(Error, a.ServiceID, a.Misplaced[0], onContainer(a.Misplaced), "write it under deploy.labels instead of labels")
+			f.add(Error, a.ServiceID, a.Misplaced[0], onContainer(a.Misplaced), label.MoveToService)
 		}
 		text, has := svc.Labels[catalog.Notify]
 		switch {
@@ -184,7 +185,7 @@ func (f *finder) placed(said []listener.Answer) {
 			f.add(Error, a.ServiceID, "", a.Reason, a.Hint)
 		case svc.OptedIn() || a.Foreign || len(svc.Labels) == 0 || has && strings.EqualFold(text, "false"):
 		default:
-			f.add(Error, a.ServiceID, catalog.Notify, a.Reason, "set "+catalog.Notify+"=true under deploy.labels")
+			f.add(Error, a.ServiceID, catalog.Notify, a.Reason, a.Hint)
 		}
 		for _, u := range a.Unknown {
 			if u.Mistyped() {
@@ -197,7 +198,7 @@ func (f *finder) placed(said []listener.Answer) {
 }
 
 func onContainer(labels []string) string {
-	text := fmt.Sprintf("the label %s stands on the container, not on the service, where alone it counts", labels[0])
+	text := label.OnContainer(labels[0]).Reason
 	if len(labels) > 1 {
 		text += fmt.Sprintf("; so do %s", strings.Join(labels[1:], ", "))
 	}

@@ -82,6 +82,9 @@ func (a Alert) Key() string { return a.Name }
 // Job is one address that is scraped.
 type Job struct {
 	Job, Address, Every string
+	// Health says whether Prometheus reaches it, with its words if it does not.
+	Health, Error string
+	State         why.State
 }
 
 // Key is what it is known by.
@@ -155,7 +158,19 @@ func (k *Known) jobs(svc catalog.Service) []Job {
 	var out []Job
 	for _, j := range k.Monitor(svc).Jobs {
 		for _, address := range j.Targets {
-			out = append(out, Job{Job: j.Name, Address: address + j.Path, Every: span(j.Interval)})
+			one := Job{Job: j.Name, Address: address + j.Path, Every: span(j.Interval), Health: "not known", State: why.None}
+			if unscraped := k.Picture().Unscraped; unscraped != nil {
+				words, isUnscraped := unscraped[address]
+				switch {
+				case !isUnscraped:
+					one.Health, one.State = "up", why.OK
+				case words == "":
+					one.Health, one.State = "not tried", why.Wait
+				default:
+					one.Health, one.State, one.Error = "down", why.Broken, words
+				}
+			}
+			out = append(out, one)
 		}
 	}
 	return out

@@ -305,7 +305,7 @@ func (w *world) labels(svc catalog.Service) Rung {
 		}
 	}
 	for _, full := range placed.Misplaced {
-		fault("the label "+full+" stands on the container and has no effect there", "write it under deploy.labels")
+		fault(label.OnContainer(full).Reason, label.MoveToService)
 	}
 	if len(faults) == 0 && !scaler.MayMove(svc) && !w.asksRoute(svc) && !w.isElsewhere(svc) && !asks(svc, "scrape", "alert", "scale", "metrics") && len(svc.Withheld) == 0 {
 		fault("the labels ask for nothing", "set com.df.servicePath or com.df.serviceDomain for a route, com.df.scrapePort, com.df.alertName or com.df.scaleMax")

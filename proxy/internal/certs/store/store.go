@@ -65,7 +65,7 @@ func New(o Options) *Store {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Store{o: o, files: map[string]file{}, uploads: &uploads{o: o}}
+	return &Store{o: o, files: map[string]file{}, uploads: newUploads(o)}
 }
 
 // Candidates returns what the last look found.

@@ -164,7 +164,10 @@ func (h *HAProxy) newEntries(table string, changes []plan.EntryChange) []runtime
 
 // entries are the commands for the tables but for what replaces one, or comes before that.
 func (h *HAProxy) entries(p plan.Plan) []runtime.Command {
-	out := append(h.newEntries(file.HostsMap, p.SetEntries), h.newEntries(file.RedirectsMap, p.SetEntries)...)
+	var out []runtime.Command
+	for _, table := range []string{file.HostsMap, file.RedirectsMap, file.ChallengesMap} {
+		out = append(out, h.newEntries(table, p.SetEntries)...)
+	}
 	for _, e := range p.SetEntries {
 		if !e.New {
 			out = append(out, runtime.SetMapEntry(h.path(e.Map), runtime.Entry(e.Entry)))

@@ -41,10 +41,15 @@ const (
 	WildcardsMap = "wildcards.map"
 	PathsMap     = "paths.map"
 	RedirectsMap = "redirects.map"
+	// ChallengesMap has the answers to the questions by which authorities find out whose a host
+	// is, by host and path.
+	ChallengesMap = "challenges.map"
 )
 
 // MapNames are all tables, in the order in which they are written.
-func MapNames() []string { return []string{HostsMap, WildcardsMap, PathsMap, RedirectsMap} }
+func MapNames() []string {
+	return []string{HostsMap, WildcardsMap, PathsMap, RedirectsMap, ChallengesMap}
+}
 
 // File is a whole configuration: haproxy.cfg in its three parts, and the files beside it.
 type File struct {

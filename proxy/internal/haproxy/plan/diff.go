@@ -63,6 +63,7 @@ func Diff(have, want file.File, can Abilities) Plan {
 		p.ReplaceMaps = append(p.ReplaceMaps, MapChange{file.WildcardsMap, want.Maps[file.WildcardsMap]})
 	}
 	p.diffMap(file.RedirectsMap, have.Maps[file.RedirectsMap], want.Maps[file.RedirectsMap])
+	p.diffMap(file.ChallengesMap, have.Maps[file.ChallengesMap], want.Maps[file.ChallengesMap])
 	p.diffMap(file.PathsMap, have.Maps[file.PathsMap], want.Maps[file.PathsMap])
 	return p
 }

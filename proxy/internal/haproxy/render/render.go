@@ -40,7 +40,9 @@ type Renderer struct {
 	// backends are those of the last configuration, by name.
 	backends     map[string]*backend
 	certificates []file.Certificate
-	secrets      map[string]string
+	// challenges are the questions of authorities that HAProxy answers.
+	challenges []route.Entry
+	secrets    map[string]string
 	// forbidden are the entries of the list forwardForbidden.
 	forbidden []string
 }
@@ -88,6 +90,7 @@ func (r *Renderer) Render(services []route.Service, tables route.Tables, address
 	r.frame = frame
 	f := file.File{Certificates: r.certificates, Maps: map[string][]route.Entry{
 		file.HostsMap: tables.Hosts, file.WildcardsMap: tables.Wildcards, file.PathsMap: tables.Paths, file.RedirectsMap: tables.Redirects,
+		file.ChallengesMap: r.challenges,
 	}, Lists: map[string][]string{}}
 	lists := userListsOf(r.settings, r.secrets, n.users)
 	f.Scripts = n.scripts(lists)

@@ -38,6 +38,7 @@ func (l *library) serviceLines(s Settings, t route.Tables, uniqueID bool) []file
 	}
 	r.paths()
 	r.set("host", "req.fhdr(host),host_only,rtrim(.),lower", always)
+	r.challenges(s)
 	r.misdirected(s, t.Listeners)
 	if len(t.Redirects) > 0 {
 		r.otherHosts(s)

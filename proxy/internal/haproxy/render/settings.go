@@ -63,6 +63,8 @@ type Settings struct {
 	MeasuredSocket string
 	// WakeSocket takes the names of backends for which requests wait; empty: none does.
 	WakeSocket string
+	// Challenges says that HAProxy answers the questions of authorities, see SetChallenges.
+	Challenges bool
 	// Users are those of the operator, who get into services that name none.
 	Users []route.User
 	// Separator is that of lists, in secrets too.

@@ -21,6 +21,7 @@ func everything(dir string) Settings {
 	s.CertList = filepath.Join(dir, "the list")
 	s.TLS = edge.TLS{H2: true, H3: true, MinVer: "TLSv1.2", MaxVer: "TLSv1.3", Options: []string{"no-tls-tickets"}, Ciphers: edge.DefaultCiphers, Ciphersuites: edge.DefaultCiphersuites, CAFile: filepath.Join(dir, "the ca")}
 	s.Statistics = Statistics{Address: "127.0.0.1", Port: 8404, URI: "/admin?stats", User: "a'dm", Password: `p "w" # ${HOME} :x`}
+	s.Challenges = true
 	s.AccessLog, s.Captures = true, []edge.Capture{{Header: "User-Agent", Len: 64}, {Header: "X-Request-Id", Len: 20}}
 	s.ConnectionMode, s.Compression = "http-server-close", Compression{Algo: "gzip", Types: []string{"text/plain", "application/json"}}
 	for _, status := range edge.ErrorStatuses() {

@@ -27,6 +27,8 @@ type Service struct {
 	Streams   []Stream
 	// Certificate is nil if it brings none.
 	Certificate *Certificate
+	// ACME is what it says of certificates that are obtained for its hosts.
+	ACME ACME
 	// Claims are all that it claims.
 	Claims []Claim
 	// Shared are for which group a claim is, if it is for one; nil for most services.

@@ -1,6 +1,7 @@
 package labels_test
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/certtest"
 	"github.com/wagglehq/waggle/pkg/label"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
 )
@@ -105,6 +107,26 @@ func TestThePortForTLSIsTheProxysOwnWhileItIsOpen(t *testing.T) {
 	for _, v := range d.Verdicts {
 		if v.Err != nil {
 			t.Errorf("%s: %v", v.Service.Name, v.Err)
+		}
+	}
+}
+
+// TestWhatAServiceSaysOfObtainedCertificates, also by the labels of a companion of Docker Flow.
+func TestWhatAServiceSaysOfObtainedCertificates(t *testing.T) {
+	for _, c := range []struct {
+		pairs []string
+		want  route.ACME
+	}{
+		{nil, route.ACME{}},
+		{[]string{"acme", "TRUE", "acmeChallenge", "dns"}, route.ACME{Asks: route.Yes, Challenge: "dns"}},
+		{[]string{"acme", "false"}, route.ACME{Asks: route.No}},
+		{[]string{"letsencrypt.host", "A.com, b.com", "letsencrypt.email", "me@a.com", "letsencrypt.testing", "true"},
+			route.ACME{Hosts: []string{"a.com", "b.com"}, Email: "me@a.com", Testing: true}},
+		{[]string{"letsencrypt.host", "a.com", "letsencrypt.email", "me <me@a.com>"}, route.ACME{Hosts: []string{"a.com"}}},
+	} {
+		svc, err := labels.FromService(certified("shop", append([]string{"serviceDomain", "a.com"}, c.pairs...)...), labels.Options{})
+		if err != nil || !reflect.DeepEqual(svc.ACME, c.want) {
+			t.Errorf("%q: got %+v, %v; want %+v", c.pairs, svc.ACME, err, c.want)
 		}
 	}
 }

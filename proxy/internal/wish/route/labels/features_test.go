@@ -16,6 +16,10 @@ func TestFaultsOfNewerLabels(t *testing.T) {
 		pairs []string
 		fault string // empty: none
 	}{
+		{"a certificate", []string{"acme", "true", "acmeChallenge", "DNS"}, ""},
+		{"neither yes nor no", []string{"acme", "please"}, `com.df.acme="please"`},
+		{"another challenge", []string{"acmeChallenge", "tls"}, `com.df.acmeChallenge="tls": want one of http, dns`},
+		{"a companion's labels reject nothing", []string{"letsencrypt.host", "a b;c", "letsencrypt.email", "nobody", "letsencrypt.testing", "perhaps"}, ""},
 		{"HTTP/2", []string{"proto", "H2"}, ""},
 		{"another version", []string{"proto", "h2c"}, `com.df.proto="h2c": want one of h1, h2`},
 		{"a list of ports", []string{"srcPort", "80, 443"}, ""},

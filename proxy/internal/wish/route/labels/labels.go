@@ -138,6 +138,10 @@ func Table() []label.Spec {
 		{Name: "sslServerName", Task: "Where requests go", Example: "sslServerName=api.example.com\nsslCa=@system-ca", Kind: "host name", Default: "none", Indexed: true, HTTPOnly: true, Guarding: true, Strict: true, Doc: "Connect to tasks over TLS and verify that their certificates name this host."},
 		{Name: CertificateLabel, Task: "HTTPS, redirects and certificates", Example: "serviceCert=-----BEGIN CERTIFICATE-----\\n...", Kind: "PEM, its lines ending in `\\n`", Default: "none", Secret: true,
 			Doc: "A certificate with its chain and its key, in any order, for the service's hosts. It serves the names in it that no certificate of the operator has and no other service is routed by, and goes away with the service. Whoever may look at the service can read the key: a secret or an upload keeps it."},
+		{Name: "acme", Task: "HTTPS, redirects and certificates", Example: "acme=true\nserviceDomain=shop.example.com", Kind: "true or false", Default: "the setting `ACME`", Own: true,
+			Doc: "Certificates for the service's hosts are obtained by ACME, as from Let's Encrypt, and renewed: for each whole name in `serviceDomain` and `redirectFromDomain`, and with `acmeChallenge=dns` for wildcards. A certificate of the operator's, or in `serviceCert`, comes before it. `false` excepts the service from the operator's `ACME=all`. See [TLS](tls.md)."},
+		{Name: "acmeChallenge", Task: "HTTPS, redirects and certificates", Example: "acmeChallenge=dns\nacme=true\nserviceDomain=*.example.com", Kind: "`http` or `dns`", Default: "the setting `ACME_CHALLENGE`", Own: true,
+			Doc: "How it is proven that the hosts are yours: by an answer on port 80, or by a record in DNS, for which the operator sets `ACME_DNS`."},
 		{Name: "backendExtra", Task: "Raw configuration", Example: "backendExtra=http-response set-header X-Raw yes", Kind: "one line of HAProxy's language", Default: "none", Indexed: true, Doc: "Only where the operator allows raw text by `-allow-raw`."},
 	}
 }

@@ -168,6 +168,7 @@ func (rd *Reader) Service(svc catalog.Service) (route.Service, error) {
 	t.crossings(groups[0])
 	refuseRaw(groups, out.Backends)
 	out.Certificate = certificate(svc, all, out.Routes)
+	out.ACME = acme(svc, all)
 	t.bill.Add(budget.PEM, len(svc.Labels[catalog.Prefix+CertificateLabel]), catalog.Prefix+CertificateLabel)
 	if err := rd.exceeded(svc, &t.bill); err != nil {
 		return route.Service{}, err

@@ -1,0 +1,176 @@
+// Package names says for which hosts certificates are to be obtained by ACME: those that a
+// service is routed by and asks for, or that the operator wants for all. It is pure. Who asks the
+// proxy for a host, or which name a TLS client says, is no matter here.
+package names
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+)
+
+// Rules are the operator's part.
+type Rules struct {
+	// On says that certificates are obtained at all, All that it is done for each exact
+	// domain whose service does not say no.
+	On, All bool
+	// Challenge is how hosts are proven whose services do not say it: HTTP or DNS. CanDNS says
+	// that the operator has named a provider of DNS.
+	Challenge string
+	CanDNS    bool
+}
+
+// The challenges.
+const (
+	HTTP = "http"
+	DNS  = "dns"
+)
+
+// Name is a host for which a certificate is wanted.
+type Name struct {
+	// Host is an exact name, or "*.name".
+	Host string
+	// DNS says that it is proven by DNS-01, Staging that the certificate is for a test.
+	DNS, Staging bool
+	// Email is where the authority may write to; empty: the operator's.
+	Email string
+	// Services are the IDs of those who are routed by it, sorted.
+	Services []string
+}
+
+// Wanted is what services ask for.
+type Wanted struct {
+	// Names are sorted by host.
+	Names []Name
+	// Faults are what cannot be had, by the service's ID, each as a sentence.
+	Faults map[string][]string
+}
+
+// Of returns what services ask for.
+func Of(services []route.Service, rules Rules) Wanted {
+	w := wishes{rules: rules, names: map[string]*Name{}, faults: map[string][]string{}}
+	for _, s := range services {
+		w.add(s)
+	}
+	out := Wanted{Faults: w.faults}
+	for _, host := range slices.Sorted(maps.Keys(w.names)) {
+		// A wildcard that is obtained anyway has the names below it.
+		if _, rest, ok := strings.Cut(host, "."); ok && w.names["*."+rest] != nil && !strings.HasPrefix(host, "*") {
+			continue
+		}
+		n := w.names[host]
+		slices.Sort(n.Services)
+		out.Names = append(out.Names, *n)
+	}
+	return out
+}
+
+type wishes struct {
+	rules  Rules
+	names  map[string]*Name
+	faults map[string][]string
+}
+
+// fault says what a service cannot have.
+func (w *wishes) fault(s route.Service, format string, values ...any) {
+	w.faults[s.ID] = append(w.faults[s.ID], fmt.Sprintf(format, values...))
+}
+
+func (w *wishes) add(s route.Service) {
+	label := catalog.Prefix + "acme"
+	if len(s.ACME.Hosts) > 0 {
+		label = catalog.Prefix + "letsencrypt.host"
+	}
+	asks := s.ACME.Asks == route.Yes || len(s.ACME.Hosts) > 0 && s.ACME.Asks != route.No
+	if s.ACME.Asks == route.No || !asks && !w.rules.All {
+		return
+	}
+	if !w.rules.On {
+		if asks {
+			w.fault(s, "%s asks for a certificate, and the proxy obtains none: the operator sets ACME_EMAIL, or ACME=labels", label)
+		}
+		return
+	}
+	hosts := Routed(s)
+	if len(s.ACME.Hosts) > 0 && s.ACME.Asks != route.Yes {
+		for _, h := range s.ACME.Hosts {
+			if !slices.Contains(hosts, h) {
+				w.fault(s, "%s names %s, by which the service is not routed: com.df.serviceDomain names it", label, h)
+			}
+		}
+		hosts = slices.DeleteFunc(hosts, func(h string) bool { return !slices.Contains(s.ACME.Hosts, h) })
+	} else if asks && len(hosts) == 0 {
+		w.fault(s, "%s needs a com.df.serviceDomain with whole names", label)
+	}
+	for _, h := range hosts {
+		w.want(s, h, asks)
+	}
+}
+
+func (w *wishes) want(s route.Service, host string, asks bool) {
+	if !public(host) {
+		// By the operator's default nobody has asked for such a name.
+		if asks {
+			w.fault(s, "no authority gives a certificate for %s, which is no name of DNS with a dot in it", host)
+		}
+		return
+	}
+	dns := cmp.Or(s.ACME.Challenge, w.rules.Challenge) == DNS
+	switch wild := strings.HasPrefix(host, "*."); {
+	case wild && !dns && !asks:
+		return
+	case wild && !dns:
+		w.fault(s, "a certificate for %s needs com.df.acmeChallenge=dns, since nobody can prove a wildcard otherwise", host)
+		return
+	case dns && !w.rules.CanDNS:
+		w.fault(s, "com.df.acmeChallenge=dns for %s, and the operator has set no ACME_DNS", host)
+		return
+	}
+	n := w.names[host]
+	if n == nil {
+		n = &Name{Host: host, Staging: true}
+		w.names[host] = n
+	}
+	n.DNS = n.DNS || dns
+	// A test is one for all who share the name, or none.
+	n.Staging = n.Staging && s.ACME.Testing
+	n.Email = cmp.Or(n.Email, s.ACME.Email)
+	n.Services = append(n.Services, s.ID)
+}
+
+// Routed are the whole names and wildcards by which requests find a service, sorted; redirects
+// from other hosts count, because who comes by TLS needs their certificate first.
+func Routed(s route.Service) []string {
+	var out []string
+	for _, r := range s.Routes {
+		if r.HostMatch == "" {
+			out = append(out, r.Hosts...)
+		}
+	}
+	for _, r := range s.Redirects {
+		out = append(out, r.From)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// public reports whether a text is a name that an authority could look up.
+func public(host string) bool {
+	rest := strings.TrimPrefix(host, "*.")
+	if _, err := netip.ParseAddr(rest); err == nil || strings.Contains(rest, "*") {
+		return false
+	}
+	return strings.Contains(strings.Trim(rest, "."), ".") && len(rest) < 254
+}
+
+// Has reports whether a certificate for a host is wanted.
+func (w Wanted) Has(host string) bool {
+	_, ok := slices.BinarySearchFunc(w.Names, host, func(n Name, h string) int { return strings.Compare(n.Host, h) })
+	return ok
+}
