@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bus/embedded"
@@ -180,5 +181,33 @@ func TestPreparedStreamsAreLeftAlone(t *testing.T) {
 	}
 	if _, err := b.Bucket(bus.StatusBucket).Put(t.Context(), "a", make([]byte, 10_000)); err != nil {
 		t.Errorf("the bucket takes no more than before: %v", err)
+	}
+}
+
+// A store that was made when whoever could write one signal could erase all of them is closed.
+func TestRollUpsOfAnOlderStoreAreEnded(t *testing.T) {
+	s := bustest.Start(t)
+	b := s.Connect("listener")
+	js, err := jetstream.New(b.Raw())
+	tooltest.Must(t, err)
+	const name = "KV_" + bus.SignalsBucket
+	tooltest.Eventually(t, "there is an older store", func() error {
+		_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{
+			Name: name, Subjects: []string{"$KV." + bus.SignalsBucket + ".>"}, MaxBytes: 16 << 20, MaxMsgSize: 512 << 10,
+			MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, AllowDirect: true, DenyDelete: true, AllowMsgTTL: true,
+			AllowRollup: true, SubjectDeleteMarkerTTL: 24 * time.Hour, Metadata: map[string]string{"waggle": "yes"},
+		})
+		return err
+	})
+	revision, err := b.Bucket(bus.SignalsBucket).Put(t.Context(), "victim.up", []byte("kept"))
+	tooltest.Must(t, err)
+	tooltest.Must(t, b.Prepare(t.Context(), 1))
+	stream, err := js.Stream(t.Context(), name)
+	tooltest.Must(t, err)
+	if c := stream.CachedInfo().Config; c.AllowRollup || !c.DenyPurge {
+		t.Errorf("roll-ups are still allowed, or purging: %+v", c)
+	}
+	if _, at, err := b.Bucket(bus.SignalsBucket).Get(t.Context(), "victim.up"); err != nil || at != revision {
+		t.Errorf("what was there is at %d: %v, want %d", at, err, revision)
 	}
 }

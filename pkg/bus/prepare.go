@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/wagglehq/waggle/pkg/catalog"
 )
 
@@ -107,7 +108,7 @@ func streams(replicas int) []jetstream.StreamConfig {
 		{name: LeaseBucket, size: mib, marks: true},
 		{name: AcceptedBucket, size: 256 * mib},
 		{name: StatusBucket, size: 256 * mib},
-		{name: SignalsBucket, size: 16 * mib, marks: true},
+		{name: SignalsBucket, size: 16 * mib},
 		{name: ManualBucket, size: 64 * mib},
 		{name: NotifiedBucket, size: 128 * mib},
 	} {

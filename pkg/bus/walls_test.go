@@ -18,6 +18,7 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bustest"
+	"github.com/wagglehq/waggle/pkg/scaling"
 	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
@@ -303,6 +304,21 @@ func (a *attacker) destroy(stream string) {
 	a.ask("CONSUMER.LIST."+stream, "", nil)
 }
 
+// ownSubjects are some that a component may write, one of each kind.
+func ownSubjects(component string) []string {
+	out := []string{"waggle.events." + component + ".own"}
+	for _, bucket := range []string{bus.AcceptedBucket, bus.ManualBucket, bus.StatusBucket} {
+		out = append(out, "$KV."+bucket+"."+component+".own")
+	}
+	switch signals := "$KV." + bus.SignalsBucket + "."; component {
+	case "proxy":
+		out = append(out, signals+scaling.WakePrefix+"own", signals+scaling.OpenPrefix+"own")
+	case "scaler":
+		out = append(out, signals+"own.up", "waggle.decisions.own")
+	}
+	return out
+}
+
 // holds lets each component try to reach what is not its own.
 func holds(t *testing.T, listener *bus.Bus, connect func(component string) *bus.Bus) {
 	fill(t, listener)
@@ -329,9 +345,9 @@ func holds(t *testing.T, listener *bus.Bus, connect func(component string) *bus.
 					a.write(g.subject)
 				}
 			}
-			for _, key := range []string{bus.AcceptedBucket, bus.ManualBucket, bus.StatusBucket} {
+			for _, subject := range ownSubjects(name) {
 				for _, scope := range []string{"all", "sub"} {
-					a.publish(&nats.Msg{Subject: "$KV." + key + "." + name + ".own", Header: nats.Header{"Nats-Rollup": {scope}}, Data: []byte("forged")})
+					a.publish(&nats.Msg{Subject: subject, Header: nats.Header{"Nats-Rollup": {scope}}, Data: []byte("forged")})
 				}
 			}
 			// Nor does it take back what it has said itself.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"hash/fnv"
@@ -10,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/wagglehq/waggle/pkg/app"
 )
 
@@ -18,6 +21,10 @@ import (
 type Turns struct {
 	// epoch tells the tags of this process from those of the one before.
 	epoch string
+
+	// making has one picture made for all who ask for that of the same tag: those who wait are
+	// woken at once, and each picture costs the bus and Docker some questions.
+	making singleflight.Group
 
 	// mu guards the rest: all who learn something tell it, and requests wait.
 	mu      sync.Mutex
@@ -70,7 +77,7 @@ func (p Pictures) serve(w http.ResponseWriter, r *http.Request) {
 		tag := p.tag(n)
 		if r.Header.Get("If-None-Match") != tag {
 			w.Header().Set("ETag", tag)
-			app.WriteJSON(w, http.StatusOK, p.picture(r.Context()))
+			app.WriteJSON(w, http.StatusOK, p.shared(r.Context(), tag))
 			return
 		}
 		select {
@@ -86,6 +93,13 @@ func (p Pictures) serve(w http.ResponseWriter, r *http.Request) {
 		case <-look.C:
 		}
 	}
+}
+
+// shared is the picture, made once for all who ask for that of this tag now. It is not to be
+// changed. Who leaves does not end what others wait for; its parts have times of their own.
+func (p Pictures) shared(ctx context.Context, tag string) any {
+	made, _, _ := p.Turns.making.Do(tag, func() (any, error) { return p.picture(context.WithoutCancel(ctx)), nil })
+	return made
 }
 
 // asksToWait is for how long whoever asks prefers to wait.

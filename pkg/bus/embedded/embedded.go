@@ -73,23 +73,53 @@ func Start(o Options) (*Server, error) {
 	return s, nil
 }
 
-// startWhole starts a server on a store that it could read, if need be a new one.
+// startWhole starts a server on a store that it could read. What it could not read is
+// moved aside: the broken streams alone, since certificates in one are not to be lost with
+// another one's settings, and all if that does not help.
 func startWhole(o Options) (*server.Server, error) {
 	s, err := start(o)
-	if err != nil {
-		return nil, err
+	for _, find := range []func(*server.Server) []string{unread, func(*server.Server) []string { return nil }} {
+		if err != nil {
+			return nil, err
+		}
+		broken := stillIll(s)
+		if broken == nil {
+			return s, nil
+		}
+		streams := find(s)
+		end(s)
+		if err := setAside(o, streams, broken); err != nil {
+			return nil, err
+		}
+		s, err = start(o)
 	}
-	broken := stillIll(s)
-	if broken == nil {
-		return s, nil
-	}
-	end(s)
+	return s, err
+}
+
+// setAside moves the folders of some streams out of the store, or the whole store if none
+// is named.
+func setAside(o Options, streams []string, broken error) error {
+	store := filepath.Join(o.Dir, server.JetStreamStoreDir)
 	aside := filepath.Join(o.Dir, "jetstream.bad-"+time.Now().UTC().Format("20060102T150405.000"))
-	if err := os.Rename(filepath.Join(o.Dir, server.JetStreamStoreDir), aside); err != nil {
-		return nil, fmt.Errorf("embedded NATS: the store cannot be read (%w) nor moved aside: %w", broken, err)
+	move := map[string]string{}
+	for _, stream := range streams {
+		move[filepath.Join(store, stream)] = filepath.Join(aside, stream)
 	}
-	o.Log.Error("the store cannot be read", "consequence", "it is moved aside, and the bus begins with an empty one", "error", broken, "moved", aside)
-	return start(o)
+	consequence := "the streams that are broken are moved aside and begin empty"
+	if len(streams) == 0 {
+		move[store], consequence = aside, "it is moved aside, and the bus begins with an empty one"
+	}
+	for from, to := range move {
+		err := os.MkdirAll(filepath.Dir(to), 0o700)
+		if err == nil {
+			err = os.Rename(from, to)
+		}
+		if err != nil {
+			return fmt.Errorf("embedded NATS: the store cannot be read (%w) nor moved aside: %w", broken, err)
+		}
+	}
+	o.Log.Error("the store cannot be read", "consequence", consequence, "error", broken, "streams", streams, "moved", aside)
+	return nil
 }
 
 func start(o Options) (*server.Server, error) {

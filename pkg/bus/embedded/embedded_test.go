@@ -112,6 +112,9 @@ func TestABrokenStore(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			if _, err := b.Bucket(bus.AcceptedBucket).Put(t.Context(), "proxy.1", []byte("whole")); err != nil {
+				t.Fatal(err)
+			}
 			b.Close()
 			s.Stop()
 			c.damage(t, dir)
@@ -122,6 +125,9 @@ func TestABrokenStore(t *testing.T) {
 				_, err := b.Bucket(bus.ManualBucket).Put(t.Context(), "proxy.new", []byte("x"))
 				return err
 			})
+			if value, _, err := b.Bucket(bus.AcceptedBucket).Get(t.Context(), "proxy.1"); err != nil || string(value) != "whole" {
+				t.Errorf("what was not broken: %q, %v", value, err)
+			}
 			moved, err := filepath.Glob(filepath.Join(dir, "jetstream.bad-*"))
 			if err != nil || (len(moved) == 1) != c.aside {
 				t.Errorf("moved aside: %v (%v), want one: %v\n%s", moved, err, c.aside, log)

@@ -1,10 +1,12 @@
 package embedded
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -113,12 +115,33 @@ func stillIll(s *server.Server) error {
 // ill returns what the server itself says of its streams: one that could not be read
 // from the disk, or that cannot be written.
 func ill(s *server.Server) error {
-	var a answer
-	s.HandleHealthz(&a, &http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/healthz"}})
+	a := healthz(s, "")
 	if a.status == http.StatusOK || a.status == 0 {
 		return nil
 	}
 	return errors.New(strings.TrimSpace(a.text.String()))
+}
+
+// unread returns the folders, in the store, of the streams that the server could not read.
+func unread(s *server.Server) []string {
+	var said server.HealthStatus
+	if err := json.Unmarshal([]byte(healthz(s, "details=true").text.String()), &said); err != nil {
+		return nil
+	}
+	var out []string
+	for _, e := range said.Errors {
+		if e.Type == server.HealthzErrorStream && e.Account != "" && e.Stream != "" {
+			out = append(out, filepath.Join(e.Account, "streams", e.Stream))
+		}
+	}
+	return out
+}
+
+// healthz asks the server how it is.
+func healthz(s *server.Server, query string) *answer {
+	a := &answer{}
+	s.HandleHealthz(a, &http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/healthz", RawQuery: query}})
+	return a
 }
 
 // answer takes what an HTTP handler says.
