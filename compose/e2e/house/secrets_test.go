@@ -307,7 +307,7 @@ func TestNoStartTellsASecret(t *testing.T) {
 			env := map[string]string{
 				"LOG_LEVEL": "debug", "ADMIN": tooltest.FreeAddress(t), "DATA_DIR": dir, "RUN_DIR": dir, "DOCKER_HOST": "tcp://" + tooltest.FreeAddress(t), "STATS_USER": "me",
 				"HAPROXY": tooltest.Path(t, "haproxy"), "PROMETHEUS_BIN": tooltest.Path(t, "prometheus"), "PROMTOOL_BIN": tooltest.Path(t, "promtool"), "DEFAULT_PORTS": fmt.Sprint(tooltest.FreePort(t)),
-				"PROMETHEUS_LISTEN": tooltest.FreeAddress(t),
+				"PROMETHEUS_LISTEN": tooltest.FreeAddress(t), "ACME_EAB_KEY_ID": "k1", "ACME_FALLBACK": "zerossl", "ACME_FALLBACK_EAB_KEY_ID": "k2",
 			}
 			// They have forms of their own, and the last two want a file beside them.
 			apart := []string{"stats-user", "external-url", "prometheus-url", "docker-key", "docker-cert"}

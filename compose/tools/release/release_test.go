@@ -18,6 +18,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -243,6 +244,7 @@ func TestAStandInIsNotPushed(t *testing.T) {
 // registry keeps what is pushed to it, as far as a release needs one.
 func registry(t *testing.T) string {
 	t.Helper()
+	var mu sync.Mutex
 	blobs := map[string][]byte{}
 	kinds := map[string]string{}
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -251,6 +253,8 @@ func registry(t *testing.T) string {
 			t.Error(err)
 		}
 		last := r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:]
+		mu.Lock()
+		defer mu.Unlock()
 		switch {
 		case r.Method == http.MethodPost:
 			w.Header().Set("Location", "/upload")

@@ -99,9 +99,13 @@ func (a *ACME) Settings() (acme.Settings, error) {
 		}
 	}
 	for _, of := range []struct {
-		setting, text, id string
-		key               app.Secret
-	}{{"acme-directory", a.Directory, a.EABKeyID, a.EABKey}, {"acme-fallback", a.Fallback, a.FallbackEABKeyID, a.FallbackEABKey}} {
+		setting, text string
+		binding, id   string
+		key           app.Secret
+	}{
+		{"acme-directory", a.Directory, "acme-eab-key", a.EABKeyID, a.EABKey},
+		{"acme-fallback", a.Fallback, "acme-fallback-eab-key", a.FallbackEABKeyID, a.FallbackEABKey},
+	} {
 		if of.text == "" && of.setting == "acme-fallback" {
 			continue
 		}
@@ -110,7 +114,7 @@ func (a *ACME) Settings() (acme.Settings, error) {
 			return s, fmt.Errorf("%s: %q: want letsencrypt, staging, zerossl, google, or an address that begins with https://", of.setting, of.text)
 		}
 		if (of.id == "") != (of.key == "") {
-			return s, fmt.Errorf("%s: want both the name of a key and the key to bind an account, or none", of.setting)
+			return s, fmt.Errorf("%s-id and %s: want both, or none: the name of the key that binds an account, and the key", of.binding, of.binding)
 		}
 		authority.KeyID, authority.MACKey = of.id, strings.TrimRight(strings.TrimSpace(string(of.key)), "=")
 		s.Authorities = append(s.Authorities, authority)
