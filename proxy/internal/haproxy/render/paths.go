@@ -16,9 +16,9 @@ var pathScript string
 func pathScriptName() string { return scriptName("paths", pathScript) }
 
 // unusual fits paths whose canonical form may be another: with a character that is encoded,
-// or should be, a backslash, a doubled slash or a segment that begins with a dot or a
-// semicolon. All others, which are most, cost this one comparison.
-const unusual = `[^!-$&-\[\]-~]|/[/.;]`
+// or should be, a backslash, a semicolon, a doubled slash or a segment that begins with a dot.
+// All others, which are most, cost this one comparison.
+const unusual = `[^!-$&-:<-\[\]-~]|/[/.]`
 
 // paths writes the form in which paths are compared into a variable. For the few paths that
 // it is not the same for, the path as it was sent is in another.

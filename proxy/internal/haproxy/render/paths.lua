@@ -54,12 +54,11 @@ end
 
 local function canonical(path) return resolved(decoded(path)) end
 
--- read takes all that may be a slash for one, and parameters of an empty or dot segment for
--- nothing.
+-- read takes all that may be a slash for one, and parameters of a segment for nothing.
 local function read(path)
 	path = gsub(gsub(decoded(path), "%%2F", "/"), "%%5C", "/")
 	if find(path, ";", 1, true) then
-		path = gsub(gsub("/" .. path .. "/", "/(%.?%.?);[^/]*", "/%1"), "^/(.*)/$", "%1")
+		path = gsub(gsub("/" .. path .. "/", "/([^/;]*);[^/]*", "/%1"), "^/(.*)/$", "%1")
 	end
 	return resolved(path)
 end

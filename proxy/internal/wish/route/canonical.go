@@ -25,7 +25,7 @@ func CanonicalPart(text string) string {
 }
 
 // OtherReading is how a task reads a path for which "%2F", "%5C" and "\" are slashes and
-// the parameters of an empty or dot segment are nothing. There is none if that is the
+// the parameters of a segment (RFC 3986, section 3.3: what follows a semicolon) are nothing. There is none if that is the
 // canonical form, and it is OneOfMany if there are more than one.
 func OtherReading(path string) (reading string, ok bool) {
 	canonical := Canonical(path)
@@ -43,9 +43,7 @@ const OneOfMany = "?"
 func readAll(path string) string {
 	segments := strings.Split(decode(path, `/\`), "/")
 	for i, s := range segments {
-		if name, _, has := strings.Cut(s, ";"); has && (name == "" || name == "." || name == "..") {
-			segments[i] = name
-		}
+		segments[i], _, _ = strings.Cut(s, ";")
 	}
 	return dots(mergeSlashes(strings.Join(segments, "/")), true)
 }

@@ -3,6 +3,7 @@ package claims_test
 import (
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"testing"
 
@@ -50,11 +51,10 @@ func FuzzGuardedPath(f *testing.F) {
 		{"servicePath.1", "/admin", "pathType.1", "path_sub"},
 		{"servicePath.1", "/", "servicePathExclude.2", "/admin"},
 	}
-	for i, p := range pathtest.Spellings() {
-		f.Add(byte(i), p)
-	}
-	for i, p := range pathtest.Harmless() {
-		f.Add(byte(i), p)
+	for i := range guards {
+		for _, p := range slices.Concat(pathtest.Spellings(), pathtest.Harmless()) {
+			f.Add(byte(i), p)
+		}
 	}
 	var settled []claims.Desired
 	for _, pairs := range guards {
