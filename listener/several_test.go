@@ -100,22 +100,26 @@ func (r *recorder) note(values map[string]bus.Value) {
 	r.last = values
 }
 
-// deletedOnly fails unless these services, and no others, were deleted.
+// deletedOnly fails unless these services, and no others, were deleted. The recorder may hear of
+// it a moment after those who look at the catalog.
 func (r *recorder) deletedOnly(ids ...string) {
 	r.t.Helper()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var got []string
-	for _, key := range r.deleted {
-		if id, ok := strings.CutPrefix(key, catalog.ServiceKey("")); ok {
-			got = append(got, id)
-		}
-	}
-	slices.Sort(got)
 	slices.Sort(ids)
-	if !slices.Equal(got, ids) {
-		r.t.Errorf("deleted %v, want %v", got, ids)
-	}
+	tooltest.Eventually(r.t, fmt.Sprintf("%v is deleted, and nothing else", ids), func() error {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		var got []string
+		for _, key := range r.deleted {
+			if id, ok := strings.CutPrefix(key, catalog.ServiceKey("")); ok {
+				got = append(got, id)
+			}
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, ids) {
+			return fmt.Errorf("deleted %v", got)
+		}
+		return nil
+	})
 }
 
 func TestOfSeveralListenersOneWrites(t *testing.T) {
