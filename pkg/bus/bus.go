@@ -5,6 +5,10 @@
 // State lies in key-value buckets; a reader sees the last value of every key and
 // then every change (see Catalog and Mirror). Nothing is lost when a message is:
 // the next one, or the next resync, carries the whole value again.
+//
+// It is longer than others because its promises (what is acknowledged is on the disk, nothing older
+// follows on something newer, nobody believes in a lease for longer than it holds) are kept by
+// connection, store and readers together. What stands alone is in bustest and embedded.
 package bus
 
 import (

@@ -4,6 +4,9 @@
 //
 // An error never comes with a part of a list, and a list is never taken for
 // complete when it cannot be.
+//
+// It is longer than others because it is the only importer of the SDK: lists, events and calls
+// share a session, its deadlines and what is known of the cluster.
 package docker
 
 import (

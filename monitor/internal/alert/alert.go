@@ -1,5 +1,7 @@
 // Package alert turns labels into rules: alerts, series that are recorded, and the load that
 // the scaler follows. It is pure.
+//
+// A good part of it is tables: of labels, and of shortcuts.
 package alert
 
 import (

@@ -1,6 +1,9 @@
 // Package prometheus makes one Prometheus equal to the desired rules and targets:
 // its files, its reload, and the look at what it then shows. It also runs
 // Prometheus as a child process, for those who do not bring their own.
+//
+// It is longer than others because files, reload and the look at what came of them are one adapter:
+// each is right only with what the others know.
 package prometheus
 
 import (

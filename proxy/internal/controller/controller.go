@@ -1,5 +1,9 @@
 // Package controller is the pass of the proxy: from the catalog to a HAProxy that
 // is equal to it.
+//
+// It is longer than others because each step of a pass (settling, certificates, targets, reporting)
+// reads what the one before it has found; each has a file and a test of its own, and the pass is
+// in controller.go.
 package controller
 
 import (

@@ -1,5 +1,9 @@
 // Package engine is what the scaler's loop does: it looks at what is asked for,
 // decides, scales, and tells what it decided.
+//
+// It is longer than others because all that changes a number goes through one claim and one journal,
+// whoever asks for it: alerts, loads, people, schedules. What is to be done is decided in decide,
+// without this.
 package engine
 
 import (

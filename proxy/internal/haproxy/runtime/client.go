@@ -3,6 +3,8 @@
 //
 // HAProxy 3.0 and later is supported; dynamic backends need 3.4.
 //
+// It is longer than others because each command stands with the reading of its answer.
+//
 // Files from top to bottom: watch.go, change.go, acl.go, certificate.go, master.go, traffic.go, show.go,
 // streams.go, client.go, command.go, errors.go.
 package runtime

@@ -1,6 +1,9 @@
 // Package route has the values that labels are turned into: what a service wants of the
 // proxy, what only one can have, and the tables by which a request finds its backend. It
 // is pure; its sub-packages read labels, settle claims and compile tables.
+//
+// It is longer than others because it is the vocabulary of its sub-packages and of rendering: types
+// with their checks, and little else.
 package route
 
 import (
