@@ -535,7 +535,7 @@ func TestWhyIsMyServiceNotScaled(t *testing.T) {
 			`"from": 3`, `"action": "held"`, "cooldown of 30s: the last scaling, from 3 to 4",
 		},
 		"plain":  {`"state": "ignored"`, "set com.df.scaleMin or com.df.scaleMax on the service"},
-		"shy":    {`"state": "ignored"`, "set com.df.notify=true on the service"},
+		"shy":    {`"state": "ignored"`, "the service has not opted in", "--label-add com.df.notify=true shy"},
 		"wrong":  {`"state": "rejected"`, `"label": "com.df.scaleMax"`, "want a whole number from 1 to 10000"},
 		"id-web": {`"service": "web"`},
 	} {
