@@ -41,9 +41,9 @@ func TestSwarm(t *testing.T) {
 		{"names that others take change nothing", (*world).takenNames},
 		{"attacks harm nobody", (*world).attacks},
 		{"users' services find nothing but requests answered", (*world).doors},
-		{"the console asks who comes", (*world).console},
 		{"updates of Waggle itself", (*world).own},
 		{"a deployment of what is there changes nothing", (*world).redeploy},
+		{"the console asks who comes", (*world).console},
 	} {
 		t.Run(story.name, func(t *testing.T) { story.tell(w, t) })
 	}
@@ -513,7 +513,7 @@ func (w *world) redeploy(t *testing.T) {
 		tooltest.Must(t, err)
 		var ids []string
 		for _, task := range tasks {
-			ids = append(ids, task.ID)
+			ids = append(ids, task.ServiceID+" "+task.ID)
 		}
 		slices.Sort(ids)
 		return ids
@@ -521,7 +521,8 @@ func (w *world) redeploy(t *testing.T) {
 	before := ids()
 	w.lossless(t, "/steady", func() { tooltest.Must(t, w.Redeploy(ctx)) })
 	if after := ids(); !slices.Equal(after, before) {
-		t.Errorf("the tasks were %v and are %v", before, after)
+		services, err := w.Docker(ctx, "service", "ls", "--format", "{{.ID}} {{.Name}}")
+		t.Errorf("the tasks were %q and are %q, of\n%s %v", before, after, services, err)
 	}
 }
 
