@@ -23,8 +23,8 @@ func handling(g label.Group, o Options) route.Handling {
 		VerifyClient:        g.Bool("verifyClientSsl", false),
 		TimeoutServer:       timeout(g, "timeoutServer"),
 		TimeoutTunnel:       timeout(g, "timeoutTunnel"),
-		AllowedMethods:      methods(g, "allowedMethods"),
-		DeniedMethods:       methods(g, "deniedMethods"),
+		AllowedMethods:      guardingMethods(g, "allowedMethods"),
+		DeniedMethods:       guardingMethods(g, "deniedMethods"),
 		RawPath:             g.Bool("rawPath", false),
 		Rewrites:            rewrites(g),
 		Sticky:              g.OneOf("sessionType", "", "sticky-server") != "",
@@ -159,6 +159,15 @@ func methods(g label.Group, name string) []string {
 	}
 	atMost(g, name, len(out), "methods")
 	return unique(out)
+}
+
+// guardingMethods reads a list of methods that decides who gets in. Commas alone, as variables
+// that are not set leave them, are a fault, because nobody can tell whether all are meant or none.
+func guardingMethods(g label.Group, name string) []string {
+	if g.Blank(name) {
+		g.Reject(name, "methods such as GET,POST")
+	}
+	return methods(g, name)
 }
 
 // headers reads a list of header actions. A comma within a value divides it, as it
