@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/compose/e2e/acceptance"
+	"github.com/wagglehq/waggle/compose/e2e/acceptance/swarmcase"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/picture"
 )
@@ -147,42 +148,20 @@ func readSays(values []json.RawMessage) (acceptance.Step, error) {
 
 // serviceChange is what a step says of a service; what it does not name stays.
 type serviceChange struct {
-	Name      string             `json:"name"`
-	Labels    map[string]longish `json:"labels"`
-	Container map[string]longish `json:"container_labels"`
-	Replicas  *uint64            `json:"replicas"`
-	Global    bool               `json:"global"`
-	Job       bool               `json:"job"`
-	Networks  []string           `json:"networks"`
-	Stack     *string            `json:"stack"`
-	Image     string             `json:"image"`
-	Env       any                `json:"env"`
-	Endpoint  string             `json:"endpoint"`
-	Ports     map[string]uint32  `json:"ports"`
-	Update    *string            `json:"update"`
-	Count     int                `json:"count"`
-}
-
-// longish is a text, or one that is repeated.
-type longish string
-
-// UnmarshalJSON reads either.
-func (l *longish) UnmarshalJSON(b []byte) error {
-	var text string
-	if json.Unmarshal(b, &text) == nil {
-		*l = longish(text)
-		return nil
-	}
-	var pair []json.RawMessage
-	var times int
-	if err := json.Unmarshal(b, &pair); err != nil {
-		return err
-	}
-	if err := acceptance.Fill(pair, &text, &times); err != nil {
-		return err
-	}
-	*l = longish(strings.Repeat(text, times))
-	return nil
+	Name      string                    `json:"name"`
+	Labels    map[string]swarmcase.Text `json:"labels"`
+	Container map[string]swarmcase.Text `json:"container_labels"`
+	Replicas  *uint64                   `json:"replicas"`
+	Global    bool                      `json:"global"`
+	Job       bool                      `json:"job"`
+	Networks  []string                  `json:"networks"`
+	Stack     *string                   `json:"stack"`
+	Image     string                    `json:"image"`
+	Env       any                       `json:"env"`
+	Endpoint  string                    `json:"endpoint"`
+	Ports     map[string]uint32         `json:"ports"`
+	Update    *string                   `json:"update"`
+	Count     int                       `json:"count"`
 }
 
 // each does it for as many services as are meant.
@@ -202,15 +181,15 @@ func (c serviceChange) each(do func(serviceChange) error) error {
 	return nil
 }
 
-func fill(labels map[string]longish, number string) map[string]longish {
-	out := map[string]longish{}
+func fill(labels map[string]swarmcase.Text, number string) map[string]swarmcase.Text {
+	out := map[string]swarmcase.Text{}
 	for full, text := range labels {
-		out[full] = longish(strings.ReplaceAll(string(text), "%", number))
+		out[full] = swarmcase.Text(strings.ReplaceAll(string(text), "%", number))
 	}
 	return out
 }
 
-func plain(labels map[string]longish) map[string]string {
+func plain(labels map[string]swarmcase.Text) map[string]string {
 	out := map[string]string{}
 	for full, text := range labels {
 		if strings.HasPrefix(full, catalog.Prefix) {
