@@ -2,8 +2,6 @@ package monitorcase
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"maps"
 	"net"
 	"net/http"
@@ -11,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/wagglehq/waggle/compose/e2e/acceptance/dockerapi"
 )
 
 // dockerAddr is where the Docker API of a case answers.
@@ -24,12 +24,12 @@ type docker struct {
 	tasks                    []map[string]any
 	index                    int
 	noLeader                 bool
-	streams                  map[chan []byte]bool
+	events                   dockerapi.Events
 }
 
 // serveDocker starts the API; it lasts until the process ends.
 func serveDocker(ctx context.Context) (*docker, error) {
-	d := &docker{streams: map[chan []byte]bool{}, index: 10}
+	d := &docker{index: 10}
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "tcp", dockerAddr)
 	if err != nil {
@@ -58,11 +58,11 @@ func (d *docker) set(s *swarm) {
 	for _, m := range s.sorted() {
 		spec := m.spec()
 		value := map[string]any{
-			"ID": m.id, "Version": version, "CreatedAt": stamp(m.created), "UpdatedAt": stamp(m.since),
+			"ID": m.id, "Version": version, "CreatedAt": dockerapi.Stamp(m.created), "UpdatedAt": dockerapi.Stamp(m.since),
 			"Spec": spec, "Endpoint": map[string]any{"Spec": map[string]any{}},
 		}
 		if m.Update != nil {
-			value["UpdateStatus"] = map[string]any{"State": m.Update.State, "StartedAt": stamp(m.since.Add(-m.Update.ago())), "Message": m.Update.State}
+			value["UpdateStatus"] = map[string]any{"State": m.Update.State, "StartedAt": dockerapi.Stamp(m.since.Add(-m.Update.ago())), "Message": m.Update.State}
 		}
 		d.services = append(d.services, value)
 		for _, n := range m.Networks {
@@ -71,18 +71,16 @@ func (d *docker) set(s *swarm) {
 		for i := range *m.Tasks {
 			d.tasks = append(d.tasks, m.task(i, spec, version))
 		}
-		d.emit("service", m.id, m.Name)
+		d.events.Emit("service", "update", m.id, m.Name)
 	}
 	for _, id := range slices.Sorted(maps.Keys(s.nodes)) {
 		d.nodes = append(d.nodes, s.nodes[id].value(version))
-		d.emit("node", id, s.nodes[id].Hostname)
+		d.events.Emit("node", "update", id, s.nodes[id].Hostname)
 	}
 	for _, name := range slices.Sorted(maps.Keys(networks)) {
 		d.network = append(d.network, map[string]any{"Name": name, "Id": "net-" + name, "Scope": "swarm", "Driver": "overlay"})
 	}
 }
-
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
 // spec is the specification of a service.
 func (m *made) spec() map[string]any {
@@ -130,7 +128,7 @@ func (m *made) task(i int, spec, version map[string]any) map[string]any {
 			"Addresses": []string{t.Addresses[network] + "/16"},
 		})
 	}
-	status := map[string]any{"Timestamp": stamp(m.since), "State": t.State, "Message": t.State, "PortStatus": map[string]any{}}
+	status := map[string]any{"Timestamp": dockerapi.Stamp(m.since), "State": t.State, "Message": t.State, "PortStatus": map[string]any{}}
 	if t.Error != "" {
 		status["Err"] = t.Error
 	}
@@ -138,7 +136,7 @@ func (m *made) task(i int, spec, version map[string]any) map[string]any {
 		status["ContainerStatus"] = map[string]any{"ContainerID": "c-" + m.taskID(i), "ExitCode": t.Exit}
 	}
 	value := map[string]any{
-		"ID": m.taskID(i), "Version": version, "CreatedAt": stamp(m.since), "UpdatedAt": stamp(m.since), "Labels": map[string]any{},
+		"ID": m.taskID(i), "Version": version, "CreatedAt": dockerapi.Stamp(m.since), "UpdatedAt": dockerapi.Stamp(m.since), "Labels": map[string]any{},
 		"Spec": spec["TaskTemplate"], "ServiceID": m.id, "NodeID": *t.Node, "Status": status, "DesiredState": t.Desired,
 		"NetworksAttachments": attachments,
 	}
@@ -165,129 +163,47 @@ func (n Node) value(version map[string]any) map[string]any {
 	return value
 }
 
-// emit tells of a change. Swarm has no events of tasks.
-func (d *docker) emit(kind, id, name string) {
-	event, err := json.Marshal(map[string]any{
-		"Type": kind, "Action": "update", "Actor": map[string]any{"ID": id, "Attributes": map[string]string{"name": name}},
-		"scope": "swarm", "time": time.Now().Unix(), "timeNano": time.Now().UnixNano(),
-	})
-	if err != nil {
-		return // it is made of texts
-	}
-	for stream := range d.streams {
-		select {
-		case stream <- append(event, '\n'):
-		default: // it lists again anyway
-		}
-	}
-}
-
 // ServeHTTP answers one call.
 func (d *docker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	path := r.URL.Path
-	if rest, ok := strings.CutPrefix(path, "/v1."); ok {
-		_, path, _ = strings.Cut(rest, "/")
-		path = "/" + path
-	}
-	if path == "/events" {
-		d.events(w, r)
+	path := dockerapi.Path(r)
+	switch {
+	case path == "/events":
+		d.events.ServeHTTP(w, r)
+		return
+	case dockerapi.Greet(w, path):
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	switch {
-	case path == "/_ping":
-		w.Header().Set("Api-Version", "1.41")
-		_, _ = w.Write([]byte("OK"))
-		return
-	case path == "/version":
-		answer(w, http.StatusOK, map[string]any{"Version": "20.10.24", "ApiVersion": "1.41", "MinAPIVersion": "1.12", "Os": "linux", "Arch": "amd64"})
-		return
-	case d.noLeader:
-		answer(w, http.StatusInternalServerError, map[string]string{"message": "rpc error: code = Unknown desc = The swarm does not have a leader. " +
+	if d.noLeader {
+		dockerapi.Answer(w, http.StatusInternalServerError, map[string]string{"message": "rpc error: code = Unknown desc = The swarm does not have a leader. " +
 			"It's possible that too few managers are online. Make sure more than half of the managers are online."})
 		return
 	}
 	switch {
 	case path == "/info":
-		answer(w, http.StatusOK, map[string]any{"Name": "one", "Swarm": map[string]any{
+		dockerapi.Answer(w, http.StatusOK, map[string]any{"Name": "one", "Swarm": map[string]any{
 			"NodeID": "n1", "NodeAddr": "10.97.0.11", "LocalNodeState": "active", "ControlAvailable": true, "Error": "",
 			"Cluster": map[string]any{"ID": "cluster0000000000000000001", "Version": map[string]any{"Index": 10}},
 		}})
 	case path == "/services":
-		answer(w, http.StatusOK, d.services)
+		dockerapi.Answer(w, http.StatusOK, d.services)
 	case strings.HasPrefix(path, "/services/"):
 		id := strings.TrimPrefix(path, "/services/")
 		for _, svc := range d.services {
 			if svc.(map[string]any)["ID"] == id {
-				answer(w, http.StatusOK, svc)
+				dockerapi.Answer(w, http.StatusOK, svc)
 				return
 			}
 		}
-		answer(w, http.StatusNotFound, map[string]string{"message": "service " + id + " not found"})
+		dockerapi.Answer(w, http.StatusNotFound, map[string]string{"message": "service " + id + " not found"})
 	case path == "/nodes":
-		answer(w, http.StatusOK, d.nodes)
+		dockerapi.Answer(w, http.StatusOK, d.nodes)
 	case path == "/networks":
-		answer(w, http.StatusOK, d.network)
+		dockerapi.Answer(w, http.StatusOK, d.network)
 	case path == "/tasks":
-		answer(w, http.StatusOK, d.listed(r))
+		dockerapi.Answer(w, http.StatusOK, dockerapi.Tasks(r, d.tasks))
 	default:
-		answer(w, http.StatusNotFound, map[string]string{"message": "page not found: " + path})
-	}
-}
-
-func answer(w http.ResponseWriter, status int, v any) {
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // the client has gone; there is nobody to tell
-}
-
-// listed are the tasks that a call asks for.
-func (d *docker) listed(r *http.Request) []map[string]any {
-	var filters map[string]any
-	_ = json.Unmarshal([]byte(r.URL.Query().Get("filters")), &filters) // without filters all are meant
-	keeps := func(name string, value any) bool {
-		var words []string
-		switch all := filters[name].(type) {
-		case map[string]any:
-			words = slices.Collect(maps.Keys(all))
-		case []any:
-			for _, one := range all {
-				words = append(words, fmt.Sprint(one))
-			}
-		}
-		return len(words) == 0 || slices.Contains(words, fmt.Sprint(value))
-	}
-	out := []map[string]any{}
-	for _, t := range d.tasks {
-		if keeps("desired-state", t["DesiredState"]) && keeps("service", t["ServiceID"]) && keeps("node", t["NodeID"]) && keeps("id", t["ID"]) {
-			out = append(out, t)
-		}
-	}
-	return out
-}
-
-// events tells of changes until the client goes.
-func (d *docker) events(w http.ResponseWriter, r *http.Request) {
-	stream := make(chan []byte, 1000)
-	d.mu.Lock()
-	d.streams[stream] = true
-	d.mu.Unlock()
-	defer func() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		delete(d.streams, stream)
-	}()
-	w.Header().Set("Content-Type", "application/json")
-	flush := http.NewResponseController(w)
-	for flush.Flush() == nil {
-		select {
-		case <-r.Context().Done():
-			return
-		case event := <-stream:
-			if _, err := w.Write(event); err != nil {
-				return
-			}
-		}
+		dockerapi.Answer(w, http.StatusNotFound, map[string]string{"message": "page not found: " + path})
 	}
 }

@@ -1,29 +1,23 @@
 package swarmcase
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
+
+	"github.com/wagglehq/waggle/compose/e2e/acceptance/dockerapi"
 )
 
-type object = map[string]any
-
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+type object = dockerapi.Object
 
 // ServeHTTP answers one call of the API.
 func (s *Swarm) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	path := r.URL.Path
-	if rest, ok := strings.CutPrefix(path, "/v1."); ok {
-		_, path, _ = strings.Cut(rest, "/")
-		path = "/" + path
-	}
+	path := dockerapi.Path(r)
 	if path == "/events" {
-		s.events(w, r)
+		s.events.ServeHTTP(w, r)
 		return
 	}
 	s.mu.Lock()
@@ -37,7 +31,7 @@ func (s *Swarm) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case slices.Contains(faults.Hang, call):
 		<-r.Context().Done()
 	case slices.Contains(faults.Fail, call):
-		answer(w, http.StatusInternalServerError, object{"message": faults.Message})
+		dockerapi.Answer(w, http.StatusInternalServerError, object{"message": faults.Message})
 	default:
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -47,17 +41,13 @@ func (s *Swarm) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // answer answers a call that does not fail; mu is held.
 func (s *Swarm) answer(w http.ResponseWriter, r *http.Request, path string) {
-	all := []any{}
+	if dockerapi.Greet(w, path) {
+		return
+	}
+	all := []object{}
 	switch {
-	case path == "/_ping":
-		w.Header().Set("Api-Version", "1.41")
-		_, _ = w.Write([]byte("OK"))
-		return
-	case path == "/version":
-		answer(w, http.StatusOK, object{"Version": "20.10.24", "ApiVersion": "1.41", "MinAPIVersion": "1.12", "Os": "linux", "Arch": "amd64"})
-		return
 	case path == "/info":
-		answer(w, http.StatusOK, object{"Name": "h1", "Swarm": object{
+		dockerapi.Answer(w, http.StatusOK, object{"Name": "h1", "Swarm": object{
 			"NodeID": "n1", "NodeAddr": "192.0.2.1", "LocalNodeState": "active", "ControlAvailable": true, "Error": "",
 			"Cluster": object{"ID": "cluster000000000000000001", "Version": object{"Index": 10}},
 		}})
@@ -66,11 +56,11 @@ func (s *Swarm) answer(w http.ResponseWriter, r *http.Request, path string) {
 		id := strings.TrimPrefix(path, "/services/")
 		for _, svc := range s.services {
 			if svc.id == id || svc.name == id {
-				answer(w, http.StatusOK, svc.value())
+				dockerapi.Answer(w, http.StatusOK, svc.value())
 				return
 			}
 		}
-		answer(w, http.StatusNotFound, object{"message": "service " + id + " not found"})
+		dockerapi.Answer(w, http.StatusNotFound, object{"message": "service " + id + " not found"})
 		return
 	case path == "/services":
 		for _, svc := range s.byAge() {
@@ -91,27 +81,21 @@ func (s *Swarm) answer(w http.ResponseWriter, r *http.Request, path string) {
 			all = append(all, object{"Name": name, "Id": "net-" + name, "Scope": "swarm", "Driver": "overlay"})
 		}
 	case path == "/tasks":
-		all = s.listed(r)
+		all = dockerapi.Tasks(r, s.tasks())
 	default:
-		answer(w, http.StatusNotFound, object{"message": "page not found: " + path})
+		dockerapi.Answer(w, http.StatusNotFound, object{"message": "page not found: " + path})
 		return
 	}
-	answer(w, http.StatusOK, all)
-}
-
-func answer(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // the client has gone; there is nobody to tell
+	dockerapi.Answer(w, http.StatusOK, all)
 }
 
 func (svc *service) value() object {
 	value := object{
-		"ID": svc.id, "Version": object{"Index": svc.version}, "CreatedAt": stamp(svc.created), "UpdatedAt": stamp(svc.changed),
+		"ID": svc.id, "Version": object{"Index": svc.version}, "CreatedAt": dockerapi.Stamp(svc.created), "UpdatedAt": dockerapi.Stamp(svc.changed),
 		"Spec": svc.spec(), "Endpoint": object{"Spec": object{}},
 	}
 	if svc.update != "" {
-		value["UpdateStatus"] = object{"State": svc.update, "StartedAt": stamp(svc.changed), "Message": svc.update}
+		value["UpdateStatus"] = object{"State": svc.update, "StartedAt": dockerapi.Stamp(svc.changed), "Message": svc.update}
 	}
 	if svc.job {
 		value["JobStatus"] = object{"JobIteration": object{"Index": 1}}
@@ -177,7 +161,7 @@ func (s *Swarm) task(svc *service, i int, t Task) object {
 			})
 		}
 	}
-	status := object{"Timestamp": stamp(svc.changed), "State": t.State, "Message": t.State, "PortStatus": object{}}
+	status := object{"Timestamp": dockerapi.Stamp(svc.changed), "State": t.State, "Message": t.State, "PortStatus": object{}}
 	if t.Error != "" {
 		status["Err"] = t.Error
 	}
@@ -190,7 +174,7 @@ func (s *Swarm) task(svc *service, i int, t Task) object {
 		on = *t.Node
 	}
 	value := object{
-		"ID": id, "Version": object{"Index": svc.version}, "CreatedAt": stamp(svc.changed), "UpdatedAt": stamp(svc.changed), "Labels": object{},
+		"ID": id, "Version": object{"Index": svc.version}, "CreatedAt": dockerapi.Stamp(svc.changed), "UpdatedAt": dockerapi.Stamp(svc.changed), "Labels": object{},
 		"Spec": svc.spec()["TaskTemplate"], "ServiceID": svc.id, "NodeID": on, "Status": status, "DesiredState": t.Desired,
 		"NetworksAttachments": attachments,
 	}
@@ -203,32 +187,15 @@ func (s *Swarm) task(svc *service, i int, t Task) object {
 	return value
 }
 
-// listed are the tasks that a call asks for; mu is held.
-func (s *Swarm) listed(r *http.Request) []any {
-	var filters map[string]any
-	_ = json.Unmarshal([]byte(r.URL.Query().Get("filters")), &filters) // without filters all are meant
-	keeps := func(name string, value any) bool {
-		var words []string
-		switch all := filters[name].(type) {
-		case object:
-			words = slices.Collect(maps.Keys(all))
-		case []any:
-			for _, one := range all {
-				words = append(words, fmt.Sprint(one))
-			}
-		}
-		return len(words) == 0 || slices.Contains(words, fmt.Sprint(value))
-	}
-	out := []any{}
+// tasks are those of all services, in the order of their age; mu is held.
+func (s *Swarm) tasks() []object {
+	all := []object{}
 	for _, svc := range s.byAge() {
 		for i, said := range s.tasksOf(svc) {
-			t := s.task(svc, i, said)
-			if keeps("desired-state", t["DesiredState"]) && keeps("service", t["ServiceID"]) && keeps("node", t["NodeID"]) && keeps("id", t["ID"]) {
-				out = append(out, t)
-			}
+			all = append(all, s.task(svc, i, said))
 		}
 	}
-	return out
+	return all
 }
 
 func (n *node) value() object {
@@ -256,53 +223,7 @@ func (n *node) value() object {
 
 // emit tells the streams of a change, unless they are to be silent; mu is held.
 func (s *Swarm) emit(kind, action, id, name string) {
-	if s.faults.Events == "deaf" {
-		return
-	}
-	event, err := json.Marshal(object{
-		"Type": kind, "Action": action, "Actor": object{"ID": id, "Attributes": object{"name": name}},
-		"scope": "swarm", "time": time.Now().Unix(), "timeNano": time.Now().UnixNano(),
-	})
-	if err != nil {
-		return // it is made of texts
-	}
-	for open := range s.streams {
-		select {
-		case open.events <- append(event, '\n'):
-		default: // whoever does not read lists anyway
-		}
-	}
-}
-
-// events tells of changes until the client goes, or the stream is cut.
-func (s *Swarm) events(w http.ResponseWriter, r *http.Request) {
-	open := &stream{events: make(chan []byte, 1000), end: make(chan struct{})}
-	s.mu.Lock()
-	isCut := s.faults.Events == "cut"
-	if !isCut {
-		s.streams[open] = true
-	}
-	s.mu.Unlock()
-	if isCut {
-		panic(http.ErrAbortHandler) // the connection ends without an answer
-	}
-	defer func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.streams, open)
-	}()
-	w.Header().Set("Content-Type", "application/json")
-	flush := http.NewResponseController(w)
-	for flush.Flush() == nil {
-		select {
-		case <-r.Context().Done():
-			return
-		case <-open.end:
-			return
-		case event := <-open.events:
-			if _, err := w.Write(event); err != nil {
-				return
-			}
-		}
+	if s.faults.Events != "deaf" {
+		s.events.Emit(kind, action, id, name)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/wagglehq/waggle/compose/e2e/acceptance/dockerapi"
 )
 
 // Swarm is a swarm that steps change. Serve offers it as the Docker API.
@@ -24,13 +26,7 @@ type Swarm struct {
 
 	address string
 	server  *http.Server
-	streams map[*stream]bool
-}
-
-// stream is a stream of events, which ends when end is closed.
-type stream struct {
-	events chan []byte
-	end    chan struct{}
+	events  dockerapi.Events
 }
 
 type service struct {
@@ -58,7 +54,7 @@ type node struct {
 // New returns a swarm of one node, a manager.
 func New() *Swarm {
 	return &Swarm{
-		index: 10, services: map[string]*service{}, given: map[string][]Task{}, streams: map[*stream]bool{},
+		index: 10, services: map[string]*service{}, given: map[string][]Task{},
 		members: map[string]*node{"n1": {
 			id: "n1", hostname: "h1", address: "192.0.2.1", role: "manager", availability: "active", state: "ready", version: 10,
 		}},
@@ -210,12 +206,7 @@ func (s *Swarm) fail(f Faults) error {
 	s.mu.Lock()
 	was := s.faults
 	s.faults = f
-	if f.Events == "cut" || f.Down {
-		for open := range s.streams {
-			close(open.end)
-			delete(s.streams, open)
-		}
-	}
+	s.events.Refuse(f.Events == "cut" || f.Down)
 	server := s.server
 	s.mu.Unlock()
 	switch {
