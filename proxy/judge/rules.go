@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/wagglehq/waggle/proxy/internal/settings/edge"
+	"github.com/wagglehq/waggle/proxy/internal/wish/names"
 	"github.com/wagglehq/waggle/proxy/internal/wish/outbound"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
@@ -42,6 +43,8 @@ type Rules struct {
 	SecurePorts []int
 	// Owners are nil if hosts belong to nobody.
 	Owners *owners.Owners
+	// Names say for which hosts certificates are obtained.
+	Names names.Rules
 }
 
 // Settler returns one that judges by the rules.
@@ -84,7 +87,7 @@ func ParseRules(settings map[string]string) (Rules, error) {
 	if err != nil {
 		return Rules{}, fmt.Errorf("default-ports and bind-ports: %w", err)
 	}
-	rules := Rules{Options: o}
+	rules := Rules{Options: o, Names: names.ParseRules(p.text("acme", names.Off), p.text("acme-challenge", names.HTTP), p.text("acme-dns", ""))}
 	if rules.Owners, err = owners.Parse(p.text("owners", "")); err != nil {
 		return Rules{}, fmt.Errorf("owners: %w", err)
 	}
