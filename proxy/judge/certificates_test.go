@@ -37,7 +37,7 @@ func TestWhoseCertificates(t *testing.T) {
 		services[s.ID] = s
 	}
 	answers, err := judge.Services(judge.Question{Snapshot: catalog.Snapshot{Services: services}, Now: time.Unix(10, 0), Settings: map[string]string{
-		"acme": "labels", "acme-challenge": "http",
+		judge.Obtains: "true", "acme-challenge": "http",
 		"owners": "mode: enforce\nstacks:\n  shop: {hosts: [shop.example.com, \"*.shop.example.com\"]}\ndefault: {hosts: [\"*.$stack.example.org\", \"$stack.example.org\"]}\n",
 	}})
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 // TestThePageOfTLS: each command on docs/tls.md is called, in the order of the page, with the stack
 // files that stand there, and has the effect that is told of it.
 func TestThePageOfTLS(t *testing.T) {
+	t.Parallel()
 	m := newManager(t)
 	m.write("containers", "abc123\n")
 	page, err := os.ReadFile(compose + "/../docs/tls.md")

@@ -71,7 +71,7 @@ func (a *ACME) mode() string {
 
 // Rules say for which hosts.
 func (a *ACME) Rules() names.Rules {
-	return names.ParseRules(a.mode(), a.Challenge, a.DNS)
+	return names.Rules{On: a.On(), All: a.mode() == names.ForAll, Challenge: a.Challenge, CanDNS: a.DNS != ""}
 }
 
 // firstPause is the pause after a first failure.

@@ -210,7 +210,7 @@ func mistakes() []mistake {
 func uncertified() []mistake {
 	obtains := func(settings ...string) func(*picture.Picture) {
 		return func(p *picture.Picture) {
-			p.Instances[1].Settings = map[string]string{"acme": "labels", "acme-challenge": "http"}
+			p.Instances[1].Settings = map[string]string{proxy.Obtains: "true", "acme-challenge": "http"}
 			for i := 0; i < len(settings); i += 2 {
 				p.Instances[1].Settings[settings[i]] = settings[i+1]
 			}

@@ -302,7 +302,7 @@ func TestOpenQuestionsAreNoDrift(t *testing.T) {
 	ask("one")
 	ask("one", "two")
 	ask("two")
-	if err := runtime.New(s.hap.Stats).ReplaceMap(t.Context(), filepath.Join(s.hap.Dir, file.ChallengesMap), nil); err != nil {
+	if err := runtime.New(s.hap.Stats).ReplaceMap(t.Context(), filepath.Join(s.hap.Dir, file.ChallengesMap), []runtime.Entry{{Key: "b.com/x", Value: "y"}}); err != nil {
 		t.Fatal(err)
 	}
 	if drift, err := s.h.Compare(t.Context()); err != nil || !strings.Contains(drift, file.ChallengesMap) {

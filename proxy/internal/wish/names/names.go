@@ -63,12 +63,6 @@ const (
 	ForAll   = "all"
 )
 
-// ParseRules returns the rules for one of these words, the usual challenge and the provider of
-// DNS, which may be empty.
-func ParseRules(mode, challenge, provider string) Rules {
-	return Rules{On: mode == ByLabels || mode == ForAll, All: mode == ForAll, Challenge: challenge, CanDNS: provider != ""}
-}
-
 // Of returns what services ask for.
 func Of(services []route.Service, rules Rules) Wanted {
 	w := wishes{rules: rules, names: map[string]*Name{}, faults: map[string][]Fault{}}
