@@ -36,6 +36,8 @@ MEASURE_MONITOR_FLAGS ?=
 CHAOS_FLAGS ?=
 # Flags of scenarios, such as -only T-05,T-11.
 SCENARIOS_FLAGS ?=
+# Flags of certificates, such as -only kill-order,store.
+CERTIFICATES_FLAGS ?=
 # Flags of attack, such as -only owners,paths or -logs FOLDER.
 ATTACK_FLAGS ?=
 # Flags of the measurement of the scaler, such as -only quiet -samples 20.
@@ -216,6 +218,11 @@ chaos: setup ## Break Waggle on swarms of its own in every way it is meant to li
 attack: setup ## Attack Waggle on a swarm of its own in every way it is meant to withstand, as root (15 minutes; ATTACK_FLAGS, see -h).
 	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
 	@$(timed) attack go run ./compose/e2e/cmd/attack $(ATTACK_FLAGS)
+
+.PHONY: certificates
+certificates: setup ## Obtain certificates from a real authority on swarms of their own, also while whoever orders is killed, as root (30 minutes; CERTIFICATES_FLAGS, see -h).
+	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
+	@$(timed) certificates go run ./compose/e2e/cmd/certificates $(CERTIFICATES_FLAGS)
 
 .PHONY: scenarios
 scenarios: setup ## Play what Docker Flow's tutorials teach on a swarm of its own, as root (20 minutes; SCENARIOS_FLAGS, see -h).

@@ -20,7 +20,7 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/tooltest"
-	"github.com/wagglehq/waggle/proxy/internal/certs/acme/acmetest"
+	"github.com/wagglehq/waggle/proxy/acmetest"
 	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
 )
 

@@ -56,7 +56,7 @@ func own(c Config, version string, settings map[string]string, view func() *cont
 		}
 		said := maps.Clone(settings)
 		said[judge.Certificates] = strconv.FormatBool(v.HasCertificates)
-		said[obtains] = strconv.FormatBool(c.ACME.On())
+		said[judge.Obtains] = strconv.FormatBool(c.ACME.On())
 		return catalog.Instance{Instance: c.InstanceName(), Revision: v.Snapshot.Revision, Hash: v.Hash, Version: version, Settings: said}, true
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/controller"
 	"github.com/wagglehq/waggle/proxy/internal/replicas"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+	"github.com/wagglehq/waggle/proxy/judge"
 )
 
 // What is known of certificates that are obtained.
@@ -29,10 +30,6 @@ const (
 	// has gone, acmeSave how often the copy on the disk is written at most.
 	acmeLease, acmeSave = 10 * time.Second, time.Second
 )
-
-// obtains is what a replica says of itself on the bus: whether it answers the questions of
-// authorities.
-const obtains = "obtains-certificates"
 
 // obtained are the certificates that the proxy obtains; the zero value obtains none.
 type obtained struct {
@@ -73,7 +70,7 @@ func newObtained(c Config, b *bus.Bus, catalog *bus.Catalog, peers *replicas.Pee
 			var out []string
 			instances, _ := peers.Instances()
 			for _, i := range instances {
-				if i.Instance != c.InstanceName() && i.Settings[obtains] == strconv.FormatBool(true) {
+				if i.Instance != c.InstanceName() && i.Settings[judge.Obtains] == strconv.FormatBool(true) {
 					out = append(out, i.Instance)
 				}
 			}

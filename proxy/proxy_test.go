@@ -32,7 +32,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/bustest"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/tooltest"
-	"github.com/wagglehq/waggle/proxy/internal/certs/acme/acmetest"
+	"github.com/wagglehq/waggle/proxy/acmetest"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
 )

@@ -11,6 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"math/big"
+	"net"
 	"testing"
 	"time"
 )
@@ -53,7 +54,7 @@ func Issue(t testing.TB, o Options, hosts ...string) Issued {
 	return out
 }
 
-// New is Issue for what is no test.
+// New is Issue for what is no test. A host may be an address.
 func New(o Options, hosts ...string) (Issued, error) {
 	var key crypto.Signer
 	var err error
@@ -73,6 +74,11 @@ func New(o Options, hosts ...string) (Issued, error) {
 		SerialNumber: serial, Subject: pkix.Name{CommonName: hosts[0]}, DNSNames: hosts,
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(30 * 24 * time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
 		BasicConstraintsValid: true, IsCA: o.CA,
+	}
+	for _, host := range hosts {
+		if ip := net.ParseIP(host); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		}
 	}
 	if o.CA {
 		template.DNSNames, template.KeyUsage = nil, x509.KeyUsageCertSign|x509.KeyUsageCRLSign

@@ -9,6 +9,7 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/label"
+	"github.com/wagglehq/waggle/proxy/internal/wish/names"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
@@ -42,17 +43,32 @@ type Answer struct {
 	// Shadowed are the claims that no request reaches, each with the service that takes
 	// its requests.
 	Shadowed []string
+	// Obtains are the hosts for which certificates are obtained because of it.
+	Obtains []string
+	// Uncertified are the certificates that it asks for and that are not obtained, whatever an
+	// authority says. The running proxy has them in its status, in the same words.
+	Uncertified []Uncertified
 	// Routes and Streams are the ways into it that would be in force.
 	Routes  []Route
 	Streams []Stream
 }
 
+// Uncertified says which label asks for what, and what would be right.
+type Uncertified struct{ Label, Reason, Hint string }
+
 // Services judges all services that opted in, sorted by name. The error is that of a
 // setting.
 func Services(q Question) ([]Answer, error) {
-	desired, err := settle(q)
+	desired, rules, err := settle(q)
 	if err != nil {
 		return nil, err
+	}
+	wanted := names.Of(desired.Services, rules.Names)
+	obtains := map[string][]string{}
+	for _, n := range wanted.Names {
+		for _, id := range n.Services {
+			obtains[id] = append(obtains[id], n.Host)
+		}
 	}
 	out := make([]Answer, 0, len(desired.Verdicts))
 	ways := WaysOf(desired)
@@ -63,20 +79,24 @@ func Services(q Question) ([]Answer, error) {
 			a.Elsewhere = elsewhere.Asked
 		}
 		a.Routes, a.Streams = ways.Into(v.Service.ID)
+		a.Obtains = obtains[v.Service.ID]
+		for _, f := range wanted.Faults[v.Service.ID] {
+			a.Uncertified = append(a.Uncertified, Uncertified{f.Label, f.Text, f.Fix})
+		}
 		out = append(out, a)
 	}
 	return out, nil
 }
 
-func settle(q Question) (claims.Desired, error) {
+func settle(q Question) (claims.Desired, Rules, error) {
 	rules, err := ParseRules(q.Settings)
 	if err != nil {
-		return claims.Desired{}, err
+		return claims.Desired{}, rules, err
 	}
 	settler := rules.Settler()
 	settler.At(q.Now)
 	settler.Reserve(rules.Reserved(InUse(q.Settings) || HasCertificate(q.Snapshot.Services, q.Accepted)))
-	return settler.Settle(q.Snapshot.Sorted(), q.Accepted), nil
+	return settler.Settle(q.Snapshot.Sorted(), q.Accepted), rules, nil
 }
 
 // HasCertificate reports whether a service that is still there was accepted with a

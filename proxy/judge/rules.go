@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/wagglehq/waggle/proxy/internal/settings/edge"
+	"github.com/wagglehq/waggle/proxy/internal/wish/names"
 	"github.com/wagglehq/waggle/proxy/internal/wish/outbound"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
@@ -15,13 +16,16 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/wish/static"
 )
 
-// The settings by which labels are judged have the names of their flags, but for two that
-// say of a secret, and of what lies on disks, only whether there is some.
+// The settings by which labels are judged have the names of their flags, but for those that say
+// only whether there is something: a secret, what lies on disks, and who obtains certificates.
 const (
 	// OperatorUsers is true if the operator says who gets into services that do not.
 	OperatorUsers = "operator-users"
 	// Certificates is true if the proxy has certificates beside those of labels.
 	Certificates = "certificates"
+	// Obtains is true if the proxy obtains certificates, and answers the questions of
+	// authorities.
+	Obtains = "obtains-certificates"
 )
 
 // The defaults of those settings, for the proxy's flags too.
@@ -42,6 +46,8 @@ type Rules struct {
 	SecurePorts []int
 	// Owners are nil if hosts belong to nobody.
 	Owners *owners.Owners
+	// Names say for which hosts certificates are obtained.
+	Names names.Rules
 }
 
 // Settler returns one that judges by the rules.
@@ -84,7 +90,9 @@ func ParseRules(settings map[string]string) (Rules, error) {
 	if err != nil {
 		return Rules{}, fmt.Errorf("default-ports and bind-ports: %w", err)
 	}
-	rules := Rules{Options: o}
+	rules := Rules{Options: o, Names: names.Rules{
+		On: p.is(Obtains), All: p.text("acme", "") == names.ForAll, Challenge: p.text("acme-challenge", names.HTTP), CanDNS: p.text("acme-dns", "") != "",
+	}}
 	if rules.Owners, err = owners.Parse(p.text("owners", "")); err != nil {
 		return Rules{}, fmt.Errorf("owners: %w", err)
 	}

@@ -258,7 +258,7 @@ func facts(t *testing.T) Facts {
 		}
 	}
 	// Providers of DNS read their variables themselves, as their tests show.
-	providers := text(t, "proxy/internal/certs/acme/dns/dns_test.go") + text(t, "proxy/internal/certs/acme/acmetest/zone.go")
+	providers := text(t, "proxy/internal/certs/acme/dns/dns_test.go") + text(t, "proxy/acmetest/zone.go")
 	f.Variable = func(name string) bool {
 		setting := strings.TrimSuffix(name, "_FILE") // by which every setting is read, too
 		return strings.Contains(settings, "`"+name+"`") || strings.Contains(settings, "`"+setting+"`") || variables(t, name+"=") == "" ||

@@ -77,7 +77,7 @@ func (o Obtained) troubles(wanted names.Wanted, k *acme.Known) map[string][]acme
 	out := map[string][]acme.Trouble{}
 	for id, faults := range wanted.Faults {
 		for _, f := range faults {
-			out[id] = append(out[id], acme.Trouble{Reason: f, Hint: "see docs/tls.md"})
+			out[id] = append(out[id], acme.Trouble{Label: f.Label, Reason: f.Text, Hint: f.Fix})
 		}
 	}
 	if len(k.Troubles) == 0 {

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -91,7 +92,7 @@ func (v *View) status(d claims.Verdict, reached map[string]bool) catalog.Status 
 func (v *View) uncertified(s *catalog.Status) {
 	for i, t := range v.Uncertified[s.ServiceID] {
 		if i == 0 && s.State == catalog.StateApplied {
-			s.State, s.Reason, s.Hint, s.Label = catalog.StateDegraded, t.Reason, t.Hint, catalog.Prefix+"acme"
+			s.State, s.Reason, s.Hint, s.Label = catalog.StateDegraded, t.Reason, t.Hint, cmp.Or(t.Label, catalog.Prefix+"acme")
 			continue
 		}
 		s.Warnings = append(slices.Clone(s.Warnings), t.Reason)

@@ -33,13 +33,6 @@ type ACME struct {
 	Import                       string
 }
 
-// The words of Mode.
-const (
-	acmeOff    = "off"
-	acmeLabels = "labels"
-	acmeAll    = "all"
-)
-
 // DefaultOrdersPerHour is well below what Let's Encrypt allows: 300 in three hours.
 const DefaultOrdersPerHour = 90
 
@@ -64,21 +57,21 @@ func (a *ACME) flags(fs *flag.FlagSet) {
 }
 
 // On reports whether certificates are obtained.
-func (a *ACME) On() bool { return a.mode() != acmeOff }
+func (a *ACME) On() bool { return a.mode() != names.Off }
 
 func (a *ACME) mode() string {
 	switch {
 	case a.Mode != "":
 		return a.Mode
 	case a.Email != "":
-		return acmeLabels
+		return names.ByLabels
 	}
-	return acmeOff
+	return names.Off
 }
 
 // Rules say for which hosts.
 func (a *ACME) Rules() names.Rules {
-	return names.Rules{On: a.On(), All: a.mode() == acmeAll, Challenge: a.Challenge, CanDNS: a.DNS != ""}
+	return names.Rules{On: a.On(), All: a.mode() == names.ForAll, Challenge: a.Challenge, CanDNS: a.DNS != ""}
 }
 
 // firstPause is the pause after a first failure.
@@ -90,7 +83,7 @@ func (a *ACME) Settings() (acme.Settings, error) {
 		Email: a.Email, Staging: acme.Staging(), KeyType: a.KeyType, PreferredChain: a.PreferredChain,
 		RenewalInfo: a.RenewalInfo, PerHour: a.OrdersPerHour, Pause: firstPause,
 	}
-	if !slices.Contains([]string{"", acmeOff, acmeLabels, acmeAll}, a.Mode) {
+	if !slices.Contains([]string{"", names.Off, names.ByLabels, names.ForAll}, a.Mode) {
 		return s, fmt.Errorf("acme: %q: want off, labels or all", a.Mode)
 	}
 	if a.Email != "" {

@@ -23,8 +23,8 @@ func (c *Certificates) flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.Dir, "certs-dir", "/certs", "folder whose files are certificates, each with its chain and its key; changes are seen while the proxy runs")
 	fs.StringVar(&c.Preferred, "preferred-certificate", "", "names of certificates that come before all others, the first of which clients get whose name no certificate has; * stands for any text, separated by commas")
 	fs.StringVar(&c.ListPath, "crt-list-path", "", "a crt-list of HAProxy's that is used instead of all other certificates, read at every reload")
-	app.TokenVar(fs, &c.SealKey, "seal-key", "secret that hides uploaded certificates on the bus, of 16 bytes or more, the same on all replicas; empty: derived from the first token")
-	app.TokenVar(fs, &c.SealKeyOther, "seal-key-other", "a further secret that opens uploaded certificates, while the one of seal-key is replaced; they are sealed anew")
+	app.TokenVar(fs, &c.SealKey, "seal-key", "secret that hides uploaded and obtained certificates on the bus, of 16 bytes or more, the same on all replicas; empty: derived from the first token")
+	app.TokenVar(fs, &c.SealKeyOther, "seal-key-other", "a further secret that opens uploaded and obtained certificates, while the one of seal-key is replaced; they are sealed anew")
 	fs.BoolVar(&c.H3, "enable-h3", true, "offer HTTP/3 on ports with TLS, by UDP, where HAProxy has QUIC")
 	fs.IntVar(&c.H3Port, "h3-port", 0, "the port of HTTP/3 that clients are told of, if it is published by another number; 0: that by which they came")
 }

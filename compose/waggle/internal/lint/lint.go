@@ -217,6 +217,9 @@ func (f *finder) routed(answers []proxy.Answer) {
 			f.asked[a.ServiceID] = true
 			f.add(Warning, a.ServiceID, catalog.Prefix+"proxyInstanceName", a.Reason, "")
 		case a.State != catalog.StateRejected:
+			for _, u := range a.Uncertified {
+				f.add(Warning, a.ServiceID, u.Label, u.Reason, u.Hint)
+			}
 			for _, s := range a.Shadowed {
 				f.add(Warning, a.ServiceID, "", "no request reaches "+s, "another path or domain, or com.df.aclName")
 			}

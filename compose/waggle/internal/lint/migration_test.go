@@ -3,6 +3,7 @@ package lint_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +23,7 @@ func TestPublicStacksMove(t *testing.T) {
 	told := map[string]string{
 		"ci-behind-tls.yml jenkins":        "com.df.xForwardedProto is not known",
 		"ci-behind-tls.yml nexus":          "com.df.xForwardedProto is not known",
-		"letsencrypt-companion.yml whoami": "comes first with some of its requests, by /.well-known/acme-challenge",
+		"letsencrypt-companion.yml whoami": "comes first with some of its requests, by /.well-known/acme-challenge|com.df.letsencrypt.host asks for a certificate, and the proxy obtains none",
 	}
 	moved := lint.Settings{"proxy": {"networks": "waggle,proxy,monitor"}, "monitor": {"network": "waggle,proxy,monitor"}}
 	for _, file := range files {
@@ -39,7 +40,7 @@ func TestPublicStacksMove(t *testing.T) {
 		}
 		for _, f := range findings {
 			want, ok := told[filepath.Base(file)+" "+f.Service]
-			if f.Level == lint.Error || !ok || !strings.Contains(f.Text, want) {
+			if f.Level == lint.Error || !ok || !slices.ContainsFunc(strings.Split(want, "|"), func(one string) bool { return strings.Contains(f.Text, one) }) {
 				t.Errorf("%s: %s: %s: %s (%s)", filepath.Base(file), f.Service, f.Level, f.Text, f.Fix)
 			}
 		}

@@ -283,7 +283,7 @@ func (w *world) asksRoute(svc catalog.Service) bool {
 }
 
 func (w *world) labels(svc catalog.Service) Rung {
-	var faults, fixes, warnings []string
+	var faults, fixes, warnings, instead []string
 	fault := func(text, fix string) { faults, fixes = append(faults, text), append(fixes, fix) }
 	a, placed := w.routes[svc.ID], w.placed[svc.ID]
 	if svc.Oversize > 0 {
@@ -301,8 +301,11 @@ func (w *world) labels(svc catalog.Service) Rung {
 		if u.Mistyped() {
 			fault("the label "+u.Label+" is not known and has no effect", "call it "+u.Nearest)
 		} else {
-			warnings = append(warnings, "the label "+u.Label+" is not known and has no effect")
+			warnings, instead = append(warnings, "the label "+u.Label+" is not known and has no effect"), append(instead, "remove it, or see the list of labels")
 		}
+	}
+	for _, u := range a.Uncertified {
+		warnings, instead = append(warnings, u.Reason), append(instead, u.Hint)
 	}
 	for _, full := range placed.Misplaced {
 		fault(label.OnContainer(full).Reason, label.MoveToService)
@@ -314,7 +317,7 @@ func (w *world) labels(svc catalog.Service) Rung {
 	case len(faults) > 0:
 		return Rung{"labels", Broken, strings.Join(faults, "; "), strings.Join(slices.Compact(fixes), "; ")}
 	case len(warnings) > 0:
-		return Rung{"labels", Warn, strings.Join(warnings, "; "), "remove it, or see the list of labels"}
+		return Rung{"labels", Warn, strings.Join(warnings, "; "), strings.Join(slices.Compact(instead), "; ")}
 	}
 	return Rung{"labels", OK, fmt.Sprintf("%d labels", len(svc.Labels)+len(svc.Withheld)), ""}
 }

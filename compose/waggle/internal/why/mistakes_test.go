@@ -205,11 +205,48 @@ func mistakes() []mistake {
 	}
 }
 
+// uncertified are mistakes about certificates that the proxy is to obtain, which the running proxy
+// tells in the same words.
+func uncertified() []mistake {
+	obtains := func(settings ...string) func(*picture.Picture) {
+		return func(p *picture.Picture) {
+			p.Instances[1].Settings = map[string]string{proxy.Obtains: "true", "acme-challenge": "http"}
+			for i := 0; i < len(settings); i += 2 {
+				p.Instances[1].Settings[settings[i]] = settings[i+1]
+			}
+		}
+	}
+	fails := func(p *picture.Picture) {
+		obtains()(p)
+		p.Certificates = map[string][]string{}
+		p.Statuses = []picture.Status{{Status: catalog.Status{
+			Component: "proxy", ServiceID: "shop_web", Service: "shop_web", State: catalog.StateDegraded, Label: "com.df.acme",
+			Reason: "no certificate for shop.test after 3 tries: Let's Encrypt says: CAA record for shop.test prevents issuance (caa); tried again at 2026-11-30T12:00:00Z",
+			Hint:   "a CAA record of the domain lets only other authorities give certificates for it",
+		}}}
+	}
+	asks := routed + " acme=true"
+	return []mistake{
+		{51, "certificates are not turned on", asks, nil, "", "?labels", "com.df.acme asks for a certificate, and the proxy obtains none", "ACME_EMAIL", "?com.df.acme"},
+		{51, "nor for a companion's labels", routed + " letsencrypt.host=shop.test", nil, "", "?labels", "com.df.letsencrypt.host asks for a certificate", "ACME_EMAIL", "?com.df.letsencrypt.host"},
+		{52, "a certificate below HTTP", "notify=true reqMode=tcp srcPort=5432 port=5432 acme=true", obtains(), "", "?labels", "passed through as it is", "remove com.df.acme", "?com.df.acme"},
+		{53, "no whole name", "notify=true servicePath=/shop port=8080 acme=true", obtains(), "", "?labels", "com.df.acme needs a com.df.serviceDomain with whole names", "shop.example.com", "?com.df.acme"},
+		{54, "no name of DNS", "notify=true serviceDomain=shop port=8080 acme=true", obtains(), "", "?labels", "no authority gives a certificate for shop", "a certificate of your own", "?com.df.acme"},
+		{55, "a wildcard by HTTP", "notify=true serviceDomain=*.shop.test port=8080 acme=true", obtains(), "", "?labels", "needs com.df.acmeChallenge=dns", "ACME_DNS", "?com.df.acme"},
+		{56, "by DNS without a provider", asks + " acmeChallenge=dns", obtains(), "", "?labels", "the operator has set no ACME_DNS", "ACME_DNS", "?com.df.acmeChallenge"},
+		{57, "a challenge that is none", asks + " acmeChallenge=tls", obtains(), "", "labels", `com.df.acmeChallenge="tls"`, "http", "com.df.acmeChallenge"},
+		{58, "a companion's host that is not the service's", routed + " letsencrypt.host=shop.test,sohp.test", obtains(), "", "?labels", "names sohp.test, by which the service is not routed", "com.df.serviceDomain", "?com.df.letsencrypt.host"},
+		{59, "somebody else's name", asks, obtains("owners", "mode: enforce\nstacks:\n  other: {hosts: [shop.test]}\n"), "", "route", "shop.test", "", "com.df.serviceDomain"},
+		{60, "the authority refuses", asks, fails, "", "?applied", "Let's Encrypt says: CAA record for shop.test prevents issuance (caa); tried again at 2026-11-30T12:00:00Z", "a CAA record", "-"},
+		{60, "and that is why there is no TLS", asks, fails, "https://shop.test/", "tls", "after 3 tries: Let's Encrypt says: CAA record", "a CAA record", "-"},
+	}
+}
+
 // TestMistakes: each of the 42 mistakes is found, by the way from label to effect, in the file
-// before, or by both.
+// before, or by both; and so are those about certificates.
 func TestMistakes(t *testing.T) {
 	seen := map[int]bool{}
-	for _, m := range mistakes() {
+	for _, m := range slices.Concat(mistakes(), uncertified()) {
 		seen[m.number] = true
 		t.Run(m.name, func(t *testing.T) {
 			p := world(m.labels)

@@ -111,6 +111,28 @@ func cmpSlice(list []string, usual string) []string {
 	return list
 }
 
+// isCertificate reports whether a status is about certificates that a service asks for.
+func isCertificate(full string) bool {
+	name, ok := strings.CutPrefix(full, catalog.Prefix)
+	return ok && (strings.HasPrefix(name, "acme") || strings.HasPrefix(name, "letsencrypt."))
+}
+
+// uncertified is what is said of the certificate for a host that is not obtained, and what would
+// be right; both are empty if nothing is said.
+func (w *world) uncertified(host string) (text, fix string) {
+	for _, s := range w.Statuses {
+		if s.State != catalog.StateDegraded || !isCertificate(s.Label) || s.Earlier {
+			continue
+		}
+		for _, said := range append([]string{s.Reason}, s.Warnings...) {
+			if slices.Contains(strings.FieldsFunc(said, func(r rune) bool { return r == ' ' || r == ':' || r == ',' }), host) {
+				return "; " + said, s.Hint
+			}
+		}
+	}
+	return "", ""
+}
+
 func (w *world) applied(svc catalog.Service) Rung {
 	r := Rung{Rung: "applied", State: OK, Text: "in force in the proxy"}
 	if !w.asksRoute(svc) || w.isElsewhere(svc) {
@@ -132,6 +154,11 @@ func (w *world) applied(svc catalog.Service) Rung {
 		r.State, r.Text, r.Fix = Broken, status.Reason, cmp.Or(status.Hint, "docker service logs "+w.fullName("proxy"))
 	case status.State == catalog.StateRejected && a.State == catalog.StateRejected && len(a.Routes)+len(a.Streams) == 0:
 		r.State, r.Text = Wait, "nothing of it is in force"
+	case status.State == catalog.StateDegraded && isCertificate(status.Label) && len(a.Uncertified) == 0:
+		r.State, r.Text, r.Fix = Warn, "in force in the proxy, but "+status.Reason, status.Hint
+		if len(status.Warnings) > 0 {
+			r.Text += "; " + strings.Join(status.Warnings, "; ")
+		}
 	case status.State == catalog.StateAccepted:
 		r.State, r.Text = Wait, cmp.Or(status.Reason, "the proxy is about to apply it")
 	}

@@ -69,8 +69,11 @@ func (w *world) tls(u *url.URL, port int) Rung {
 		return Rung{Rung: "tls", State: None}
 	case w.Certificates == nil:
 		return Rung{Rung: "tls", State: Wait, Text: "which certificates there are is not known"}
-	case len(w.Certificates) == 0:
-		return Rung{"tls", Broken, fmt.Sprintf("there is no certificate at all, so nobody listens on port %d", port), "give the proxy a certificate for " + host}
+	}
+	obtaining, fix := w.uncertified(host)
+	fix = cmp.Or(fix, "give the proxy a certificate for "+host)
+	if len(w.Certificates) == 0 {
+		return Rung{"tls", Broken, fmt.Sprintf("there is no certificate at all, so nobody listens on port %d", port) + obtaining, fix}
 	}
 	var all []string
 	for _, name := range slices.Sorted(maps.Keys(w.Certificates)) {
@@ -79,7 +82,7 @@ func (w *world) tls(u *url.URL, port int) Rung {
 		}
 		all = append(all, fmt.Sprintf("%s (%s)", name, strings.Join(w.Certificates[name], ", ")))
 	}
-	return Rung{"tls", Broken, "no certificate names " + host + "; there are: " + strings.Join(all, ", "), "give the proxy a certificate for " + host}
+	return Rung{"tls", Broken, "no certificate names " + host + "; there are: " + strings.Join(all, ", ") + obtaining, fix}
 }
 
 // covers reports whether a name of a certificate is for a host: a wildcard stands for one

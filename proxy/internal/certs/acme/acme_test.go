@@ -26,8 +26,8 @@ import (
 	"github.com/wagglehq/waggle/pkg/bustest"
 	"github.com/wagglehq/waggle/pkg/reconcile"
 	"github.com/wagglehq/waggle/pkg/tooltest"
+	"github.com/wagglehq/waggle/proxy/acmetest"
 	"github.com/wagglehq/waggle/proxy/internal/certs/acme"
-	"github.com/wagglehq/waggle/proxy/internal/certs/acme/acmetest"
 	"github.com/wagglehq/waggle/proxy/internal/certs/sealed"
 	"github.com/wagglehq/waggle/proxy/internal/certs/vault"
 	"github.com/wagglehq/waggle/proxy/internal/wish/names"
@@ -51,6 +51,8 @@ type world struct {
 	deaf map[string]bool
 	// asked are the questions that were asked, as host and path.
 	asked []string
+	// secrets are those by which replicas seal and open that start from now on.
+	secrets []string
 }
 
 // service is one that is routed by hosts and wants certificates.
@@ -59,7 +61,7 @@ func service(id string, hosts ...string) route.Service {
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, bus: bustest.Start(t), deaf: map[string]bool{}}
+	w := &world{t: t, bus: bustest.Start(t), deaf: map[string]bool{}, secrets: []string{"a secret of sixteen bytes"}}
 	w.bus.Prepared()
 	w.epoch.Store("e1")
 	front := httptest.NewServer(http.HandlerFunc(w.front))
@@ -160,7 +162,7 @@ func (w *world) start(name, dir string, step func(host, step string), change ...
 	w.t.Helper()
 	r := &replica{w: w, name: name, dir: dir, poke: reconcile.NewPoke(), step: step, log: &lines{}}
 	r.bus = w.bus.Connect("proxy")
-	key, err := sealed.New("test", "a secret of sixteen bytes")
+	key, err := sealed.New("test", w.secrets[0], w.secrets[1:]...)
 	if err != nil {
 		w.t.Fatal(err)
 	}

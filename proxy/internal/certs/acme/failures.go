@@ -111,8 +111,18 @@ func hint(f Failure, host string, isDNS bool) string {
 	return "the proxy's log says more; it is tried again by itself"
 }
 
-// Trouble is what is wrong with a name.
-type Trouble struct{ Reason, Hint string }
+// Trouble is what is wrong with a name. Label is that which asks for what cannot be had, empty if
+// it can.
+type Trouble struct{ Label, Reason, Hint string }
+
+// unopened tells that what is known of a host cannot be opened, so that nothing can be written
+// either: what the proxy has on its disk is served.
+func unopened(host string, err error) Trouble {
+	return Trouble{
+		Reason: fmt.Sprintf("the certificate for %s can be neither obtained nor renewed: %v", host, err),
+		Hint:   "SEAL_KEY_OTHER names the secret that sealed it, until it is sealed anew",
+	}
+}
 
 // trouble tells a failure.
 func trouble(r Record, s Settings, isDNS bool) Trouble {

@@ -399,7 +399,7 @@ func TestTheLimitOfOrders(t *testing.T) {
 	if w.Orders() != 3 {
 		t.Errorf("%d orders", w.Orders())
 	}
-	w.ahead.Store(int64(61 * time.Minute))
+	w.ahead.Store(int64(66 * time.Minute))
 	w.want(service("web", services...))
 	w.all(services...)
 	if w.Orders() != 6 {

@@ -28,7 +28,7 @@ type Plan struct {
 }
 
 // plan says what is to be done. busy are the hosts with which somebody is at it, began the times
-// of orders of the last hour.
+// of orders that count.
 func plan(now time.Time, wanted []names.Name, records map[string]Record, busy map[string]bool, began []time.Time, s Settings) Plan {
 	var p Plan
 	later := func(at time.Time) {
@@ -182,24 +182,33 @@ func begun(r Record) time.Time {
 	return r.Order.Begun
 }
 
-// roomFor returns how many orders may begin now, and when there is room again if none may. A time
-// that is not over yet, as after a clock was set back, counts as if it were now.
+// mostSkew is how far the clocks of replicas may differ without more orders in any hour than the
+// limit: so much longer than an hour each one counts.
+const mostSkew = 5 * time.Minute
+
+// counts is how long an order counts.
+const counts = time.Hour + mostSkew
+
+// roomFor returns how many orders may begin now, and when there is room again if none may.
 func roomFor(began []time.Time, perHour int, now time.Time) (room int, free time.Time) {
 	recent := recentOrders(began, now)
 	if room = perHour - len(recent); room > 0 {
 		return room, now
 	}
-	return 0, recent[len(recent)-perHour].Add(time.Hour)
+	return 0, recent[len(recent)-perHour].Add(counts)
 }
 
-// recentOrders are those of the last hour, sorted.
+// recentOrders are those that count, sorted. One that a clock has noted which is ahead keeps its
+// time, so that the next one to look does not forget it too early; but one that lies further
+// ahead than clocks differ, as after a clock was set back, counts as if it were now, or it would
+// count for ever.
 func recentOrders(began []time.Time, now time.Time) []time.Time {
 	var out []time.Time
 	for _, t := range began {
-		if t.After(now) {
+		if t.Sub(now) > mostSkew {
 			t = now
 		}
-		if now.Sub(t) < time.Hour {
+		if now.Sub(t) < counts {
 			out = append(out, t)
 		}
 	}

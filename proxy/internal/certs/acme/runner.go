@@ -169,7 +169,7 @@ func (r *Runner) Pass(ctx context.Context) error {
 	now := r.o.Now()
 	busy := r.isBusy()
 	p := plan(now, wanted.Names, records, busy, orderTimes(looked.Values[ordersName]), r.o.Settings)
-	r.show(wanted, records, p)
+	r.show(wanted, records, looked.Refused, p)
 	if !ok || err != nil {
 		return err
 	}
@@ -211,7 +211,7 @@ func (r *Runner) read(values map[string]string) map[string]Record {
 }
 
 // show makes what is known the present, and says so if something else is to be served or answered.
-func (r *Runner) show(wanted names.Wanted, records map[string]Record, p Plan) {
+func (r *Runner) show(wanted names.Wanted, records map[string]Record, refused map[string]error, p Plan) {
 	last := r.known.Load()
 	k := &Known{Troubles: map[string]Trouble{}}
 	before := map[string]certs.Candidate{}
@@ -235,7 +235,11 @@ func (r *Runner) show(wanted names.Wanted, records map[string]Record, p Plan) {
 		}
 	}
 	for _, n := range wanted.Names {
-		if record := records[n.Host]; record.Failures > 0 && record.Last != nil {
+		record, err := records[n.Host], refused[namePrefix+n.Host]
+		switch {
+		case err != nil:
+			k.Troubles[n.Host] = unopened(n.Host, err)
+		case record.Failures > 0 && record.Last != nil:
 			k.Troubles[n.Host] = trouble(record, r.o.Settings, n.DNS)
 		}
 	}

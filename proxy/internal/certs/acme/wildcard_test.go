@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/tooltest"
+	"github.com/wagglehq/waggle/proxy/acmetest"
 	"github.com/wagglehq/waggle/proxy/internal/certs/acme"
-	"github.com/wagglehq/waggle/proxy/internal/certs/acme/acmetest"
 	"github.com/wagglehq/waggle/proxy/internal/certs/acme/dns"
 	"github.com/wagglehq/waggle/proxy/internal/wish/names"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"

@@ -282,6 +282,34 @@ func TestSomebodyElsesChangeIsDrift(t *testing.T) {
 	}
 }
 
+// TestOpenQuestionsAreNoDrift: what HAProxy answers to authorities is read back like everything
+// else, or each comparison while an order is open would make it reload.
+func TestOpenQuestionsAreNoDrift(t *testing.T) {
+	s := newSecure(t, func(s *render.Settings) { s.Challenges = true })
+	ask := func(tokens ...string) {
+		var all []render.Challenge
+		for _, token := range tokens {
+			all = append(all, render.Challenge{Host: "a.com", Token: token, Answer: token + ".thumb"})
+		}
+		s.renderer.SetChallenges(all)
+		if res := s.apply(); res.Reload != "" || !res.Changed {
+			t.Errorf("%+v, want a change without a reload", res)
+		}
+		if drift, err := s.h.Compare(t.Context()); drift != "" || err != nil {
+			t.Errorf("with %v: drift %q, %v", tokens, drift, err)
+		}
+	}
+	ask("one")
+	ask("one", "two")
+	ask("two")
+	if err := runtime.New(s.hap.Stats).ReplaceMap(t.Context(), filepath.Join(s.hap.Dir, file.ChallengesMap), []runtime.Entry{{Key: "b.com/x", Value: "y"}}); err != nil {
+		t.Fatal(err)
+	}
+	if drift, err := s.h.Compare(t.Context()); err != nil || !strings.Contains(drift, file.ChallengesMap) {
+		t.Errorf("got %q, %v; want it to be found", drift, err)
+	}
+}
+
 func TestHAProxyJudgesCertificates(t *testing.T) {
 	s := newSecure(t)
 	good, small := certtest.Self(t, "a.com").PEM(), certtest.Issue(t, certtest.Options{RSA: 1024}, "a.com").PEM()

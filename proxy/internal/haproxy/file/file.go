@@ -150,7 +150,8 @@ func (f File) Has(path string) bool {
 		return slices.ContainsFunc(s.Lines, func(l Line) bool {
 			return slices.ContainsFunc(l.Words, func(w Word) bool {
 				text := w.Text()
-				return text == path || strings.Contains(text, "("+path+")")
+				// A converter may have what it says of anything else beside the file.
+				return text == path || strings.Contains(text, "("+path+")") || strings.Contains(text, "("+path+",")
 			})
 		})
 	})

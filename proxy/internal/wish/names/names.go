@@ -48,13 +48,24 @@ type Name struct {
 type Wanted struct {
 	// Names are sorted by host.
 	Names []Name
-	// Faults are what cannot be had, by the service's ID, each as a sentence.
-	Faults map[string][]string
+	// Faults are what cannot be had, by the service's ID.
+	Faults map[string][]Fault
 }
+
+// Fault is what a service asks for and cannot have: the full name of the label that asks, a
+// sentence, and what would be right.
+type Fault struct{ Label, Text, Fix string }
+
+// The words for whom certificates are obtained.
+const (
+	Off      = "off"
+	ByLabels = "labels"
+	ForAll   = "all"
+)
 
 // Of returns what services ask for.
 func Of(services []route.Service, rules Rules) Wanted {
-	w := wishes{rules: rules, names: map[string]*Name{}, faults: map[string][]string{}}
+	w := wishes{rules: rules, names: map[string]*Name{}, faults: map[string][]Fault{}}
 	for _, s := range services {
 		w.add(s)
 	}
@@ -74,12 +85,12 @@ func Of(services []route.Service, rules Rules) Wanted {
 type wishes struct {
 	rules  Rules
 	names  map[string]*Name
-	faults map[string][]string
+	faults map[string][]Fault
 }
 
 // fault says what a service cannot have.
-func (w *wishes) fault(s route.Service, format string, values ...any) {
-	w.faults[s.ID] = append(w.faults[s.ID], fmt.Sprintf(format, values...))
+func (w *wishes) fault(s route.Service, label, fix, format string, values ...any) {
+	w.faults[s.ID] = append(w.faults[s.ID], Fault{label, fmt.Sprintf(format, values...), fix})
 }
 
 func (w *wishes) add(s route.Service) {
@@ -93,7 +104,7 @@ func (w *wishes) add(s route.Service) {
 	}
 	if !w.rules.On {
 		if asks {
-			w.fault(s, "%s asks for a certificate, and the proxy obtains none: the operator sets ACME_EMAIL, or ACME=labels", label)
+			w.fault(s, label, "the operator sets ACME_EMAIL, or ACME=labels, see docs/tls.md", "%s asks for a certificate, and the proxy obtains none: the operator sets ACME_EMAIL, or ACME=labels", label)
 		}
 		return
 	}
@@ -101,23 +112,25 @@ func (w *wishes) add(s route.Service) {
 	if len(s.ACME.Hosts) > 0 && s.ACME.Asks != route.Yes {
 		for _, h := range s.ACME.Hosts {
 			if !slices.Contains(hosts, h) {
-				w.fault(s, "%s names %s, by which the service is not routed: com.df.serviceDomain names it", label, h)
+				w.fault(s, label, "name "+h+" in com.df.serviceDomain too, or take it out of "+label, "%s names %s, by which the service is not routed: com.df.serviceDomain names it", label, h)
 			}
 		}
 		hosts = slices.DeleteFunc(hosts, func(h string) bool { return !slices.Contains(s.ACME.Hosts, h) })
+	} else if asks && len(hosts) == 0 && len(s.Routes) == 0 && len(s.Streams) > 0 {
+		w.fault(s, label, "remove "+label+", or com.df.reqMode=http", "%s asks for a certificate, and what a service gets below HTTP is passed through as it is: its own certificate is shown", label)
 	} else if asks && len(hosts) == 0 {
-		w.fault(s, "%s needs a com.df.serviceDomain with whole names", label)
+		w.fault(s, label, "com.df.serviceDomain with a whole name, such as shop.example.com", "%s needs a com.df.serviceDomain with whole names", label)
 	}
 	for _, h := range hosts {
-		w.want(s, h, asks)
+		w.want(s, h, label, asks)
 	}
 }
 
-func (w *wishes) want(s route.Service, host string, asks bool) {
+func (w *wishes) want(s route.Service, host, label string, asks bool) {
 	if !public(host) {
 		// By the operator's default nobody has asked for such a name.
 		if asks {
-			w.fault(s, "no authority gives a certificate for %s, which is no name of DNS with a dot in it", host)
+			w.fault(s, label, "a name in DNS that is yours, or a certificate of your own for "+host, "no authority gives a certificate for %s, which is no name of DNS with a dot in it", host)
 		}
 		return
 	}
@@ -126,10 +139,10 @@ func (w *wishes) want(s route.Service, host string, asks bool) {
 	case wild && !dns && !asks:
 		return
 	case wild && !dns:
-		w.fault(s, "a certificate for %s needs com.df.acmeChallenge=dns, since nobody can prove a wildcard otherwise", host)
+		w.fault(s, label, "com.df.acmeChallenge=dns, and ACME_DNS for the proxies, see docs/tls.md", "a certificate for %s needs com.df.acmeChallenge=dns, since nobody can prove a wildcard otherwise", host)
 		return
 	case dns && !w.rules.CanDNS:
-		w.fault(s, "com.df.acmeChallenge=dns for %s, and the operator has set no ACME_DNS", host)
+		w.fault(s, catalog.Prefix+"acmeChallenge", "the operator sets ACME_DNS and what the provider needs, see docs/tls.md", "com.df.acmeChallenge=dns for %s, and the operator has set no ACME_DNS", host)
 		return
 	}
 	n := w.names[host]

@@ -38,6 +38,8 @@ func TestOf(t *testing.T) {
 		{"the operator obtains none", []route.Service{asks("a", "a.com", yes)}, names.Rules{}, "fault a: com.df.acme asks for a certificate, and the proxy obtains none: the operator sets ACME_EMAIL, or ACME=labels"},
 		{"no host", []route.Service{asks("a", "", yes)}, on, "fault a: com.df.acme needs a com.df.serviceDomain with whole names"},
 		{"hosts that are compared otherwise", []route.Service{compared}, on, "fault a: com.df.acme needs a com.df.serviceDomain with whole names"},
+		{"below HTTP", []route.Service{{ID: "a", ACME: yes, Streams: []route.Stream{{}}}}, on,
+			"fault a: com.df.acme asks for a certificate, and what a service gets below HTTP is passed through as it is: its own certificate is shown"},
 		{"no name of DNS", []route.Service{asks("a", "internal 192.0.2.1", yes)}, on,
 			"fault a: no authority gives a certificate for 192.0.2.1, which is no name of DNS with a dot in it; fault a: no authority gives a certificate for internal, which is no name of DNS with a dot in it"},
 		{"a wildcard", []route.Service{asks("a", "*.a.com", byDNS)}, dns, "*.a.com dns a"},
@@ -84,7 +86,10 @@ func tell(w names.Wanted) string {
 	slices.Sort(ids)
 	for _, id := range ids {
 		for _, f := range w.Faults[id] {
-			out = append(out, "fault "+id+": "+f)
+			out = append(out, "fault "+id+": "+f.Text)
+			if f.Fix == "" || !strings.HasPrefix(f.Label, "com.df.") {
+				out = append(out, "which says not what would be right")
+			}
 		}
 	}
 	return strings.Join(out, "; ")

@@ -11,8 +11,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/wagglehq/waggle/proxy/acmetest"
 	"github.com/wagglehq/waggle/proxy/internal/certs/acme"
-	"github.com/wagglehq/waggle/proxy/internal/certs/acme/acmetest"
 	prover "github.com/wagglehq/waggle/proxy/internal/certs/acme/dns"
 )
 

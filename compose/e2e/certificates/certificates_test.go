@@ -1,0 +1,51 @@
+package certificates
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wagglehq/waggle/compose/e2e/parts"
+	"github.com/wagglehq/waggle/proxy/acmetest"
+)
+
+func TestAPartThatIsNotThereIsNamed(t *testing.T) {
+	var out bytes.Buffer
+	err := Run(t.Context(), parts.Config{Only: []string{"deploy", "nonsense"}, Out: &out, Log: &out})
+	if err == nil || !strings.Contains(err.Error(), "nonsense") || out.Len() > 0 {
+		t.Errorf("it says %v, and did %q", err, out.String())
+	}
+}
+
+func TestEachPartIsThereOnce(t *testing.T) {
+	names := Parts()
+	slices.Sort(names)
+	if len(slices.Compact(slices.Clone(names))) != len(names) || len(names) == 0 {
+		t.Error(names)
+	}
+}
+
+// TestTwoForOneTime: what was obtained twice for one time is found, and what nobody fetched; an
+// order that came to nothing, and a renewal, are neither.
+func TestTwoForOneTime(t *testing.T) {
+	now := time.Unix(10000, 0)
+	order := func(host string, placed, finalized, fetched int64) acmetest.Order {
+		at := func(s int64) time.Time {
+			if s == 0 {
+				return time.Time{}
+			}
+			return time.Unix(s, 0)
+		}
+		return acmetest.Order{Host: host, Placed: at(placed), Finalized: at(finalized), Fetched: at(fetched)}
+	}
+	got := twice([]acmetest.Order{
+		order("well.com", 100, 0, 0), order("well.com", 101, 110, 111), order("well.com", 200, 210, 211),
+		order("twice.com", 100, 110, 111), order("twice.com", 120, 130, 131),
+		order("lost.com", 100, 110, 0), order("young.com", 9990, 9999, 0),
+	}, time.Minute, now)
+	if all := strings.Join(got, "; "); len(got) != 2 || !strings.Contains(all, "two certificates for twice.com within 20.0 s") || !strings.Contains(all, "lost.com") {
+		t.Errorf("%q", got)
+	}
+}
