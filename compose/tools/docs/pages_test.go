@@ -73,6 +73,7 @@ func rules() []rule {
 		return func([]string) (string, string) { return file, has }
 	}
 	form := func(pattern string) *regexp.Regexp { return regexp.MustCompile("^" + pattern + "$") }
+	trial := func(m []string) (string, string) { return "compose/e2e/trials/first.go", m[1] }
 	fine := func(*testing.T, string, []string) string { return "" }
 	return []rule{
 		{form(assignments + `make ([a-z-]+)((?: [A-Z_]+=(?:"[^"]*"|\S+))*)`),
@@ -112,6 +113,10 @@ func rules() []rule {
 		{form(`curl (?:-X (POST|PUT|DELETE) -H "Authorization: Bearer \$WAGGLE_TOKEN" )?(?:--data-binary @[a-z.]+ )?'?http://localhost(?::(\d+))?(/[a-z0-9_./-]*)(?:\?[a-z0-9_=&]*)?'?`),
 			in("compose/e2e/cmd/story/story.go", "curl http://"), endpoint},
 		{form(`docker service (create) --name ([a-z]+) --network waggle --endpoint-mode dnsrr(?: --label com\.df\.\S+)+ waggle.invalid/demo:dev`), in("compose/e2e/cmd/story/story.go", `"--label"`), fine},
+		// These are what trials do, word by word.
+		{form(`(git clone https://github\.com/wagglehq/waggle && cd waggle)`), in("go.work", "./compose/e2e"), fine},
+		{form(`((?:docker service create --name hello .* traefik/whoami)|(?:openssl req -x509 .*)|(?:cat cert\.pem key\.pem > shop\.pem)|(?:curl --cacert .*)|(?:docker service update --label-add com\.df\.alertName=try .*)|(?:docker swarm join-token manager))`), trial, fine},
+		{form(`docker service update (--label-rm com\.df\.[a-zA-Z]+ ?)+hello`), in("compose/e2e/scenarios/world.go", "takes one away"), fine},
 		{form(`docker service (update --label-add com\.df\.\S+|rm) hello`), in("compose/e2e/cmd/story/story.go", `"--label-add"`), fine},
 		{form(`docker service (?:scale|logs --tail \d+) waggle_([a-z]+)(?:=[01])?`), in("compose/stack.yml", "endpoint_mode: dnsrr"), stackService},
 		{form(`compose/look ([a-z]+)(?: -(post|put|delete))? '?(/[a-z0-9_./-]*)(?:\?[a-z0-9_=&]*)?'?(?: <[a-z.]+)?`), in("compose/e2e/scripts/scripts_test.go", `"look", "proxy", "-put"`),
