@@ -389,6 +389,30 @@ func TestAWrongWordOnAPageIsFound(t *testing.T) {
 	}
 }
 
+// The same on pages as they are, one word of each.
+func TestAWrongWordOnAPageOfOursIsFound(t *testing.T) {
+	f := facts(t)
+	for _, c := range []struct{ page, is, becomes, want string }{
+		{"docs/install.md", "`WAGGLE_SUBNET`", "`WAGGLE_SUBNETS`", "nothing reads WAGGLE_SUBNETS"},
+		{"docs/install.md", "`WAGGLE_MAXCONN` (default `9000`)", "`WAGGLE_MAXCONN` (default `32000`)", "the default of WAGGLE_MAXCONN is 9000, not 32000"},
+		{"docs/tls.md", "port 80 open", "port 8089 open", "nothing listens on port 8089"},
+		{"docs/operations.md", "`compose/alertmanager-email.yml`", "`compose/alertmanager-mail.yml`", "there is no compose/alertmanager-mail.yml"},
+		{"docs/getting-started.md", "'/v1/scale-service?", "'/v1/scale-services?", "scaler has no such path"},
+		{"README.md", "make demo\n", "make demos\n", "make demos: Makefile has no"},
+	} {
+		page := told(c.page, text(t, c.page))
+		if !strings.Contains(page, c.is) {
+			t.Errorf("%s has no %q", c.page, c.is)
+			continue
+		}
+		got := strings.Join(Wrong(strings.ReplaceAll(page, c.is, c.becomes), f), "\n")
+		t.Logf("%s, %s for %s: %s", c.page, strings.TrimSpace(c.becomes), strings.TrimSpace(c.is), got)
+		if !strings.Contains(got, c.want) {
+			t.Errorf("%s with %s: %q, want %s", c.page, c.becomes, got, c.want)
+		}
+	}
+}
+
 func TestLogLinesOnThePagesAreLogged(t *testing.T) {
 	_, table, _ := strings.Cut(text(t, "docs/operations.md"), "## Log lines")
 	table, _, _ = strings.Cut(table, "\n## ")
