@@ -38,6 +38,9 @@ CHAOS_FLAGS ?=
 SCENARIOS_FLAGS ?=
 # Flags of certificates, such as -only kill-order,store.
 CERTIFICATES_FLAGS ?=
+# Flags of trials, such as -only one,three, and the commit or tag from which is upgraded.
+TRIALS_FLAGS ?=
+WAGGLE_BEFORE ?= $(shell git describe --tags --abbrev=0 HEAD~1 2>/dev/null || git rev-parse HEAD~200)
 # Flags of attack, such as -only owners,paths or -logs FOLDER.
 ATTACK_FLAGS ?=
 # Flags of the measurement of the scaler, such as -only quiet -samples 20.
@@ -228,6 +231,11 @@ certificates: setup ## Obtain certificates from a real authority on swarms of th
 scenarios: setup ## Play what Docker Flow's tutorials teach on a swarm of its own, as root (20 minutes; SCENARIOS_FLAGS, see -h).
 	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
 	@$(timed) scenarios go run ./compose/e2e/cmd/scenarios $(SCENARIOS_FLAGS)
+
+.PHONY: trials
+trials: setup ## Do on swarms of its own what README and docs tell a newcomer, upgrade from WAGGLE_BEFORE and go back, and move stacks of Docker Flow's, as root (20 minutes; TRIALS_FLAGS, see -h).
+	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
+	@WAGGLE_BEFORE=$(WAGGLE_BEFORE) $(timed) trials go run ./compose/e2e/cmd/trials $(TRIALS_FLAGS)
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz test for FUZZTIME (20s).

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/wagglehq/waggle/compose/e2e/proc"
@@ -40,6 +43,24 @@ func (n *Node) signalEngine(sig syscall.Signal) error {
 // ports and rules are, and returns what it printed.
 func (n *Node) Run(ctx context.Context, command ...string) (string, error) {
 	return run(ctx, "nsenter", append([]string{"--net=" + n.slot.netns(n.name)}, command...)...)
+}
+
+// Shell runs a script on the node as somebody who has logged in there does: in a folder, with
+// these variables besides PATH, and with the node's own engine. It sees the disk of this machine.
+// What the script prints, in the order in which it does, is returned.
+func (n *Node) Shell(ctx context.Context, folder string, env []string, script string) (string, error) {
+	n.mu.Lock()
+	init := n.init
+	n.mu.Unlock()
+	if init == 0 {
+		return "", fmt.Errorf("lab: %s is not running", n.name)
+	}
+	spaces := fmt.Sprintf("/proc/%d/ns/", init)
+	cmd := exec.CommandContext(ctx, "nsenter", "--mount="+spaces+"mnt", "--pid="+spaces+"pid", "--uts="+spaces+"uts", "--net="+spaces+"net",
+		"--wd="+folder, "bash", "-c", script)
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, env...)
+	out, err := cmd.CombinedOutput()
+	return strings.TrimRight(string(out), "\n"), err
 }
 
 // Mount lays an empty file system of so many bytes, in memory, over a folder of the

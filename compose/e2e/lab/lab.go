@@ -32,6 +32,8 @@ type Options struct {
 	// Managers and Workers count the nodes, named m1.. and w1..; at least one
 	// manager is started.
 	Managers, Workers int
+	// Apart leaves the nodes as they are: engines in no swarm.
+	Apart bool
 	// Images are taken from the machine's own engine and loaded on every node.
 	Images []string
 	// Dir is where the lab's folder is made, the system's temporary folder if
@@ -137,11 +139,17 @@ func (l *Lab) start(ctx context.Context, o Options) error {
 
 	loaded := make(chan error, 1)
 	go func() { loaded <- l.load(ctx, archive, o.Images) }()
-	err = l.join(ctx, max(o.Managers, 1))
+	if !o.Apart {
+		err = l.join(ctx, max(o.Managers, 1))
+	}
 	if err = errors.Join(err, <-loaded); err != nil {
 		return err
 	}
-	fmt.Fprintf(l.log, "lab %s: swarm of %d nodes is ready after %s\n", l.slot.name(), len(l.nodes), since(began))
+	what := "swarm"
+	if o.Apart {
+		what = "lot"
+	}
+	fmt.Fprintf(l.log, "lab %s: a %s of %d nodes is ready after %s\n", l.slot.name(), what, len(l.nodes), since(began))
 	return nil
 }
 

@@ -30,6 +30,9 @@ import (
 type Config struct {
 	// URL is asked; http and https are known.
 	URL string
+	// Others are further hosts of the same name. Where nobody listens at the first, the next is
+	// tried, as by whoever has several addresses from DNS; a request that was sent never is.
+	Others []string
 	// Method is GET when empty. A request with another one has no body, and an
 	// X-Request-Id of its own, by which who gets it can tell one from the other.
 	Method string
@@ -165,7 +168,7 @@ func giveTurns(ctx context.Context, rate float64, turns chan<- struct{}) {
 // target is where the requests go.
 type target struct {
 	Config
-	address string
+	addresses []string
 	// head and tail are what is sent, with the header of the number in between.
 	head, tail string
 	tls        *tls.Config
@@ -192,7 +195,9 @@ func newTarget(c Config) (*target, error) {
 	if port == "" {
 		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	}
-	t.address = net.JoinHostPort(u.Hostname(), port)
+	for _, host := range append([]string{u.Hostname()}, c.Others...) {
+		t.addresses = append(t.addresses, net.JoinHostPort(host, port))
+	}
 	host := c.Host
 	if host == "" {
 		host = u.Host
@@ -312,7 +317,13 @@ func (t *target) open(ctx context.Context, c *connection) error {
 	ctx, cancel := context.WithTimeout(ctx, t.Timeout)
 	defer cancel()
 	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", t.address)
+	var conn net.Conn
+	var err error
+	for _, address := range t.addresses {
+		if conn, err = d.DialContext(ctx, "tcp", address); !errors.Is(err, syscall.ECONNREFUSED) {
+			break
+		}
+	}
 	if err != nil {
 		return err
 	}

@@ -312,3 +312,26 @@ func TestEachPostHasANameOfItsOwn(t *testing.T) {
 		}
 	}
 }
+
+// Where nobody listens the next host is tried; what came to a host is never sent to another.
+func TestAnotherHostIsTriedWhereNobodyListens(t *testing.T) {
+	answers, _, _ := serve(t, func(_ int, c net.Conn) bool { return say(c, good) })
+	cuts, cut, _ := serve(t, func(int, net.Conn) bool { return false })
+	for name, tc := range map[string]struct {
+		url    string
+		others []string
+		failed bool
+	}{
+		"nobody listens at the first": {strings.Replace(answers, "127.0.0.1", "127.0.0.2", 1), []string{"127.0.0.3", "127.0.0.1"}, false},
+		"nobody listens at any":       {strings.Replace(answers, "127.0.0.1", "127.0.0.2", 1), []string{"127.0.0.3"}, true},
+		"the first cuts off":          {cuts, []string{"127.0.0.1"}, true},
+	} {
+		r, err := Run(t.Context(), Config{URL: tc.url, Others: tc.others, Rate: 50, Connections: 1, Duration: 90 * time.Millisecond, Timeout: 5 * time.Second})
+		if err != nil || r.Requests == 0 || (r.Failed == r.Requests) != tc.failed || (r.Failed == 0) == tc.failed {
+			t.Errorf("%s: %v (%v)", name, r, err)
+		}
+	}
+	if cut.Load() == 0 {
+		t.Error("nothing came to the one that cuts off")
+	}
+}

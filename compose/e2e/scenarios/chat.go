@@ -31,15 +31,41 @@ type message struct {
 // prepare begins to listen where the tasks of a swarm reach this process, and says how Waggle
 // is deployed with it.
 func (c *chat) prepare(ctx context.Context, s *stack.Stack) (stack.Extra, error) {
-	var lc net.ListenConfig
-	ln, err := lc.Listen(ctx, "tcp", net.JoinHostPort(s.Here(), "0"))
-	if err != nil {
+	if err := c.listen(ctx, s.Here()); err != nil {
 		return stack.Extra{}, err
+	}
+	return deployment(ctx, s, c.address)
+}
+
+// listen begins to take messages at a free port of an address.
+func (c *chat) listen(ctx context.Context, host string) error {
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, "tcp", net.JoinHostPort(host, "0"))
+	if err != nil {
+		return err
 	}
 	c.address = ln.Addr().String()
 	c.server = &http.Server{Handler: c, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = c.server.Serve(ln) }() // It ends when it is closed.
-	return deployment(ctx, s, c.address)
+	return nil
+}
+
+// Chat is the same stand-in for others who deploy Waggle.
+type Chat struct{ chat }
+
+// Listen begins to take messages at a free port of an address, and returns the URL for Slack.
+func (c *Chat) Listen(ctx context.Context, host string) (url string, err error) {
+	err = c.listen(ctx, host)
+	return "http://" + c.address + "/services/T0/B0/KEY", err
+}
+
+// Close ends it.
+func (c *Chat) Close() { c.close() }
+
+// Told is a condition: a message with these words has come.
+func (c *Chat) Told(words ...string) error {
+	w := world{chat: &c.chat}
+	return w.says(0, false, words...)(context.Background())
 }
 
 func (c *chat) close() {

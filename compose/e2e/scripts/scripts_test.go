@@ -647,7 +647,9 @@ func TestUninstallSaysWhatItWouldRemove(t *testing.T) {
 	if calls := m.read("calls"); strings.Contains(calls, " rm ") {
 		t.Errorf("something was removed:\n%s", calls)
 	}
-	m.succeeds(nil, "uninstall", "--yes", "--keep-volumes")
+	if said := m.succeeds(nil, "uninstall", "--yes", "--keep-volumes"); !strings.Contains(said, "to remove those: docker image rm ") {
+		t.Errorf("it does not say how to remove the images:\n%s", said)
+	}
 	if got := m.has("volume"); !slices.Equal(got, []string{"shop_data", "waggle_monitor"}) {
 		t.Errorf("volumes are %v", got)
 	}

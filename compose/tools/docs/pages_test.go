@@ -73,6 +73,7 @@ func rules() []rule {
 		return func([]string) (string, string) { return file, has }
 	}
 	form := func(pattern string) *regexp.Regexp { return regexp.MustCompile("^" + pattern + "$") }
+	trial := func(m []string) (string, string) { return "compose/e2e/trials/first.go", m[1] }
 	fine := func(*testing.T, string, []string) string { return "" }
 	return []rule{
 		{form(assignments + `make ([a-z-]+)((?: [A-Z_]+=(?:"[^"]*"|\S+))*)`),
@@ -112,6 +113,10 @@ func rules() []rule {
 		{form(`curl (?:-X (POST|PUT|DELETE) -H "Authorization: Bearer \$WAGGLE_TOKEN" )?(?:--data-binary @[a-z.]+ )?'?http://localhost(?::(\d+))?(/[a-z0-9_./-]*)(?:\?[a-z0-9_=&]*)?'?`),
 			in("compose/e2e/cmd/story/story.go", "curl http://"), endpoint},
 		{form(`docker service (create) --name ([a-z]+) --network waggle --endpoint-mode dnsrr(?: --label com\.df\.\S+)+ waggle.invalid/demo:dev`), in("compose/e2e/cmd/story/story.go", `"--label"`), fine},
+		// These are what trials do, word by word.
+		{form(`(git clone https://github\.com/wagglehq/waggle && cd waggle)`), in("go.work", "./compose/e2e"), fine},
+		{form(`((?:docker service create --name hello .* traefik/whoami)|(?:openssl req -x509 .*)|(?:cat cert\.pem key\.pem > shop\.pem)|(?:curl --cacert .*)|(?:docker service update --label-add com\.df\.alertName=try .*)|(?:docker swarm join-token manager))`), trial, fine},
+		{form(`docker service update (--label-rm com\.df\.[a-zA-Z]+ ?)+hello`), in("compose/e2e/scenarios/world.go", "takes one away"), fine},
 		{form(`docker service (update --label-add com\.df\.\S+|rm) hello`), in("compose/e2e/cmd/story/story.go", `"--label-add"`), fine},
 		{form(`docker service (?:scale|logs --tail \d+) waggle_([a-z]+)(?:=[01])?`), in("compose/stack.yml", "endpoint_mode: dnsrr"), stackService},
 		{form(`compose/look ([a-z]+)(?: -(post|put|delete))? '?(/[a-z0-9_./-]*)(?:\?[a-z0-9_=&]*)?'?(?: <[a-z.]+)?`), in("compose/e2e/scripts/scripts_test.go", `"look", "proxy", "-put"`),
@@ -380,6 +385,30 @@ func TestAWrongWordOnAPageIsFound(t *testing.T) {
 		got := Wrong(strings.ReplaceAll(right, c.is, c.becomes), f)
 		if !slices.Contains(got, c.want) {
 			t.Errorf("%s for %s: %v, want %s", c.becomes, c.is, got, c.want)
+		}
+	}
+}
+
+// The same on pages as they are, one word of each.
+func TestAWrongWordOnAPageOfOursIsFound(t *testing.T) {
+	f := facts(t)
+	for _, c := range []struct{ page, is, becomes, want string }{
+		{"docs/install.md", "`WAGGLE_SUBNET`", "`WAGGLE_SUBNETS`", "nothing reads WAGGLE_SUBNETS"},
+		{"docs/install.md", "`WAGGLE_MAXCONN` (default `9000`)", "`WAGGLE_MAXCONN` (default `32000`)", "the default of WAGGLE_MAXCONN is 9000, not 32000"},
+		{"docs/tls.md", "port 80 open", "port 8089 open", "nothing listens on port 8089"},
+		{"docs/operations.md", "`compose/alertmanager-email.yml`", "`compose/alertmanager-mail.yml`", "there is no compose/alertmanager-mail.yml"},
+		{"docs/getting-started.md", "'/v1/scale-service?", "'/v1/scale-services?", "scaler has no such path"},
+		{"README.md", "make demo\n", "make demos\n", "make demos: Makefile has no"},
+	} {
+		page := told(c.page, text(t, c.page))
+		if !strings.Contains(page, c.is) {
+			t.Errorf("%s has no %q", c.page, c.is)
+			continue
+		}
+		got := strings.Join(Wrong(strings.ReplaceAll(page, c.is, c.becomes), f), "\n")
+		t.Logf("%s, %s for %s: %s", c.page, strings.TrimSpace(c.becomes), strings.TrimSpace(c.is), got)
+		if !strings.Contains(got, c.want) {
+			t.Errorf("%s with %s: %q, want %s", c.page, c.becomes, got, c.want)
 		}
 	}
 }
