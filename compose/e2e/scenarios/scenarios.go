@@ -6,6 +6,7 @@ package scenarios
 
 import (
 	"context"
+	"slices"
 
 	"github.com/wagglehq/waggle/compose/e2e/parts"
 	"github.com/wagglehq/waggle/compose/e2e/stack"
@@ -20,7 +21,7 @@ type (
 func rooms(c *chat) []room {
 	return []room{{
 		Name: "a manager and a worker, exporters, and a chat that alerts go to", Options: stack.Options{Prepare: c.prepare},
-		Parts: monitoring(),
+		Parts: slices.Concat(monitoring(), scaling()),
 	}}
 }
 
