@@ -6,6 +6,7 @@ package scenarios
 
 import (
 	"context"
+	"io"
 	"slices"
 
 	"github.com/wagglehq/waggle/compose/e2e/parts"
@@ -33,4 +34,13 @@ func Run(ctx context.Context, c parts.Config) error {
 	said := &chat{}
 	defer said.close()
 	return parts.Run(ctx, c, rooms(said), func(_ context.Context, s *parts.Stage) (*world, error) { return &world{Stage: s, chat: said}, nil })
+}
+
+// On plays scenarios that need no chat, shortened, on a Waggle that is deployed already, which
+// stays.
+func On(ctx context.Context, s *stack.Stack, out io.Writer, names ...string) error {
+	none := &chat{}
+	return parts.On(ctx, parts.NewStage(s, out), names, rooms(none), func(_ context.Context, s *parts.Stage) (*world, error) {
+		return &world{Stage: s, chat: none, short: true}, nil
+	})
 }

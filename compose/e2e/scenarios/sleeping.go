@@ -73,6 +73,9 @@ func (w *world) sleep(ctx context.Context) error {
 	if err := w.keptOut(ctx, client); err != nil {
 		return err
 	}
+	if w.short {
+		return nil
+	}
 	return w.crowd(ctx, client)
 }
 
@@ -80,7 +83,11 @@ func (w *world) sleep(ctx context.Context) error {
 // compares with services whose first task comes without anybody's waiting.
 func (w *world) wakes(ctx context.Context, client *http.Client) error {
 	var whole, after, plain []time.Duration
-	for i := range rounds {
+	n := rounds
+	if w.short {
+		n = 1
+	}
+	for i := range n {
 		service := fmt.Sprint("go-sleep", i)
 		if err := w.sleeper(ctx, service, false); err != nil {
 			return err
@@ -129,11 +136,12 @@ func (w *world) wakes(ctx context.Context, client *http.Client) error {
 	for _, all := range [][]time.Duration{whole, after, plain} {
 		slices.Sort(all)
 	}
-	w.Say("first GET by one proxy and POST of 1 MB by another, %d times each: answered after %s ms in the median, %s at the most", rounds,
+	w.Say("first GET by one proxy and POST of 1 MB by another, %d times each: answered after %s ms in the median, %s at the most", n,
 		report.Milliseconds(report.Median(whole)), report.Milliseconds(whole[len(whole)-1]))
 	w.Say("of this after the task ran: %s ms in the median, %s at the most; nobody waits: %s and %s", report.Milliseconds(report.Median(after)), report.Milliseconds(after[len(after)-1]),
 		report.Milliseconds(report.Median(plain)), report.Milliseconds(plain[len(plain)-1]))
-	if added := report.Median(after) - report.Median(plain); added > 100*time.Millisecond {
+	// One of each says nothing on a busy machine.
+	if added := report.Median(after) - report.Median(plain); added > 100*time.Millisecond && !w.short {
 		w.Fault("a held request waits %v longer than until its task is routed", added)
 	}
 	return nil
