@@ -49,6 +49,25 @@ const (
 	alertPassword = "password-of-the-house"
 )
 
+// second is another proxy, which a house has that asks for it, and entries are where requests
+// come in.
+const second = "second proxy"
+
+var entries = map[string]string{"proxy": "http", second: "second http"}
+
+// component is what one of a house's services is.
+func component(name string) string {
+	if name == second {
+		return "proxy"
+	}
+	return name
+}
+
+// socket is where the HAProxy of one of the proxies takes commands.
+func (h *house) socket(name string) string {
+	return filepath.Join(h.dir, strings.Fields(name)[0]+"-run", "haproxy.sock")
+}
+
 // all are the services in the order in which they depend on each other least.
 var all = []string{"listener", "proxy", "monitor", "scaler"}
 
@@ -85,7 +104,7 @@ func open(t *testing.T, change ...func(*house)) *house {
 		c(h)
 	}
 	h.startAlertmanager()
-	h.startHAProxy()
+	h.startHAProxy("proxy")
 	for _, name := range all {
 		h.start(name)
 	}
@@ -127,15 +146,15 @@ func key(component string) string { return "the-secret-key-of-the-" + component 
 
 // flags are the command lines of the services, as the stack file gives them.
 func (h *house) flags(name string) []string {
-	bus := []string{"-nats-url", "tls://" + h.addr("bus"), "-nats-key", key(name)}
+	bus := []string{"-nats-url", "tls://" + h.addr("bus"), "-nats-key", key(component(name))}
 	data := filepath.Join(h.dir, name)
 	switch name {
 	case "listener":
 		return []string{"-docker-host", h.swarm.Host(), "-data-dir", data, "-nats-host", "127.0.0.1", "-nats-port", strconv.Itoa(h.ports["bus"]),
 			"-nats-key-listener", key("listener"), "-nats-key-proxy", key("proxy"), "-nats-key-monitor", key("monitor"), "-nats-key-scaler", key("scaler")}
-	case "proxy":
-		return append(bus, "-data-dir", data, "-run-dir", filepath.Join(h.dir, "run"), "-haproxy", tooltest.Path(h.t, "haproxy"),
-			"-default-ports", strconv.Itoa(h.ports["http"]), "-stats-port", "0", "-maxconn", "1000", "-drain", "1s")
+	case "proxy", second:
+		return append(bus, "-data-dir", data, "-run-dir", filepath.Dir(h.socket(name)), "-instance", name, "-haproxy", tooltest.Path(h.t, "haproxy"),
+			"-default-ports", strconv.Itoa(h.ports[entries[name]]), "-stats-port", "0", "-maxconn", "1000", "-drain", "1s")
 	case "monitor":
 		return append(bus, "-data-dir", data, "-prometheus-bin", tooltest.Path(h.t, "prometheus"), "-promtool-bin", tooltest.Path(h.t, "promtool"),
 			"-prometheus-url", "http://"+h.addr("prometheus"), "-prometheus-listen", h.addr("guard"), "-alertmanager-url", "http://"+h.addr("alertmanager"), "-alertmanager-password", alertPassword,
@@ -155,17 +174,17 @@ func (h *house) start(name string) {
 	switch name {
 	case "listener":
 		run = listener.Service(fs)
-	case "proxy":
+	case "proxy", second:
 		run = h.proxy(fs)
 	case "monitor":
 		run = monitor.Service(fs)
 	case "scaler":
 		run = scaler.Service(fs)
 	}
-	if err := fs.Parse(slices.Concat(h.flags(name), h.more[name])); err != nil {
+	if err := fs.Parse(slices.Concat(h.flags(name), h.more[component(name)])); err != nil {
 		h.t.Fatal(err)
 	}
-	sh := app.Shell{Name: name, Version: "test", Admin: h.addr(name), Registry: prometheus.NewRegistry(), Log: h.log.of(name)}
+	sh := app.Shell{Name: component(name), Version: "test", Admin: h.addr(name), Registry: prometheus.NewRegistry(), Log: h.log.of(name)}
 	h.runs[name] = bustest.Run(h.t, func(ctx context.Context) error { return run(ctx, sh) })
 }
 
@@ -226,7 +245,7 @@ func startTasks(t *testing.T) *tasks {
 	return s
 }
 
-// ServeHTTP answers with the task's address.
+// ServeHTTP answers with the task's address, and with how much it was sent.
 func (s *tasks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	host, _, err := net.SplitHostPort(r.Context().Value(http.LocalAddrContextKey).(net.Addr).String())
 	if err != nil {
@@ -238,7 +257,25 @@ func (s *tasks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "house_heat %v\n", s.heat)
 		return
 	}
+	if r.Header.Get("Upgrade") != "" {
+		takeWebSocket(w)
+		return
+	}
 	fmt.Fprint(w, host)
+	if n, err := io.Copy(io.Discard, r.Body); n > 0 || err != nil {
+		fmt.Fprint(w, " ", n, " ", err)
+	}
+}
+
+// takeWebSocket holds one until its client ends it.
+func takeWebSocket(w http.ResponseWriter) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return // the client has gone
+	}
+	defer func() { _ = conn.Close() }()
+	_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
+	_, _ = io.Copy(io.Discard, conn)
 }
 
 func (s *tasks) setHeat(heat float64) {

@@ -75,14 +75,14 @@ func supervise(ctx context.Context) int {
 	return 0
 }
 
-// startHAProxy starts the supervisor, which starts HAProxy.
-func (h *house) startHAProxy() {
+// startHAProxy starts the supervisor of one of the proxies, which starts HAProxy.
+func (h *house) startHAProxy(name string) {
 	h.t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	cmd := exec.Command(self, slices.Concat(h.flags("proxy"), h.more["proxy"])...) //nolint:noctx // The clean-up ends it.
+	cmd := exec.Command(self, slices.Concat(h.flags(name), h.more[component(name)])...) //nolint:noctx // The clean-up ends it.
 	cmd.Env = append(os.Environ(), role+"=supervisor")
 	h.process(cmd)
 	h.t.Cleanup(func() {
@@ -91,7 +91,7 @@ func (h *house) startHAProxy() {
 		_, _ = cmd.Process.Wait()
 	})
 	h.eventually("HAProxy listens", func() error {
-		_, err := os.Stat(filepath.Join(h.dir, "run", "haproxy.sock"))
+		_, err := os.Stat(h.socket(name))
 		return err
 	})
 }

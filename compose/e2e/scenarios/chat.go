@@ -3,9 +3,11 @@ package scenarios
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wagglehq/waggle/compose/e2e/stack"
@@ -14,6 +16,8 @@ import (
 // chat stands in for Slack: it takes what Alertmanager sends to a webhook of Slack's, and
 // keeps it.
 type chat struct {
+	// jobs wait outside of the swarm, by which services are scaled.
+	jobs     atomic.Int64
 	mu       sync.Mutex // Alertmanager sends while scenarios read
 	messages []message
 	server   *http.Server
@@ -79,7 +83,7 @@ func (c *chat) close() {
 func (c *chat) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/metrics" {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
-		_, _ = w.Write([]byte("outside 1\n")) // The client has gone; there is nobody to tell.
+		_, _ = fmt.Fprintf(w, "outside 1\njobs %d\n", c.jobs.Load()) // The client has gone; there is nobody to tell.
 		return
 	}
 	c.take(r)

@@ -64,7 +64,7 @@ services:
     volumes:
       - {type: bind, source: /, target: /host, read_only: true}
   scaler:
-    environment: {PROMETHEUS_URL: http://waggle_monitor:9090/monitor}
+    environment: {PROMETHEUS_URL: http://waggle_monitor:9090/monitor, ALERT_SCALE_MIN: "true"}
 secrets:
   outside: {external: true, name: scrape_outside}
   watchers: {external: true, name: dfp_users_watchers}

@@ -6,6 +6,8 @@ package scenarios
 
 import (
 	"context"
+	"io"
+	"slices"
 
 	"github.com/wagglehq/waggle/compose/e2e/parts"
 	"github.com/wagglehq/waggle/compose/e2e/stack"
@@ -20,7 +22,7 @@ type (
 func rooms(c *chat) []room {
 	return []room{{
 		Name: "a manager and a worker, exporters, and a chat that alerts go to", Options: stack.Options{Prepare: c.prepare},
-		Parts: monitoring(),
+		Parts: slices.Concat(monitoring(), scaling()),
 	}}
 }
 
@@ -32,4 +34,13 @@ func Run(ctx context.Context, c parts.Config) error {
 	said := &chat{}
 	defer said.close()
 	return parts.Run(ctx, c, rooms(said), func(_ context.Context, s *parts.Stage) (*world, error) { return &world{Stage: s, chat: said}, nil })
+}
+
+// On plays scenarios that need no chat, shortened, on a Waggle that is deployed already, which
+// stays.
+func On(ctx context.Context, s *stack.Stack, out io.Writer, names ...string) error {
+	none := &chat{}
+	return parts.On(ctx, parts.NewStage(s, out), names, rooms(none), func(_ context.Context, s *parts.Stage) (*world, error) {
+		return &world{Stage: s, chat: none, short: true}, nil
+	})
 }

@@ -19,6 +19,8 @@ import (
 type world struct {
 	*parts.Stage
 	chat *chat
+	// short leaves out what takes many rounds.
+	short bool
 }
 
 // Whole waits until Waggle runs.

@@ -16,6 +16,7 @@ import (
 	"github.com/wagglehq/waggle/compose/e2e/attack"
 	"github.com/wagglehq/waggle/compose/e2e/chaos"
 	"github.com/wagglehq/waggle/compose/e2e/load"
+	"github.com/wagglehq/waggle/compose/e2e/scenarios"
 	"github.com/wagglehq/waggle/compose/e2e/stack"
 	"github.com/wagglehq/waggle/pkg/tooltest"
 )
@@ -40,6 +41,7 @@ func TestSwarm(t *testing.T) {
 		{"a bus that lost its store costs nothing", (*world).lostStore},
 		{"names that others take change nothing", (*world).takenNames},
 		{"attacks harm nobody", (*world).attacks},
+		{"services scale and sleep as the tutorials have it", (*world).tutorials},
 		{"users' services find nothing but requests answered", (*world).doors},
 		{"updates of Waggle itself", (*world).own},
 		{"a deployment of what is there changes nothing", (*world).redeploy},
@@ -484,6 +486,11 @@ func (w *world) takenNames(t *testing.T) {
 // attacks is the short form of 'make attack': what needs no other settings of the proxies.
 func (w *world) attacks(t *testing.T) {
 	tooltest.Must(t, attack.On(tooltest.Context(t, 5*time.Minute), w.Stack, t.Output(), "aliases", "outbound", "budgets", "paths", "slips"))
+}
+
+// tutorials are the scenarios that need no more than what is deployed here.
+func (w *world) tutorials(t *testing.T) {
+	tooltest.Must(t, scenarios.On(tooltest.Context(t, 2*time.Minute), w.Stack, t.Output(), "T-19", "sleep"))
 }
 
 // own updates every service of Waggle. Ports of a node can be held by one task
