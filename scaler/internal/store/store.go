@@ -70,9 +70,9 @@ type Store struct {
 	changed chan struct{}
 	// told is the digest of what the last poke was about.
 	told [sha256.Size]byte
-	// digests are those of entries, and sum is that of all.
-	digests map[string][sha256.Size]byte
-	sum     [sha256.Size]byte
+	// words are what the digest knows of entries, and sum is that of all.
+	words map[string]word
+	sum   [sha256.Size]byte
 	// signals are those that were read already.
 	signals map[string]read
 }
@@ -85,11 +85,29 @@ type read struct {
 	ok     bool
 }
 
+// word is the digest of one entry, and since when that which ends unless it is said again
+// stands: alerts by their fingerprints, and what a proxy says.
+type word struct {
+	sum    [sha256.Size]byte
+	stands map[string]stretch
+}
+
+// stretch is a time in which something was said again and again, before it would have ended.
+type stretch struct{ began, heard time.Time }
+
+// longer is the stretch after a word that is said at a time and stands for ttl.
+func (s stretch) longer(at time.Time, ttl time.Duration) stretch {
+	if s.heard.IsZero() || at.Sub(s.heard) >= ttl {
+		return stretch{at, at}
+	}
+	return stretch{s.began, at}
+}
+
 // New returns the store on a bus. A signal that is not heard of for ttl is
 // forgotten. poke is called after every change, but not for the delivery of an alert that
-// says what the last one said.
+// says what the last one said, unless that one has ended meanwhile.
 func New(b *bus.Bus, ttl time.Duration, poke func()) *Store {
-	s := &Store{ttl: ttl, bucket: b.Bucket(bus.SignalsBucket), changed: make(chan struct{}), digests: map[string][sha256.Size]byte{}}
+	s := &Store{ttl: ttl, bucket: b.Bucket(bus.SignalsBucket), changed: make(chan struct{}), words: map[string]word{}}
 	s.mirror = s.bucket.Mirror(">", func() {
 		if s.wake() {
 			poke()
@@ -135,23 +153,24 @@ func (s *Store) digest() [sha256.Size]byte {
 func (s *Store) changes() bus.Changes {
 	return bus.Changes{
 		Put: func(key string, v bus.Value) {
-			sum := digestOf(key, v.Data)
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			s.mix(s.digests[key])
-			s.mix(sum)
-			s.digests[key] = sum
+			before := s.words[key]
+			now := before.then(key, v.Data, s.ttl)
+			s.mix(before.sum)
+			s.mix(now.sum)
+			s.words[key] = now
 		},
 		Removed: func(key string) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			s.mix(s.digests[key])
-			delete(s.digests, key)
+			s.mix(s.words[key].sum)
+			delete(s.words, key)
 		},
 		Cleared: func() {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			clear(s.digests)
+			clear(s.words)
 			s.sum = [sha256.Size]byte{}
 		},
 	}
@@ -164,18 +183,29 @@ func (s *Store) mix(sum [sha256.Size]byte) {
 	}
 }
 
-// digestOf is the digest of an entry without what is another with each word of the same.
-func digestOf(key string, data []byte) [sha256.Size]byte {
+// then is the word after an entry has another text. It is the same one if the text differs
+// only in when that was said, and what was said before still stood then: what has ended for
+// whoever decides, while the bus still has it, is news when it is said again.
+func (w word) then(key string, data []byte, ttl time.Duration) word {
+	out := word{stands: map[string]stretch{}}
 	var sig signal.Signal
 	var open scaling.Open
-	if strings.HasPrefix(key, scaling.OpenPrefix) && json.Unmarshal(data, &open) == nil {
-		open.At = time.Time{}
+	switch {
+	case strings.HasPrefix(key, scaling.OpenPrefix) && json.Unmarshal(data, &open) == nil:
+		stands := w.stands[open.Proxy].longer(open.At, scaling.OpenStands)
+		out.stands[open.Proxy] = stands
+		open.At = stands.began
 		data = fmt.Appendf(nil, "%v", open)
+	case !strings.HasPrefix(key, "_") && json.Unmarshal(data, &sig) == nil:
+		data = fmt.Appendf(nil, "%q %d %s", sig.ServiceID, sig.By, sig.Settle)
+		for _, a := range sig.Alerts {
+			stands := w.stands[a.Fingerprint].longer(a.ReceivedAt, ttl)
+			out.stands[a.Fingerprint] = stands
+			data = fmt.Appendf(data, " %q %d", a.Fingerprint, stands.began.UnixNano())
+		}
 	}
-	if !strings.HasPrefix(key, "_") && !strings.HasPrefix(key, requestPrefix) && !strings.HasPrefix(key, stepPrefix) && json.Unmarshal(data, &sig) == nil {
-		data = fmt.Appendf(nil, "%q %d %s %q", sig.ServiceID, sig.By, sig.Settle, sig.Fingerprints())
-	}
-	return sha256.Sum256(fmt.Appendf(nil, "%q %q", key, data))
+	out.sum = sha256.Sum256(fmt.Appendf(nil, "%q %q", key, data))
+	return out
 }
 
 // Asked is everything that is asked for at one moment.

@@ -7,7 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bustest"
+	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/scaling"
 	"github.com/wagglehq/waggle/pkg/tooltest"
 	"github.com/wagglehq/waggle/scaler/internal/signal"
 	"github.com/wagglehq/waggle/scaler/internal/store"
@@ -78,4 +81,64 @@ func TestADeliveryThatSaysTheSamePokesNobody(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// TestWhatStandsAgainIsNews: an alert that nobody renewed has ended for whoever decides, also
+// while the bus still keeps it, and so has what a proxy said that fell silent. The next word,
+// though it is the same one, is decided about at once.
+func TestWhatStandsAgainIsNews(t *testing.T) {
+	server := bustest.Start(t)
+	server.Prepared()
+	var pokes atomic.Int64
+	const ttl = 10 * time.Minute
+	s := store.New(server.Connect("scaler"), ttl, func() { pokes.Add(1) })
+	bustest.Run(t, s.Run)
+	proxy := server.Connect("proxy").Bucket(bus.SignalsBucket)
+	noon := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	var written uint64
+	hears := func() {
+		t.Helper()
+		tooltest.Eventually(t, "what was said is heard", func() error {
+			if !s.Reached(written) {
+				return errors.New("not yet")
+			}
+			return nil
+		})
+	}
+	alert := func(now time.Time) error {
+		_, err := s.Take(t.Context(), signal.News{
+			ServiceID: "id", Service: "web", Direction: signal.Up, Firing: []signal.Alert{{Fingerprint: "f", StartsAt: noon}},
+		}, now)
+		return err
+	}
+	open := func(now time.Time) error {
+		value, err := catalog.Encode(scaling.Open{Proxy: "p", At: now, Connections: map[string]int{"id": 1}})
+		tooltest.Must(t, err)
+		_, err = proxy.Put(t.Context(), scaling.OpenPrefix+"p", value)
+		return err
+	}
+	hears()
+	for _, c := range []struct {
+		name  string
+		says  func(time.Time) error
+		lasts time.Duration
+	}{
+		{"an alert", alert, ttl},
+		{"a proxy", open, scaling.OpenStands},
+	} {
+		now := noon
+		for _, word := range []struct {
+			after time.Duration
+			pokes int64
+		}{{0, 1}, {c.lasts - time.Second, 0}, {c.lasts, 1}, {time.Second, 0}} {
+			before := pokes.Load()
+			now = now.Add(word.after)
+			tooltest.Must(t, c.says(now))
+			written++
+			hears()
+			if n := pokes.Load() - before; n != word.pokes {
+				t.Errorf("%s says the same after %s: %d pokes, want %d", c.name, word.after, n, word.pokes)
+			}
+		}
+	}
 }
