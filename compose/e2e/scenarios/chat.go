@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"github.com/wagglehq/waggle/compose/e2e/stack"
 )
 
@@ -16,8 +18,12 @@ import (
 type chat struct {
 	mu       sync.Mutex // Alertmanager sends while scenarios read
 	messages []message
-	server   *http.Server
-	address  string
+	// alive is when the sign of life came last.
+	alive   time.Time
+	server  *http.Server
+	address string
+	// names knows none; nil if nobody asks.
+	names *dns.Server
 }
 
 // message is what people read, of one that has come.
@@ -26,25 +32,39 @@ type message struct {
 	Link  string `json:"title_link"`
 	Text  string `json:"text"`
 	Color string `json:"color"`
+	// at is when it came.
+	at time.Time
 }
 
-// prepare begins to listen where the tasks of a swarm reach this process, and says how Waggle
-// is deployed with it.
-func (c *chat) prepare(ctx context.Context, s *stack.Stack) (stack.Extra, error) {
+// listen begins to listen where the tasks of a swarm reach this process; whom it heard before
+// it hears no more.
+func (c *chat) listen(ctx context.Context, s *stack.Stack) error {
+	c.close()
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "tcp", net.JoinHostPort(s.Here(), "0"))
 	if err != nil {
-		return stack.Extra{}, err
+		return err
 	}
 	c.address = ln.Addr().String()
 	c.server = &http.Server{Handler: c, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = c.server.Serve(ln) }() // It ends when it is closed.
+	return nil
+}
+
+// prepare says how Waggle is deployed with the chat.
+func (c *chat) prepare(ctx context.Context, s *stack.Stack) (stack.Extra, error) {
+	if err := c.listen(ctx, s); err != nil {
+		return stack.Extra{}, err
+	}
 	return deployment(ctx, s, c.address)
 }
 
 func (c *chat) close() {
 	if c.server != nil {
 		_ = c.server.Close() // Nobody listens any more.
+	}
+	if c.names != nil {
+		_ = c.names.Shutdown() // Nobody asks any more.
 	}
 }
 
@@ -54,6 +74,12 @@ func (c *chat) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/metrics" {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
 		_, _ = w.Write([]byte("outside 1\n")) // The client has gone; there is nobody to tell.
+		return
+	}
+	if r.URL.Path == signOfLife {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.alive = time.Now()
 		return
 	}
 	c.take(r)
@@ -69,9 +95,24 @@ func (c *chat) take(r *http.Request) {
 	if err := json.NewDecoder(r.Body).Decode(&body); err != nil || len(body.Attachments) == 0 {
 		body.Attachments = []message{{Title: "what Slack does not take", Text: r.URL.Path}}
 	}
+	now := time.Now()
+	for i := range body.Attachments {
+		body.Attachments[i].at = now
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.messages = append(c.messages, body.Attachments...)
+}
+
+// signOfLife is where a service outside of the cluster would hear that alerts are evaluated
+// and sent.
+const signOfLife = "/alive"
+
+// lived is when the sign of life came last.
+func (c *chat) lived() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.alive
 }
 
 // since returns the messages that have come after the first n.

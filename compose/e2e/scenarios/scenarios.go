@@ -16,11 +16,16 @@ type (
 	part = parts.Part[*world]
 )
 
-// rooms are all of them, which is one: a user has one swarm, and does one thing after the other.
+// rooms are all of them: what a user does on one swarm, one thing after the other, and a swarm
+// that can lose a manager, for what is heard when something stops.
 func rooms(c *chat) []room {
 	return []room{{
 		Name: "a manager and a worker, exporters, and a chat that alerts go to", Options: stack.Options{Prepare: c.prepare},
 		Parts: monitoring(),
+	}, {
+		Name:    "three managers and a worker, a DNS server that knows no name, and a chat",
+		Options: stack.Options{Managers: 3, Resolver: true, Prepare: c.prepareOutages},
+		Parts:   outages(),
 	}}
 }
 

@@ -19,6 +19,8 @@ import (
 type world struct {
 	*parts.Stage
 	chat *chat
+	// vacate gives back a port that was taken.
+	vacate func(context.Context) error
 }
 
 // Whole waits until Waggle runs.
