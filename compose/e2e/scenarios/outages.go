@@ -29,9 +29,7 @@ func outages() []part {
 	} {
 		out = append(out, part{Name: "outage-" + o.name, What: o.what + " stops", Play: func(w *world, ctx context.Context) error { return o.play(ctx, w) }})
 	}
-	return append(out,
-		part{Name: "power", What: "the power of a node is cut", Play: (*world).power},
-		part{Name: "leader", What: "the swarm gets another leader", Play: (*world).leader})
+	return append(out, part{Name: "power", What: "the power of a node is cut", Play: (*world).power})
 }
 
 // promptly is how long it may take until an alert fires that something has stopped.
