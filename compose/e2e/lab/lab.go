@@ -36,6 +36,9 @@ type Options struct {
 	Apart bool
 	// Images are taken from the machine's own engine and loaded on every node.
 	Images []string
+	// Resolver has containers ask this machine, at the lab's HostAddr and port 53, for names that Docker does
+	// not know, as where there is a DNS server; without it nobody answers them.
+	Resolver bool
 	// Dir is where the lab's folder is made, the system's temporary folder if
 	// empty. Keep it short: sockets lie in it.
 	Dir string
@@ -121,6 +124,9 @@ func (l *Lab) start(ctx context.Context, o Options) error {
 	driver := storageDriver(l.dir)
 	for _, n := range l.nodes {
 		n.driver = driver
+		if o.Resolver {
+			n.resolver = l.HostAddr()
+		}
 	}
 	// Saving the images needs none of the nodes, so it goes on beside.
 	saved := make(chan error, 1)

@@ -25,6 +25,8 @@ type Node struct {
 	addr   string
 	dir    string
 	driver string
+	// resolver is where containers ask for names that Docker does not know; nowhere if empty.
+	resolver string
 
 	// Tests cut the power of one node while another goroutine looks into a
 	// container on it, hence the lock around what changes with the power.
@@ -121,8 +123,11 @@ func (n *Node) start(ctx context.Context) error {
 		}
 	}
 	// An own configuration keeps the engine from reading the machine's.
-	config := filepath.Join(n.dir, "daemon.json")
-	if err := os.WriteFile(config, []byte("{}\n"), 0o600); err != nil {
+	config, settings := filepath.Join(n.dir, "daemon.json"), "{}\n"
+	if n.resolver != "" {
+		settings = fmt.Sprintf("{\"dns\": [%q]}\n", n.resolver)
+	}
+	if err := os.WriteFile(config, []byte(settings), 0o600); err != nil {
 		return err
 	}
 	log, err := os.OpenFile(filepath.Join(n.dir, "dockerd.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)

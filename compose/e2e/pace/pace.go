@@ -31,6 +31,8 @@ type Result struct {
 	Rule, Listed, Scraped []time.Duration
 	// Pass is how long the monitor took to render, check, load and verify a change of a rule.
 	Pass []time.Duration
+	// Stages are the parts of it, by the names that the monitor gives them.
+	Stages map[string][]time.Duration
 	// Spent is the processor time of monitor and promtool for one change of a rule, Loading that
 	// of Prometheus meanwhile: unlike the times above they hold on a busy machine.
 	Spent, Loading []time.Duration
@@ -54,7 +56,7 @@ func Measure(ctx context.Context, o Options) (_ Result, err error) {
 		return Result{}, err
 	}
 	defer w.close()
-	out := Result{Peak: w.peak}
+	out := Result{Peak: w.peak, Stages: map[string][]time.Duration{}}
 	scraped := &arrivals{at: map[string]time.Time{}}
 	port, err := w.listen(ctx, scraped, 2+o.Runs)
 	if err != nil {
@@ -77,11 +79,19 @@ func Measure(ctx context.Context, o Options) (_ Result, err error) {
 	}
 	for run := range o.Runs {
 		monitor, prometheus := w.spent()
+		said := w.log.len()
 		took, pass, err := w.changeRule(ctx, run, func() error { return change(run, address(0)) })
 		if err != nil {
 			return out, err
 		}
 		out.Rule, out.Pass = append(out.Rule, took), append(out.Pass, pass)
+		parts, err := w.stages(said)
+		if err != nil {
+			return out, err
+		}
+		for name, took := range parts {
+			out.Stages[name] = append(out.Stages[name], took)
+		}
 		m, p := w.spent()
 		out.Spent, out.Loading = append(out.Spent, m-monitor), append(out.Loading, p-prometheus)
 		w.weigh()
@@ -239,7 +249,27 @@ func (w *world) settled(ctx context.Context, targets int) error {
 }
 
 // tookPattern is how the monitor tells how long a pass took.
-var tookPattern = regexp.MustCompile(`msg=applied .*took=(\S+)`)
+var tookPattern = regexp.MustCompile(`msg=applied .*took=(\S+)(.*)`)
+
+// stagePattern is one of the parts of a pass there.
+var stagePattern = regexp.MustCompile(`(\w+)=(\S+)`)
+
+// stages are the parts of the pass that was told since.
+func (w *world) stages(said int) (map[string]time.Duration, error) {
+	m := tookPattern.FindStringSubmatch(w.log.since(said))
+	if m == nil {
+		return nil, errors.New("the monitor has not told the parts of its pass")
+	}
+	out := map[string]time.Duration{}
+	for _, part := range stagePattern.FindAllStringSubmatch(m[2], -1) {
+		took, err := time.ParseDuration(part[2])
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", part[1], err)
+		}
+		out[part[1]] = took
+	}
+	return out, nil
+}
 
 // changeRule returns how long it took until Prometheus showed a rule that has changed, and
 // how long the monitor's pass was.

@@ -143,7 +143,8 @@ func (r Room[W]) run(ctx context.Context, c Config, open Open[W]) (failed []stri
 }
 
 func deploy(ctx context.Context, o stack.Options, c Config) (*Stage, error) {
-	ctx, cancel := context.WithTimeout(ctx, 6*time.Minute)
+	// Half a minute is usual; a machine that does much else takes far longer to load images.
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Minute)
 	defer cancel()
 	began := time.Now()
 	deployed, err := stack.Deploy(ctx, o)

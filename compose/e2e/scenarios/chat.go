@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"github.com/wagglehq/waggle/compose/e2e/stack"
 )
 
@@ -20,8 +22,12 @@ type chat struct {
 	jobs     atomic.Int64
 	mu       sync.Mutex // Alertmanager sends while scenarios read
 	messages []message
-	server   *http.Server
-	address  string
+	// alive is when the sign of life came last.
+	alive   time.Time
+	server  *http.Server
+	address string
+	// names knows none; nil if nobody asks.
+	names *dns.Server
 }
 
 // message is what people read, of one that has come.
@@ -30,6 +36,8 @@ type message struct {
 	Link  string `json:"title_link"`
 	Text  string `json:"text"`
 	Color string `json:"color"`
+	// at is when it came.
+	at time.Time
 }
 
 // prepare begins to listen where the tasks of a swarm reach this process, and says how Waggle
@@ -41,8 +49,10 @@ func (c *chat) prepare(ctx context.Context, s *stack.Stack) (stack.Extra, error)
 	return deployment(ctx, s, c.address)
 }
 
-// listen begins to take messages at a free port of an address.
+// listen begins to take messages at a free port of an address; whom it heard before it hears no
+// more.
 func (c *chat) listen(ctx context.Context, host string) error {
+	c.close()
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
@@ -76,6 +86,9 @@ func (c *chat) close() {
 	if c.server != nil {
 		_ = c.server.Close() // Nobody listens any more.
 	}
+	if c.names != nil {
+		_ = c.names.Shutdown() // Nobody asks any more.
+	}
 }
 
 // ServeHTTP takes messages, and has a metric besides for who scrapes a target outside of the
@@ -84,6 +97,12 @@ func (c *chat) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/metrics" {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
 		_, _ = fmt.Fprintf(w, "outside 1\njobs %d\n", c.jobs.Load()) // The client has gone; there is nobody to tell.
+		return
+	}
+	if r.URL.Path == signOfLife {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.alive = time.Now()
 		return
 	}
 	c.take(r)
@@ -99,9 +118,24 @@ func (c *chat) take(r *http.Request) {
 	if err := json.NewDecoder(r.Body).Decode(&body); err != nil || len(body.Attachments) == 0 {
 		body.Attachments = []message{{Title: "what Slack does not take", Text: r.URL.Path}}
 	}
+	now := time.Now()
+	for i := range body.Attachments {
+		body.Attachments[i].at = now
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.messages = append(c.messages, body.Attachments...)
+}
+
+// signOfLife is where a service outside of the cluster would hear that alerts are evaluated
+// and sent.
+const signOfLife = "/alive"
+
+// lived is when the sign of life came last.
+func (c *chat) lived() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.alive
 }
 
 // since returns the messages that have come after the first n.

@@ -18,11 +18,18 @@ type (
 	part = parts.Part[*world]
 )
 
-// rooms are all of them, which is one: a user has one swarm, and does one thing after the other.
+// rooms are all of them: what a user does on one swarm, one thing after the other, what is heard
+// there when something stops, and a swarm that can lose its leader.
 func rooms(c *chat) []room {
 	return []room{{
 		Name: "a manager and a worker, exporters, and a chat that alerts go to", Options: stack.Options{Prepare: c.prepare},
 		Parts: slices.Concat(monitoring(), scaling()),
+	}, {
+		Name: "a manager and a worker, a DNS server that knows no name, and a chat", Options: stack.Options{Resolver: true, Prepare: c.prepareOutages},
+		Parts: outages(),
+	}, {
+		Name: "three managers, and a chat", Options: stack.Options{Managers: 3, Alone: true, Resolver: true, Prepare: c.prepareOutages},
+		Parts: []part{{Name: "leader", What: "the swarm gets another leader", Play: (*world).leader}},
 	}}
 }
 

@@ -21,6 +21,8 @@ type world struct {
 	chat *chat
 	// short leaves out what takes many rounds.
 	short bool
+	// vacate gives back a port that was taken.
+	vacate func(context.Context) error
 }
 
 // Whole waits until Waggle runs.

@@ -46,6 +46,8 @@ type Options struct {
 	Listeners int
 	// Lean leaves out what is not needed for routes: monitor, Alertmanager and scaler.
 	Lean bool
+	// Resolver has containers ask Here, at port 53, for names that Docker does not know.
+	Resolver bool
 	// Prepare, if not nil, is called when the nodes are there and nothing is deployed yet, and
 	// says what else compose/deploy is given.
 	Prepare func(context.Context, *Stack) (Extra, error)
@@ -92,7 +94,7 @@ func Deploy(ctx context.Context, o Options) (*Stack, error) {
 	if err := present(ctx, images); err != nil {
 		return nil, err
 	}
-	l, err := lab.Start(ctx, lab.Options{Managers: o.Managers, Workers: o.Workers, Images: images, Log: o.Log})
+	l, err := lab.Start(ctx, lab.Options{Managers: o.Managers, Workers: o.Workers, Images: images, Resolver: o.Resolver, Log: o.Log})
 	if err != nil {
 		return nil, err
 	}
@@ -475,6 +477,29 @@ func (s *Stack) Stranger(ctx context.Context, node, alias string) (remove func(c
 		_, err := engine.Docker(ctx, "rm", "--force", name)
 		return err
 	}, err
+}
+
+// Squat ends the task of a service on a node and takes its port before the next task can, and
+// returns what gives it back.
+func (s *Stack) Squat(ctx context.Context, node, service string, port int) (leave func(context.Context) error, err error) {
+	const name = "squatter"
+	engine := s.lab.Node(node)
+	leave = func(ctx context.Context) error {
+		_, err := engine.Docker(ctx, "rm", "--force", name)
+		return err
+	}
+	container, err := s.Container(ctx, node, service)
+	if err != nil {
+		return leave, err
+	}
+	if _, err := engine.Docker(ctx, "create", "--name", name, "--network", "host", "--no-healthcheck", "--restart", "always", s.demo, fmt.Sprint("-addr=:", port)); err != nil {
+		return leave, err
+	}
+	if _, err := engine.Docker(ctx, "kill", container); err != nil {
+		return leave, err
+	}
+	_, err = engine.Docker(ctx, "start", name)
+	return leave, err
 }
 
 // Relabel replaces the labels of a service, and Scale its number of replicas.

@@ -98,6 +98,7 @@ type Loop struct {
 	accepted map[string]catalog.Service
 	refused  map[string]string
 	tasks    map[string]seen
+	stages   stages
 	logged   string
 	looks    int
 	look     *look
@@ -106,6 +107,10 @@ type Loop struct {
 	mu   sync.Mutex
 	news chan struct{}
 }
+
+// stages are how long the parts of a pass took: what should be was computed, checked, loaded and
+// seen to be there, and what Prometheus shows of it was looked at.
+type stages struct{ render, check, load, look time.Duration }
 
 // applied is what was last applied and verified.
 type applied struct {
@@ -215,6 +220,7 @@ func (l *Loop) Pass(ctx context.Context) error {
 		return fmt.Errorf("the labels last accepted: %w", reconcile.ErrNotYet)
 	}
 	start := time.Now()
+	l.stages = stages{}
 	state, fate, err := l.apply(ctx, desired.Input{
 		Snapshot: snapshot, Accepted: l.remember(accepted, snapshot.Services), Refused: l.refused, Settings: l.o.Settings,
 	})
@@ -223,7 +229,10 @@ func (l *Loop) Pass(ctx context.Context) error {
 	}
 	l.forgetRefused(state)
 	if err = fate.Err; err == nil {
-		err = errors.Join(l.see(ctx, state, &fate), l.keep(ctx, state, time.Since(start)), l.o.Keep(ctx))
+		looking := time.Now()
+		err = l.see(ctx, state, &fate)
+		l.stages.look = time.Since(looking)
+		err = errors.Join(err, l.keep(ctx, state, time.Since(start)), l.o.Keep(ctx))
 	}
 	statuses := report.Statuses(state, fate)
 	view := &View{Revision: snapshot.Revision, Services: snapshot.Services, State: state, Statuses: statuses, Asked: asked}
@@ -242,7 +251,9 @@ func (l *Loop) apply(ctx context.Context, in desired.Input) (desired.State, repo
 		if err != nil {
 			return state, report.Applied{}, err
 		}
+		loading := time.Now()
 		differing, err := l.o.Prometheus.Apply(ctx, prometheus.Wanted{Rules: state.Rules, RulesFile: state.RulesFile, TargetsFile: state.TargetsFile, Pools: state.Pools})
+		l.stages.load += time.Since(loading)
 		var refused *prometheus.RefusedError
 		if errors.As(err, &refused) && l.refuse(refused.Rules) {
 			continue
@@ -304,11 +315,15 @@ func (l *Loop) remember(accepted, present map[string]catalog.Service) map[string
 // settle computes the desired state that Prometheus' checker lets through.
 func (l *Loop) settle(ctx context.Context, in desired.Input) (desired.State, error) {
 	for {
+		start := time.Now()
 		state, err := desired.From(in)
+		l.stages.render += time.Since(start)
 		if err != nil {
 			return state, err
 		}
+		start = time.Now()
 		refused, err := l.o.Prometheus.Check(ctx, state.Rules, state.RulesFile)
+		l.stages.check += time.Since(start)
 		if err != nil {
 			return state, fmt.Errorf("check: %w", err)
 		}
@@ -420,7 +435,8 @@ func (l *Loop) log(s desired.State, rejected int, took time.Duration) {
 		return
 	}
 	l.logged = s.Hash + faults
-	l.o.Log.Info("applied", "hash", s.Hash[:12], "services", len(s.Services), "targets", len(s.Targets), "rules", len(s.Rules), "rejected", rejected, "took", took)
+	l.o.Log.Info("applied", "hash", s.Hash[:12], "services", len(s.Services), "targets", len(s.Targets), "rules", len(s.Rules), "rejected", rejected, "took", took,
+		"render", l.stages.render, "check", l.stages.check, "load", l.stages.load, "look", l.stages.look)
 	for _, svc := range s.Services {
 		for _, f := range svc.Faults {
 			l.o.Log.Warn("rejected", "service_name", svc.Name, "item", f.Item, "kept", f.Kept, "error", f.Err)

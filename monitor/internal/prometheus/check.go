@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"time"
 
@@ -25,7 +26,9 @@ type Checker struct {
 	// Timeout bounds one run; default 10 s.
 	Timeout time.Duration
 
-	passed string // the file that passed last
+	// passed are the rules that it has let through, by their IDs. A rule is right or wrong by
+	// itself, so that of a thousand only the one is checked that has changed.
+	passed map[string]alert.Rule
 }
 
 // refusal is promtool's answer to a file that it does not take.
@@ -38,15 +41,25 @@ func (r *refusal) Error() string { return r.reason }
 // their key. The error says that nothing could be learnt: promtool did not run,
 // or refuses even an empty file.
 func (c *Checker) Check(ctx context.Context, rules []alert.Rule, file []byte) (map[string]string, error) {
-	if c.Bin == "" || string(file) == c.passed {
+	if c.Bin == "" {
 		return nil, nil
+	}
+	fresh := c.fresh(rules)
+	if len(fresh) == 0 {
+		return nil, nil
+	}
+	if len(fresh) < len(rules) {
+		var err error
+		if file, err = alert.Render(fresh); err != nil {
+			return nil, err
+		}
 	}
 	var said *refusal
 	err := c.run(ctx, "rules", file)
+	if err == nil {
+		c.remember(rules)
+	}
 	if !errors.As(err, &said) {
-		if err == nil {
-			c.passed = string(file)
-		}
 		return nil, err
 	}
 	empty, err := alert.Render(nil)
@@ -57,7 +70,25 @@ func (c *Checker) Check(ctx context.Context, rules []alert.Rule, file []byte) (m
 		return nil, fmt.Errorf("promtool refuses even a file without rules: %w", err)
 	}
 	refused := map[string]string{}
-	return refused, c.halve(ctx, rules, refused)
+	return refused, c.halve(ctx, fresh, refused)
+}
+
+// fresh are the rules that have not been let through as they are.
+func (c *Checker) fresh(rules []alert.Rule) []alert.Rule {
+	var out []alert.Rule
+	for _, r := range rules {
+		if was, ok := c.passed[r.ID()]; !ok || !reflect.DeepEqual(was, r) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+func (c *Checker) remember(rules []alert.Rule) {
+	c.passed = make(map[string]alert.Rule, len(rules))
+	for _, r := range rules {
+		c.passed[r.ID()] = r
+	}
 }
 
 // halve finds the refused ones among rules of which at least one is, by checking halves.

@@ -73,6 +73,53 @@ func TestAFileThatPassedIsNotCheckedAgain(t *testing.T) {
 	}
 }
 
+// TestOfManyRulesOnlyTheNewOnesAreChecked, and those that have changed.
+func TestOfManyRulesOnlyTheNewOnesAreChecked(t *testing.T) {
+	ran := filepath.Join(t.TempDir(), "ran")
+	c := &Checker{Bin: script(t, `grep -o 'alert: .*' "$4" | tr '\n' ' ' >> `+ran+"; echo >> "+ran)}
+	changed := rule("s", "b", "up == 0")
+	changed.Labels = map[string]string{"owner": "s", "team": "bees"}
+	for _, rules := range [][]alert.Rule{
+		{rule("s", "a", "up"), rule("s", "b", "up"), rule("t", "c", "up")},
+		{rule("s", "a", "up"), rule("s", "b", "up == 0"), rule("t", "c", "up")},
+		{rule("s", "a", "up"), rule("s", "b", "up == 0"), rule("t", "c", "up")},
+		{rule("s", "b", "up == 0"), rule("t", "c", "up")},
+		{rule("s", "b", "up == 0"), rule("t", "c", "up"), rule("u", "d", "up")},
+		{changed, rule("t", "c", "up"), rule("u", "d", "up")},
+		{rule("s", "a", "up"), changed, rule("t", "c", "up"), rule("u", "d", "up")},
+	} {
+		if refused, err := check(t, c, rules); err != nil || len(refused) > 0 {
+			t.Fatal(refused, err)
+		}
+	}
+	want := `alert: "a" alert: "b" alert: "c" ` + `
+alert: "b" ` + `
+alert: "d" ` + `
+alert: "b" ` + `
+alert: "a" ` + `
+`
+	if b, err := os.ReadFile(ran); err != nil || string(b) != want {
+		t.Fatalf("%s %v", b, err)
+	}
+}
+
+// TestABadRuleAmongThoseThatHavePassedIsNamed, and none of them is checked again.
+func TestABadRuleAmongThoseThatHavePassedIsNamed(t *testing.T) {
+	c := &Checker{Bin: tooltest.Path(t, "promtool")}
+	good := []alert.Rule{rule("s", "a", "up"), rule("s", "b", "up"), rule("t", "c", "up")}
+	if refused, err := check(t, c, good); err != nil || len(refused) > 0 {
+		t.Fatal(refused, err)
+	}
+	bad := rule("s", "b", "sum(")
+	refused, err := check(t, c, []alert.Rule{good[0], bad, good[2]})
+	if err != nil || len(refused) != 1 || refused[bad.Key()] == "" {
+		t.Fatal(refused, err)
+	}
+	if refused, err := check(t, c, good); err != nil || len(refused) > 0 {
+		t.Fatal(refused, err)
+	}
+}
+
 func TestACheckerThatDoesNotWorkBlamesNobody(t *testing.T) {
 	for name, c := range map[string]*Checker{
 		"refuses everything": {Bin: script(t, "exit 1")},

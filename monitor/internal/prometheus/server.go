@@ -51,6 +51,9 @@ type Server struct {
 	// printed are the expressions of the last look as Prometheus' parser prints them: nearly
 	// all are the same the next time, and parsing is most of what a look takes.
 	printed map[string]string
+	// seen are the rules that this pass has seen already, with how they fare; nil if it has not
+	// looked: with many rules a look takes longer than what else a pass does.
+	seen map[string]shownRule
 	// stale says that a foreign Prometheus has not read the present prometheus.yml.
 	foreign, stale bool
 	ownRules       []byte
@@ -213,6 +216,7 @@ type Wanted struct {
 // such as Prometheus being away, the files are written and will be read when it
 // is back; Apply should then be called again.
 func (s *Server) Apply(ctx context.Context, w Wanted) (map[string]string, error) {
+	s.seen = nil
 	if err := s.writeTargets(w); err != nil {
 		return nil, err
 	}
@@ -360,6 +364,7 @@ func (s *Server) verify(ctx context.Context, rules []alert.Rule) (map[string]str
 	if err != nil {
 		return nil, err
 	}
+	s.seen = maps.Clone(shown)
 	differing, missing := map[string]string{}, 0
 	before, printed := s.printed, map[string]string{}
 	inPrint := func(expr string) string {
@@ -431,9 +436,12 @@ type Health struct {
 
 // Rules returns how the rules fare that Prometheus has loaded, by their IDs.
 func (s *Server) Rules(ctx context.Context) (map[string]Health, error) {
-	shown, err := s.shown(ctx)
-	if err != nil {
-		return nil, err
+	shown := s.seen
+	if s.seen = nil; shown == nil {
+		var err error
+		if shown, err = s.shown(ctx); err != nil {
+			return nil, err
+		}
 	}
 	out := make(map[string]Health, len(shown))
 	for name, r := range shown {

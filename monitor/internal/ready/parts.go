@@ -29,7 +29,10 @@ func (s stack) aboutProxies() []alert.Rule {
 // aboutPrometheus are the alerts about the one that evaluates them, and the sign of life
 // that is missed somewhere else when it does not.
 func (s stack) aboutPrometheus() []alert.Rule {
-	const of = `{job="prometheus"}`
+	const (
+		of     = `{job="prometheus"}`
+		errors = "prometheus_notifications_errors_total" + of
+	)
 	return []alert.Rule{
 		s.rule("Watchdog", "vector(1)", "", none,
 			"Prometheus evaluates and Alertmanager sends: this alert always fires, and whoever receives it should miss it"),
@@ -37,7 +40,8 @@ func (s stack) aboutPrometheus() []alert.Rule {
 			"{{ $labels.instance }} of the service {{ $labels.service }} cannot be scraped"),
 		s.rule("PrometheusRulesFail", "increase(prometheus_rule_evaluation_failures_total"+of+"[5m]) > 0", "5m", warning,
 			"Prometheus cannot evaluate rules of {{ $labels.rule_group }}"),
-		s.rule("PrometheusCannotNotify", "rate(prometheus_notifications_errors_total"+of+"[5m]) > 0 or prometheus_notifications_alertmanagers_discovered"+of+" == 0", "2m", critical,
+		// An Alertmanager that is replaced is away for some seconds: errors count that go on.
+		s.rule("PrometheusCannotNotify", "rate("+errors+"[2m]) > 0 and rate("+errors+"[2m] offset 2m) > 0 or prometheus_notifications_alertmanagers_discovered"+of+" == 0", "1m", critical,
 			"Prometheus at {{ $labels.instance }} cannot send alerts to Alertmanager"),
 		s.rule("PrometheusStorageFails",
 			"increase(prometheus_tsdb_compactions_failed_total"+of+"[3h]) > 0 or increase(prometheus_tsdb_wal_truncations_failed_total"+of+"[3h]) > 0 or increase(prometheus_tsdb_wal_corruptions_total"+of+"[3h]) > 0", "", critical,

@@ -84,6 +84,10 @@ func (m *watch) pace(ctx context.Context, services int) error {
 	} {
 		m.result(row.what, row.all, row.goal)
 	}
+	m.Table("The parts of a pass with a change of a rule", "part", "median", "worst")
+	for _, name := range slices.Sorted(maps.Keys(got.Stages)) {
+		m.Row(name, got.Stages[name], slices.Max(got.Stages[name]))
+	}
 	m.Table("Processor time of a change of a rule", "of", "median")
 	m.Row("monitor and promtool", got.Spent)
 	m.Row("Prometheus, which scrapes and evaluates meanwhile", got.Loading)
