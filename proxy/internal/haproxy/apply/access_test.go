@@ -61,6 +61,14 @@ func untrusting(s *render.Settings) {
 	s.Untrusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 }
 
+// amongMany has so many more trusted that they do not stand on a line.
+func amongMany(s *render.Settings) {
+	for i := range 200 {
+		s.TrustedProxies = append(s.TrustedProxies, netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, 0, byte(i)}), 32))
+		s.Untrusted = append(s.Untrusted, netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, 1, byte(i)}), 32))
+	}
+}
+
 // TestDeniedClients: what cannot be read is refused too, not passed.
 func TestDeniedClients(t *testing.T) {
 	w := newWorld(t, trusting)
@@ -101,6 +109,8 @@ func TestWhatStrangersSayOfThemselves(t *testing.T) {
 		{"others are trusted", func(s *render.Settings) { s.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} }, false},
 		{"it is trusted but for its network", untrusting, false},
 		{"it is trusted", trusting, true},
+		{"it is trusted among many", func(s *render.Settings) { trusting(s); amongMany(s) }, true},
+		{"it is trusted among many but for its network", func(s *render.Settings) { untrusting(s); amongMany(s) }, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t, c.change)

@@ -60,10 +60,10 @@ func (r *rules) ofConnection() {
 func (s Settings) trusted(address file.Fetch) []file.Test {
 	var out []file.Test
 	if len(s.TrustedProxies) > 0 {
-		out = append(out, file.Is(address, append(bare("-m", "ip"), prefixes(s.TrustedProxies)...)...))
+		out = append(out, s.within(address, trustedList, s.TrustedProxies))
 	}
 	if len(s.Untrusted) > 0 {
-		out = append(out, file.Not(file.Is(address, append(bare("-m", "ip"), prefixes(s.Untrusted)...)...)))
+		out = append(out, file.Not(s.within(address, untrustedList, s.Untrusted)))
 	}
 	return out
 }
