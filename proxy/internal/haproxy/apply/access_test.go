@@ -329,7 +329,7 @@ func TestRateLimit(t *testing.T) {
 		t.Fatalf("%+v, want a reload", res)
 	}
 	table := fmt.Sprintf("show table web-be%d_0\n", w.backend)
-	tooltest.Within(t, 5*time.Second, "the new worker learns the counts of the old one", func() error {
+	tooltest.Eventually(t, "the new worker learns the counts of the old one", func() error {
 		conn, err := new(net.Dialer).DialContext(t.Context(), "unix", w.hap.Stats)
 		if err != nil {
 			return err
@@ -679,7 +679,7 @@ func TestLifeOfAccess(t *testing.T) {
 	settled := func(what string) {
 		t.Helper()
 		w.apply()
-		tooltest.Within(t, 5*time.Second, what+": nothing is left to do", func() error {
+		tooltest.Eventually(t, what+": nothing is left to do", func() error {
 			_, more, err := w.h.Tidy(t.Context())
 			if err == nil && more {
 				err = errors.New("there is more")
@@ -706,7 +706,7 @@ func TestLifeOfAccess(t *testing.T) {
 	for _, name := range []string{"corsorigins", "securityheaders", "allowedaddresses", "ratelimit", "forwardauth", "users", "sendproxy"} {
 		delete(w.services, name)
 		settled(name + " removed")
-		tooltest.Within(t, 5*time.Second, name+" is not served any more, and the plain service is", func() error {
+		tooltest.Eventually(t, name+" is not served any more, and the plain service is", func() error {
 			gone, err := tooltest.Status(t.Context(), w.hap.URL("/"+name))
 			plain, errPlain := tooltest.Status(t.Context(), w.hap.URL("/plain"))
 			if gone != 503 || plain != 200 {
