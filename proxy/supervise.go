@@ -30,6 +30,7 @@ func Supervise(ctx context.Context, c Config, controller []string, sh app.Shell)
 	if err != nil {
 		return err
 	}
+	warnOfExposed(settings.SecretsDir, forHAProxy, sh)
 	file := filepath.Join(settings.Dir, apply.ConfigName)
 	if err := forController.Do(func() error { return forgetAddresses(file) }); err != nil {
 		return err

@@ -14,8 +14,9 @@ const often = 5 * time.Millisecond
 // Slowly is how often Poll should try what costs a process or a call of Docker.
 const Slowly = 100 * time.Millisecond
 
-// Patience is how long Eventually waits for what should come at once.
-const Patience = 15 * time.Second
+// Patience is how long Eventually waits for what should come at once, on a machine too that has
+// much else to do.
+const Patience = 30 * time.Second
 
 // Eventually waits until so returns nil, and fails the test after Patience. It returns
 // how long that took.

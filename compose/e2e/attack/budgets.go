@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/wagglehq/waggle/compose/e2e/proc"
 	"github.com/wagglehq/waggle/compose/e2e/stack"
@@ -71,8 +72,39 @@ func (w *world) budgets(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return w.under(ctx, func(ctx context.Context) error { return w.refused(ctx, greedy(taken)...) })
+	var quiet time.Duration
+	if !w.short {
+		// Here somebody else's greed can cost the others time without one failed request.
+		if err := w.lossless(ctx, onSteady, idle); err != nil {
+			return err
+		}
+		quiet = w.slow
+	}
+	err = w.under(ctx, func(ctx context.Context) error { return w.refused(ctx, greedy(taken)...) })
+	if err != nil || w.short {
+		return err
+	}
+	most := slowest(quiet)
+	w.Say("p99 of others' requests: %s during the attack, %s when nobody attacks, at most %s", milliseconds(w.slow), milliseconds(quiet), milliseconds(most))
+	if w.slow > most {
+		w.Fault("others' requests were slowed down: p99 %s, want %s", milliseconds(w.slow), milliseconds(most))
+	}
+	return nil
 }
+
+// idle is how nobody attacks, for as long as tells enough requests.
+func idle(ctx context.Context) error {
+	select {
+	case <-time.After(15 * time.Second):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// slowest is the p99 that others' requests may have while somebody is greedy. Each refusal makes
+// the proxies think, on the machine on which the requests are sent.
+func slowest(quiet time.Duration) time.Duration { return 3*quiet + 20*time.Millisecond }
 
 // resolverPort is where the engine's DNS listens within the container of the manager's proxy,
 // which differs from one container to the next.

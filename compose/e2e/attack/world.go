@@ -29,6 +29,9 @@ type world struct {
 	listener *http.Client
 	// usual is how long a change of the neighbour's path takes when nobody attacks.
 	usual time.Duration
+	// slow is within what 99 of 100 requests were answered that flowed last, by the slowest
+	// of the ways in which they are sent.
+	slow time.Duration
 }
 
 // The honest services. They are of one stack, which may have what is below its own name
@@ -167,15 +170,16 @@ func (w *world) lossless(ctx context.Context, path string, f func(context.Contex
 	err := f(ctx)
 	dry()
 	reports, failed := flow()
-	requests, lost := 0, 0
+	requests, lost, p99 := 0, 0, 0.0
 	for _, name := range slices.Sorted(maps.Keys(reports)) {
 		r := reports[name]
-		requests, lost = requests+r.Requests, lost+r.Failed
+		requests, lost, p99 = requests+r.Requests, lost+r.Failed, max(p99, r.P99)
 		if r.Failed > 0 {
 			w.Fault("%s, %s: %d of %d requests failed: %v %v %v", path, name, r.Failed, r.Requests, r.Kinds, r.Statuses, r.Examples)
 		}
 	}
-	w.Say("requests for %s meanwhile: %d sent, %d failed", path, requests, lost)
+	w.slow = time.Duration(p99 * float64(time.Millisecond))
+	w.Say("requests for %s meanwhile: %d sent, %d failed, p99 %s", path, requests, lost, milliseconds(w.slow))
 	if requests == 0 {
 		w.Fault("no request for %s was sent, so nothing is shown", path)
 	}

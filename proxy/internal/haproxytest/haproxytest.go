@@ -127,6 +127,11 @@ func StartEmpty(t testing.TB, h *Instance, s render.Settings) *render.Renderer {
 			t.Fatal(err)
 		}
 	}
+	for name, entries := range empty.Lists {
+		if err := os.WriteFile(filepath.Join(h.Dir, name), []byte(file.ListText(entries)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for name, content := range empty.Scripts {
 		if err := os.WriteFile(filepath.Join(h.Dir, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)

@@ -61,6 +61,14 @@ func untrusting(s *render.Settings) {
 	s.Untrusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 }
 
+// amongMany has so many more trusted that they do not stand on a line.
+func amongMany(s *render.Settings) {
+	for i := range 200 {
+		s.TrustedProxies = append(s.TrustedProxies, netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, 0, byte(i)}), 32))
+		s.Untrusted = append(s.Untrusted, netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, 1, byte(i)}), 32))
+	}
+}
+
 // TestDeniedClients: what cannot be read is refused too, not passed.
 func TestDeniedClients(t *testing.T) {
 	w := newWorld(t, trusting)
@@ -101,6 +109,8 @@ func TestWhatStrangersSayOfThemselves(t *testing.T) {
 		{"others are trusted", func(s *render.Settings) { s.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} }, false},
 		{"it is trusted but for its network", untrusting, false},
 		{"it is trusted", trusting, true},
+		{"it is trusted among many", func(s *render.Settings) { trusting(s); amongMany(s) }, true},
+		{"it is trusted among many but for its network", func(s *render.Settings) { untrusting(s); amongMany(s) }, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t, c.change)
@@ -319,7 +329,7 @@ func TestRateLimit(t *testing.T) {
 		t.Fatalf("%+v, want a reload", res)
 	}
 	table := fmt.Sprintf("show table web-be%d_0\n", w.backend)
-	tooltest.Within(t, 5*time.Second, "the new worker learns the counts of the old one", func() error {
+	tooltest.Eventually(t, "the new worker learns the counts of the old one", func() error {
 		conn, err := new(net.Dialer).DialContext(t.Context(), "unix", w.hap.Stats)
 		if err != nil {
 			return err
@@ -669,7 +679,7 @@ func TestLifeOfAccess(t *testing.T) {
 	settled := func(what string) {
 		t.Helper()
 		w.apply()
-		tooltest.Within(t, 5*time.Second, what+": nothing is left to do", func() error {
+		tooltest.Eventually(t, what+": nothing is left to do", func() error {
 			_, more, err := w.h.Tidy(t.Context())
 			if err == nil && more {
 				err = errors.New("there is more")
@@ -696,7 +706,7 @@ func TestLifeOfAccess(t *testing.T) {
 	for _, name := range []string{"corsorigins", "securityheaders", "allowedaddresses", "ratelimit", "forwardauth", "users", "sendproxy"} {
 		delete(w.services, name)
 		settled(name + " removed")
-		tooltest.Within(t, 5*time.Second, name+" is not served any more, and the plain service is", func() error {
+		tooltest.Eventually(t, name+" is not served any more, and the plain service is", func() error {
 			gone, err := tooltest.Status(t.Context(), w.hap.URL("/"+name))
 			plain, errPlain := tooltest.Status(t.Context(), w.hap.URL("/plain"))
 			if gone != 503 || plain != 200 {

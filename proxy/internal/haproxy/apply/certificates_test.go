@@ -381,7 +381,7 @@ func negotiates(t *testing.T, port int) {
 	_, _ = rand.Read(packet[6:14])
 	packet[14] = 8
 	_, _ = rand.Read(packet[15:23])
-	tooltest.Within(t, 5*time.Second, "QUIC is answered", func() error {
+	tooltest.Eventually(t, "QUIC is answered", func() error {
 		if _, err := conn.Write(packet); err != nil {
 			return err
 		}

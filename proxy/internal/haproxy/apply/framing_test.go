@@ -37,7 +37,7 @@ func newReader(t *testing.T) *reader {
 			host = req.URL.Host // as RFC 9112 wants it
 		}
 		said := fmt.Sprintf("%s %s%s %q", req.Method, host, req.URL.Path, body)
-		for _, name := range []string{"Connection", "Upgrade", "X-Kept"} {
+		for _, name := range []string{"Connection", "Keep-Alive", "Proxy-Connection", "Upgrade", "X-Kept"} {
 			if value := req.Header.Get(name); value != "" {
 				said += " " + name + "=" + value
 			}
@@ -334,6 +334,9 @@ func TestWhatBelongsToTheConnection(t *testing.T) {
 		{"a name", []string{"Connection: close, X-Kept"}, ""},
 		{"names that the proxy sets", []string{"Connection: X-Forwarded-For", "Connection: X-Forwarded-Proto, X-Kept"}, ""},
 		{"the host", []string{"Connection: Host"}, ""},
+		{"how long it may be idle", []string{"Keep-Alive: timeout=60, max=9"}, ""},
+		{"how long it may be idle, by name", []string{"Connection: Keep-Alive", "Keep-Alive: timeout=60"}, ""},
+		{"a connection to a proxy", []string{"Proxy-Connection: keep-alive", "Keep-Alive: 300"}, ""},
 		{"another protocol", []string{"Connection: Upgrade, X-Kept", "Upgrade: any/1"}, " Connection=upgrade Upgrade=any/1"},
 		{"HTTP/2 by the way", []string{"Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA"}, ""},
 	} {

@@ -236,7 +236,7 @@ func TestLogIsJSON(t *testing.T) {
 				Agent                                       string `json:"header_user_agent"`
 			}
 			var lines []line
-			tooltest.Within(t, 5*time.Second, "both requests are logged", func() error {
+			tooltest.Eventually(t, "both requests are logged", func() error {
 				text, err := os.ReadFile(filepath.Join(w.hap.Dir, "log"))
 				if err != nil {
 					return err

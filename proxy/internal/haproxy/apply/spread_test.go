@@ -383,7 +383,7 @@ func TestConnectionsOfATask(t *testing.T) {
 	}
 	get("/web/slow")
 	get("/web/slow")
-	tooltest.Within(t, 5*time.Second, "both are at work", func() error {
+	tooltest.Eventually(t, "both are at work", func() error {
 		if n := now.Load(); n != 2 {
 			return fmt.Errorf("%d", n)
 		}

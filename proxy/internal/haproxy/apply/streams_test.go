@@ -72,13 +72,13 @@ func (c connection) Read(b []byte) (int, error) { return c.Reader.Read(b) }
 
 func open(t *testing.T, port string) (connection, error) {
 	t.Helper()
-	dialer := net.Dialer{Timeout: 5 * time.Second}
+	dialer := net.Dialer{Timeout: 20 * time.Second}
 	conn, err := dialer.DialContext(t.Context(), "tcp", "127.0.0.1:"+port)
 	if err != nil {
 		return connection{}, err
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	return connection{conn, bufio.NewReader(conn)}, nil
@@ -181,7 +181,7 @@ func TestTCP(t *testing.T) {
 	said("hello\n")
 	delete(w.services, "redis")
 	w.step("the service is gone", true)
-	tooltest.Within(t, 5*time.Second, "the port is closed", func() error {
+	tooltest.Eventually(t, "the port is closed", func() error {
 		if got := greetings(t, port); got != "refused" {
 			return errors.New(got)
 		}
@@ -408,7 +408,7 @@ func TestLogOfStreamsIsJSON(t *testing.T) {
 			if err = errors.Join(err, conn.Close()); err != nil {
 				t.Fatal(err)
 			}
-			tooltest.Within(t, 5*time.Second, "the connection is logged", func() error {
+			tooltest.Eventually(t, "the connection is logged", func() error {
 				text, err := os.ReadFile(filepath.Join(w.hap.Dir, "log"))
 				if err != nil {
 					return err

@@ -54,7 +54,7 @@ func TestBusyServersDoNotHoldUpThePass(t *testing.T) {
 	for i := range busy {
 		_, _ = clients[i].Close(), held[i].Close()
 	}
-	tooltest.Within(t, 5*time.Second, "all have ended", func() error {
+	tooltest.Eventually(t, "all have ended", func() error {
 		_, more, err := w.h.Tidy(t.Context())
 		if err == nil && more {
 			err = errors.New("there is more")

@@ -1,7 +1,6 @@
 package render
 
 import (
-	"net/netip"
 	"slices"
 	"strconv"
 
@@ -48,7 +47,7 @@ func (r *rules) clients(s Settings) {
 	}
 	strangers := always
 	if len(s.TrustedProxies) > 0 {
-		strangers = file.Unless(trusted(s.TrustedProxies))
+		strangers = file.Unless(s.trusted(file.Always("src"))...)
 	}
 	rule(strangers, "track-sc1", "src,ipmask(32,64)", "table", clientsTable)
 	if c.Connections > 0 {
@@ -58,6 +57,3 @@ func (r *rules) clients(s Settings) {
 		rule(file.If(file.Is(file.Always("sc_conn_rate(1)"), bare("gt", strconv.Itoa(c.Rate.Requests))...)), "reject")
 	}
 }
-
-// trusted holds for clients that are among the trusted proxies.
-func trusted(list []netip.Prefix) file.Test { return file.Is(file.Always("src"), prefixes(list)...) }

@@ -3,6 +3,7 @@ package render
 import (
 	_ "embed"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -63,7 +64,10 @@ func (r *rules) askElsewhere(s Settings, f *route.ForwardAuth) {
 		r.deny(503, file.If(file.Is(to, bare("-m", "ip", "-f", s.MapPath(forwardForbidden))...)))
 	}
 	if f.Only != "" {
-		r.deny(503, file.Unless(file.Is(to, bare(append([]string{"-m", "ip"}, strings.Fields(f.Only)...)...)...)))
+		for part := range slices.Chunk(strings.Fields(f.Only), mostNetworks) {
+			r.set("forward_may", "bool(true)", file.If(file.Is(to, bare(append([]string{"-m", "ip"}, part...)...)...)))
+		}
+		r.deny(503, file.Unless(found("forward_may")))
 	}
 	names := strings.Fields(f.Headers)
 	for _, name := range names {

@@ -15,7 +15,7 @@ const forwarding = "x[-_](forwarded.*|real[-_]ip|rewrite[-_]url|host|originating
 	"|forwarded([-_].*)?|((true|fastly|(wl[-_])?proxy)[-_])?client[-_]ip|cf[-_]connecting[-_]ip(v6)?"
 
 // handled are the names of the other headers that rules behind the first look-up are about.
-const handled = "connection|authorization"
+const handled = "connection|keep-alive|proxy-connection|authorization"
 
 // named holds for requests with a header whose name begins with what a regular expression
 // fits. All names are looked through at once, with commas between them, which costs a tenth
@@ -49,21 +49,25 @@ func (r *rules) forwarded(s Settings) {
 
 // ofConnection keeps from tasks what the client's header Connection names: the next proxy would
 // drop these headers (RFC 9110, 7.6.1), also those by which this one tells it who asks. What
-// HAProxy itself needs of it, it has read before.
+// HAProxy itself needs of it, it has read before. Two others belong to the connection whether
+// they are named or not.
 func (r *rules) ofConnection() {
 	named, upgrade := file.Found(file.OfRequest("req.fhdr(connection)")), file.Found(file.OfRequest("req.fhdr(upgrade)"))
 	r.onRequest(models.HTTPRequestRule{Type: "set-header", HdrName: "connection", HdrFormat: "upgrade"}, file.If(named, upgrade))
 	r.del("connection", file.If(named, file.Not(upgrade)))
+	for _, older := range []string{"keep-alive", "proxy-connection"} {
+		r.del(older, always)
+	}
 }
 
 // trusted are the tests that hold together for addresses of trusted proxies.
 func (s Settings) trusted(address file.Fetch) []file.Test {
 	var out []file.Test
 	if len(s.TrustedProxies) > 0 {
-		out = append(out, file.Is(address, append(bare("-m", "ip"), prefixes(s.TrustedProxies)...)...))
+		out = append(out, s.within(address, trustedList, s.TrustedProxies))
 	}
 	if len(s.Untrusted) > 0 {
-		out = append(out, file.Not(file.Is(address, append(bare("-m", "ip"), prefixes(s.Untrusted)...)...)))
+		out = append(out, file.Not(s.within(address, untrustedList, s.Untrusted)))
 	}
 	return out
 }

@@ -1,7 +1,9 @@
 package render
 
 import (
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/haproxytech/client-native/v6/models"
 
@@ -73,6 +75,26 @@ func (r *rules) measure(s Settings) {
 		r.add(r.answer(models.HTTPAfterResponseRule{Type: "set-var", VarScope: "txn", VarName: "measured", VarExpr: "int(" + strconv.Itoa(t.one) + ")"}, file.If(tests...)))
 	}
 	r.add(r.answer(models.HTTPAfterResponseRule{Type: "do-log"}, file.If(found("measured"))))
+}
+
+// said are lines of the operator's, of which one that names an output of the log does not bring
+// the lines of measured requests there.
+func (s Settings) said(lines []string) []string {
+	if !s.measures() {
+		return lines
+	}
+	out := slices.Clone(lines)
+	for i, text := range out {
+		if words := strings.Fields(text); len(words) > 2 && words[0] == "log" && !slices.Contains(words, "profile") {
+			// The profile comes behind what else is said of an output, and before the facility.
+			at := 2
+			for at+2 < len(words) && slices.Contains([]string{"len", "format", "sample"}, words[at]) {
+				at += 2
+			}
+			out[i] = strings.Join(slices.Insert(words, at, "profile", saidProfile), " ")
+		}
+	}
+	return out
 }
 
 // measuredProfiles are the sections of the two profiles.

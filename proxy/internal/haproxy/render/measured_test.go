@@ -44,10 +44,37 @@ func TestWhatIsMeasured(t *testing.T) {
 			t.Errorf("want %q in\n%s", line, text)
 		}
 	}
+	s.ExtraFrontend = []string{"log 10.0.0.9:514 len 4096 format rfc5424 local1 notice", "log stderr local2", "log global", "http-request set-header X-A log"}
+	text = measuredText(t, s)
+	for _, line := range []string{
+		"  log 10.0.0.9:514 len 4096 format rfc5424 profile waggle_said local1 notice\n", "  log stderr profile waggle_said local2\n", "  log global\n", "  http-request set-header X-A log\n",
+	} {
+		if !strings.Contains(text, line) {
+			t.Errorf("want %q in\n%s", line, text)
+		}
+	}
 	s.Older = true
 	older := measuredText(t, s)
 	s.MeasuredSocket = ""
 	if without := measuredText(t, s); older != without {
 		t.Errorf("with a HAProxy before 3.4:\n%s\nwant what is there without a socket:\n%s", older, without)
+	}
+}
+
+// TestOutputsOfTheOperator: HAProxy takes them as they are written.
+func TestOutputsOfTheOperator(t *testing.T) {
+	s := settings(t.TempDir())
+	s.MeasuredSocket = filepath.Join(s.Dir, "measured.sock")
+	s.ExtraFrontend = []string{"log 127.0.0.1:514 len 4096 format rfc5424 sample 1:2 local1 notice", "log stderr local2"}
+	r, err := NewRenderer(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := r.Render(nil, route.Tables{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := check(t, s, f); err != nil {
+		t.Error(err)
 	}
 }

@@ -92,6 +92,7 @@ func (r *Renderer) Render(services []route.Service, tables route.Tables, address
 		file.HostsMap: tables.Hosts, file.WildcardsMap: tables.Wildcards, file.PathsMap: tables.Paths, file.RedirectsMap: tables.Redirects,
 		file.ChallengesMap: r.challenges,
 	}, Lists: map[string][]string{}}
+	r.settings.addLists(f.Lists)
 	lists := userListsOf(r.settings, r.secrets, n.users)
 	f.Scripts = n.scripts(lists)
 	if n.askElsewhere {
@@ -257,13 +258,7 @@ const noName = "!*"
 
 // SetForbidden gives the networks in which nobody may be whom a label has asked about requests.
 func (r *Renderer) SetForbidden(networks []netip.Prefix) {
-	r.forbidden = make([]string, len(networks))
-	for i, p := range networks {
-		if r.forbidden[i] = p.String(); p.IsSingleIP() {
-			r.forbidden[i] = p.Addr().String()
-		}
-	}
-	slices.Sort(r.forbidden)
+	r.forbidden = entries(networks)
 }
 
 // SetSecrets gives the contents of secrets with users, by the names that labels call

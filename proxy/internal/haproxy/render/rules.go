@@ -1,7 +1,6 @@
 package render
 
 import (
-	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
@@ -121,14 +120,6 @@ func rawLines(texts []string) []file.Line {
 	out := make([]file.Line, len(texts))
 	for i, text := range texts {
 		out[i] = file.Raw(text)
-	}
-	return out
-}
-
-func prefixes(list []netip.Prefix) []file.Word {
-	out := make([]file.Word, len(list))
-	for i, p := range list {
-		out[i] = file.W(p.String())
 	}
 	return out
 }

@@ -57,7 +57,7 @@ func (l *library) serviceLines(s Settings, t route.Tables, uniqueID bool) []file
 	r.ofConnection()
 	r.keepsApart(s)
 	r.chains(t.Chains)
-	r.add(rawLines(s.ExtraFrontend)...)
+	r.add(rawLines(s.said(s.ExtraFrontend))...)
 	r.measure(s) // last, since it ends the rules for answers
 	r.lead(t.Chains, t.RawPaths)
 	return r.ordered(frontendOrder())

@@ -135,7 +135,7 @@ func TestClientsAreCountedBeforeAnythingElse(t *testing.T) {
 	got := text()
 	for _, line := range []string{
 		"backend waggle_clients from waggle\n  stick-table type ipv6 size 100000 expire 10s store conn_cur,conn_rate(10s)\n",
-		"  tcp-request connection track-sc1 src,ipmask(32,64) table waggle_clients unless { src 10.0.0.1/32 }\n",
+		"  tcp-request connection track-sc1 src,ipmask(32,64) table waggle_clients unless { src -m ip 10.0.0.1/32 }\n",
 		"  tcp-request connection reject if { sc_conn_cur(1) gt 100 }\n",
 		"  tcp-request connection reject if { sc_conn_rate(1) gt 50 }\n",
 	} {
