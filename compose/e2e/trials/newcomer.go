@@ -265,13 +265,10 @@ func (n *newcomer) built(ctx context.Context) error {
 	return n.tagged(ctx, n.tag, version)
 }
 
-// tagged calls images of a tag as the pages call them. Alertmanager is the same in all versions.
+// tagged calls images of a tag as the pages call them.
 func (n *newcomer) tagged(ctx context.Context, from, to string) error {
 	for _, name := range names {
 		image := n.images + "/" + name + ":" + from
-		if name == "alertmanager" {
-			image = n.images + "/" + name + ":" + n.tag
-		}
 		if out, err := exec.CommandContext(ctx, "docker", "tag", image, "waggle.invalid/"+name+":"+to).CombinedOutput(); err != nil {
 			return fmt.Errorf("%w: %s: run 'make images' first", err, out)
 		}

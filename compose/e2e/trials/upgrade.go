@@ -33,10 +33,8 @@ func (n *newcomer) upgrade(ctx context.Context) error {
 	if err := n.steps(ctx, node, operations, "export WAGGLE_IMAGES=waggle.invalid WAGGLE_TAG=1.0.0 ALERTMANAGER_IMAGE=waggle.invalid/alertmanager:1.0.0"); err != nil {
 		return err
 	}
-	for _, tag := range []string{version, next} {
-		if err := n.carries(ctx, tag); err != nil {
-			return err
-		}
+	if err := n.carries(ctx, next); err != nil {
+		return err
 	}
 	if err := n.steps(ctx, node, install, "docker swarm init"); err != nil {
 		return err
@@ -71,31 +69,44 @@ func (n *newcomer) upgrade(ctx context.Context) error {
 	return nil
 }
 
-// former is the commit of the version before, whose images are built if they are not there.
+// former is the commit of the version before. Its images are built on the first node's own engine,
+// from programs that are kept below dist/, and carried to the other nodes.
 func (n *newcomer) former(ctx context.Context) (string, error) {
 	if n.before == "" {
 		return "", errors.New("WAGGLE_BEFORE names no commit or tag from which is upgraded")
 	}
-	out, err := exec.CommandContext(ctx, "git", "rev-parse", "--short=7", n.before+"^{commit}").Output()
+	out, err := exec.CommandContext(ctx, "git", "rev-parse", "--show-toplevel", "--short=7", n.before+"^{commit}").Output()
 	if err != nil {
 		return "", fmt.Errorf("git knows no %s: %w", n.before, err)
 	}
-	commit := strings.TrimSpace(string(out))
-	tag := "before-" + commit
-	if exec.CommandContext(ctx, "docker", "image", "inspect", n.images+"/scaler:"+tag, n.images+"/proxy:"+tag).Run() != nil {
-		folder := n.nodes[0].Dir("before")
-		if err := cloned(ctx, commit, folder); err != nil {
+	words := strings.Fields(string(out))
+	commit := words[len(words)-1]
+	folder := filepath.Join(words[0], "dist", "before-"+commit)
+	if err := cloned(ctx, commit, folder); err != nil {
+		return "", err
+	}
+	first := n.nodes[0]
+	cmd := exec.CommandContext(ctx, "compose/images/images.sh", "listener", "proxy", "monitor", "scaler", "alertmanager")
+	cmd.Dir = folder
+	cmd.Env = append(os.Environ(), "DOCKER_HOST="+first.Host(), "WAGGLE_TAG="+version, "WAGGLE_VERSION="+commit, "WAGGLE_IMAGES=waggle.invalid", "WAGGLE_BASES=stand-in")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("the images of %s: %w: %s", commit, err, out)
+	}
+	archive := first.Dir("before.tar")
+	args := []string{"save", "-o", archive}
+	for _, name := range names {
+		args = append(args, "waggle.invalid/"+name+":"+version)
+	}
+	if _, err := first.Docker(ctx, args...); err != nil {
+		return "", err
+	}
+	for _, node := range n.nodes[1:] {
+		if _, err := node.Docker(ctx, "load", "-q", "-i", archive); err != nil {
 			return "", err
-		}
-		cmd := exec.CommandContext(ctx, "compose/images/images.sh", "listener", "proxy", "monitor", "scaler")
-		cmd.Dir = folder
-		cmd.Env = append(os.Environ(), "WAGGLE_TAG="+tag, "WAGGLE_VERSION="+commit, "WAGGLE_IMAGES="+n.images, "WAGGLE_BASES=any")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return "", fmt.Errorf("the images of %s: %w: %s", commit, err, out)
 		}
 	}
 	n.say("         %s stands for version %s, today's files for %s", commit, version, next)
-	return commit, errors.Join(n.tagged(ctx, tag, version), n.tagged(ctx, n.tag, next))
+	return commit, errors.Join(os.Remove(archive), n.tagged(ctx, n.tag, next))
 }
 
 // serves creates a service that is routed, scraped and scaled, and uploads a certificate.

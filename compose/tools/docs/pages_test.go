@@ -116,6 +116,7 @@ func rules() []rule {
 		// These are what trials do, word by word.
 		{form(`(git clone https://github\.com/wagglehq/waggle && cd waggle)`), in("go.work", "./compose/e2e"), fine},
 		{form(`((?:docker service create --name hello .* traefik/whoami)|(?:openssl req -x509 .*)|(?:cat cert\.pem key\.pem > shop\.pem)|(?:curl --cacert .*)|(?:docker service update --label-add com\.df\.alertName=try .*)|(?:docker swarm join-token manager))`), trial, fine},
+		{form(`git checkout v\d\.\d\.\d`), in("compose/e2e/trials/upgrade.go", `"git checkout v"`), fine},
 		{form(`docker service update (--label-rm com\.df\.[a-zA-Z]+ ?)+hello`), in("compose/e2e/scenarios/world.go", "takes one away"), fine},
 		{form(`docker service (update --label-add com\.df\.\S+|rm) hello`), in("compose/e2e/cmd/story/story.go", `"--label-add"`), fine},
 		{form(`docker service (?:scale|logs --tail \d+) waggle_([a-z]+)(?:=[01])?`), in("compose/stack.yml", "endpoint_mode: dnsrr"), stackService},
