@@ -105,8 +105,7 @@ func (w *world) wakes(ctx context.Context, client *http.Client) error {
 			both.Go(func() error {
 				status, d, err := w.ask(ctx, client, r.node, r.method, "/"+service, r.body)
 				if took[j] = d; err == nil && status != http.StatusOK {
-					w.Say("%s by %s is answered %d", r.method, r.node, status)
-					err = errors.New("the first request is not answered 200")
+					err = fmt.Errorf("the %s by %s is answered %d after %v", r.method, r.node, status, d)
 				}
 				return err
 			})
@@ -118,6 +117,7 @@ func (w *world) wakes(ctx context.Context, client *http.Client) error {
 		if err != nil {
 			return err
 		}
+		w.Say("the task of %s ran after %s ms, and answered by the proxies after %s and %s", service, report.Milliseconds(running.Sub(began)), report.Milliseconds(took[0]), report.Milliseconds(took[1]))
 		for _, d := range took {
 			whole, after = append(whole, d), append(after, began.Add(d).Sub(running))
 		}
