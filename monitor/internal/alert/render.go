@@ -76,6 +76,27 @@ func RenderLimited(rules []Rule, limit int) ([]byte, error) {
 		}
 		file.Groups[last].Rules = append(file.Groups[last].Rules, y)
 	}
+	if len(file.Groups) == 0 {
+		return encode(file)
+	}
+	// An encoder keeps all that it has written of a document, so that with a thousand groups in
+	// one most of its time is spent on copying that.
+	b := []byte(head)
+	for _, g := range file.Groups {
+		one, err := encode(rulesFile{Groups: []groupYAML{g}})
+		if err != nil {
+			return nil, err
+		}
+		b = append(b, bytes.TrimPrefix(one, []byte(head))...)
+	}
+	return b, nil
+}
+
+// head is the first line of a file of rules, which the groups follow.
+const head = "groups:\n"
+
+// encode writes a file of rules.
+func encode(file rulesFile) ([]byte, error) {
 	var b bytes.Buffer
 	e := yaml.NewEncoder(&b)
 	e.SetIndent(2)

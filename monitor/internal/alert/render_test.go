@@ -84,3 +84,27 @@ func TestRenderIsSortedAndStable(t *testing.T) {
 		t.Fatalf("%q %v", none, err)
 	}
 }
+
+// TestGroupsAreWrittenAsOneFile: that each is encoded by itself is seen nowhere.
+func TestGroupsAreWrittenAsOneFile(t *testing.T) {
+	rules := []Rule{
+		{Service: "shop_web", Name: "a", Expr: "up == 0", For: "1m", Labels: map[string]string{"owner": "shop_web"}},
+		{Service: "groups:", Name: "b", Expr: "up\n== 0", Annotations: map[string]string{"summary": "groups:\n- x"}},
+		{Service: "shop_web", Name: "c", Expr: "up", Limit: 7},
+	}
+	got, err := RenderLimited(rules, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var whole bytes.Buffer
+	e := yaml.NewEncoder(&whole)
+	e.SetIndent(2)
+	first, second := groupYAML{Name: "groups:", Limit: 3, Rules: []ruleYAML{{Alert: "b", Expr: "up\n== 0", Annotations: map[text]text{"summary": "groups:\n- x"}}}},
+		groupYAML{Name: "shop_web", Limit: 3, Rules: []ruleYAML{{Alert: "a", Expr: "up == 0", For: "1m", Labels: map[text]text{"owner": "shop_web"}}, {Alert: "c", Expr: "up"}}}
+	if err := e.Encode(rulesFile{Groups: []groupYAML{first, second}}); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, whole.Bytes()) {
+		t.Errorf("got\n%s\nwant\n%s", got, whole.Bytes())
+	}
+}
