@@ -82,7 +82,8 @@ up() {
   echo "deployed in $(since "$start")"
   mkdir -p "$here/../../dist"
   (cd "$here/../e2e" && GOWORK=off go build -o ../../dist/story ./cmd/story)
-  "$here/../../dist/story" -host "${DEMO_HOST:-127.0.0.1}" -port "${WAGGLE_HTTP_PORT:-80}" -image "$prefix/demo:$WAGGLE_TAG"
+  "$here/../../dist/story" -host "${DEMO_HOST:-127.0.0.1}" -port "${WAGGLE_HTTP_PORT:-80}" -image "$prefix/demo:$WAGGLE_TAG" \
+    -waggle "$here/../waggle.sh" -shots "$(cd "$here/../../dist" && pwd)/screenshots"
   [ ! -e "$own/token" ] ||
     echo "By hand: curl -X POST -H \"Authorization: Bearer \$(cat $own/token)\" 'http://${DEMO_HOST:-127.0.0.1}:8084/v1/scale-service?service=demo&scale=up'"
 }

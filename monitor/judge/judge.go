@@ -6,6 +6,7 @@ package judge
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -104,12 +105,26 @@ type Rule struct {
 
 // Services judges all services that opted in and ask for something, sorted by name. The
 // error is that of a setting.
-func Services(q Question) ([]Answer, error) {
-	settings, err := ParseSettings(q.Settings)
-	if err != nil {
-		return nil, err
+func Services(q Question) ([]Answer, error) { return new(Judge).Services(q) }
+
+// Judge is Services with a memory of labels that were read before, which makes it quick and does
+// not show in the answers. It belongs to one goroutine, and answers must not be changed.
+type Judge struct {
+	settings map[string]string
+	parsed   desired.Settings
+	memory   desired.Memory
+}
+
+// Services is the function of that name.
+func (j *Judge) Services(q Question) ([]Answer, error) {
+	if j.memory == nil || !maps.Equal(j.settings, q.Settings) {
+		settings, err := ParseSettings(q.Settings)
+		if err != nil {
+			return nil, err
+		}
+		j.settings, j.parsed, j.memory = maps.Clone(q.Settings), settings, desired.Memory{}
 	}
-	state := desired.Settle(desired.Input{Snapshot: q.Snapshot, Accepted: q.Accepted, Settings: settings})
+	state := desired.Settle(desired.Input{Snapshot: q.Snapshot, Accepted: q.Accepted, Settings: j.parsed, Memory: j.memory})
 	out := make([]Answer, 0, len(state.Services))
 	for _, svc := range state.Services {
 		a := Answer{Status: report.Judged(svc)}

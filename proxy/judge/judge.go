@@ -5,6 +5,7 @@ package judge
 
 import (
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
@@ -58,12 +59,23 @@ type Uncertified struct{ Label, Reason, Hint string }
 
 // Services judges all services that opted in, sorted by name. The error is that of a
 // setting.
-func Services(q Question) ([]Answer, error) {
-	desired, rules, err := settle(q)
+func Services(q Question) ([]Answer, error) { return new(Judge).Services(q) }
+
+// Judge is Services with a memory of labels that were read before, which makes it quick and does
+// not show in the answers. It belongs to one goroutine, and answers must not be changed.
+type Judge struct {
+	settings map[string]string
+	rules    Rules
+	settler  *claims.Settler
+}
+
+// Services is the function of that name.
+func (j *Judge) Services(q Question) ([]Answer, error) {
+	desired, err := j.settle(q)
 	if err != nil {
 		return nil, err
 	}
-	wanted := names.Of(desired.Services, rules.Names)
+	wanted := names.Of(desired.Services, j.rules.Names)
 	obtains := map[string][]string{}
 	for _, n := range wanted.Names {
 		for _, id := range n.Services {
@@ -88,15 +100,20 @@ func Services(q Question) ([]Answer, error) {
 	return out, nil
 }
 
-func settle(q Question) (claims.Desired, Rules, error) {
-	rules, err := ParseRules(q.Settings)
-	if err != nil {
-		return claims.Desired{}, rules, err
+func settle(q Question) (claims.Desired, error) { return new(Judge).settle(q) }
+
+func (j *Judge) settle(q Question) (claims.Desired, error) {
+	if j.settler == nil || !maps.Equal(j.settings, q.Settings) {
+		rules, err := ParseRules(q.Settings)
+		if err != nil {
+			return claims.Desired{}, err
+		}
+		j.settings, j.rules, j.settler = maps.Clone(q.Settings), rules, rules.Settler()
 	}
-	settler := rules.Settler()
+	rules, settler := j.rules, j.settler
 	settler.At(q.Now)
 	settler.Reserve(rules.Reserved(InUse(q.Settings) || HasCertificate(q.Snapshot.Services, q.Accepted)))
-	return settler.Settle(q.Snapshot.Sorted(), q.Accepted), rules, nil
+	return settler.Settle(q.Snapshot.Sorted(), q.Accepted), nil
 }
 
 // HasCertificate reports whether a service that is still there was accepted with a

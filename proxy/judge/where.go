@@ -46,7 +46,7 @@ type Way struct {
 // Where tells where a request leads, and of each other service what fails first. The
 // error is that of a setting.
 func Where(q Question, r Request) (Way, error) {
-	desired, _, err := settle(q)
+	desired, err := settle(q)
 	if err != nil {
 		return Way{}, err
 	}

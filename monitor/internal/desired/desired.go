@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -32,6 +33,39 @@ type Input struct {
 	// rule that our reading let through.
 	Refused  map[string]string
 	Settings Settings
+	// Memory is nil, or that of an earlier time with the same settings, which makes it quick and
+	// does not show in the result.
+	Memory Memory
+}
+
+// Memory is what the labels of services asked for when they were read, by ID. Those of the
+// services that are no longer there are forgotten.
+type Memory map[string]remembered
+
+type remembered struct {
+	of       catalog.Service
+	replicas uint64
+	items    []item
+	warnings []string
+}
+
+// items is the function of that name for the present labels of a service.
+func (m Memory) items(svc catalog.Service, replicas uint64, settings Settings) ([]item, []string) {
+	if m == nil {
+		return items(svc, replicas, settings)
+	}
+	r, ok := m[svc.ID]
+	if !ok || r.replicas != replicas || !reflect.DeepEqual(r.of, svc) {
+		r = remembered{of: svc, replicas: replicas}
+		r.items, r.warnings = items(svc, replicas, settings)
+		m[svc.ID] = r
+	}
+	return r.items, slices.Clone(r.warnings)
+}
+
+// forget forgets services that are not there.
+func (m Memory) forget(present map[string]catalog.Service) {
+	maps.DeleteFunc(m, func(id string, _ remembered) bool { _, ok := present[id]; return !ok })
 }
 
 // Settings are what the operator decides.
@@ -143,8 +177,9 @@ func Settle(in Input) State {
 	s := State{Accepted: map[string]catalog.Service{}, Refused: map[string]bool{}, AlertLimit: in.Settings.AlertLimit}
 	claims := claims{
 		called: map[string]catalog.Service{}, rules: map[string]alert.Rule{}, snapshot: in.Snapshot, settings: in.Settings,
-		refused: in.Refused, used: s.Refused,
+		refused: in.Refused, used: s.Refused, memory: in.Memory,
 	}
+	in.Memory.forget(in.Snapshot.Services)
 	for _, svc := range in.Snapshot.Sorted() {
 		if !svc.OptedIn() || svc.Fits() == nil && !Asks(svc.Labels) {
 			continue
@@ -231,6 +266,7 @@ type claims struct {
 	// snapshot says whose the service is that an alert names.
 	snapshot catalog.Snapshot
 	settings Settings
+	memory   Memory
 }
 
 // scales reports whether an alert may ask for what it asks: one that scales names, in its
@@ -389,7 +425,7 @@ func settle(svc, accepted catalog.Service, replicas uint64, settings Settings, c
 		formerly.Oversize = 0
 		return keep(out, formerly, err, replicas, settings, c)
 	}
-	present, warnings := items(svc, replicas, settings)
+	present, warnings := c.memory.items(svc, replicas, settings)
 	out.Warnings = warnings
 	taken := c.call(svc)
 	if taken != nil {

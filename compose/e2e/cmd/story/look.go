@@ -24,6 +24,7 @@ func parts() []part {
 		{"monitor", "8083", "/healthz"},
 		{"scaler", "8084", "/healthz"},
 		{"alertmanager", "9093", "/-/ready"},
+		{"console", consolePort, "/healthz"},
 		{"monitor", "9090", "/-/ready"},
 	}
 }

@@ -22,6 +22,8 @@ func main() {
 	flag.StringVar(&s.host, "host", "127.0.0.1", "address of the node that serves")
 	flag.StringVar(&s.port, "port", "80", "port of the proxy")
 	flag.StringVar(&s.image, "image", "waggle/demo:dev", "image of the demo application")
+	flag.StringVar(&s.waggle, "waggle", "compose/waggle.sh", "command that runs waggle")
+	flag.StringVar(&s.shots, "shots", "", "folder for screenshots of the console, where there is a Chromium")
 	flag.Parse()
 	if err := s.tell(ctx); err != nil {
 		fmt.Fprintf(os.Stderr, "\nstory: %v\n", err)

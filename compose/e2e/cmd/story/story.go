@@ -17,17 +17,23 @@ import (
 	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
-// The services of the story.
+// The services of the story; sleep.go has the third.
 const (
 	demo   = "demo"
 	broken = "demo-broken"
 )
 
+// all are the names of the story's services.
+func all() []string { return []string{demo, broken, sleeper} }
+
 // story knows where to look and what has happened.
 type story struct {
 	host, port string
 	image      string
-	began      time.Time
+	// waggle is how the command of this name is run, shots a folder for screenshots of the
+	// console; none are taken if it is empty.
+	waggle, shots string
+	began         time.Time
 
 	mu  sync.Mutex // several things tell at once
 	out io.Writer
@@ -47,7 +53,10 @@ func (s *story) tell(ctx context.Context) error {
 		{"load makes it slow; it is scaled up and is fast again; load ends and it comes down", s.scaled},
 		{"a label moves its route while requests flow", s.moved},
 		{"a broken label harms its own service, and is told by name", s.refused},
-		{"the service is removed, and everything of it goes", s.removed},
+		{"the console shows what is wrong first, with what mends it", s.looked},
+		{"waggle why goes the way from label to effect, and says where it breaks; it is mended", s.mended},
+		{"a service sleeps while nobody asks for it, and a request wakes it", s.slept},
+		{"the services are removed, and everything of them goes", s.removed},
 	} {
 		s.write("\n%d. %s\n", i+1, title(step.title))
 		if err := step.play(ctx); err != nil {
@@ -137,7 +146,7 @@ func (s *story) remove(ctx context.Context, names ...string) error {
 // of the same name would be answered for by the old one's tasks while they end.
 func stopped(ctx context.Context) error {
 	return tooltest.PollFor(ctx, time.Minute, 100*time.Millisecond, "the old tasks to end", func(ctx context.Context) error {
-		for _, name := range []string{demo, broken} {
+		for _, name := range all() {
 			left, err := docker(ctx, "ps", "--quiet", "--filter", "label=com.docker.swarm.service.name="+name)
 			if err != nil {
 				return err
@@ -159,7 +168,7 @@ func (s *story) prepare(ctx context.Context) error {
 	}
 	var left []string
 	for name := range strings.FieldsSeq(out) {
-		if name == demo || name == broken {
+		if slices.Contains(all(), name) {
 			left = append(left, name)
 		}
 	}
@@ -183,7 +192,7 @@ func (s *story) prepare(ctx context.Context) error {
 	if _, err := load.Await(ctx, s.route("/demo", time.Minute), 20*time.Millisecond, gone); err != nil {
 		return err
 	}
-	s.say("Waggle is up: listener, proxy, monitor, alertmanager, scaler")
+	s.say("Waggle is up: listener, proxy, monitor, alertmanager, scaler, console")
 	return nil
 }
 
@@ -510,10 +519,16 @@ func (s *story) refused(ctx context.Context) error {
 	return nil
 }
 
-// removed is step 6.
+// answered waits until a path is served.
+func (s *story) answered(ctx context.Context, path string) error {
+	_, err := load.Await(ctx, s.route(path, time.Minute), 5*time.Millisecond, served)
+	return err
+}
+
+// removed is the last step.
 func (s *story) removed(ctx context.Context) error {
 	began := time.Now()
-	if err := s.remove(ctx, demo, broken); err != nil {
+	if err := s.remove(ctx, all()...); err != nil {
 		return err
 	}
 	at, err := load.Await(ctx, s.route("/shop", 30*time.Second), 5*time.Millisecond, gone)
@@ -547,7 +562,7 @@ func (s *story) afterwards(ctx context.Context) error {
 	if err := s.createSilently(ctx, demo, labels()); err != nil {
 		return err
 	}
-	if _, err := load.Await(ctx, s.route("/demo", time.Minute), 5*time.Millisecond, served); err != nil {
+	if err := s.answered(ctx, "/demo"); err != nil {
 		return err
 	}
 	s.say("the service is there once more, as in step 1, for you to play with")
@@ -563,7 +578,7 @@ Where to look next:
   HAProxy's statistics  http://%[1]s:8404
   the service itself    curl http://%[1]s%[2]s/demo/hello
   why is it (not) routed, scraped, scaled?
-                        curl http://%[1]s:8081/v1/services/demo
+                        compose/waggle.sh why demo
   what was scaled, why  curl http://%[1]s:8084/v1/decisions
   move its route        docker service update --label-add com.df.servicePath=/shop demo
 'make down' removes all of it.

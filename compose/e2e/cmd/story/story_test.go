@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -84,5 +85,61 @@ func TestAFailedCommandTellsItsWords(t *testing.T) {
 	}
 	if _, err := docker(t.Context(), "service", "rm", "x"); err == nil || !strings.Contains(err.Error(), "docker service rm x: exit status 1: Error: no such service") {
 		t.Errorf("it says %v", err)
+	}
+}
+
+func TestARowOfTheConsole(t *testing.T) {
+	page := `<tbody><tr id="board:demo" role="row" class="ok"><td role="cell">well</td></tr>
+<tr id="board:demo-broken" role="row" class="broken"><td role="cell"><span class="mark broken">broken</span></td><th role="rowheader"><a href="/x">demo-broken</a></th>` +
+		`<td role="cell"><span class="rung">labels</span> com.df.port=&#34;eighty&#34;: want a number</td><td></td></tr></tbody>`
+	if state, says := row(page, broken); state != "broken" || says != `broken | demo-broken | labels com.df.port="eighty": want a number` {
+		t.Errorf("%s: %s", state, says)
+	}
+	if state, says := row(page, "demo-other"); state != "" || says != "" {
+		t.Errorf("of what is not there: %s: %s", state, says)
+	}
+}
+
+// program is one that answers so, with this exit code.
+func program(t *testing.T, answer string, code int) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "program")
+	if err := os.WriteFile(path, fmt.Appendf(nil, "#!/bin/sh\necho '%s'\nexit %d\n", answer, code), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestWhyIsAskedAsAUserAsks(t *testing.T) {
+	for _, c := range []struct {
+		code         int
+		fine, failed bool
+	}{{0, true, false}, {1, false, false}, {3, false, true}} {
+		s := &story{waggle: program(t, "!! labels", c.code)}
+		answer, fine, err := s.why(t.Context(), demo)
+		if fine != c.fine || (err != nil) != c.failed || err == nil && answer != "!! labels\n" {
+			t.Errorf("exit code %d: %q, %v, %v", c.code, answer, fine, err)
+		}
+	}
+}
+
+// TestAScreenshotIsAskedOfChromium where there is one, and its lack ends no story.
+func TestAScreenshotIsAskedOfChromium(t *testing.T) {
+	bin, shots := t.TempDir(), filepath.Join(t.TempDir(), "shots")
+	t.Setenv("PATH", bin)
+	out := &bytes.Buffer{}
+	s := &story{out: out, began: time.Now(), host: "192.0.2.1", shots: shots}
+	if err := s.picture(t.Context(), "broken", "/"); err != nil || out.Len() > 0 {
+		t.Errorf("without one: %v, %s", err, out)
+	}
+	script := "#!/bin/sh\nfor a; do case $a in --screenshot=*) echo \"$@\" >\"${a#--screenshot=}\" ;; esac; done\n"
+	if err := os.WriteFile(filepath.Join(bin, "chromium"), []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.picture(t.Context(), "broken", "/"); err != nil || !strings.Contains(out.String(), "console-broken.png") {
+		t.Errorf("%v, %s", err, out)
+	}
+	if asked, err := os.ReadFile(filepath.Join(shots, "console-broken.png")); err != nil || !strings.Contains(string(asked), "http://192.0.2.1:8085/") {
+		t.Errorf("%s, %v", asked, err)
 	}
 }

@@ -23,6 +23,8 @@ const (
 	Usage  = 2
 	// NoAnswer: what would have to be asked or read cannot be.
 	NoAnswer = 3
+	// Closed: a guard has no counterpart, so that what is printed refuses everybody.
+	Closed = 4
 )
 
 // World is what a command sees of the outside.

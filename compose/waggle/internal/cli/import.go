@@ -31,10 +31,15 @@ func (c *importCommand) Run(r *run) error {
 	} else {
 		r.labels(c, results)
 	}
-	if err == nil && slices.ContainsFunc(results, func(s migrate.Result) bool { return len(s.Lost) > 0 }) {
+	switch {
+	case err != nil:
+		return err
+	case slices.ContainsFunc(results, func(s migrate.Result) bool { return len(s.Closed) > 0 }):
+		return exit{code: Closed}
+	case slices.ContainsFunc(results, func(s migrate.Result) bool { return len(s.Lost) > 0 }):
 		return exit{code: Faults}
 	}
-	return err
+	return nil
 }
 
 // labels writes what goes into the stack file, and as comments what is lost.
@@ -49,6 +54,12 @@ func (r *run) labels(c *importCommand, results []migrate.Result) {
 		r.line("  %s:", s.Service)
 		for _, lost := range s.Lost {
 			r.line("    # lost: %s", strings.ReplaceAll(lost, "\n", " "))
+		}
+		for _, closed := range s.Closed {
+			r.line("    # closed: %s", strings.ReplaceAll(closed, "\n", " "))
+		}
+		if migrate.Refuses(s) {
+			r.line("    # com.df.%s answers 403 to everybody until that is done: take it out then", migrate.Refuse)
 		}
 		r.line("    networks: [waggle]")
 		r.line("    deploy:")

@@ -29,6 +29,7 @@ type Console struct {
 	world *world
 	log   *slog.Logger
 	guard guard
+	shelf shelf
 
 	// mu guards what was made, which requests share.
 	mu     sync.Mutex

@@ -20,7 +20,7 @@ const (
 
 // sheet makes the page of an address.
 func (c *Console) sheet(ctx context.Context, st state, u *url.URL) (*sheet, error) {
-	s := &sheet{status: http.StatusOK}
+	s := &sheet{status: http.StatusOK, shelf: &c.shelf}
 	if st.known == nil {
 		s.Title, s.frame, s.status, s.Data = "No answer", "away", http.StatusServiceUnavailable, st.failure
 		return s, addOne(s, "summary", "summary", "the listener has not answered yet")

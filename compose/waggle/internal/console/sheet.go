@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"html/template"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/wagglehq/waggle/compose/waggle/internal/view"
@@ -68,6 +69,44 @@ type sheet struct {
 	// ages says that it tells of more than the picture, so that it is made anew now and then.
 	ages bool
 	now  time.Time
+	// shelf has lines that were made before.
+	shelf *shelf
+}
+
+// shelf keeps lines of services as they were made, so that of a thousand only those are made again
+// that say something else. What a line is made of is all that it depends on.
+type shelf struct {
+	mu    sync.Mutex // pages are made at the same time
+	items map[shelved]item
+}
+
+type shelved struct {
+	id, template string
+	row          view.Line
+}
+
+// mostShelved is how many lines are kept before all are forgotten.
+const mostShelved = 20_000
+
+// line is that of a service, made anew if it was not made before.
+func (s *shelf) line(key shelved, now time.Time) (item, error) {
+	s.mu.Lock()
+	one, ok := s.items[key]
+	s.mu.Unlock()
+	if ok {
+		return one, nil
+	}
+	one = item{ID: key.id}
+	if err := one.render(key.template, key.row, now); err != nil {
+		return item{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.items == nil || len(s.items) >= mostShelved {
+		s.items = map[shelved]item{}
+	}
+	s.items[key] = one
+	return one, nil
 }
 
 // keyed is what an item is made of.
@@ -91,14 +130,23 @@ func elementID(region, key string) string {
 func add[T keyed](s *sheet, id, name string, rows []T) error {
 	r := region{id: id, items: make([]item, 0, len(rows))}
 	for _, row := range rows {
-		one := item{ID: elementID(id, row.Key())}
-		if err := one.render(name, row, s.now); err != nil {
+		one, err := s.make(elementID(id, row.Key()), name, row)
+		if err != nil {
 			return err
 		}
 		r.items = append(r.items, one)
 	}
 	s.regions = append(s.regions, r)
 	return nil
+}
+
+func (s *sheet) make(id, name string, row any) (item, error) {
+	if line, ok := row.(view.Line); ok && s.shelf != nil {
+		return s.shelf.line(shelved{id, name, line}, s.now)
+	}
+	one := item{ID: id}
+	err := one.render(name, row, s.now)
+	return one, err
 }
 
 func (i *item) render(name string, row any, now time.Time) error {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wagglehq/waggle/compose/waggle/internal/view"
+	"github.com/wagglehq/waggle/compose/waggle/internal/why"
 	"github.com/wagglehq/waggle/pkg/picture"
 )
 
@@ -34,6 +35,10 @@ type world struct {
 
 	// asking lets one new page ask at a time, so that several at once cost one question.
 	asking sync.Mutex
+
+	// judging lets one picture be judged at a time, in a court that remembers the one before.
+	judging sync.Mutex
+	court   why.Court
 
 	// mu guards the rest, which requests read.
 	mu       sync.Mutex
@@ -140,7 +145,9 @@ func (w *world) refresh(ctx context.Context, wait time.Duration) bool {
 	}
 	var known *view.Known
 	if err == nil && !a.same {
-		known, err = view.Know(p)
+		w.judging.Lock()
+		known, err = view.Know(&w.court, p)
+		w.judging.Unlock()
 	}
 	w.take(known, a.tag, err)
 	return err == nil && a.tag != ""

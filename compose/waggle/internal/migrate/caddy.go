@@ -12,12 +12,14 @@ var (
 	site = regexp.MustCompile(`^(caddy(?:_[0-9]+)?)(?:\.(.*))?$`)
 	// ordered is a number before a directive, which gives it its place.
 	ordered = regexp.MustCompile(`^[0-9]+_`)
+	// refusal is a status by which a request is refused.
+	refusal = regexp.MustCompile(`\b[45][0-9][0-9]\b`)
 	// upstreams is what caddy-docker-proxy fills in with the tasks.
 	upstreams = regexp.MustCompile(`^\s*(?:(/\S*)\s+)?\{\{\s*upstreams(?:\s+(https?|h2c))?(?:\s+([0-9]+))?\s*\}\}\s*$`)
 )
 
 // caddy reads the labels of caddy-docker-proxy.
-func caddy(service string, labels map[string]string) (Result, bool) {
+func caddy(service string, labels, _ map[string]string) (Result, bool) {
 	sites := map[string]map[string]string{}
 	for full, text := range labels {
 		if m := site.FindStringSubmatch(full); m != nil {
@@ -51,7 +53,8 @@ func (d *draft) site(name string, directives map[string]string) {
 			add(base, "serviceDomain", host)
 		}
 		if hasPort && port != "80" && port != "443" {
-			d.lose(name, "port "+port+" of the proxy must be set by com.df.srcPort")
+			base["srcPort"] = port // so that it is reached by no other
+			d.lose(name, "the operator must give the proxy port "+port)
 		}
 		if hasPath && path != "" {
 			add(base, "servicePath", "/"+strings.TrimSuffix(path, "*"))
@@ -72,11 +75,15 @@ func (d *draft) site(name string, directives map[string]string) {
 			if route, ok := d.upstream(label, base, text); ok {
 				routes = append(routes, route)
 			}
-		case (parts[0] == "handle_path" || parts[0] == "handle" || parts[0] == "route") && len(parts) == 2 && parts[1] == "reverse_proxy":
+		case isBlock(parts[0]) && len(parts) == 2 && parts[1] == "reverse_proxy":
 			path := strings.TrimSuffix(directives[strings.TrimSuffix(rest, rest[strings.LastIndexByte(rest, '.'):])], "*")
 			route, ok := d.upstream(label, base, text)
 			if !ok {
 				continue
+			}
+			if strings.HasPrefix(path, "@") {
+				d.shut(label, route, "what the matcher "+path+" lets through has no counterpart: without it more would get in")
+				path = ""
 			}
 			if path != "" {
 				route["servicePath"] = strings.TrimSuffix(path, "/") + "/"
@@ -85,7 +92,7 @@ func (d *draft) site(name string, directives map[string]string) {
 				}
 			}
 			routes = append(routes, route)
-		case (parts[0] == "handle_path" || parts[0] == "handle" || parts[0] == "route") && len(parts) == 1:
+		case isBlock(parts[0]) && len(parts) == 1:
 		case parts[0] == "encode":
 			base["compressionAlgo"] = "gzip"
 			if !strings.Contains(text, "gzip") {
@@ -110,16 +117,25 @@ func (d *draft) site(name string, directives map[string]string) {
 			add(base, "setReqHeader", field+" "+escaped(strings.Trim(value, `"`)))
 		case parts[0] == "reverse_proxy" && len(parts) == 2 && parts[1] == "lb_policy" && (text == "cookie" || text == "ip_hash"):
 			base["sessionType"] = "sticky-server"
+		case parts[0] == "tls" && len(parts) > 1 && parts[1] == "client_auth":
+			d.shut(label, base, "set com.df.verifyClientSsl=true in its place")
 		case parts[0] == "tls" && (text == "internal" || len(parts) > 1 || strings.Contains(text, "@")):
-			d.lose(label, "there is no ACME: give the proxy a certificate")
+			d.lose(label, "certificates come by com.df.acme=true, or are given to the proxy")
 		case parts[0] == "forward_auth" && len(parts) == 1:
-			base["forwardAuth"] = "http://" + strings.TrimPrefix(text, "http://")
+			d.forward(label, base, text)
 		case parts[0] == "forward_auth" && len(parts) == 2 && parts[1] == "uri":
-			base["forwardAuth"] += text
+			if base["forwardAuth"] != "" {
+				base["forwardAuth"] += text
+			}
 		case parts[0] == "forward_auth" && len(parts) == 2 && parts[1] == "copy_headers":
 			base["forwardAuthHeaders"] = strings.Join(strings.Fields(text), ",")
-		default:
+		case parts[0] == "request_body" && len(parts) == 2 && parts[1] == "max_size":
+			d.body(label, base, text)
+		case parts[0] == "request_body" && len(parts) == 1:
+		case isHarmless(parts, text):
 			d.lose(label, "no counterpart")
+		default:
+			d.shut(label, base, "it has no counterpart, and may keep somebody out; put labels in its place, or leave it out knowingly")
 		}
 	}
 	if len(routes) == 0 {
@@ -133,6 +149,58 @@ func (d *draft) site(name string, directives map[string]string) {
 		}
 		d.routes = append(d.routes, route)
 	}
+}
+
+// isBlock reports whether a directive has others in it, for a path.
+func isBlock(directive string) bool {
+	return directive == "handle_path" || directive == "handle" || directive == "route"
+}
+
+// isHarmless reports whether a directive decides about nobody who gets in. What is in a block
+// counts for itself.
+func isHarmless(parts []string, text string) bool {
+	if isBlock(parts[0]) && len(parts) > 1 {
+		return isHarmless(parts[1:], text)
+	}
+	if strings.HasPrefix(parts[0], "@") {
+		return true // a matcher does nothing; who uses it does
+	}
+	if parts[0] == "redir" || parts[0] == "respond" {
+		// For all requests they take the place of the tasks; for some they may keep them away.
+		return !strings.HasPrefix(text, "@") && !strings.HasPrefix(text, "/") && !refusal.MatchString(text)
+	}
+	return slices.Contains([]string{
+		"encode", "file_server", "handle_errors", "header", "log", "log_append", "log_skip", "map", "method", "metrics", "php_fastcgi", "push", "request_header", "reverse_proxy",
+		"rewrite", "root", "skip_log", "templates", "tls", "tracing", "try_files", "uri", "vars",
+	}, parts[0])
+}
+
+// forward asks another service who gets in; with a matcher before its address for some requests,
+// which becomes all of them.
+func (d *draft) forward(label string, route map[string]string, text string) {
+	words := strings.Fields(text)
+	if len(words) == 2 {
+		d.lose(label, "it is asked on all paths of the route")
+		words = words[1:]
+	}
+	if len(words) != 1 || strings.HasPrefix(words[0], "https:") || strings.Contains(words[0], "{{") {
+		d.shut(label, route, "com.df.forwardAuth asks one service, by http://")
+		return
+	}
+	d.guard(label, route, "forwardAuth", "http://"+strings.TrimPrefix(words[0], "http://"))
+}
+
+// size is a number of bytes as Caddy has it.
+var size = regexp.MustCompile(`^([0-9]+)\s*(?:([kKmMgG])i?)?[bB]?$`)
+
+// body bounds what a request brings.
+func (d *draft) body(label string, route map[string]string, text string) {
+	m := size.FindStringSubmatch(strings.TrimSpace(text))
+	if m == nil {
+		d.shut(label, route, "set com.df.maxBody to such a size, such as 10m")
+		return
+	}
+	d.guard(label, route, "maxBody", m[1]+strings.ToLower(m[2]))
 }
 
 // upstream is a route to the tasks.

@@ -21,10 +21,14 @@ type Result struct {
 	Labels map[string]string `json:"labels"`
 	// Lost is what has no counterpart, or not quite: a label, and what to know of it.
 	Lost []string `json:"lost"`
+	// Closed is what kept somebody out and could not be put over: a label, and what to do. Its
+	// routes refuse everybody, or are left out, until that is done.
+	Closed []string `json:"closed"`
 }
 
-// Translator makes labels of Waggle of those of another proxy; false if it finds none.
-type Translator func(service string, labels map[string]string) (Result, bool)
+// Translator makes labels of Waggle of those of another proxy; false if it finds none. shared are
+// the labels of all services of the file, for what one defines and another uses.
+type Translator func(service string, labels, shared map[string]string) (Result, bool)
 
 // Translators are the proxies that are known, by name.
 func Translators() map[string]Translator {
@@ -45,20 +49,28 @@ func File(text []byte, translate Translator) ([]Result, error) {
 	if len(file.Services) == 0 {
 		return nil, fmt.Errorf("it has no services")
 	}
+	labels, shared := map[string]map[string]string{}, map[string]string{}
+	names := slices.Sorted(maps.Keys(file.Services))
+	for _, name := range names {
+		labels[name] = map[string]string{}
+		maps.Copy(labels[name], file.Services[name].Labels)
+		maps.Copy(labels[name], file.Services[name].Deploy.Labels)
+		maps.Copy(shared, labels[name])
+	}
 	var out []Result
-	for _, name := range slices.Sorted(maps.Keys(file.Services)) {
-		labels := maps.Clone(map[string]string(file.Services[name].Labels))
-		if labels == nil {
-			labels = map[string]string{}
-		}
-		maps.Copy(labels, file.Services[name].Deploy.Labels)
-		if r, ok := translate(name, labels); ok {
-			slices.Sort(r.Lost)
-			r.Lost = append([]string{}, slices.Compact(r.Lost)...)
+	for _, name := range names {
+		if r, ok := translate(name, labels[name], shared); ok {
+			r.Lost, r.Closed = once(r.Lost), once(r.Closed)
 			out = append(out, r)
 		}
 	}
 	return out, nil
+}
+
+// once is a list without repetitions, sorted, and never nil.
+func once(list []string) []string {
+	slices.Sort(list)
+	return append([]string{}, slices.Compact(list)...)
 }
 
 // anyLabels are labels as a map or as a list.
@@ -97,11 +109,44 @@ type draft struct {
 	// routes are labels without prefix and index, one set for each way into the service.
 	routes []map[string]string
 	// whole are those of the service as a whole.
-	whole map[string]string
-	lost  []string
+	whole        map[string]string
+	lost, closed []string
 }
 
 func (d *draft) lose(label, why string) { d.lost = append(d.lost, label+": "+why) }
+
+// Refuse is the label by which a route refuses everybody, and everybody are all addresses.
+const (
+	Refuse    = "deniedAddresses"
+	everybody = "0.0.0.0/0,::/0"
+)
+
+// Refuses reports whether a route of a service refuses everybody.
+func Refuses(r Result) bool {
+	for _, text := range r.Labels {
+		if strings.HasPrefix(text, everybody) {
+			return true
+		}
+	}
+	return false
+}
+
+// shut closes a route for want of a guard that the label was, and says what would take its place:
+// without the guard it would be open to whom it kept out.
+func (d *draft) shut(label string, route map[string]string, instead string) {
+	route[Refuse] = everybody
+	d.closed = append(d.closed, label+": "+instead)
+}
+
+// guard sets a label that keeps somebody out. Where it is set already, by another guard, both
+// would have to agree, and no label says so.
+func (d *draft) guard(label string, route map[string]string, name, text string) {
+	if old, ok := route[name]; ok && old != text {
+		d.shut(label, route, "it must hold beside another one, and there is one com.df."+name)
+		return
+	}
+	route[name] = text
+}
 
 // speakTLS has a route reach its tasks over TLS. Their certificates are for an address that
 // nobody knows beforehand, so that they are not verified, and that is said.
@@ -112,7 +157,7 @@ func (d *draft) speakTLS(label string, route map[string]string) {
 
 // result numbers the routes if there are several.
 func (d *draft) result() Result {
-	out := Result{Service: d.service, Labels: map[string]string{catalog.Notify: "true"}, Lost: d.lost}
+	out := Result{Service: d.service, Labels: map[string]string{catalog.Notify: "true"}, Lost: d.lost, Closed: d.closed}
 	for i, route := range d.routes {
 		end := ""
 		if len(d.routes) > 1 {

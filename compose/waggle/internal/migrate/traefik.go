@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,7 +12,7 @@ import (
 )
 
 // traefik reads the labels of Traefik 2 and 3, and the frontends and segments of Traefik 1.
-func traefik(service string, labels map[string]string) (Result, bool) {
+func traefik(service string, labels, shared map[string]string) (Result, bool) {
 	t := &traefikDraft{draft: draft{service: service, whole: map[string]string{}}, routers: groups{}, services: groups{}, middlewares: groups{}, tcp: groups{}, tcpServices: groups{}, segments: groups{}}
 	isFound := false
 	for _, full := range slices.Sorted(maps.Keys(labels)) {
@@ -22,6 +23,13 @@ func traefik(service string, labels map[string]string) (Result, bool) {
 	}
 	if !isFound || strings.EqualFold(labels["traefik.enable"], "false") {
 		return Result{}, false
+	}
+	for full, text := range shared {
+		// Labels of another service may define a middleware that this one uses.
+		name, ok := strings.CutPrefix(full, "traefik.")
+		if ok && strings.HasPrefix(strings.ToLower(name), "http.middlewares.") && strings.Count(name, ".") > 2 {
+			t.sort(name, text)
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(t.routers)) {
 		t.route(name, t.routers[name])
@@ -71,6 +79,8 @@ func (t *traefikDraft) sort(name, text string) {
 		t.tcp.set(parts[2], rest(3), text)
 	case len(parts) > 3 && kind == "tcp.services":
 		t.tcpServices.set(parts[2], rest(3), text)
+	case kind == "tcp.middlewares":
+		// A router that uses one is left out.
 	case strings.HasPrefix(name, "udp."):
 		t.lose("traefik."+name, "there is no UDP")
 	case name == "enable", name == "docker.network", name == "docker.lbswarm", name == "swarm.network", name == "swarm.lbswarm":
@@ -99,9 +109,23 @@ func (t *traefikDraft) conditions(label, rule string) []map[string]string {
 		for _, c := range all {
 			t.condition(label, route, c)
 		}
+		if route["servicePathExclude"] != "" && route["servicePath"] == "" && route["pathType"] == "path" {
+			// Compared whole, "/" would be the only path that is not left out.
+			route["pathType"], route["servicePathExclude"] = "path_reg", literally(route["servicePathExclude"])
+		}
 		out = merge(out, route)
 	}
 	return out
+}
+
+// literally writes paths as regular expressions for the whole of them. A stack file has two dollars
+// for one.
+func literally(paths string) string {
+	all := strings.Split(paths, ",")
+	for i, path := range all {
+		all[i] = "^" + strings.ReplaceAll(regexp.QuoteMeta(path), "$", "$$") + "$$"
+	}
+	return strings.Join(all, ",")
 }
 
 // merge adds a route to others, or its hosts or paths to one that is else the same.
@@ -123,8 +147,19 @@ func merge(routes []map[string]string, route map[string]string) []map[string]str
 func (t *traefikDraft) condition(label string, route map[string]string, c call) {
 	kinds := map[string]string{"pathprefix": "path_beg", "path": "path", "pathregexp": "path_reg"}
 	switch name := strings.ToLower(c.name); {
+	case c.not && name == "clientip":
+		add(route, Refuse, strings.Join(c.args, ","))
+		t.lose(label, "these clients are answered 403, and do not get to another service")
+	case c.not && name == "method":
+		add(route, "deniedMethods", strings.Join(c.args, ","))
+		t.lose(label, "these methods are answered 403, and do not get to another service")
+	case c.not && kinds[name] != "" && (route["pathType"] == "" || route["pathType"] == kinds[name]):
+		route["pathType"] = kinds[name]
+		for _, path := range c.args {
+			add(route, "servicePathExclude", path)
+		}
 	case c.not:
-		t.lose(label, "!"+c.name+" has no counterpart: no condition is the opposite of one")
+		t.shut(label, route, "what !"+c.name+" keeps away would get in; no condition is the opposite of it")
 	case name == "host", name == "hostheader", name == "hostsni":
 		for _, host := range c.args {
 			if host != "*" {
@@ -137,8 +172,8 @@ func (t *traefikDraft) condition(label string, route map[string]string, c call) 
 			t.lose(label, "the named pattern of HostRegexp must be written as a plain regular expression")
 		}
 	case kinds[name] != "":
-		if kind := route["pathType"]; kind != "" && kind != kinds[name] {
-			t.lose(label, "one route compares its paths in one way: "+c.name+" is left out")
+		if kind := route["pathType"]; kind != "" && kind != kinds[name] || route["servicePath"] != "" {
+			t.shut(label, route, "a route compares its paths in one way and with one list: without "+c.name+" it would be wider")
 			return
 		}
 		route["pathType"] = kinds[name]
@@ -151,10 +186,13 @@ func (t *traefikDraft) condition(label string, route map[string]string, c call) 
 	case name == "header" && len(c.args) == 2 || name == "headers" && len(c.args) == 2:
 		add(route, "serviceHeader", c.args[0]+":"+escaped(c.args[1]))
 	case name == "clientip":
-		add(route, "allowedAddresses", strings.Join(c.args, ","))
+		t.guard(label, route, "allowedAddresses", strings.Join(c.args, ","))
 		t.lose(label, "other clients are answered 403, and do not get to another service")
+	case name == "method":
+		t.guard(label, route, "allowedMethods", strings.Join(c.args, ","))
+		t.lose(label, "other methods are answered 403, and do not get to another service")
 	default:
-		t.lose(label, c.name+" has no counterpart")
+		t.shut(label, route, c.name+" has no counterpart: without it more would get in")
 	}
 }
 
@@ -182,19 +220,28 @@ func (t *traefikDraft) route(name string, r map[string]string) {
 	for _, rest := range slices.Sorted(maps.Keys(r)) {
 		switch text := r[rest]; {
 		case rest == "rule", rest == "service", rest == "middlewares":
-		case rest == "entrypoints" && !slices.Contains([]string{"web", "websecure", "http", "https", "web,websecure", "http,https"}, text):
-			t.lose(label(rest), fmt.Sprintf("the proxy's port for %q must be set by com.df.srcPort", text))
+		case rest == "entrypoints" && !arePublic(text):
+			for _, route := range all {
+				t.shut(label(rest), route, fmt.Sprintf("set the number of the proxy's port for %q by com.df.srcPort, or it would be reached by all ports", text))
+			}
 		case rest == "entrypoints":
-			if text == "websecure" || text == "https" {
+			if areTLS(text) {
 				for _, route := range all {
 					route["httpsOnly"] = "true"
 				}
 			}
 		case rest == "tls":
-		case strings.HasPrefix(rest, "tls.certresolver"), strings.HasPrefix(rest, "tls.domains"):
-			t.lose(label(rest), "there is no ACME: give the proxy a certificate")
+		case rest == "tls.certresolver":
+			t.whole["acme"] = "true"
+		case strings.HasPrefix(rest, "tls.domains"):
+			t.lose(label(rest), "com.df.acme asks for a certificate for each host of com.df.serviceDomain")
+		case rest == "tls.options" && text == "default":
+		case rest == "tls.options":
+			for _, route := range all {
+				t.shut(label(rest), route, "if these options ask for certificates of clients, set com.df.verifyClientSsl=true in its place; versions and ciphers are set for all of the proxy")
+			}
 		case strings.HasPrefix(rest, "tls."):
-			t.lose(label(rest), "set for all of the proxy, or com.df.verifyClientSsl")
+			t.lose(label(rest), "set for all of the proxy")
 		case rest == "priority":
 			t.lose(label(rest), "longer paths and services with hosts come first; an order of its own is given by com.df.aclName")
 		default:
@@ -202,6 +249,21 @@ func (t *traefikDraft) route(name string, r map[string]string) {
 		}
 	}
 	t.routes = append(t.routes, all...)
+}
+
+// entries are the entry points of a list.
+func entries(text string) []string { return strings.Split(strings.ReplaceAll(text, " ", ""), ",") }
+
+// arePublic reports whether entry points are no others than those for everybody.
+func arePublic(text string) bool {
+	return !slices.ContainsFunc(entries(text), func(one string) bool {
+		return !slices.Contains([]string{"web", "websecure", "http", "https"}, one)
+	})
+}
+
+// areTLS reports whether all of them speak TLS.
+func areTLS(text string) bool {
+	return !slices.ContainsFunc(entries(text), func(one string) bool { return one != "websecure" && one != "https" })
 }
 
 // backend adds what is said of the port and the tasks.
@@ -259,7 +321,7 @@ func (t *traefikDraft) middleware(from string, route map[string]string, name str
 		if provider == "" {
 			provider = "another service or file"
 		}
-		t.lose(from, fmt.Sprintf("the middleware %s stands elsewhere (%s)", name, provider))
+		t.shut(from, route, fmt.Sprintf("the middleware %s stands elsewhere (%s), and may keep somebody out; put labels in its place", name, provider))
 		return
 	}
 	prefix := "traefik.http.middlewares." + name + "."
@@ -269,9 +331,12 @@ func (t *traefikDraft) middleware(from string, route map[string]string, name str
 		kind, detail, _ := strings.Cut(rest, ".")
 		switch low := kind + "." + strings.ToLower(detail); low {
 		case "basicauth.users":
-			route["users"], route["usersPassEncrypted"] = text, "true"
+			t.guard(prefix+rest, route, "users", text)
+			route["usersPassEncrypted"] = "true"
 		case "basicauth.usersfile":
-			t.lose(prefix+rest, "make it a secret dfp_users_NAME, and set com.df.usersSecret=NAME and com.df.usersPassEncrypted=true")
+			t.shut(prefix+rest, route, "make it a secret dfp_users_NAME, and set com.df.usersSecret=NAME and com.df.usersPassEncrypted=true")
+		case "basicauth.headerfield":
+			route["userHeader"] = text
 		case "basicauth.realm", "basicauth.removeheader":
 			t.lose(prefix+rest, "the realm is that of the service, and the task does not see the header")
 		case "redirectscheme.scheme":
@@ -288,17 +353,32 @@ func (t *traefikDraft) middleware(from string, route map[string]string, name str
 			route["reqPathSearchReplace"] = escaped(text) + "," + backward(m["replacepathregex.replacement"])
 		case "replacepathregex.replacement":
 		case "ipwhitelist.sourcerange", "ipallowlist.sourcerange":
-			add(route, "allowedAddresses", text)
+			t.guard(prefix+rest, route, "allowedAddresses", text)
+		case "ipwhitelist.ipstrategy.depth", "ipwhitelist.ipstrategy.excludedips", "ipallowlist.ipstrategy.depth", "ipallowlist.ipstrategy.excludedips":
+			t.shut(prefix+rest, route, "whose address counts behind other proxies is set for all of the proxy by TRUSTED_PROXIES")
 		case "ratelimit.average", "ratelimit.period":
 			rates[strings.TrimPrefix(low, "ratelimit.")] = text
 		case "ratelimit.burst":
 			t.lose(prefix+rest, "com.df.rateLimit counts in windows, without a burst")
+		case "ratelimit.sourcecriterion.ipstrategy.depth", "ratelimit.sourcecriterion.ipstrategy.excludedips", "ratelimit.sourcecriterion.requestheadername", "ratelimit.sourcecriterion.requesthost":
+			t.lose(prefix+rest, "com.df.rateLimit counts by the client's address")
+		case "inflightreq.amount":
+			route["maxConn"] = text
+			t.lose(prefix+rest, "com.df.maxConn is for each task, and further requests wait")
+		case "buffering.maxrequestbodybytes":
+			t.guard(prefix+rest, route, "maxBody", text)
 		case "compress.":
 			if strings.EqualFold(text, "true") {
 				route["compressionAlgo"] = "gzip"
 			}
 		case "forwardauth.address":
-			route["forwardAuth"] = text
+			if strings.HasPrefix(text, "https:") {
+				t.shut(prefix+rest, route, "com.df.forwardAuth asks by http://; set it to such an address of the same service")
+				break
+			}
+			t.guard(prefix+rest, route, "forwardAuth", text)
+		case "forwardauth.trustforwardheader", "forwardauth.authrequestheaders", "forwardauth.authresponseheadersregex":
+			t.lose(prefix+rest, "the service is asked with all headers of the request, and com.df.forwardAuthHeaders names those of its answer")
 		case "forwardauth.authresponseheaders":
 			route["forwardAuthHeaders"] = text
 		case "retry.attempts":
@@ -317,8 +397,8 @@ func (t *traefikDraft) middleware(from string, route map[string]string, name str
 			t.header(prefix, route, rest, text)
 		}
 	}
-	if rates["average"] != "" {
-		route["rateLimit"] = rates["average"] + "/" + period(cmp.Or(rates["period"], "1s"))
+	if average := rates["average"]; average != "" && average != "0" { // Traefik takes 0 for no limit
+		t.guard(prefix+"ratelimit.average", route, "rateLimit", average+"/"+period(cmp.Or(rates["period"], "1s")))
 	}
 }
 
@@ -334,7 +414,19 @@ func (t *traefikDraft) header(prefix string, route map[string]string, rest, text
 			return
 		}
 	}
+	if kind, _, _ := strings.Cut(rest, "."); !harmless(kind) || strings.HasPrefix(strings.ToLower(rest), "headers.allowedhosts") {
+		t.shut(prefix+rest, route, "it has no counterpart, and may keep somebody out; put labels in its place, or leave it out knowingly")
+		return
+	}
 	t.lose(prefix+rest, "no counterpart")
+}
+
+// harmless reports whether no middleware of a kind decides who gets in.
+func harmless(kind string) bool {
+	return slices.Contains([]string{
+		"addprefix", "buffering", "circuitbreaker", "compress", "contenttype", "errors", "grpcweb", "headers", "passtlsclientcert", "redirectregex", "redirectscheme",
+		"replacepath", "replacepathregex", "retry", "stripprefix", "stripprefixregex",
+	}, kind)
 }
 
 // backward writes the groups of a replacement in HAProxy's way.
@@ -370,12 +462,30 @@ func (t *traefikDraft) stream(name string, r map[string]string) {
 		if r["entrypoints"] != "" {
 			t.lose(label+"entrypoints", fmt.Sprintf("set com.df.srcPort to the number of the port %q, and publish it", r["entrypoints"]))
 		}
-		if r["middlewares"] != "" {
-			t.lose(label+"middlewares", "no counterpart below HTTP")
+		// Below HTTP no label refuses anybody, so that a route without its guard is left out.
+		if missing := t.guards(r, route); len(missing) > 0 {
+			for _, rest := range missing {
+				t.closed = append(t.closed, label+rest+": it has no counterpart below HTTP, and may keep somebody out; this route is left out")
+			}
+			continue
 		}
 		t.backend(route, t.tcpServices, "traefik.tcp.services.", r["service"])
 		t.routes = append(t.routes, route)
 	}
+}
+
+// guards are what keeps somebody out of a stream, by the ends of their labels.
+func (t *traefikDraft) guards(r, route map[string]string) []string {
+	var out []string
+	for _, rest := range []string{"middlewares", "tls.options"} {
+		if r[rest] != "" && r[rest] != "default" {
+			out = append(out, rest)
+		}
+	}
+	if route[Refuse] != "" || route["allowedAddresses"] != "" {
+		out = append(out, "rule")
+	}
+	return out
 }
 
 // frontend is a frontend or a segment of Traefik 1.
@@ -384,9 +494,17 @@ func (t *traefikDraft) frontend(segment string, s map[string]string) {
 	if segment != "" {
 		prefix += segment + "."
 	}
+	if segment == "" && len(t.segments) > 1 {
+		return // it makes no frontend, and holds for all segments that do not say otherwise
+	}
+	all := maps.Clone(t.segments[""])
+	if all == nil {
+		all = map[string]string{}
+	}
+	maps.Copy(all, s)
 	route := map[string]string{}
-	for _, rest := range slices.Sorted(maps.Keys(s)) {
-		text := s[rest]
+	for _, rest := range slices.Sorted(maps.Keys(all)) {
+		text := all[rest]
 		switch rest {
 		case "port":
 			route["port"] = text
@@ -398,16 +516,31 @@ func (t *traefikDraft) frontend(segment string, s map[string]string) {
 		case "frontend.rule":
 			t.oldRule(prefix+rest, route, text)
 		case "frontend.entrypoints":
-			if text == "https" {
+			switch {
+			case areTLS(text):
 				route["httpsOnly"] = "true"
+			case arePublic(text):
+			default:
+				t.shut(prefix+rest, route, fmt.Sprintf("set the number of the proxy's port for %q by com.df.srcPort, or it would be reached by all ports", text))
 			}
 		case "frontend.passhostheader":
 		case "frontend.auth.basic", "frontend.auth.basic.users":
-			route["users"], route["usersPassEncrypted"] = text, "true"
+			t.guard(prefix+rest, route, "users", text)
+			route["usersPassEncrypted"] = "true"
+		case "frontend.auth.basic.removeheader":
+		case "frontend.auth.forward.address":
+			if strings.HasPrefix(text, "https:") {
+				t.shut(prefix+rest, route, "com.df.forwardAuth asks by http://; set it to such an address of the same service")
+				break
+			}
+			t.guard(prefix+rest, route, "forwardAuth", text)
+		case "frontend.auth.forward.authresponseheaders":
+			route["forwardAuthHeaders"] = text
+		case "frontend.auth.forward.trustforwardheader":
 		case "frontend.redirect.entrypoint", "frontend.headers.sslredirect":
 			route["httpsOnly"] = "true"
 		case "frontend.whitelist.sourcerange", "frontend.whitelistsourcerange":
-			add(route, "allowedAddresses", text)
+			t.guard(prefix+rest, route, "allowedAddresses", text)
 		case "frontend.headers.customrequestheaders", "frontend.headers.customresponseheaders":
 			name := map[bool]string{true: "setReqHeader", false: "setResHeader"}[strings.Contains(rest, "request")]
 			for _, one := range strings.Split(text, "||") {
@@ -420,18 +553,17 @@ func (t *traefikDraft) frontend(segment string, s map[string]string) {
 			route["checkPath"] = text
 		case "backend.loadbalancer.swarm":
 		default:
+			kind, detail, _ := strings.Cut(rest, ".")
+			detail, _, _ = strings.Cut(detail, ".")
+			if kind == "frontend" && (!slices.Contains([]string{"errors", "headers", "passtlscert", "passtlsclientcert", "priority", "redirect"}, detail) || rest == "frontend.headers.allowedhosts") {
+				t.shut(prefix+rest, route, "it has no counterpart, and may keep somebody out; put labels in its place, or leave it out knowingly")
+				break
+			}
 			t.lose(prefix+rest, "no counterpart")
 		}
 	}
 	if route["port"] == "" {
-		if only := t.segments[""]["port"]; only != "" {
-			route["port"] = only
-		} else {
-			t.lose(prefix+"port", "it is missing; set com.df.port")
-		}
-	}
-	if segment == "" && s["frontend.rule"] == "" && len(t.segments) > 1 {
-		return // what holds for all segments
+		t.lose(prefix+"port", "it is missing; set com.df.port")
 	}
 	t.routes = append(t.routes, route)
 }
@@ -443,6 +575,10 @@ func (t *traefikDraft) oldRule(label string, route map[string]string, rule strin
 		args := []string{}
 		for _, arg := range strings.Split(text, ",") {
 			args = append(args, strings.TrimSpace(arg))
+		}
+		if slices.Contains([]string{"addprefix", "replacepath", "replacepathregex"}, strings.ToLower(name)) {
+			t.lose(label, name+" is com.df.reqPathSearchReplace")
+			continue
 		}
 		base, isStripped := strings.CutSuffix(name, "Strip")
 		if strings.EqualFold(name, "Headers") && len(args) == 2 || !isStripped {

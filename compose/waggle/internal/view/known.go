@@ -22,9 +22,9 @@ type Known struct {
 	Board []Line
 }
 
-// Know judges a picture.
-func Know(p picture.Picture) (*Known, error) {
-	j, err := why.Judge(p)
+// Know judges a picture, in a court that remembers the one before.
+func Know(court *why.Court, p picture.Picture) (*Known, error) {
+	j, err := court.Judge(p)
 	if err != nil {
 		return nil, err
 	}

@@ -72,7 +72,7 @@ func known(t *testing.T, change func(p *picture.Picture)) *view.Known {
 		p.Instances = append(p.Instances, picture.Instance{Instance: catalog.Instance{Component: c, Instance: c, Hash: "same"}})
 	}
 	change(&p)
-	k, err := view.Know(p)
+	k, err := view.Know(new(why.Court), p)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -92,50 +92,44 @@ func (w *world) question() proxy.Question {
 	return proxy.Question{Snapshot: w.Snapshot(), Accepted: w.AcceptedBy("proxy"), Settings: Settings(w.Picture, "proxy"), Now: w.Time}
 }
 
-func judged(p picture.Picture) (*world, error) {
-	w := &world{Picture: p, placed: map[string]listener.Answer{}, routes: map[string]proxy.Answer{}, scrapes: map[string]monitor.Answer{}, scales: map[string]scaler.Answer{}, said: map[string][]picture.Status{}}
+func judged(p picture.Picture) (*world, error) { return new(Court).judged(p) }
+
+func (c *Court) judged(p picture.Picture) (*world, error) {
+	w := &world{Picture: p, routes: map[string]proxy.Answer{}, scrapes: map[string]monitor.Answer{}, said: map[string][]picture.Status{}}
 	for _, s := range p.Statuses {
 		w.said[s.ServiceID] = append(w.said[s.ServiceID], s)
 	}
 	snapshot := w.Snapshot()
 	var (
-		placed  []listener.Answer
 		routes  []proxy.Answer
 		scrapes []monitor.Answer
-		scales  []scaler.Answer
 	)
 	err := together(
 		func() (err error) {
-			placed, err = listener.Services(listener.Question{Snapshot: named(p)})
+			w.placed, err = c.place(named(p))
 			return err
 		},
 		func() (err error) {
-			routes, err = proxy.Services(w.question())
+			routes, err = c.proxy.Services(w.question())
 			return of("proxy", err)
 		},
 		func() (err error) {
-			scrapes, err = monitor.Services(monitor.Question{Snapshot: snapshot, Accepted: w.AcceptedBy("monitor"), Settings: Settings(p, "monitor")})
+			scrapes, err = c.monitor.Services(monitor.Question{Snapshot: snapshot, Accepted: w.AcceptedBy("monitor"), Settings: Settings(p, "monitor")})
 			return of("monitor", err)
 		},
 		func() (err error) {
-			scales, err = scaler.Services(scaler.Question{Snapshot: snapshot, Accepted: w.AcceptedBy("scaler"), Settings: Settings(p, "scaler"), Now: w.Time})
+			w.scales, err = c.scale(scaler.Question{Snapshot: snapshot, Accepted: w.AcceptedBy("scaler"), Settings: Settings(p, "scaler"), Now: w.Time})
 			return of("scaler", err)
 		},
 	)
 	if err != nil {
 		return nil, err
 	}
-	for _, a := range placed {
-		w.placed[a.ServiceID] = a
-	}
 	for _, a := range routes {
 		w.routes[a.ServiceID] = a
 	}
 	for _, a := range scrapes {
 		w.scrapes[a.ServiceID] = a
-	}
-	for _, a := range scales {
-		w.scales[a.ServiceID] = a
 	}
 	return w, nil
 }
