@@ -3,7 +3,9 @@ package listener
 import (
 	"fmt"
 	"io"
+	"sync/atomic"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/wagglehq/waggle/pkg/app"
 	"github.com/wagglehq/waggle/pkg/bus"
 	"github.com/wagglehq/waggle/pkg/bus/embedded"
@@ -12,7 +14,7 @@ import (
 // connect connects to the bus, starting one first if there is no other. writable says
 // why an own one cannot write.
 func (c Config) connect(sh app.Shell) (b *bus.Bus, stop func(), writable func() error, err error) {
-	end := func() {}
+	end, aside := func() {}, newSetAside(sh.Registry)
 	o := bus.Options{
 		URL: c.NATSURL, Component: bus.Listener, Key: string(c.KeyListener), CA: c.NATSCA, ControlNetwork: c.ControlNetwork, Log: sh.Log,
 	}
@@ -26,6 +28,7 @@ func (c Config) connect(sh app.Shell) (b *bus.Bus, stop func(), writable func() 
 		if err != nil {
 			return nil, nil, nil, err
 		}
+		aside(server.SetAside)
 		sh.Log.Info("bus started", "url", server.URL(), "store", c.DataDir, "open", c.NATSOpen)
 		end, writable, o.InProcess = server.Stop, server.Healthy, server.InProcess()
 	}
@@ -34,6 +37,22 @@ func (c Config) connect(sh app.Shell) (b *bus.Bus, stop func(), writable func() 
 		return nil, nil, nil, err
 	}
 	return b, func() { b.Close(); end() }, writable, nil
+}
+
+// newSetAside returns what tells the metric of it which parts of the own server's store were set
+// aside.
+func newSetAside(reg prometheus.Registerer) func(func() []string) {
+	var folders atomic.Pointer[func() []string]
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: "waggle", Subsystem: "listener", Name: "store_set_aside",
+		Help: "Folders jetstream.bad-... in the data folder, with parts of the own server's store that were damaged; until somebody removes them.",
+	}, func() float64 {
+		if f := folders.Load(); f != nil {
+			return float64(len((*f)()))
+		}
+		return 0
+	}))
+	return func(f func() []string) { folders.Store(&f) }
 }
 
 // printNATSConfig prints what a nats-server of others needs to know.

@@ -244,7 +244,12 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	}, Turns: turns, Ended: ctx.Done()}.Routes(router)
 	happenings := &api.Events{Bus: b, Statuses: everybody.Values, Ended: ctx.Done()}
 	happenings.Routes(router)
-	api.Audit{Last: func(ctx context.Context, n int) ([]bus.Message, error) { return b.Last(ctx, bus.AuditStream, n) }}.Routes(router)
+	api.Audit{Last: func(ctx context.Context, component string, n int) ([]bus.Message, error) {
+		if component == "" {
+			return b.Last(ctx, bus.AuditStream, n)
+		}
+		return b.LastOf(ctx, bus.AuditStream, component, n)
+	}}.Routes(router)
 
 	listing, movements := p.ListLoop(options("lists", lists, c.Resync, 0)), p.TaskLoop(options("tasks", tasks, 0, 0))
 	stating := states.loop(swarm, options("state", nil, 10*time.Second, statePause))

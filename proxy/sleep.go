@@ -25,7 +25,7 @@ func newSleepWatch(c Config, b *bus.Bus, view func() *controller.View, worker *r
 			return file.File{}
 		},
 		HAProxy: sleep.HAProxy{Show: worker.ShowTraffic, Old: master.Traffic, Processes: master.ShowProc, Do: master.Do},
-		Signals: b.Bucket(bus.SignalsBucket), Now: time.Now, Log: sh.Log,
+		Signals: b.Bucket(bus.WakesBucket), Now: time.Now, Log: sh.Log,
 	})
 }
 

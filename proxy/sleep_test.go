@@ -97,7 +97,7 @@ func answered(t *testing.T, from <-chan asked) asked {
 
 // signal reads a key that proxies write for the scaler.
 func (h *house) signal(key string, into any) error {
-	value, _, err := h.bus.Connect("scaler").Bucket(bus.SignalsBucket).Get(h.t.Context(), key)
+	value, _, err := h.bus.Connect("scaler").Bucket(bus.WakesBucket).Get(h.t.Context(), key)
 	if err != nil {
 		return err
 	}
@@ -326,7 +326,7 @@ func TestOpenConnectionsAreTold(t *testing.T) {
 	h.open("shop", 1)
 	h.reload()
 	h.stop() // so that what stands on the bus is what is said after the reload
-	if err := h.bus.Connect("proxy").Bucket(bus.SignalsBucket).Delete(t.Context(), scaling.OpenPrefix+"one"); err != nil {
+	if err := h.bus.Connect("proxy").Bucket(bus.WakesBucket).Delete(t.Context(), scaling.OpenPrefix+"one"); err != nil {
 		t.Fatal(err)
 	}
 	h.run()

@@ -20,7 +20,7 @@ const (
 
 // AtRest reports whether a scaler has seen the catalog and what is asked, up to these
 // numbers of their streams, has told what it decided, and waits for nothing but the clock.
-type AtRest func(catalog, asked uint64) bool
+type AtRest func(catalog, signals, wakes uint64) bool
 
 // Conditions are what a test says of the world that otherwise the machine does. The zero
 // value is the machine.

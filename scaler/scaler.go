@@ -225,9 +225,9 @@ func run(ctx context.Context, c Config, sh app.Shell, sw engine.Swarm, t Conditi
 		TooLarge: api.NewTooLarge(sh.Registry), Clock: t.Clock, Prefix: c.ServerPrefix,
 		Patience: cmp.Or(c.RequestPatience, signal.Patience),
 	}).Routes(router)
-	t.Probe(func(catalog, asked uint64) bool {
+	t.Probe(func(catalog, asked, wakes uint64) bool {
 		// In this order: what one has passed on is seen where the next one is asked.
-		return b.Connected() && services.Reached(catalog) && signals.Reached(asked) && eyes.Begun() && loop.Idle() && notifier.Idle() && e.Passed()
+		return b.Connected() && services.Reached(catalog) && signals.Reached(asked, wakes) && eyes.Begun() && loop.Idle() && notifier.Idle() && e.Passed()
 	})
 
 	g, ctx := errgroup.WithContext(ctx)

@@ -179,8 +179,7 @@ func (j *Journal) write(ctx context.Context, e Entry) error {
 	hash := hex.EncodeToString(sum[:])
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	tokens := bus.Token(j.o.Component) + "." + bus.Token(j.o.Instance)
-	if err := j.o.Bus.Publish(limited, bus.AuditStream, tokens, value, bus.WithID(hash)); err != nil {
+	if err := j.o.Bus.Publish(limited, bus.AuditStream, bus.Token(j.o.Component), value, bus.WithID(hash)); err != nil {
 		if !errors.Is(err, context.Canceled) {
 			j.o.Log.Debug("an entry of the audit waits for the bus", "error", err)
 		}

@@ -72,6 +72,8 @@ type Bus struct {
 	log       *slog.Logger
 	nc        *nats.Conn
 	js        jetstream.JetStream
+	// api is what requests to JetStream begin with.
+	api string
 	// direct says that the connection leads to the listener's own server, and nowhere beyond.
 	direct bool
 
@@ -148,10 +150,11 @@ func Connect(o Options) (*Bus, error) {
 		return nil, errors.New("bus: " + credentials.ReplaceAllString(err.Error(), "//(hidden)@"))
 	}
 	limits := []jetstream.JetStreamOpt{jetstream.WithDefaultTimeout(answerTimeout), jetstream.WithPublishAsyncTimeout(stepTimeout)}
-	js, err := jetstream.New(nc, limits...)
+	b.api = api
 	if o.Key != "" && o.Component != Listener {
-		js, err = jetstream.NewWithAPIPrefix(nc, apiBehindWalls, limits...)
+		b.api = apiBehindWalls + "."
 	}
+	js, err := jetstream.NewWithAPIPrefix(nc, b.api, limits...)
 	if err != nil {
 		nc.Close()
 		return nil, fmt.Errorf("bus: %w", err)

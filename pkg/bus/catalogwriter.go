@@ -92,7 +92,9 @@ func (w *CatalogWriter) Seen() (Seen, bool) {
 		s.Entries = make(catalog.Entries, len(m.values))
 		s.Indexes = make(map[string]uint64, len(m.values))
 		s.revisions = make(map[string]uint64, len(m.values)+len(m.gone))
-		maps.Copy(s.revisions, m.gone)
+		for key, d := range m.gone {
+			s.revisions[key] = d.revision
+		}
 		for key, v := range m.values {
 			s.revisions[key] = v.Revision
 			if key == catalog.ListKey {
@@ -108,8 +110,8 @@ func (w *CatalogWriter) Seen() (Seen, bool) {
 	s.Revision.Epoch = s.List.Epoch
 	return s, ok && w.secrets.read(func(m *Mirror) {
 		s.secrets = m.store
-		for id, revision := range m.gone {
-			s.revisions[catalog.SecretKey(id)] = revision
+		for id, d := range m.gone {
+			s.revisions[catalog.SecretKey(id)] = d.revision
 		}
 		for id, v := range m.values {
 			s.revisions[catalog.SecretKey(id)] = v.Revision
@@ -127,14 +129,14 @@ func (w *CatalogWriter) SeenOf(keys ...string) (Seen, bool) {
 		s.Revision.Sequence = m.store.last
 		for _, key := range keys {
 			v, isThere := m.values[key]
-			switch revision, isGone := m.gone[key]; {
+			switch deleted, isGone := m.gone[key]; {
 			case isThere:
 				s.revisions[key], s.Entries[key] = v.Revision, v.Data
 				if v.Index != 0 {
 					s.Indexes[key] = v.Index
 				}
 			case isGone:
-				s.revisions[key] = revision
+				s.revisions[key] = deleted.revision
 			}
 		}
 	})

@@ -78,7 +78,7 @@ func (f *fading) end(now time.Time) {
 	for key, e := range f.ends {
 		if !e.at.After(now) {
 			delete(f.ends, key)
-			f.to.remove(key, e.sequence+1)
+			f.to.remove(key, e.sequence+1, e.at)
 		}
 	}
 }

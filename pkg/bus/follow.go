@@ -21,7 +21,7 @@ type sink interface {
 	// begin starts the session: all keys are going to be told again.
 	begin(store)
 	put(key string, v Value)
-	remove(key string, revision uint64)
+	remove(key string, revision uint64, at time.Time)
 	// synced says that everything the stream holds has been told; what the
 	// session did not tell does not exist.
 	synced()
@@ -144,7 +144,7 @@ func (b *Bus) session(ctx context.Context, bucket, filter string, to sink) (wasS
 		}
 		key := strings.TrimPrefix(msg.Subject(), prefix)
 		if gone(msg.Headers()) {
-			to.remove(key, meta.Sequence.Stream)
+			to.remove(key, meta.Sequence.Stream, meta.Timestamp)
 			fading.forget(key)
 		} else {
 			to.put(key, Value{Data: msg.Data(), Revision: meta.Sequence.Stream, Index: indexOf(msg.Headers()), Time: meta.Timestamp})

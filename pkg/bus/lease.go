@@ -170,7 +170,7 @@ func (l *Lease) step(ctx context.Context) time.Duration {
 			return leaseEvery / 4
 		}
 	default:
-		l.revision = l.mirror.Deleted(l.o.Key)
+		l.revision, _ = l.mirror.Deleted(l.o.Key)
 	}
 	if wait := l.early(); wait > 0 {
 		return min(wait, leaseEvery)
@@ -201,7 +201,7 @@ func (l *Lease) ended(ctx context.Context, revision uint64) bool {
 		if last == 0 {
 			l.mirror.forget(l.o.Key, revision)
 		}
-		l.revision = l.mirror.Deleted(l.o.Key)
+		l.revision, _ = l.mirror.Deleted(l.o.Key)
 		return true
 	case err == nil && last == revision:
 		l.revision = revision

@@ -46,9 +46,9 @@ type Mirror struct {
 	mu     sync.Mutex
 	store  store
 	values map[string]Value
-	// gone are the revisions by which keys were deleted, as far as they are known:
-	// whoever writes such a key must name it.
-	gone map[string]uint64
+	// gone are the deletions of keys, as far as they are known: whoever writes such a key
+	// must name the revision.
+	gone map[string]deletion
 	// told are the keys of which this session has told or noted something; nil once the
 	// replay has ended, when all is told.
 	told map[string]struct{}
@@ -61,6 +61,14 @@ type Mirror struct {
 	isSync bool
 	// telling is how many changes are being told of at this moment.
 	telling int
+}
+
+// deletion is the mark of a deleted key.
+type deletion struct {
+	revision uint64
+	// at is when the server took it, or for an own one that has not come back yet, when it
+	// was noted.
+	at time.Time
 }
 
 // hook follows a mirror.
@@ -77,7 +85,7 @@ type hook interface {
 // Mirror returns a copy of the keys that match filter ("proxy.>", ">"). poke is
 // called after every change of a value that others have made.
 func (k *Bucket) Mirror(filter string, poke func()) *Mirror {
-	return &Mirror{bucket: k, filter: filter, poke: poke, values: map[string]Value{}, gone: map[string]uint64{}}
+	return &Mirror{bucket: k, filter: filter, poke: poke, values: map[string]Value{}, gone: map[string]deletion{}}
 }
 
 // Changes are told what changes in a mirror, own writes included, while nothing else changes
@@ -133,11 +141,12 @@ func (m *Mirror) Value(key string) (Value, bool) {
 }
 
 // Deleted returns the revision by which a key was deleted, which whoever writes it again with
-// IfRevision must name; 0 if that is not known.
-func (m *Mirror) Deleted(key string) uint64 {
+// IfRevision must name, and when that was; 0 if that is not known.
+func (m *Mirror) Deleted(key string) (revision uint64, at time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.gone[key]
+	d := m.gone[key]
+	return d.revision, d.at
 }
 
 // Synced reports whether the copy is complete.
@@ -203,7 +212,7 @@ func (m *Mirror) note(key string, v Value) {
 func (m *Mirror) noteGone(key string, revision uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.drop(key, revision)
+	m.drop(key, deletion{revision, time.Now()})
 }
 
 // expect says that a value, or nil for a deletion, is being written here, which may
@@ -234,7 +243,7 @@ func (m *Mirror) isOwn(key string, data []byte) bool {
 func (m *Mirror) forget(key string, revision uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.gone[key] == revision {
+	if m.gone[key].revision == revision {
 		delete(m.gone, key)
 	}
 }
@@ -262,7 +271,7 @@ func (m *Mirror) begin(s store) {
 	}
 	m.store, m.isSync = s, false
 	m.told = map[string]struct{}{}
-	m.values, m.gone = map[string]Value{}, map[string]uint64{}
+	m.values, m.gone = map[string]Value{}, map[string]deletion{}
 	if m.hook != nil {
 		m.hook.clear()
 	}
@@ -274,9 +283,9 @@ func (m *Mirror) put(key string, v Value) {
 	m.tell(changed)
 }
 
-func (m *Mirror) remove(key string, revision uint64) {
+func (m *Mirror) remove(key string, revision uint64, at time.Time) {
 	m.mu.Lock()
-	changed := m.drop(key, revision) && !m.isOwn(key, nil)
+	changed := m.drop(key, deletion{revision, at}) && !m.isOwn(key, nil)
 	m.tell(changed)
 }
 
@@ -323,13 +332,13 @@ func (m *Mirror) take(key string, v Value) (changed bool) {
 }
 
 // drop is take for a deletion.
-func (m *Mirror) drop(key string, revision uint64) (changed bool) {
-	if !m.isNews(key, revision) {
+func (m *Mirror) drop(key string, d deletion) (changed bool) {
+	if !m.isNews(key, d.revision) {
 		return false
 	}
 	_, changed = m.values[key]
 	delete(m.values, key)
-	m.gone[key] = revision
+	m.gone[key] = d
 	if changed && m.hook != nil {
 		m.hook.remove(key)
 	}
@@ -347,7 +356,7 @@ func (m *Mirror) isNews(key string, revision uint64) bool {
 			return true
 		}
 	}
-	known := m.gone[key]
+	known := m.gone[key].revision
 	if v, ok := m.values[key]; ok {
 		known = v.Revision
 	}

@@ -47,7 +47,7 @@ func (f follower) clear()                  { clear(f) }
 
 func tell(to sink, m message) {
 	if m.isGone {
-		to.remove(m.key, m.revision)
+		to.remove(m.key, m.revision, time.Unix(1, 0))
 	} else {
 		to.put(m.key, Value{Data: []byte(m.data), Revision: m.revision})
 	}
@@ -168,8 +168,8 @@ func check(t *rapid.T, mirror *Mirror, stock model, poked map[string]string, hoo
 	want := map[string]string{}
 	for key, msg := range stock.keys {
 		if msg.isGone {
-			if mirror.gone[key] != msg.revision {
-				t.Errorf("%s is gone since %d, the mirror says %d", key, msg.revision, mirror.gone[key])
+			if got := mirror.gone[key].revision; got != msg.revision {
+				t.Errorf("%s is gone since %d, the mirror says %d", key, msg.revision, got)
 			}
 			continue
 		}
@@ -210,8 +210,8 @@ func TestAPokeMeansAChange(t *testing.T) {
 	step("the same again", 0, func() { begin(1); m.put("a", value(1)); m.synced() })
 	step("the same bytes under another revision", 0, func() { m.put("a", value(2)) })
 	step("an own write that comes back", 0, func() { m.note("b", value(3)); m.put("b", value(3)) })
-	step("a key that is gone", 1, func() { m.remove("b", 4) })
-	step("a key that was never there", 0, func() { m.remove("c", 5) })
+	step("a key that is gone", 1, func() { m.remove("b", 4, time.Unix(1, 0)) })
+	step("a key that was never there", 0, func() { m.remove("c", 5, time.Unix(1, 0)) })
 	step("a key that the next session does not tell", 1, func() { begin(5); m.synced() })
 	if len(m.gone) > 0 {
 		t.Errorf("what the session did not tell of is still said to be deleted: %v", m.gone)

@@ -71,7 +71,7 @@ func (b *Bus) pipeline(ctx context.Context, all []operation) []result {
 func (b *Bus) send(o operation) (jetstream.PubAckFuture, error) {
 	options := []PutOption{IfRevision(o.revision), WithIndex(o.index)}
 	if o.isDelete {
-		options = append(options, asDeletion)
+		options = append(options, asDeletion(markerTTLOf(o.to.bucket.name)))
 	}
 	msg, opts := o.to.bucket.message(o.place, o.value, options)
 	return b.js.PublishMsgAsync(msg, opts...)

@@ -109,6 +109,7 @@ func streams(replicas int) []jetstream.StreamConfig {
 		{name: AcceptedBucket, size: 256 * mib},
 		{name: StatusBucket, size: 256 * mib},
 		{name: SignalsBucket, size: 16 * mib},
+		{name: WakesBucket, size: 16 * mib},
 		{name: ManualBucket, size: 64 * mib},
 		{name: NotifiedBucket, size: 128 * mib},
 	} {
@@ -125,13 +126,22 @@ func streams(replicas int) []jetstream.StreamConfig {
 		out = append(out, cfg)
 	}
 	// What was noted stays, whoever would rather not have it.
-	audit := stream(AuditStream, streamSubject(AuditStream)+">", 64*mib, replicas)
-	audit.MaxAge, audit.Discard, audit.MaxMsgSize = auditAge, jetstream.DiscardOld, 16<<10
+	// Each component has one subject, and so a share of its own: one that has gone bad makes its
+	// own old entries go, and nobody else's.
+	audit := stream(AuditStream, streamSubject(AuditStream)+">", auditComponents*auditEntries*auditEntry, replicas)
+	audit.MaxAge, audit.Discard = auditAge, jetstream.DiscardOld
+	audit.MaxMsgSize, audit.MaxMsgsPerSubject = auditEntry, auditEntries
 	return append(out, audit)
 }
 
-// auditAge is how long an audit keeps what was done.
-const auditAge = 90 * 24 * time.Hour
+// auditAge is how long an audit keeps what was done, auditEntries how many entries of each of
+// auditComponents, and auditEntry is how long one may be.
+const (
+	auditAge        = 90 * 24 * time.Hour
+	auditEntries    = 4000
+	auditComponents = 4
+	auditEntry      = 16 << 10
+)
 
 // stream is what all have in common.
 func stream(name, subject string, size int64, replicas int) jetstream.StreamConfig {

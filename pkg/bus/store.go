@@ -27,6 +27,10 @@ const (
 	StatusBucket = "waggle_status"
 	// SignalsBucket holds what alerts ask for, by service and direction.
 	SignalsBucket = "waggle_signals"
+	// WakesBucket holds what proxies say of services that may sleep: for which a request waits,
+	// and which are in use. It is not that of signals, whose room a proxy that has gone bad could
+	// fill.
+	WakesBucket = "waggle_wakes"
 	// ManualBucket holds what did not come by labels, by component: services of the
 	// older HTTP interfaces, certificates. Each component writes its own.
 	ManualBucket = "waggle_manual"
@@ -48,6 +52,18 @@ const (
 // markerTTL is how long the mark of a deleted key stays. A reader that was away
 // for longer learns of the deletion by its sweep.
 const markerTTL = 24 * time.Hour
+
+// ManualMarkerTTL is markerTTL for ManualBucket, whose content is only there and with whoever
+// keeps a copy: who was away for less takes what is missing without a mark for lost, and
+// brings it back.
+const ManualMarkerTTL = 90 * 24 * time.Hour
+
+func markerTTLOf(bucket string) time.Duration {
+	if bucket == ManualBucket {
+		return ManualMarkerTTL
+	}
+	return markerTTL
+}
 
 // Token makes any text fit to be one token of a key. Names and IDs of Swarm stay
 // as they are; other texts are encoded, so that no two become equal.
@@ -117,13 +133,15 @@ func (k *Bucket) Delete(ctx context.Context, key string, options ...PutOption) e
 
 // remove is Delete, and returns the revision of the deletion.
 func (k *Bucket) remove(ctx context.Context, key string, options ...PutOption) (uint64, error) {
-	return k.Put(ctx, key, nil, append(options, asDeletion)...)
+	return k.Put(ctx, key, nil, append(options, asDeletion(markerTTLOf(k.name)))...)
 }
 
 // asDeletion makes a write the mark of a deleted key.
-func asDeletion(m *nats.Msg, opts *[]jetstream.PublishOpt) {
-	m.Header.Set("KV-Operation", "DEL")
-	*opts = append(*opts, jetstream.WithMsgTTL(markerTTL))
+func asDeletion(ttl time.Duration) PutOption {
+	return func(m *nats.Msg, opts *[]jetstream.PublishOpt) {
+		m.Header.Set("KV-Operation", "DEL")
+		*opts = append(*opts, jetstream.WithMsgTTL(ttl))
+	}
 }
 
 // Get reads a key and its revision; the error is ErrNotFound if it is not there.

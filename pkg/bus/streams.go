@@ -2,7 +2,6 @@ package bus
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -48,20 +47,17 @@ func (b *Bus) Last(ctx context.Context, stream string, n int) ([]Message, error)
 	if info.LastSeq >= uint64(n) {
 		first = max(first, info.LastSeq-uint64(n)+1)
 	}
-	var out []Message
-	// One by one, because whoever may only read a stream may not end a reader of it,
-	// and a server admits a limited number of readers.
-	for sequence := first; sequence <= info.LastSeq && info.Msgs > 0; sequence++ {
-		m, err := s.GetMsg(ctx, sequence)
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			continue // it grew too old meanwhile
-		}
-		if err != nil {
-			return nil, wrap("read", stream, "", err)
-		}
-		out = append(out, Message{Subject: m.Subject, Value: m.Data, Time: m.Time})
+	if info.Msgs == 0 {
+		return nil, nil
 	}
-	return out, nil
+	var out []Message
+	err = b.read(ctx, stream, "", first, func(m Message, sequence uint64) bool {
+		if sequence <= info.LastSeq {
+			out = append(out, m)
+		}
+		return sequence < info.LastSeq
+	})
+	return out, err
 }
 
 // LastOf returns the newest messages of a stream that were published under the given
@@ -72,7 +68,6 @@ func (b *Bus) LastOf(ctx context.Context, stream, tokens string, n int) ([]Messa
 		return nil, wrap("read", stream, "", err)
 	}
 	info := s.CachedInfo().State
-	subject := jetstream.WithGetMsgSubject(streamSubject(stream) + tokens)
 	var out []Message
 	// A server finds the next message of a subject, and not the one before; so what is
 	// read goes back by windows, each as long as all after it.
@@ -83,16 +78,14 @@ func (b *Bus) LastOf(ctx context.Context, stream, tokens string, n int) ([]Messa
 			begin = end - window
 		}
 		var found []Message
-		for sequence := begin; sequence < end; {
-			m, err := s.GetMsg(ctx, sequence, subject)
-			if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && m.Sequence >= end {
-				break
+		err := b.read(ctx, stream, streamSubject(stream)+tokens, begin, func(m Message, sequence uint64) bool {
+			if sequence < end {
+				found = append(found, m)
 			}
-			if err != nil {
-				return nil, wrap("read", stream, "", err)
-			}
-			found = append(found, Message{Subject: m.Subject, Value: m.Data, Time: m.Time})
-			sequence = m.Sequence + 1
+			return sequence+1 < end
+		})
+		if err != nil {
+			return nil, err
 		}
 		out = append(found, out...)
 		end, window = begin, 2*window

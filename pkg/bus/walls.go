@@ -49,9 +49,11 @@ func openings() []opening {
 		bucket(c, AcceptedBucket, own, own)
 		bucket(c, ManualBucket, own, own)
 		bucket(c, StatusBucket, said, said)
-		for _, stream := range []string{EventsStream, AuditStream} {
-			out = append(out, opening{component: c, stream: stream, writes: []string{streamSubject(stream) + c + ".>"}})
-		}
+		out = append(out,
+			opening{component: c, stream: EventsStream, writes: []string{streamSubject(EventsStream) + c + ".>"}},
+			// Of one subject alone the stream keeps a bounded number of messages.
+			opening{component: c, stream: AuditStream, writes: []string{streamSubject(AuditStream) + c}},
+		)
 	}
 	// All that the contract tells of buckets, and nothing to write.
 	bucket(Reader, CatalogBucket, all, nil)
@@ -59,7 +61,8 @@ func openings() []opening {
 	bucket("proxy", SecretsBucket, all, nil)
 	bucket("scaler", SignalsBucket, all, all)
 	// A proxy wakes services and says which are in use, and asks for nothing else.
-	bucket("proxy", SignalsBucket, nil, []string{scaling.WakePrefix + "*", scaling.OpenPrefix + "*"})
+	bucket("scaler", WakesBucket, all, nil)
+	bucket("proxy", WakesBucket, nil, []string{scaling.WakePrefix + "*", scaling.OpenPrefix + "*"})
 	decisions := []string{streamSubject(DecisionsStream) + ">"}
 	return append(out, opening{component: "scaler", stream: DecisionsStream, reads: decisions, writes: decisions, whole: true})
 }
@@ -83,8 +86,8 @@ func (o opening) passages() []passage {
 		)
 	}
 	if o.whole {
-		// By number, from which the subject cannot be told.
-		out = append(out, passage{subject: api + "DIRECT.GET." + o.stream})
+		// By number, from which the subject cannot be told, and many at once.
+		out = append(out, passage{subject: api + "DIRECT.GET." + o.stream, many: true})
 	}
 	for _, subject := range o.reads {
 		out = append(out,

@@ -32,7 +32,7 @@ var components = []string{"proxy", "monitor", "scaler", "reader"}
 
 var everyStream = []string{
 	"KV_" + bus.CatalogBucket, "KV_" + bus.SecretsBucket, "KV_" + bus.LeaseBucket, "KV_" + bus.AcceptedBucket, "KV_" + bus.StatusBucket,
-	"KV_" + bus.SignalsBucket, "KV_" + bus.ManualBucket, "KV_" + bus.NotifiedBucket, bus.EventsStream, bus.DecisionsStream, bus.AuditStream,
+	"KV_" + bus.SignalsBucket, "KV_" + bus.WakesBucket, "KV_" + bus.ManualBucket, "KV_" + bus.NotifiedBucket, bus.EventsStream, bus.DecisionsStream, bus.AuditStream,
 }
 
 // goods are subjects of every bucket and stream, and to whom besides the listener
@@ -53,7 +53,7 @@ func goods() []good {
 		kv(bus.SecretsBucket, "victim", "", "proxy"),
 		kv(bus.LeaseBucket, "listener", ""),
 		kv(bus.NotifiedBucket, "receiver.service.victim", ""),
-		kv(bus.SignalsBucket, "victim.up", "scaler", "scaler"),
+		kv(bus.SignalsBucket, "victim.up", "scaler", "scaler"), kv(bus.WakesBucket, scaling.WakePrefix+"victim", "proxy", "scaler"),
 		{bus.DecisionsStream, "waggle.decisions.victim", "scaler", []string{"scaler"}},
 		{bus.EventsStream, "waggle.events.listener.service.victim", "", nil},
 	}
@@ -61,7 +61,7 @@ func goods() []good {
 		out = append(out,
 			kv(bus.AcceptedBucket, c+".victim", c, c), kv(bus.ManualBucket, c+".victim", c, c),
 			kv(bus.StatusBucket, c+".victim", c, c, "reader"), kv(bus.StatusBucket, bus.InstanceKey(c, "victim"), c, c, "reader"),
-			good{bus.EventsStream, "waggle.events." + c + ".victim", c, nil}, good{bus.AuditStream, "waggle.audit." + c + ".victim", c, nil},
+			good{bus.EventsStream, "waggle.events." + c + ".victim", c, nil}, good{bus.AuditStream, "waggle.audit." + c, c, nil},
 		)
 	}
 	return out
@@ -310,11 +310,12 @@ func ownSubjects(component string) []string {
 	for _, bucket := range []string{bus.AcceptedBucket, bus.ManualBucket, bus.StatusBucket} {
 		out = append(out, "$KV."+bucket+"."+component+".own")
 	}
-	switch signals := "$KV." + bus.SignalsBucket + "."; component {
+	switch component {
 	case "proxy":
-		out = append(out, signals+scaling.WakePrefix+"own", signals+scaling.OpenPrefix+"own")
+		wakes := "$KV." + bus.WakesBucket + "."
+		out = append(out, wakes+scaling.WakePrefix+"own", wakes+scaling.OpenPrefix+"own")
 	case "scaler":
-		out = append(out, signals+"own.up", "waggle.decisions.own")
+		out = append(out, "$KV."+bus.SignalsBucket+".own.up", "waggle.decisions.own")
 	}
 	return out
 }
@@ -352,7 +353,7 @@ func holds(t *testing.T, listener *bus.Bus, connect func(component string) *bus.
 			}
 			// Nor does it take back what it has said itself.
 			for _, header := range []nats.Header{{"Nats-Rollup": {"all"}}, {"Nats-Rollup": {"sub"}}, {"Nats-TTL": {"1s"}}, {"Nats-Expected-Last-Sequence": {"0"}}} {
-				a.publish(&nats.Msg{Subject: "waggle.audit." + name + ".victim", Header: header, Data: []byte("forged")})
+				a.publish(&nats.Msg{Subject: "waggle.audit." + name, Header: header, Data: []byte("forged")})
 			}
 			for _, stream := range everyStream {
 				a.destroy(stream)
@@ -411,4 +412,44 @@ func TestNobodyGuessesTheNameOfAReader(t *testing.T) {
 func TestNoComponentReachesWhatIsNotItsOwn(t *testing.T) {
 	s := bustest.StartWithKeys(t, allKeys)
 	holds(t, s.Prepared(), s.Connect)
+}
+
+// TestNobodyTakesTheRoomOfOthers: a component that has gone bad fills all that it may write. What others
+// write in the same place still gets in, and none of what they wrote goes.
+func TestNobodyTakesTheRoomOfOthers(t *testing.T) {
+	s := bustest.StartWithKeys(t, allKeys)
+	listener := s.Prepared()
+	audit := func(component string, n int) {
+		t.Helper()
+		nc := s.Connect(component).Raw()
+		tooltest.Eventually(t, "the connection stands", func() error { return nc.FlushTimeout(time.Second) })
+		for range n {
+			tooltest.Must(t, nc.Publish("waggle.audit."+component, []byte("an entry")))
+		}
+		// The server takes one after the other, and this comes last.
+		_, err := nc.Request("waggle.audit."+component, []byte("the last"), time.Minute)
+		tooltest.Must(t, err)
+	}
+	audit("scaler", 5)
+	audit("proxy", 5000)
+	if all, err := listener.LastOf(t.Context(), bus.AuditStream, "proxy", 10_000); err != nil || len(all) != 4000 {
+		t.Errorf("%d entries of the proxy are left, %v", len(all), err)
+	}
+	if all, err := listener.LastOf(t.Context(), bus.AuditStream, "scaler", 100); err != nil || len(all) != 6 {
+		t.Errorf("%d entries of the scaler are left, %v", len(all), err)
+	}
+
+	proxy := s.Connect("proxy")
+	tooltest.Eventually(t, "the room of the proxies is full", func() error {
+		for i := range 10 {
+			key := fmt.Sprint(scaling.WakePrefix, rand.Text(), i)
+			if _, err := proxy.Bucket(bus.WakesBucket).Put(t.Context(), key, make([]byte, 500_000)); err != nil {
+				return nil
+			}
+		}
+		return errors.New("there is still room")
+	})
+	if _, err := s.Connect("scaler").Bucket(bus.SignalsBucket).Put(t.Context(), "web.up", []byte("{}")); err != nil {
+		t.Errorf("the scaler's signal: %v", err)
+	}
 }

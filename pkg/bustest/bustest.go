@@ -2,6 +2,7 @@
 package bustest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -87,6 +88,36 @@ func (s *Server) Rewind(backup string) {
 		s.t.Fatal(err)
 	}
 	s.StartAgain()
+}
+
+// Damage overwrites on the disk, in each message of a bucket's key, what the message holds, as a
+// disk may that goes bad, and starts the server again.
+func (s *Server) Damage(bucket, key string) {
+	s.t.Helper()
+	s.Stop()
+	defer s.StartAgain()
+	blocks, err := filepath.Glob(filepath.Join(s.opts.Dir, "jetstream", "*", "streams", "KV_"+bucket, "msgs", "*.blk"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	damaged := 0
+	for _, block := range blocks {
+		content, err := os.ReadFile(block)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		subject := []byte("$KV." + bucket + "." + key)
+		for at := bytes.Index(content, subject); at >= 0; at = bytes.Index(content, subject) {
+			copy(content[at:], bytes.Repeat([]byte{'X'}, len(subject)))
+			damaged++
+		}
+		if err := os.WriteFile(block, content, 0o600); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	if damaged == 0 {
+		s.t.Fatalf("there is nothing of %s/%s to be damaged", bucket, key)
+	}
 }
 
 // Rekey gives the server other keys from its next start on.

@@ -9,8 +9,10 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/wagglehq/waggle/pkg/atomicfile"
 	"github.com/wagglehq/waggle/pkg/bus"
@@ -39,7 +41,21 @@ type Store struct {
 	mu    sync.Mutex
 	last  map[string]catalog.Service
 	saved []byte
+	// at is the day when the bus had just these.
+	at time.Time
 }
+
+// kept is the form of the file. Versions that did not note the day kept the services alone.
+type kept struct {
+	At       time.Time                  `json:"at"`
+	Services map[string]catalog.Service `json:"services"`
+}
+
+// remembered is how old a copy may be that knows better than the bus: what is missing there without
+// a mark of its removal was lost. Marks live longer.
+const remembered = bus.ManualMarkerTTL - 2*day
+
+const day = 24 * time.Hour
 
 // New returns the Store of a bus for one kind of what a component keeps. file is where
 // that is kept for a start without it; poke is called after every change.
@@ -53,7 +69,10 @@ func New(b *bus.Bus, component, kind, file string, poke func()) (*Store, error) 
 	case err != nil:
 		return nil, err
 	}
-	if err := json.Unmarshal(content, &s.last); err != nil {
+	var k kept
+	if err := json.Unmarshal(content, &k); err == nil && k.Services != nil {
+		s.last, s.at = k.Services, k.At
+	} else if err := json.Unmarshal(content, &s.last); err != nil {
 		return s, fmt.Errorf("%s: %w", filepath.Base(file), err)
 	}
 	s.saved = content
@@ -64,15 +83,39 @@ func New(b *bus.Bus, component, kind, file string, poke func()) (*Store, error) 
 func (s *Store) Run(ctx context.Context) error { return s.mirror.Run(ctx) }
 
 // Services returns all services by ID, and whether the bus says so: until it does,
-// and while it has lost its store, they are those last known.
+// and while it has lost its store, they are those last known. Those that it has lost alone are among
+// them.
 func (s *Store) Services() (map[string]catalog.Service, bool) {
 	values, complete := s.mirror.Values()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, marked := values[s.prefix+mark]; complete && marked {
-		s.last = s.decode(values)
+		there := s.decode(values)
+		for _, svc := range s.lost(values) {
+			there[svc.ID] = svc
+		}
+		s.last, s.at = there, time.Now().UTC().Truncate(day)
 	}
 	return maps.Clone(s.last), complete
+}
+
+// lost are the services that the bus has lost, as when a disk has gone bad: it has neither them nor
+// the marks of their removal. mu is held.
+func (s *Store) lost(values map[string]bus.Value) []catalog.Service {
+	if time.Since(s.at) > remembered {
+		return nil
+	}
+	var out []catalog.Service
+	for _, svc := range s.last {
+		key := s.key(svc.Name)
+		if _, ok := values[key]; ok {
+			continue
+		}
+		if revision, _ := s.mirror.Deleted(key); revision == 0 {
+			out = append(out, svc)
+		}
+	}
+	return out
 }
 
 // decode reads the entries of the bucket. One of an unknown form is as good as none.
@@ -116,6 +159,11 @@ func (s *Store) Remove(ctx context.Context, name string) error {
 	if err := s.mark(ctx); err != nil {
 		return err
 	}
+	known, _ := s.Services()
+	if _, ok := s.mirror.Value(s.key(name)); !ok && known[ID(name)].Name != "" {
+		// One that the bus has lost leaves a mark, too.
+		return s.bucket.Delete(ctx, s.key(name))
+	}
 	return s.mirror.Delete(ctx, s.key(name))
 }
 
@@ -126,13 +174,18 @@ func (s *Store) Keep(ctx context.Context) error {
 			return err
 		}
 	}
-	known, _ := s.Services()
-	content, err := catalog.Encode(known)
-	if err != nil {
-		return err
+	known, complete := s.Services()
+	if complete {
+		if err := s.bringBack(ctx); err != nil {
+			return err
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	content, err := catalog.Encode(kept{s.at, known})
+	if err != nil {
+		return err
+	}
 	if string(content) == string(s.saved) || s.saved == nil && len(known) == 0 {
 		return nil
 	}
@@ -144,16 +197,20 @@ func (s *Store) Keep(ctx context.Context) error {
 	return nil
 }
 
-// mark puts the mark on a bucket that has none, and before it what this replica knows.
-// Several replicas may do so at once: what one has written stays.
-func (s *Store) mark(ctx context.Context) error {
-	if _, ok := s.mirror.Value(s.prefix + mark); ok {
+// bringBack writes what the bus has lost. What another replica has written meanwhile stays.
+func (s *Store) bringBack(ctx context.Context) error {
+	values, complete := s.mirror.Values()
+	if !complete {
 		return nil
 	}
 	s.mu.Lock()
-	last := maps.Clone(s.last)
+	lost := s.lost(values)
 	s.mu.Unlock()
-	for _, svc := range last {
+	return s.put(ctx, lost)
+}
+
+func (s *Store) put(ctx context.Context, services []catalog.Service) error {
+	for _, svc := range services {
 		value, err := catalog.Encode(svc)
 		if err != nil {
 			return err
@@ -161,6 +218,21 @@ func (s *Store) mark(ctx context.Context) error {
 		if _, err := s.mirror.Put(ctx, s.key(svc.Name), value, bus.IfRevision(0)); err != nil && !errors.Is(err, bus.ErrConflict) {
 			return err
 		}
+	}
+	return nil
+}
+
+// mark puts the mark on a bucket that has none, and before it what this replica knows.
+// Several replicas may do so at once: what one has written stays.
+func (s *Store) mark(ctx context.Context) error {
+	if _, ok := s.mirror.Value(s.prefix + mark); ok {
+		return nil
+	}
+	s.mu.Lock()
+	last := slices.Collect(maps.Values(s.last))
+	s.mu.Unlock()
+	if err := s.put(ctx, last); err != nil {
+		return err
 	}
 	_, err := s.mirror.Put(ctx, s.prefix+mark, []byte("{}"))
 	return err

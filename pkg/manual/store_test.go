@@ -146,3 +146,33 @@ func TestWithoutABus(t *testing.T) {
 		t.Errorf("a broken file: %v %v", s, err)
 	}
 }
+
+// TestADamagedStore: a service that the bus has lost by a bad disk was removed by nobody, and is there
+// again with whoever has it, also one who was away meanwhile. One that was removed is not.
+func TestADamagedStore(t *testing.T) {
+	server := bustest.Start(t)
+	server.Prepared()
+	file := filepath.Join(t.TempDir(), "manual.json")
+	b := server.Connect("proxy")
+	one := store(t, b, file)
+	knows(t, one)
+	for _, name := range []string{"a", "b", "c"} {
+		tooltest.Must(t, one.Put(t.Context(), wanted(name, "/"+name, 1)))
+	}
+	tooltest.Must(t, one.Keep(t.Context()))
+	b.Close() // and hears no more
+	two := store(t, server.Connect("proxy"), filepath.Join(t.TempDir(), "manual.json"))
+	knows(t, two, "a", "b", "c")
+	tooltest.Must(t, two.Remove(t.Context(), "c"))
+	server.Damage(bus.ManualBucket, two.key("a"))
+	fresh := store(t, server.Connect("proxy"), filepath.Join(t.TempDir(), "manual.json"))
+	knows(t, fresh, "b")
+	knows(t, two, "a", "b")
+	late := store(t, server.Connect("proxy"), file)
+	knows(t, late, "a", "b")
+	tooltest.Must(t, late.Keep(t.Context()))
+	knows(t, fresh, "a", "b")
+	tooltest.Must(t, fresh.Remove(t.Context(), "a"))
+	knows(t, two, "b")
+	knows(t, late, "b")
+}

@@ -27,6 +27,7 @@ func rooms() []room {
 				{Name: "leader", What: "kill -9 of the NATS server that leads the bucket", Play: (*world).killLeader},
 				{Name: "pause", What: "SIGSTOP of the writer for 30 s, and SIGCONT", Play: (*world).pauseWriter},
 				{Name: "cut-manager", What: "the link of the writer's manager is cut for 30 s", Play: (*world).cutManager},
+				{Name: "cut-leader", What: "the link of the manager that leads the swarm is cut for 30 s", Play: (*world).cutSwarmLeader},
 				{Name: "cut-nats", What: "the NATS server that leads the bucket is cut off for 20 s", Play: (*world).cutNATS},
 				{Name: "swarm-leader", What: "the engine that leads the swarm stops for 25 s", Play: (*world).changeSwarmLeader},
 				{Name: "quorum", What: "two of three managers' engines stop for 40 s", Play: (*world).loseQuorum},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,19 +19,54 @@ func (w *world) cutManager(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return w.under(ctx, trouble{struck: []string{place.Node}, happens: func(ctx context.Context) error {
+	return w.cut(ctx, place.Node, nil)
+}
+
+// cutSwarmLeader cuts the link of the manager that leads the swarm, so that the others have to
+// choose another one while it believes for some seconds that it still does.
+func (w *world) cutSwarmLeader(ctx context.Context) error {
+	leader, err := w.swarmLeader(ctx)
+	if err != nil {
+		return err
+	}
+	others := slices.DeleteFunc(slices.Clone(w.Managers()), func(manager string) bool { return manager == leader })
+	return w.cut(ctx, leader, func(ctx context.Context) error {
+		next := ""
+		took, err := poll(ctx, 25*time.Second, "another leader of the swarm", func(ctx context.Context) error {
+			now, err := w.leaderBy(ctx, others)
+			if err == nil && now == leader {
+				err = errors.New("it is still " + now)
+			}
+			next = now
+			return err
+		})
+		if err == nil {
+			w.Say("%s leads the swarm %s later", next, seconds(took))
+		}
+		return err
+	})
+}
+
+// cut cuts the link of a manager for 30 s. If the writer is on it, another one takes over; meanwhile is
+// what is waited for as well, if that is not nil.
+func (w *world) cut(ctx context.Context, node string, meanwhile func(context.Context) error) error {
+	return w.under(ctx, trouble{struck: []string{node}, happens: func(ctx context.Context) error {
 		now, err := w.writer(ctx)
 		if err != nil {
 			return err
 		}
-		w.Say("the link of %s is cut (the writer is on it: %v)", place.Node, now == place)
-		if err := w.Node(place.Node).Cut(); err != nil {
+		w.Say("the link of %s is cut (the writer is on %s)", node, now.Node)
+		if err := w.Node(node).Cut(); err != nil {
 			return err
 		}
 		began := time.Now()
-		w.succession(ctx, place)
-		err = tooltest.Pause(ctx, 30*time.Second-time.Since(began))
-		err = errors.Join(err, w.Node(place.Node).Mend())
+		if now.Node == node {
+			w.succession(ctx, now)
+		}
+		if meanwhile != nil {
+			err = meanwhile(ctx)
+		}
+		err = errors.Join(err, tooltest.Pause(ctx, 30*time.Second-time.Since(began)), w.Node(node).Mend())
 		w.Say("it is back after %s", seconds(time.Since(began)))
 		return err
 	}})
@@ -38,7 +74,12 @@ func (w *world) cutManager(ctx context.Context) error {
 
 // swarmLeader returns the manager that leads the swarm.
 func (w *world) swarmLeader(ctx context.Context) (string, error) {
-	return anyone(ctx, w, w.Managers(), func(ctx context.Context, s *stack.Stack) (string, error) {
+	return w.leaderBy(ctx, w.Managers())
+}
+
+// leaderBy is swarmLeader as some of the managers say.
+func (w *world) leaderBy(ctx context.Context, managers []string) (string, error) {
+	return anyone(ctx, w, managers, func(ctx context.Context, s *stack.Stack) (string, error) {
 		nodes, err := s.NodeList(ctx)
 		for _, n := range nodes {
 			if n.ManagerStatus.Leader {

@@ -250,7 +250,7 @@ func (h *house) onTheBus() map[string]map[string]string {
 	out := map[string]map[string]string{}
 	for component, filters := range map[string][][2]string{
 		"monitor": {{bus.CatalogBucket, ">"}, {bus.StatusBucket, "monitor.>"}, {bus.AcceptedBucket, "monitor.>"}, {bus.ManualBucket, "monitor.>"}},
-		"scaler":  {{bus.CatalogBucket, ">"}, {bus.StatusBucket, "scaler.>"}, {bus.AcceptedBucket, "scaler.>"}, {bus.ManualBucket, "scaler.>"}, {bus.SignalsBucket, ">"}},
+		"scaler":  {{bus.CatalogBucket, ">"}, {bus.StatusBucket, "scaler.>"}, {bus.AcceptedBucket, "scaler.>"}, {bus.ManualBucket, "scaler.>"}, {bus.SignalsBucket, ">"}, {bus.WakesBucket, ">"}},
 		// Statuses of all are read by whoever asks for them with a key of his own.
 		"listener": {{bus.CatalogBucket, ">"}, {bus.StatusBucket, ">"}},
 	} {

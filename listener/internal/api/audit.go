@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/go-chi/chi/v5"
 
@@ -13,13 +15,17 @@ import (
 	"github.com/wagglehq/waggle/pkg/bus"
 )
 
-// usualAudit and mostAudit are how many entries are told: each is asked for by itself.
+// usualAudit and mostAudit are how many entries are told.
 const usualAudit, mostAudit = 100, 1000
+
+// auditors are the components that do something which is noted.
+var auditors = []string{"proxy", "monitor", "scaler"}
 
 // Audit is the interface to the audit of all components.
 type Audit struct {
-	// Last returns the newest entries of the stream, oldest first, at most n.
-	Last func(ctx context.Context, n int) ([]bus.Message, error)
+	// Last returns the newest entries, oldest first, at most n: those of one component, or of
+	// all if it is empty.
+	Last func(ctx context.Context, component string, n int) ([]bus.Message, error)
 }
 
 // Routes adds the handler.
@@ -35,7 +41,12 @@ func (a Audit) newest(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	entries, err := a.Last(r.Context(), n)
+	component := r.URL.Query().Get("component")
+	if component != "" && !slices.Contains(auditors, component) {
+		app.WriteError(w, http.StatusBadRequest, fmt.Errorf("component=%q: want %s", component, strings.Join(auditors, " or ")))
+		return
+	}
+	entries, err := a.Last(r.Context(), component, n)
 	if err != nil {
 		app.WriteError(w, http.StatusServiceUnavailable, err)
 		return

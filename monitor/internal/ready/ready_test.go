@@ -164,6 +164,7 @@ func cases() map[string]kase {
 		"WaggleHAProxyDown":      {fires: []string{"waggle_proxy_haproxy_up" + proxy + " 0x120"}, quiet: []string{"waggle_proxy_haproxy_up" + proxy + " 1x120"}},
 		"WaggleNotPassing":       {fires: []string{"waggle_proxy_last_success_timestamp_seconds" + proxy + " 60x120"}, quiet: []string{"waggle_proxy_last_success_timestamp_seconds" + proxy + " 0+60x120"}},
 		"WaggleCatalogStale":     {fires: []string{own("waggle_monitor_catalog_age_seconds", `job="waggle_monitor"`, "0+60")}, quiet: []string{own("waggle_monitor_catalog_age_seconds", `job="waggle_monitor"`, "20")}},
+		"WaggleStoreDamaged":     {fires: []string{own("waggle_listener_store_set_aside", `job="waggle_listener"`, "1")}, quiet: []string{own("waggle_listener_store_set_aside", `job="waggle_listener"`, "0")}},
 		"WaggleReplicasDisagree": {fires: []string{"waggle_proxy_replicas_disagreeing" + proxy + " 1x120"}, quiet: []string{"waggle_proxy_replicas_disagreeing" + proxy + " 0x119 1"}},
 		"WaggleDrift":            {fires: []string{"waggle_proxy_drift" + proxy + " 1x120"}, quiet: []string{"waggle_proxy_drift" + proxy + " 0x120"}},
 		"WaggleReloadsFail":      {fires: []string{own("waggle_proxy_reloads_total", `job="waggle_proxy", reason="failed"`, "0+1")}, quiet: []string{own("waggle_proxy_reloads_total", `job="waggle_proxy", reason="frame"`, "0+1")}},

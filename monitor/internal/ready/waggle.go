@@ -36,6 +36,8 @@ func (s stack) aboutWaggle() []alert.Rule {
 			"the loop {{ $labels.loop }} of {{ $labels.job }} at {{ $labels.instance }} has not succeeded for {{ $value | humanizeDuration }}"),
 		s.rule("WaggleCatalogStale", "waggle_monitor_catalog_age_seconds{"+s.of("monitor")+"} > 120", "1m", "critical",
 			"{{ $labels.instance }} has not heard of the listener for {{ $value | humanizeDuration }}: changes of labels and tasks have no effect on scraping and alerts"),
+		s.rule("WaggleStoreDamaged", "waggle_listener_store_set_aside{"+s.of("listener")+"} > 0", "", "warning",
+			"parts of the store of {{ $labels.instance }} were damaged: {{ $value }} folders jetstream.bad-... beside it have them"),
 		s.rule("WaggleReplicasDisagree", "waggle_proxy_replicas_disagreeing{"+s.of("proxy")+"} > 0", "2m", "critical",
 			"{{ $value }} proxies have applied something else than {{ $labels.instance }}; its /v1/instances says which"),
 		s.rule("WaggleDrift", "waggle_proxy_drift{"+s.of("proxy")+"} == 1", "", "warning",

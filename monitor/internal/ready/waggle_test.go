@@ -59,6 +59,7 @@ func TestWhenOwnRulesFire(t *testing.T) {
 		{"HAProxy down", []string{`waggle_proxy_haproxy_up` + proxy + ` 0x120`}, "WaggleHAProxyDown"},
 		{"a loop that stands still", []string{`waggle_proxy_last_success_timestamp_seconds{job="waggle_proxy", loop="routes"} 60x120`}, "WaggleNotPassing"},
 		{"a loop that never succeeded", []string{`waggle_scaler_last_success_timestamp_seconds{job="waggle_scaler", loop="decisions"} 0x120`}, "WaggleNotPassing"},
+		{"a damaged store", []string{`waggle_listener_store_set_aside{job="waggle_listener"} 1x120`}, "WaggleStoreDamaged"},
 		{"replicas that disagree", []string{`waggle_proxy_replicas_disagreeing` + proxy + ` 1x120`}, "WaggleReplicasDisagree"},
 		{"drift", []string{`waggle_proxy_drift` + proxy + ` 0x118 1x2`}, "WaggleDrift"},
 		{"a reload that failed", []string{`waggle_proxy_reloads_total{job="waggle_proxy", reason="failed"} 0x115 1x5`}, "WaggleReloadsFail"},

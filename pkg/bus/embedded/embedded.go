@@ -73,10 +73,13 @@ func Start(o Options) (*Server, error) {
 	return s, nil
 }
 
-// startWhole starts a server on a store that it could read. What it could not read is
-// moved aside: the broken streams alone, since certificates in one are not to be lost with
+// startWhole starts a server on a store that it could read. Damaged blocks of messages are mended
+// first. What it could not read is moved aside: the broken streams alone, since certificates in one are not to be lost with
 // another one's settings, and all if that does not help.
 func startWhole(o Options) (*server.Server, error) {
+	if err := mend(o); err != nil {
+		return nil, err
+	}
 	s, err := start(o)
 	for _, find := range []func(*server.Server) []string{unread, func(*server.Server) []string { return nil }} {
 		if err != nil {
@@ -100,7 +103,7 @@ func startWhole(o Options) (*server.Server, error) {
 // is named.
 func setAside(o Options, streams []string, broken error) error {
 	store := filepath.Join(o.Dir, server.JetStreamStoreDir)
-	aside := filepath.Join(o.Dir, "jetstream.bad-"+time.Now().UTC().Format("20060102T150405.000"))
+	aside := newAside(o.Dir)
 	move := map[string]string{}
 	for _, stream := range streams {
 		move[filepath.Join(store, stream)] = filepath.Join(aside, stream)
@@ -203,6 +206,9 @@ func (s *Server) Stop() {
 	close(s.stop)
 	<-s.done
 	end(s.present())
+	if err := noteSizes(s.o.Dir); err != nil {
+		s.o.Log.Warn("what is shorter at the next start will not be noticed", "error", err)
+	}
 	_ = s.lock.Close()
 }
 

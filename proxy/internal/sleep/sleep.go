@@ -31,7 +31,7 @@ type HAProxy struct {
 	Do        func(ctx context.Context, worker int, commands ...runtime.Command) error
 }
 
-// Signals is the bucket of signals.
+// Signals is the bucket of what proxies say.
 type Signals interface {
 	Put(ctx context.Context, key string, value []byte, options ...bus.PutOption) (uint64, error)
 }

@@ -5,8 +5,9 @@
 // The keys are <service>.<direction> for what alerts ask, _request.<id> for a
 // request by hand, _step.<service id> for the last step, _number.<service id>
 // for its number of replicas, _move.<service id> for the wish to spread its tasks anew,
-// _nodes for the nodes that can take tasks, _stop for the operator's stop, and what proxies say, see pkg/scaling. No service can be called so, because names in Swarm
-// begin with a letter or digit.
+// _nodes for the nodes that can take tasks and _stop for the operator's stop. No service can be
+// called so, because names in Swarm begin with a letter or digit. What proxies say is in a bucket
+// of theirs, see pkg/scaling.
 package store
 
 import (
@@ -64,6 +65,8 @@ type Store struct {
 	ttl    time.Duration
 	bucket *bus.Bucket
 	mirror *bus.Mirror
+	// wakes is what proxies say, whose keys are none of the other bucket's.
+	wakes *bus.Mirror
 
 	// mu guards the rest, which the mirror's goroutine and those who wait share.
 	mu      sync.Mutex
@@ -108,20 +111,46 @@ func (s stretch) longer(at time.Time, ttl time.Duration) stretch {
 // says what the last one said, unless that one has ended meanwhile.
 func New(b *bus.Bus, ttl time.Duration, poke func()) *Store {
 	s := &Store{ttl: ttl, bucket: b.Bucket(bus.SignalsBucket), changed: make(chan struct{}), words: map[string]word{}}
-	s.mirror = s.bucket.Mirror(">", func() {
+	changed := func() {
 		if s.wake() {
 			poke()
 		}
-	})
-	s.mirror.Follow(s.changes())
+	}
+	s.mirror, s.wakes = s.bucket.Mirror(">", changed), b.Bucket(bus.WakesBucket).Mirror(">", changed)
+	s.mirror.Follow(s.changes(func(key string) bool { return !isProxys(key) }))
+	s.wakes.Follow(s.changes(isProxys))
 	return s
 }
 
-// Reached reports whether all up to a number of the bucket's stream is known.
-func (s *Store) Reached(last uint64) bool { return s.mirror.Reached(last) }
+// isProxys reports whether a key is one of those of proxies.
+func isProxys(key string) bool {
+	return strings.HasPrefix(key, scaling.WakePrefix) || strings.HasPrefix(key, scaling.OpenPrefix)
+}
 
-// Run follows the bucket until the context ends.
-func (s *Store) Run(ctx context.Context) error { return s.mirror.Run(ctx) }
+// Reached reports whether all up to a number of each of the buckets' streams is known.
+func (s *Store) Reached(signals, wakes uint64) bool {
+	return s.mirror.Reached(signals) && s.wakes.Reached(wakes)
+}
+
+// Run follows the buckets until the context ends.
+func (s *Store) Run(ctx context.Context) error {
+	ended := make(chan error, 1)
+	go func() { ended <- s.wakes.Run(ctx) }()
+	err := s.mirror.Run(ctx)
+	return errors.Join(err, <-ended)
+}
+
+// values are those of both buckets, and whether these are all.
+func (s *Store) values() (map[string]bus.Value, bool) {
+	values, isWhole := s.mirror.Values()
+	said, isHeard := s.wakes.Values()
+	for key, v := range said {
+		if isProxys(key) {
+			values[key] = v
+		}
+	}
+	return values, isWhole && isHeard
+}
 
 // wake wakes those who wait, and reports whether there is something to decide.
 func (s *Store) wake() bool {
@@ -137,7 +166,7 @@ func (s *Store) wake() bool {
 
 // digest is the same as long as the bucket says the same, whenever it was heard.
 func (s *Store) digest() [sha256.Size]byte {
-	isWhole := s.mirror.Synced()
+	isWhole := s.mirror.Synced() && s.wakes.Synced()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := s.sum
@@ -150,9 +179,12 @@ func (s *Store) digest() [sha256.Size]byte {
 
 // changes keep the digest: with a thousand alerts it is too dear to look at all of them
 // whenever one is delivered again.
-func (s *Store) changes() bus.Changes {
+func (s *Store) changes(isOf func(key string) bool) bus.Changes {
 	return bus.Changes{
 		Put: func(key string, v bus.Value) {
+			if !isOf(key) {
+				return
+			}
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			before := s.words[key]
@@ -162,6 +194,9 @@ func (s *Store) changes() bus.Changes {
 			s.words[key] = now
 		},
 		Removed: func(key string) {
+			if !isOf(key) {
+				return
+			}
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.mix(s.words[key].sum)
@@ -170,8 +205,12 @@ func (s *Store) changes() bus.Changes {
 		Cleared: func() {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			clear(s.words)
-			s.sum = [sha256.Size]byte{}
+			for key, w := range s.words {
+				if isOf(key) {
+					s.mix(w.sum)
+					delete(s.words, key)
+				}
+			}
 		},
 	}
 }
@@ -260,7 +299,7 @@ func (a *Asked) takeWake(data []byte, now time.Time) {
 // Asked returns what is asked for now. It is false until the bucket has been
 // read whole. Entries that cannot be read are passed over.
 func (s *Store) Asked(now time.Time) (Asked, bool) {
-	values, ok := s.mirror.Values()
+	values, ok := s.values()
 	if !ok {
 		return Asked{}, false
 	}

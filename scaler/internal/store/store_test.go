@@ -93,13 +93,13 @@ func TestWhatStandsAgainIsNews(t *testing.T) {
 	const ttl = 10 * time.Minute
 	s := store.New(server.Connect("scaler"), ttl, func() { pokes.Add(1) })
 	bustest.Run(t, s.Run)
-	proxy := server.Connect("proxy").Bucket(bus.SignalsBucket)
+	proxy := server.Connect("proxy").Bucket(bus.WakesBucket)
 	noon := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
-	var written uint64
+	var alerts, words uint64
 	hears := func() {
 		t.Helper()
 		tooltest.Eventually(t, "what was said is heard", func() error {
-			if !s.Reached(written) {
+			if !s.Reached(alerts, words) {
 				return errors.New("not yet")
 			}
 			return nil
@@ -119,12 +119,13 @@ func TestWhatStandsAgainIsNews(t *testing.T) {
 	}
 	hears()
 	for _, c := range []struct {
-		name  string
-		says  func(time.Time) error
-		lasts time.Duration
+		name    string
+		says    func(time.Time) error
+		written *uint64
+		lasts   time.Duration
 	}{
-		{"an alert", alert, ttl},
-		{"a proxy", open, scaling.OpenStands},
+		{"an alert", alert, &alerts, ttl},
+		{"a proxy", open, &words, scaling.OpenStands},
 	} {
 		now := noon
 		for _, word := range []struct {
@@ -134,7 +135,7 @@ func TestWhatStandsAgainIsNews(t *testing.T) {
 			before := pokes.Load()
 			now = now.Add(word.after)
 			tooltest.Must(t, c.says(now))
-			written++
+			*c.written++
 			hears()
 			if n := pokes.Load() - before; n != word.pokes {
 				t.Errorf("%s says the same after %s: %d pokes, want %d", c.name, word.after, n, word.pokes)

@@ -43,6 +43,7 @@ const (
 	otherToken        = "the-token-of-another-component"
 	catalogStream     = "KV_" + bus.CatalogBucket
 	signalsStream     = "KV_" + bus.SignalsBucket
+	wakesStream       = "KV_" + bus.WakesBucket
 	startLimit        = 20 * time.Second
 	restLimit         = 30 * time.Second
 	hungFor           = 100 * time.Millisecond
@@ -221,7 +222,7 @@ func (w *world) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.proxy = proxy.Bucket(bus.SignalsBucket)
+	w.proxy = proxy.Bucket(bus.WakesBucket)
 	if err := w.publish(ctx); err != nil {
 		return err
 	}
@@ -520,7 +521,8 @@ func (w *world) tryRest(ctx context.Context) error {
 	if err != nil {
 		return tooltest.Final(err)
 	}
-	if last[catalogStream] != w.last[catalogStream] || last[signalsStream] != w.last[signalsStream] || w.swarm.at() != w.published {
+	isSame := func(stream string) bool { return last[stream] == w.last[stream] }
+	if !isSame(catalogStream) || !isSame(signalsStream) || !isSame(wakesStream) || w.swarm.at() != w.published {
 		w.last = last
 		return errors.New("the bus has changed")
 	}
@@ -539,7 +541,7 @@ func (w *world) atRest(last map[string]uint64) error {
 		if i.gone.Err() != nil {
 			return errors.New("a scaler was killed")
 		}
-		if !i.atRest(last[catalogStream], last[signalsStream]) {
+		if !i.atRest(last[catalogStream], last[signalsStream], last[wakesStream]) {
 			return fmt.Errorf("the scaler at port %d is at work", i.port)
 		}
 	}

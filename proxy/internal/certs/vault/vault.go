@@ -98,6 +98,12 @@ type Looked struct {
 	Refused map[string]error
 }
 
+// remembered is how old a copy may be that knows better than the bus: what is missing there without
+// a mark of its removal was lost. Marks live longer.
+const remembered = bus.ManualMarkerTTL - 2*day
+
+const day = 24 * time.Hour
+
 // saved is the form of Options.Copy. The names of its fields are those of uploaded certificates,
 // which were the first to be kept so.
 type saved struct {
@@ -107,6 +113,9 @@ type saved struct {
 	// Stamps are those of the last values of all names, removed ones too. What is older is
 	// an old value that somebody has put back.
 	Stamps map[string]uint64 `json:"stamps,omitempty"`
+	// At is the day when the bus had just these values. Versions that did not note it believed
+	// that what is missing was removed, and so did the marks that they left.
+	At time.Time `json:"at,omitzero"`
 }
 
 // mostStamps is of how many names the stamps are kept.
@@ -140,9 +149,14 @@ func (v *Vault) Look(ctx context.Context) (Looked, error) {
 	if !synced || !known || v.o.Key == nil {
 		return v.looked(refused), err
 	}
-	if epoch != v.kept.Epoch || losses != v.losses {
-		// The store is another one than that which had them, or has lost something.
-		if done, err := v.restore(ctx, values); err != nil || !done {
+	isOther := epoch != v.kept.Epoch || losses != v.losses
+	if isOther {
+		// The store is another one than that which had them, or went back in time. What was
+		// removed is forgotten, so that what a backup has again is there again.
+		maps.DeleteFunc(v.kept.Stamps, func(name string, _ uint64) bool { return v.kept.Values[name] == "" })
+	}
+	if isOther || v.isMissing(values) {
+		if done, err := v.restore(ctx, values, isOther); err != nil || !done {
 			return v.looked(refused), err
 		}
 		after, more, synced := v.o.Mirror.State()
@@ -151,7 +165,7 @@ func (v *Vault) Look(ctx context.Context) (Looked, error) {
 		}
 		values, v.losses = after, losses
 	}
-	v.kept.Epoch = epoch
+	v.kept.Epoch, v.kept.At = epoch, v.o.Now().UTC().Truncate(day)
 	opened := v.open(values, refused)
 	v.take(opened, refused)
 	return v.looked(refused), errors.Join(err, v.save(), v.renew(ctx, opened))
@@ -246,22 +260,40 @@ func (v *Vault) nameOf(key string) string {
 	return strings.TrimPrefix(key, v.o.Prefix)
 }
 
-// restore puts values on a bus that has lost them, or has older ones in their places: of all
-// that the replicas and the bus have of one name the newest is there in the end. What was
-// removed is forgotten, so that what a backup has again is there again. It is not done while
-// another replica was quicker, whose value is about to come.
-func (v *Vault) restore(ctx context.Context, values map[string]bus.Value) (done bool, err error) {
+// isMissing reports whether the bus has neither a value that was known nor the mark of its removal,
+// as when a disk has gone bad.
+func (v *Vault) isMissing(values map[string]bus.Value) bool {
+	if v.o.Now().Sub(v.kept.At) > remembered {
+		return false
+	}
+	for name, text := range v.kept.Values {
+		key := v.Place(name)
+		if _, there := values[key]; there || text == "" {
+			continue
+		}
+		if revision, _ := v.o.Mirror.Deleted(key); revision == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// restore puts values on a bus that has lost them, or, if it is another store, has older ones in
+// their places: of all that the replicas and the bus have of one name the newest is there in the
+// end, unless it was removed after that. It is not done while another replica was quicker, whose value is about to
+// come.
+func (v *Vault) restore(ctx context.Context, values map[string]bus.Value, isOther bool) (done bool, err error) {
 	opened, done := v.open(values, map[string]error{}), true
 	for name, text := range v.kept.Values {
 		key, stamp := v.Place(name), v.kept.Stamps[name]
-		revision := v.o.Mirror.Deleted(key)
+		revision, removed := v.o.Mirror.Deleted(key)
 		if on, there := values[key]; there {
-			if f, ok := opened[name]; !ok || f.Stamp >= stamp {
+			if f, ok := opened[name]; !ok || f.Stamp >= stamp || !isOther {
 				continue
 			}
-			revision = on.Revision
+			revision, removed = on.Revision, time.Time{}
 		}
-		if text == "" {
+		if text == "" || !removed.IsZero() && uint64(max(removed.UnixNano(), 0)) > stamp {
 			continue
 		}
 		switch err := v.write(ctx, value{name, text, stamp}, bus.IfRevision(revision)); {
@@ -273,7 +305,6 @@ func (v *Vault) restore(ctx context.Context, values map[string]bus.Value) (done 
 			v.o.Log.Info("a sealed value that the bus has lost is there again", "what", v.o.What, "name", name)
 		}
 	}
-	maps.DeleteFunc(v.kept.Stamps, func(name string, _ uint64) bool { return v.kept.Values[name] == "" })
 	return done, nil
 }
 

@@ -77,7 +77,7 @@ func forge(ctx context.Context, nc *nats.Conn) error {
 		return err
 	}
 	for _, name := range []string{
-		bus.CatalogBucket, bus.SecretsBucket, bus.LeaseBucket, bus.AcceptedBucket, bus.StatusBucket, bus.SignalsBucket, bus.ManualBucket,
+		bus.CatalogBucket, bus.SecretsBucket, bus.LeaseBucket, bus.AcceptedBucket, bus.StatusBucket, bus.SignalsBucket, bus.WakesBucket, bus.ManualBucket,
 	} {
 		if _, err := js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: name, History: 1, LimitMarkerTTL: time.Hour}); err != nil {
 			return err
