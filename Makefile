@@ -34,6 +34,8 @@ MEASURE_PROXY_FLAGS ?=
 MEASURE_MONITOR_FLAGS ?=
 # Flags of chaos, such as -only listeners,pause or -tag before.
 CHAOS_FLAGS ?=
+# Flags of counts, such as -only keep,rollback.
+COUNTS_FLAGS ?=
 # Flags of scenarios, such as -only T-05,T-11.
 SCENARIOS_FLAGS ?=
 # Flags of attack, such as -only owners,paths or -logs FOLDER.
@@ -221,6 +223,11 @@ attack: setup ## Attack Waggle on a swarm of its own in every way it is meant to
 scenarios: setup ## Play what Docker Flow's tutorials teach on a swarm of its own, as root (20 minutes; SCENARIOS_FLAGS, see -h).
 	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
 	@$(timed) scenarios go run ./compose/e2e/cmd/scenarios $(SCENARIOS_FLAGS)
+
+.PHONY: counts
+counts: setup ## Play what becomes of numbers of replicas on a swarm of its own, as root (10 minutes; COUNTS_FLAGS, see -h).
+	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
+	@$(timed) counts go run ./compose/e2e/cmd/counts $(COUNTS_FLAGS)
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz test for FUZZTIME (20s).
