@@ -34,6 +34,8 @@ MEASURE_PROXY_FLAGS ?=
 MEASURE_MONITOR_FLAGS ?=
 # Flags of chaos, such as -only listeners,pause or -tag before.
 CHAOS_FLAGS ?=
+# Flags of counts, such as -only keep,rollback.
+COUNTS_FLAGS ?=
 # Flags of scenarios, such as -only T-05,T-11.
 SCENARIOS_FLAGS ?=
 # Flags of certificates, such as -only kill-order,store.
@@ -236,6 +238,11 @@ scenarios: setup ## Play what Docker Flow's tutorials teach on a swarm of its ow
 trials: setup ## Do on swarms of its own what README and docs tell a newcomer, upgrade from WAGGLE_BEFORE and go back, and move stacks of Docker Flow's, as root (20 minutes; TRIALS_FLAGS, see -h).
 	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
 	@WAGGLE_BEFORE=$(WAGGLE_BEFORE) $(timed) trials go run ./compose/e2e/cmd/trials $(TRIALS_FLAGS)
+
+.PHONY: counts
+counts: setup ## Play what becomes of numbers of replicas on a swarm of its own, as root (10 minutes; COUNTS_FLAGS, see -h).
+	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
+	@$(timed) counts go run ./compose/e2e/cmd/counts $(COUNTS_FLAGS)
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz test for FUZZTIME (20s).

@@ -38,7 +38,7 @@ type Conditions struct {
 
 func (t Conditions) whole() Conditions {
 	if t.Clock == nil {
-		t.Clock, t.pause = clock.Real(), 50*time.Millisecond
+		t.Clock, t.pause = clock.Real(), 10*time.Millisecond
 	}
 	if t.Reached == nil {
 		t.Reached = func(Point) {}

@@ -411,6 +411,8 @@ type Demo struct {
 	// Unchecked leaves the image's health check out, so that a task runs as soon as
 	// its process does.
 	Unchecked bool
+	// Start is how long a task takes from the start of its process until it runs.
+	Start time.Duration
 	// Named has each task answer with the service's name and its number, not its
 	// container's.
 	Named bool
@@ -439,6 +441,10 @@ func (s *Stack) Create(ctx context.Context, d Demo) error {
 	container := object{"Image": cmp.Or(d.Image, s.demo), "Args": d.Args}
 	if d.Unchecked {
 		container["Healthcheck"] = object{"Test": []string{"NONE"}}
+	}
+	if d.Start > 0 {
+		// The engine asks for the first time after the interval.
+		container["Healthcheck"] = object{"Test": []string{"CMD", "/waggle-demo", "-healthcheck"}, "Interval": d.Start}
 	}
 	if d.Named {
 		container["Hostname"] = "{{.Service.Name}}.{{.Task.Slot}}"

@@ -292,3 +292,26 @@ func TestWhatDockerRefusesIsToldAndTriedAgain(t *testing.T) {
 		t.Errorf("%+v, %v", v, err)
 	}
 }
+
+// TestInstancesThatAgreeTellOneHash: where labels are that lead to pointers, too.
+func TestInstancesThatAgreeTellOneHash(t *testing.T) {
+	s := newScene(t, func(w *swarmtest.Swarm) {
+		w.Create("web", 2, "scaleMin=1 scaleMax=9 scaleMetric=@requests scaleTarget=5 scaleFallback=3")
+		w.Set("web", func(svc *engine.Scale) {
+			svc.Labels["com.df.scaleWhen.1"], svc.Labels["com.df.scaleMin.1"] = "Mon-Fri 07:30-19:00 Europe/Berlin", "2"
+		})
+	})
+	one, two := s.start("one"), s.start("two")
+	one.pass()
+	two.pass()
+	hash, desired, _ := one.Policies()
+	if other, _, _ := two.Policies(); hash != other || desired != 1 {
+		t.Errorf("hashes %s and %s of %d services, want one of 1", hash, other, desired)
+	}
+	w := s.swarm
+	w.Set("web", func(svc *engine.Scale) { svc.Labels["com.df.scaleFallback"] = "4" })
+	one.pass()
+	if other, _, _ := one.Policies(); other == hash {
+		t.Error("another fallback, and the same hash")
+	}
+}

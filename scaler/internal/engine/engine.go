@@ -69,6 +69,7 @@ type Engine struct {
 	memory  *memory
 	told    journal
 	trouble *trouble
+	judged  *policy.Memo
 
 	// mu guards the rest, which HTTP handlers share with the loop.
 	mu       sync.Mutex
@@ -112,7 +113,7 @@ func (e *Engine) explain(o policy.Outcome) policy.Outcome {
 // New returns an Engine.
 func New(o Options) *Engine {
 	return &Engine{
-		opts: o, metrics: newMetrics(o.Registry), memory: newMemory(), trouble: newTrouble(),
+		opts: o, metrics: newMetrics(o.Registry), memory: newMemory(), trouble: newTrouble(), judged: policy.NewMemo(o.Defaults),
 		told: journal{latest: map[string]map[string]decide.Decision{}, refusals: map[string]time.Time{}},
 	}
 }
@@ -136,7 +137,7 @@ func (e *Engine) Pass(ctx context.Context) (time.Time, error) {
 	}
 	e.metrics.asked(asked)
 	e.stop(asked.Stop)
-	outcomes := policy.All(snapshot, e.believe(accepted, snapshot), e.opts.Defaults)
+	outcomes := e.judged.All(snapshot, e.believe(accepted, snapshot))
 	e.hold(outcomes)
 	e.memory.catalog = snapshot
 	errs := []error{e.observe(ctx, snapshot, outcomes, asked)}
@@ -166,6 +167,7 @@ func (e *Engine) report(ctx context.Context, snapshot catalog.Snapshot, outcomes
 
 func (e *Engine) note(revision catalog.Revision, outcomes []policy.Outcome) {
 	h := sha256.New()
+	_, _ = fmt.Fprintf(h, "%+v\n", e.opts.Defaults)
 	desired, rejected := 0, 0
 	for _, o := range outcomes {
 		if o.State == policy.Rejected {
@@ -173,7 +175,7 @@ func (e *Engine) note(revision catalog.Revision, outcomes []policy.Outcome) {
 		}
 		if o.Policy.InForce() {
 			desired++
-			_, _ = fmt.Fprintf(h, "%+v\n", o.Policy)
+			_, _ = h.Write(o.Sum[:])
 		}
 	}
 	e.mu.Lock()

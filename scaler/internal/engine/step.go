@@ -105,7 +105,7 @@ func (e *Engine) step(ctx context.Context, t target, q question) (decide.Decisio
 	// all the same if the service is as it wanted it, for the refusal may be
 	// that of a repetition, after a first answer was lost.
 	var failed uint64
-	for range attempts {
+	for try := range attempts {
 		now := e.opts.Now()
 		scale, err := e.look(ctx, t.id)
 		if errors.Is(err, ErrNotFound) {
@@ -118,7 +118,7 @@ func (e *Engine) step(ctx context.Context, t target, q question) (decide.Decisio
 		if !p.InForce() {
 			return decide.Refuse(t.id, t.name, asked, decide.Code(policy.Code(err)), policy.Why(err), now), nil
 		}
-		written, revision, err := e.readable(ctx, scale, now)
+		written, revision, err := e.readable(ctx, scale, now, try == 0 && asked.Request == "")
 		if errors.Is(err, store.ErrConflict) {
 			continue
 		}
@@ -239,10 +239,14 @@ func (e *Engine) set(ctx context.Context, id string, version, replicas uint64) e
 	return nil
 }
 
-// readable reads the last step from the bus. One that cannot be read is made one of now,
+// readable reads the last step from the bus, or what is known of it here, if that is enough:
+// who claims a step by it learns if it is behind, but who answers a person by it would not. One that cannot be read is made one of now,
 // so that its service waits for its cooldown, once, and no other is harmed.
-func (e *Engine) readable(ctx context.Context, scale Scale, now time.Time) (*signal.Step, uint64, error) {
-	last, revision, err := e.opts.Store.Step(ctx, scale.ID)
+func (e *Engine) readable(ctx context.Context, scale Scale, now time.Time, isKnownEnough bool) (*signal.Step, uint64, error) {
+	last, revision, err := e.opts.Store.KnownStep(scale.ID)
+	if !isKnownEnough {
+		last, revision, err = e.opts.Store.Step(ctx, scale.ID)
+	}
 	if !errors.Is(err, store.ErrUnreadable) {
 		return last, revision, err
 	}

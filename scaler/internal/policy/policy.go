@@ -3,6 +3,7 @@
 package policy
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -397,6 +398,8 @@ type Outcome struct {
 	Policy Policy
 	// Accepted are the labels, of the scaler's, that are in force; nil if none are.
 	Accepted map[string]string
+	// Sum is the same wherever the same labels of the same service are in force.
+	Sum [sha256.Size]byte
 }
 
 // Explain says what becomes of a service whose tasks are these and whose labels last
@@ -411,25 +414,19 @@ func explain(s catalog.Service, tasks []catalog.Task, last map[string]string, d 
 	if err != nil {
 		o.refuse(err, known)
 		if p.InForce() {
-			o.Policy, o.Accepted = p, last
+			o.hold(p, last)
 			o.Reason += " (the labels last accepted stay in force)"
 		}
 		return o
 	}
-	o.Accepted = own(s.Labels, known)
-	o.Policy, o.State = p, Applied
-	running := 0
-	for _, t := range tasks {
-		if t.Running() {
-			running++
-		}
-	}
+	o.hold(p, own(s.Labels, known))
+	o.State = Applied
 	switch {
 	case paused(s.UpdateState):
 		o.State = Degraded
 		o.Reason = pausedSince(s) + ", so it is not scaled"
 		o.Hint = EndPaused(s.Name) + " ends that"
-	case s.Replicas > 0 && running == 0 && tasks != nil:
+	case s.Replicas > 0 && noneRuns(tasks):
 		o.State = Degraded
 		o.Reason = fmt.Sprintf("none of its %d tasks runs", s.Replicas)
 		o.Hint = "it is not scaled until at least one runs; see docker service ps " + s.Name
@@ -442,6 +439,21 @@ func explain(s catalog.Service, tasks []catalog.Task, last map[string]string, d 
 		o.Hint = "the next request down lowers it to scaleMax; nothing does so without a request"
 	}
 	return o
+}
+
+// hold makes a policy the one in force, with the labels that it was read from.
+func (o *Outcome) hold(p Policy, accepted map[string]string) {
+	o.Policy, o.Accepted = p, accepted
+	text := fmt.Appendf(nil, "%q %q", p.ServiceID, p.Service)
+	for _, name := range slices.Sorted(maps.Keys(accepted)) {
+		text = fmt.Appendf(text, " %q %q", name, accepted[name])
+	}
+	o.Sum = sha256.Sum256(text)
+}
+
+// noneRuns reports whether tasks are known, and none of them runs.
+func noneRuns(tasks []catalog.Task) bool {
+	return tasks != nil && !slices.ContainsFunc(tasks, catalog.Task.Running)
 }
 
 // paused reports whether Swarm's word says that an update waits for a person. A change
@@ -538,13 +550,45 @@ func isOwn(full string, specs map[string]label.Spec) bool {
 // the service or on its containers, or may have some, oldest first. accepted are the
 // services with the labels last accepted, by ID.
 func All(s catalog.Snapshot, accepted map[string]catalog.Service, d Defaults) []Outcome {
+	return NewMemo(d).All(s, accepted)
+}
+
+// Memo is All for whoever asks again and again: of a service that is as it was, and whose
+// labels have no fault, it knows the outcome. It is for one goroutine.
+type Memo struct {
+	defaults Defaults
+	known    map[string]label.Spec
+	outcomes map[string]remembered
+}
+
+// remembered is the outcome of a service none of whose tasks ran, or some did.
+type remembered struct {
+	outcome  Outcome
+	noneRuns bool
+}
+
+// NewMemo returns a Memo that knows nothing yet.
+func NewMemo(d Defaults) *Memo { return &Memo{defaults: d, known: specs()} }
+
+// All is the function of that name.
+func (m *Memo) All(s catalog.Snapshot, accepted map[string]catalog.Service) []Outcome {
 	var out []Outcome
-	known := specs()
+	outcomes := make(map[string]remembered, len(m.outcomes))
 	for _, svc := range s.Sorted() {
-		if wants(svc.Labels, known) || wants(svc.ContainerLabels, known) || svc.Fits() != nil && svc.OptedIn() {
-			out = append(out, explain(svc, s.Tasks[svc.ID], accepted[svc.ID].Labels, d, known))
+		tasks := s.Tasks[svc.ID]
+		r, ok := m.outcomes[svc.ID]
+		if !ok || r.noneRuns != noneRuns(tasks) || !r.outcome.Service.Equal(svc) {
+			if !wants(svc.Labels, m.known) && !wants(svc.ContainerLabels, m.known) && (svc.Fits() == nil || !svc.OptedIn()) {
+				continue
+			}
+			r = remembered{explain(svc, tasks, accepted[svc.ID].Labels, m.defaults, m.known), noneRuns(tasks)}
+		}
+		out = append(out, r.outcome)
+		if r.outcome.State == Applied || r.outcome.State == Degraded {
+			outcomes[svc.ID] = r // of others it depends on what was accepted
 		}
 	}
+	m.outcomes = outcomes
 	return out
 }
 

@@ -299,3 +299,37 @@ func TestACutListOfTasksThatRunIsEnough(t *testing.T) {
 		t.Errorf("%+v", all)
 	}
 }
+
+// TestAMemoSaysWhatIsSaidWithoutIt: whatever changes between two questions.
+func TestAMemoSaysWhatIsSaidWithoutIt(t *testing.T) {
+	memo := policy.NewMemo(policy.Standard())
+	running := []catalog.Task{{ID: "t", State: "running", Desired: "running"}}
+	for _, now := range []struct {
+		name, labels, accepted string
+		tasks                  []catalog.Task
+		replicas               uint64
+	}{
+		{"at first", "notify=true scaleMax=7", "", running, 1},
+		{"again", "notify=true scaleMax=7", "notify=true scaleMax=7", running, 1},
+		{"its task has stopped", "notify=true scaleMax=7", "notify=true scaleMax=7", []catalog.Task{}, 1},
+		{"its tasks are not known", "notify=true scaleMax=7", "notify=true scaleMax=7", nil, 1},
+		{"another number", "notify=true scaleMax=7", "notify=true scaleMax=7", running, 9},
+		{"other bounds", "notify=true scaleMax=8", "notify=true scaleMax=7", running, 9},
+		{"a fault", "notify=true scaleMax=lots", "notify=true scaleMax=8", running, 9},
+		{"the fault, and others were accepted", "notify=true scaleMax=lots", "notify=true scaleMax=9", running, 9},
+		{"opted out", "scaleMax=8", "", running, 9},
+		{"no labels", "notify=true", "", running, 9},
+		{"labels again", "notify=true scaleMax=8", "", running, 9},
+	} {
+		svc := service(now.labels)
+		svc.Replicas = now.replicas
+		snapshot := catalog.Snapshot{Services: map[string]catalog.Service{svc.ID: svc}, Tasks: map[string][]catalog.Task{svc.ID: now.tasks}}
+		accepted := map[string]catalog.Service{}
+		if now.accepted != "" {
+			accepted[svc.ID] = service(now.accepted)
+		}
+		if got, want := memo.All(snapshot, accepted), policy.All(snapshot, accepted, policy.Standard()); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s:\n%+v, want\n%+v", now.name, got, want)
+		}
+	}
+}

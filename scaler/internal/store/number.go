@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"strings"
 
@@ -14,11 +13,13 @@ import (
 // Number returns what is known of a service's number, as far as it has been heard of, and
 // its revision; false if nothing is. What cannot be read is as if it were not there.
 func (s *Store) Number(serviceID string) (n signal.Number, revision uint64, known bool) {
-	v, ok := s.mirror.Value(numberPrefix + bus.Token(serviceID))
+	key := numberPrefix + bus.Token(serviceID)
+	v, ok := s.mirror.Value(key)
 	if !ok {
 		return n, 0, false
 	}
-	if json.Unmarshal(v.Data, &n) != nil {
+	n, err := s.numbers.read(key, v.Data)
+	if err != nil {
 		return signal.Number{}, v.Revision, false
 	}
 	return n, v.Revision, true
@@ -54,8 +55,10 @@ func (s *Store) ForgetNumbers(ctx context.Context, isScaled func(serviceID strin
 	}
 	var errs []error
 	for key, v := range values {
-		var n signal.Number
-		if !strings.HasPrefix(key, numberPrefix) || json.Unmarshal(v.Data, &n) != nil || isScaled(n.ServiceID) {
+		if !strings.HasPrefix(key, numberPrefix) {
+			continue
+		}
+		if n, err := s.numbers.read(key, v.Data); err != nil || isScaled(n.ServiceID) {
 			continue
 		}
 		if err := conflict(s.bucket.Delete(ctx, key, bus.IfRevision(v.Revision))); err != nil && !errors.Is(err, ErrConflict) && !errors.Is(err, bus.ErrNotFound) {

@@ -11,7 +11,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -76,16 +75,10 @@ type Store struct {
 	// words are what the digest knows of entries, and sum is that of all.
 	words map[string]word
 	sum   [sha256.Size]byte
-	// signals are those that were read already.
-	signals map[string]read
-}
 
-// read is a signal and the text that it was read from. A revision would not do: a bus that
-// lost its store counts anew.
-type read struct {
-	data   []byte
-	signal signal.Signal
-	ok     bool
+	signals texts[signal.Signal]
+	steps   texts[signal.Step]
+	numbers texts[signal.Number]
 }
 
 // word is the digest of one entry, and since when that which ends unless it is said again
@@ -197,12 +190,16 @@ func (s *Store) changes(isOf func(key string) bool) bus.Changes {
 			if !isOf(key) {
 				return
 			}
+			s.forget(key)
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.mix(s.words[key].sum)
 			delete(s.words, key)
 		},
 		Cleared: func() {
+			s.signals.clear()
+			s.steps.clear()
+			s.numbers.clear()
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			for key, w := range s.words {
@@ -304,10 +301,6 @@ func (s *Store) Asked(now time.Time) (Asked, bool) {
 		return Asked{}, false
 	}
 	out := Asked{Wakes: map[string]time.Time{}, Open: map[string]scaling.Open{}}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	before := s.signals
-	s.signals = make(map[string]read, len(before))
 	for key, v := range values {
 		switch {
 		case key == stopKey:
@@ -332,16 +325,11 @@ func (s *Store) Asked(now time.Time) (Asked, bool) {
 				out.Requests = append(out.Requests, r)
 			}
 		default:
-			r, known := before[key]
-			if !known || !bytes.Equal(r.data, v.Data) {
-				r = read{data: v.Data}
-				r.ok = json.Unmarshal(v.Data, &r.signal) == nil
-			}
-			s.signals[key] = r
-			if !r.ok {
+			read, err := s.signals.read(key, v.Data)
+			if err != nil {
 				continue
 			}
-			if sig := r.signal.Alive(now, s.ttl); sig.Stands() {
+			if sig := read.Alive(now, s.ttl); sig.Stands() {
 				out.Signals = append(out.Signals, sig)
 				out.ends(sig.Expires(s.ttl))
 			}
@@ -383,6 +371,9 @@ func (s *Store) Take(ctx context.Context, n signal.News, now time.Time) (signal.
 		}
 		sig := signal.Take(old, n, now, s.ttl)
 		if !sig.Stands() && len(sig.Ended) == 0 && !known {
+			if try == 0 {
+				continue // the bus may know of one
+			}
 			return sig, nil
 		}
 		if sig.Stands() || len(sig.Ended) > 0 {
@@ -397,13 +388,17 @@ func (s *Store) Take(ctx context.Context, n signal.News, now time.Time) (signal.
 	return signal.Signal{}, fmt.Errorf("%s: %w", key, ErrConflict)
 }
 
-// latest returns what the bucket says, or what is known of it here: that is dearer only if it
-// is behind.
+// latest returns what the bucket says, or what is known of it here: that is cheaper, and who
+// writes by it learns if it is behind.
 func (s *Store) latest(ctx context.Context, key string, isKnownEnough bool) ([]byte, uint64, error) {
-	if v, ok := s.mirror.Value(key); ok && isKnownEnough {
+	if !isKnownEnough || !s.mirror.Synced() {
+		return s.bucket.Get(ctx, key)
+	}
+	if v, ok := s.mirror.Value(key); ok {
 		return v.Data, v.Revision, nil
 	}
-	return s.bucket.Get(ctx, key)
+	deleted, _ := s.mirror.Deleted(key)
+	return nil, deleted, bus.ErrNotFound
 }
 
 // Stop puts the operator's stop, which lasts until Resume.
@@ -562,15 +557,16 @@ func (s *Store) Step(ctx context.Context, serviceID string) (*signal.Step, uint6
 	return &step, revision, nil
 }
 
-// KnownStep returns the last step of a service as far as it has been heard of, and its
-// revision; nil if there is none, or ErrUnreadable.
+// KnownStep is Step as far as the bus has been heard of, which may be behind.
 func (s *Store) KnownStep(serviceID string) (*signal.Step, uint64, error) {
-	v, ok := s.mirror.Value(stepPrefix + bus.Token(serviceID))
+	key := stepPrefix + bus.Token(serviceID)
+	v, ok := s.mirror.Value(key)
 	if !ok {
-		return nil, 0, nil
+		deleted, _ := s.mirror.Deleted(key)
+		return nil, deleted, nil
 	}
-	var step signal.Step
-	if err := json.Unmarshal(v.Data, &step); err != nil {
+	step, err := s.steps.read(key, v.Data)
+	if err != nil {
 		return nil, v.Revision, fmt.Errorf("%w: %s: %w", ErrUnreadable, serviceID, err)
 	}
 	return &step, v.Revision, nil
