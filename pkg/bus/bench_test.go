@@ -104,3 +104,19 @@ func take(b *testing.B, builder *catalog.Builder, key string, value []byte) {
 		b.Fatal(err)
 	}
 }
+
+// BenchmarkLast reads the newest 200 messages of a stream.
+func BenchmarkLast(b *testing.B) {
+	s := bustest.Start(b)
+	listener := s.Prepared()
+	for i := range 250 {
+		if err := listener.Publish(b.Context(), bus.DecisionsStream, fmt.Sprint("web", i%20), make([]byte, 400)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+		if got, err := listener.Last(b.Context(), bus.DecisionsStream, 200); err != nil || len(got) != 200 {
+			b.Fatal(len(got), err)
+		}
+	}
+}

@@ -42,7 +42,7 @@ func (p Pictures) Routes(r chi.Router) {
 	r.Get("/v1/picture", p.serve)
 }
 
-// mostDecisions is how many decisions are looked through, one by one, and decisionPatience
+// mostDecisions is how many decisions are looked through, and decisionPatience
 // how long that may take: why a service is not routed is told without them.
 const (
 	mostDecisions    = 200

@@ -24,11 +24,11 @@ import (
 	"github.com/wagglehq/waggle/pkg/bus"
 )
 
-// rebuilt are the streams whose content somebody has at any time, the swarm or who wrote it.
+// isRebuilt reports whether a stream is one whose content somebody has at any time, the swarm or who wrote it.
 // Where one is damaged it begins anew: among what could be saved there may be values that
 // had been replaced, if what said so is gone.
-var rebuilt = []string{
-	"KV_" + bus.CatalogBucket, "KV_" + bus.SecretsBucket, "KV_" + bus.LeaseBucket, "KV_" + bus.StatusBucket,
+func isRebuilt(stream string) bool {
+	return slices.Contains([]string{bus.CatalogBucket, bus.SecretsBucket, bus.LeaseBucket, bus.StatusBucket}, strings.TrimPrefix(stream, "KV_"))
 }
 
 // sizesFile has the sizes of all blocks when the server was stopped: what is shorter at the
@@ -163,7 +163,7 @@ func repair(o Options, stream, aside string, damaged []damage) error {
 		return err
 	}
 	consequence := "the other messages are there; components bring back what they have"
-	if slices.Contains(rebuilt, filepath.Base(stream)) {
+	if isRebuilt(filepath.Base(stream)) {
 		consequence = "it begins empty, and is written anew"
 		if err := os.Rename(stream, kept); err != nil {
 			return err
