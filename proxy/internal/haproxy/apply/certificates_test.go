@@ -295,6 +295,9 @@ func TestOpenQuestionsAreNoDrift(t *testing.T) {
 		if res := s.apply(); res.Reload != "" || !res.Changed {
 			t.Errorf("%+v, want a change without a reload", res)
 		}
+		if _, _, err := s.h.Tidy(t.Context()); err != nil {
+			t.Error(err)
+		}
 		if drift, err := s.h.Compare(t.Context()); drift != "" || err != nil {
 			t.Errorf("with %v: drift %q, %v", tokens, drift, err)
 		}
