@@ -22,11 +22,6 @@ const (
 	migrating  = "docs/migrating.md"
 )
 
-// all is what Docker shows of a stack whose five services run.
-var all = []string{
-	"waggle_alertmanager replicated 1/1", "waggle_listener replicated 1/1", "waggle_monitor replicated 1/1", "waggle_scaler replicated 1/1",
-}
-
 // up is a command whose answer shows the replicas of Waggle's services in columns.
 const up = "docker service ls --filter name=waggle"
 
@@ -112,7 +107,7 @@ func (n *newcomer) brings(ctx context.Context) error {
 // them on each node.
 func (n *newcomer) carries(ctx context.Context, tag string) error {
 	args := []string{"save", "-o", filepath.Join(n.clone, "waggle.tar")}
-	for _, name := range names {
+	for _, name := range imageNames() {
 		args = append(args, "waggle.invalid/"+name+":"+tag)
 	}
 	if out, err := exec.CommandContext(ctx, "docker", args...).CombinedOutput(); err != nil {
@@ -147,7 +142,10 @@ func (n *newcomer) joined(ctx context.Context) error {
 
 // running waits until all of Waggle runs, the proxy on so many nodes.
 func (n *newcomer) running(ctx context.Context, nodes int) error {
-	want := append([]string{fmt.Sprintf("waggle_proxy global %[1]d/%[1]d", nodes)}, all...)
+	want := []string{fmt.Sprintf("waggle_proxy global %[1]d/%[1]d", nodes)}
+	for _, name := range []string{"alertmanager", "listener", "monitor", "scaler"} {
+		want = append(want, "waggle_"+name+" replicated 1/1")
+	}
 	return n.seesColumns(ctx, n.nodes[0], install, up, want...)
 }
 

@@ -45,8 +45,8 @@ type newcomer struct {
 // version is the tag by which the pages call the images.
 const version = "1.0.0"
 
-// names are those of Waggle's images.
-var names = []string{"listener", "proxy", "monitor", "scaler", "alertmanager"}
+// imageNames are those of Waggle's images.
+func imageNames() []string { return []string{"listener", "proxy", "monitor", "scaler", "alertmanager"} }
 
 func arrive(ctx context.Context, l *lab.Lab, c parts.Config, before string) (*newcomer, error) {
 	n := &newcomer{
@@ -72,7 +72,7 @@ func arrive(ctx context.Context, l *lab.Lab, c parts.Config, before string) (*ne
 
 // leave takes away what the machine's own engine was given.
 func (n *newcomer) leave(ctx context.Context) error {
-	for _, name := range names {
+	for _, name := range imageNames() {
 		for _, tag := range []string{version, next} {
 			_ = exec.CommandContext(ctx, "docker", "rmi", "waggle.invalid/"+name+":"+tag).Run() // Not all trials have made them.
 		}
@@ -267,7 +267,7 @@ func (n *newcomer) built(ctx context.Context) error {
 
 // tagged calls images of a tag as the pages call them.
 func (n *newcomer) tagged(ctx context.Context, from, to string) error {
-	for _, name := range names {
+	for _, name := range imageNames() {
 		image := n.images + "/" + name + ":" + from
 		if out, err := exec.CommandContext(ctx, "docker", "tag", image, "waggle.invalid/"+name+":"+to).CombinedOutput(); err != nil {
 			return fmt.Errorf("%w: %s: run 'make images' first", err, out)

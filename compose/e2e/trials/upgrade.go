@@ -94,7 +94,7 @@ func (n *newcomer) former(ctx context.Context) (string, error) {
 	}
 	archive := first.Dir("before.tar")
 	args := []string{"save", "-o", archive}
-	for _, name := range names {
+	for _, name := range imageNames() {
 		args = append(args, "waggle.invalid/"+name+":"+version)
 	}
 	if _, err := first.Docker(ctx, args...); err != nil {
@@ -196,7 +196,7 @@ func (n *newcomer) updated(ctx context.Context, tag string) error {
 			return fmt.Errorf("%s: %s", services[i-1], services[i])
 		}
 	}
-	if len(services) != 2*len(names) {
+	if len(services) != 2*len(imageNames()) {
 		return fmt.Errorf("services: %s", out)
 	}
 	for i := 0; i < len(services); i += 2 {

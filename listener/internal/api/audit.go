@@ -19,7 +19,7 @@ import (
 const usualAudit, mostAudit = 100, 1000
 
 // auditors are the components that do something which is noted.
-var auditors = []string{"proxy", "monitor", "scaler"}
+func auditors() []string { return []string{"proxy", "monitor", "scaler"} }
 
 // Audit is the interface to the audit of all components.
 type Audit struct {
@@ -42,8 +42,8 @@ func (a Audit) newest(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	component := r.URL.Query().Get("component")
-	if component != "" && !slices.Contains(auditors, component) {
-		app.WriteError(w, http.StatusBadRequest, fmt.Errorf("component=%q: want %s", component, strings.Join(auditors, " or ")))
+	if component != "" && !slices.Contains(auditors(), component) {
+		app.WriteError(w, http.StatusBadRequest, fmt.Errorf("component=%q: want %s", component, strings.Join(auditors(), " or ")))
 		return
 	}
 	entries, err := a.Last(r.Context(), component, n)

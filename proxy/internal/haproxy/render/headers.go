@@ -59,15 +59,3 @@ func (r *rules) ofConnection() {
 		r.del(older, always)
 	}
 }
-
-// trusted are the tests that hold together for addresses of trusted proxies.
-func (s Settings) trusted(address file.Fetch) []file.Test {
-	var out []file.Test
-	if len(s.TrustedProxies) > 0 {
-		out = append(out, s.within(address, trustedList, s.TrustedProxies))
-	}
-	if len(s.Untrusted) > 0 {
-		out = append(out, file.Not(s.within(address, untrustedList, s.Untrusted)))
-	}
-	return out
-}

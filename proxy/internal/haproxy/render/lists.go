@@ -51,6 +51,18 @@ func (s Settings) within(address file.Fetch, name string, networks []netip.Prefi
 	return file.Is(address, words...)
 }
 
+// trusted are the tests that hold together for addresses of trusted proxies.
+func (s Settings) trusted(address file.Fetch) []file.Test {
+	var out []file.Test
+	if len(s.TrustedProxies) > 0 {
+		out = append(out, s.within(address, trustedList, s.TrustedProxies))
+	}
+	if len(s.Untrusted) > 0 {
+		out = append(out, file.Not(s.within(address, untrustedList, s.Untrusted)))
+	}
+	return out
+}
+
 // addLists adds those that are files.
 func (s Settings) addLists(to map[string][]string) {
 	for name, networks := range map[string][]netip.Prefix{trustedList: s.TrustedProxies, untrustedList: s.Untrusted} {

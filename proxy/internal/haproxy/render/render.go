@@ -11,8 +11,8 @@
 //
 // Files from top to bottom: render.go, frame.go, backend.go, access.go, streams.go,
 // services.go, challenges.go, headers.go, tls.go, scripts.go, paths.go, conditions.go, needs.go, hold.go, maxbody.go,
-// forwardauth.go, reuse.go, spread.go, users.go, clients.go, peers.go, cors.go, measured.go, rules.go, logs.go,
-// settings.go, library.go, tcp.go, lists.go, weight.go.
+// forwardauth.go, reuse.go, spread.go, users.go, clients.go, peers.go, cors.go, measured.go, lists.go,
+// rules.go, logs.go, settings.go, library.go, tcp.go, weight.go.
 package render
 
 import (
