@@ -51,9 +51,9 @@ const (
 
 // second is another proxy, which a house has that asks for it, and entries are where requests
 // come in.
-const second = "second proxy"
+const second = "second"
 
-var entries = map[string]string{"proxy": "http", second: "second http"}
+var entries = map[string]string{"proxy": "http", second: "second-http"}
 
 // component is what one of a house's services is.
 func component(name string) string {
@@ -65,7 +65,7 @@ func component(name string) string {
 
 // socket is where the HAProxy of one of the proxies takes commands.
 func (h *house) socket(name string) string {
-	return filepath.Join(h.dir, strings.Fields(name)[0]+"-run", "haproxy.sock")
+	return filepath.Join(h.dir, name+"-run", "haproxy.sock")
 }
 
 // all are the services in the order in which they depend on each other least.

@@ -306,8 +306,9 @@ func TestHeldRequestsAreInNobodysWay(t *testing.T) {
 	if before.Failed+during.Failed > 0 {
 		t.Errorf("others failed: %v, %v", before.Examples, during.Examples)
 	}
-	// A promise about the proxy, on a machine that does much else: what would be felt is more.
-	if during.P99 > 2*before.P99+50 {
+	// How little it costs them is measured where nothing else runs, by 'make scenarios'; here
+	// none of them may wait as those do that are held.
+	if during.P99 > 1000 {
 		t.Errorf("with %d held requests the others' p99 is %.1f ms, and was %.1f", len(waits), during.P99, before.P99)
 	}
 	if answers[http.StatusOK] != services*each {
@@ -379,7 +380,7 @@ func (h *house) openToWeb(want int) {
 	b, id := h.reader(), h.swarm.ID("web")
 	tooltest.Within(h.t, scaling.OpenStands, "the proxy says what is open", func() error {
 		var said scaling.Open
-		value, _, err := b.Bucket(bus.SignalsBucket).Get(h.t.Context(), scaling.OpenPrefix+bus.Token("proxy"))
+		value, _, err := b.Bucket(bus.WakesBucket).Get(h.t.Context(), scaling.OpenPrefix+bus.Token("proxy"))
 		if err == nil {
 			err = json.Unmarshal(value, &said)
 		}
