@@ -223,3 +223,33 @@ func (e *Engine) adopt(ctx context.Context, o policy.Outcome, scale Scale, known
 	known.Own, known.Step = s.To, s.Mark()
 	return e.keep(ctx, known, revision)
 }
+
+// others is by whom a number was set that is not the known one.
+type others int
+
+const (
+	byNobody others = iota
+	byPerson
+	byDeploy
+)
+
+// overtaken looks, before a step, whether somebody else has just set the number that it is to
+// start from, and the catalog has not told of it yet: the step would count for that number, and
+// what was there before it would neither come back nor be told. A person's is taken over. A
+// person who asks is not kept waiting for the number of a deploy.
+func (e *Engine) overtaken(ctx context.Context, q question, p policy.Policy, scale Scale, done *signal.Step, lastRevision uint64) (others, error) {
+	kept, revision, isKept := e.opts.Store.Number(scale.ID)
+	if !isKept || q.about != nil || done != nil && !done.Confirmed {
+		return byNobody, nil
+	}
+	known := kept.After(done)
+	switch {
+	case scale.Replicas == known.Own:
+		return byNobody, nil
+	case !decide.IsDeploy(known.Base, scale.Replicas, scale.Differs):
+		return byPerson, e.adopt(ctx, policy.Outcome{Policy: p}, scale, known, revision, done, lastRevision)
+	case q.subject.Request != "":
+		return byNobody, nil
+	}
+	return byDeploy, nil
+}

@@ -151,6 +151,14 @@ func (e *Engine) step(ctx context.Context, t target, q question) (decide.Decisio
 		if d.Action != decide.Scaled || d.DryRun {
 			return d, nil
 		}
+		switch how, err := e.overtaken(ctx, q, p, scale, done, revision); {
+		case err != nil:
+			return decide.Decision{}, fmt.Errorf("%s: %w", t.name, err)
+		case how == byPerson:
+			continue
+		case how == byDeploy:
+			return decide.Decision{}, nil // its number comes back first, which the next pass sees
+		}
 		d.Time = decidedAt(written, d, scale.Version, now)
 		claim := signal.Step{
 			ServiceID: t.id, Service: scale.Name, Direction: d.Direction, From: d.From, To: d.To, Version: scale.Version,
