@@ -167,6 +167,9 @@ func (e *Engine) step(ctx context.Context, t target, q question) (decide.Decisio
 		if done == nil || d.Since.After(done.Time) {
 			claim.Began = d.Since
 		}
+		if d.Want == decide.WantDeploy {
+			claim.Earlier = done.CoolsUp()
+		}
 		claim.Recent = done.Recorded(signal.Change{Time: d.Time, From: d.From, To: d.To}, p.Pace.Longest())
 		e.reached(BeforeClaim)
 		mine, err := e.opts.Store.Claim(ctx, claim, revision)
