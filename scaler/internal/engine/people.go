@@ -235,21 +235,28 @@ const (
 
 // overtaken looks, before a step, whether somebody else has just set the number that it is to
 // start from, and the catalog has not told of it yet: the step would count for that number, and
-// what was there before it would neither come back nor be told. A person's is taken over. A
-// person who asks is not kept waiting for the number of a deploy.
-func (e *Engine) overtaken(ctx context.Context, q question, p policy.Policy, scale Scale, done *signal.Step, lastRevision uint64) (others, error) {
+// what was there before it would neither come back nor be told. A person's is taken over; after
+// a deploy the number comes back in place of the step, as decided. A person who asks is not kept
+// waiting for that.
+func (e *Engine) overtaken(ctx context.Context, q question, p policy.Policy, scale Scale, state decide.State, lastRevision uint64) (decide.Decision, others, error) {
 	kept, revision, isKept := e.opts.Store.Number(scale.ID)
+	done := state.Last
 	if !isKept || q.about != nil || done != nil && !done.Confirmed {
-		return byNobody, nil
+		return decide.Decision{}, byNobody, nil
 	}
 	known := kept.After(done)
 	switch {
 	case scale.Replicas == known.Own:
-		return byNobody, nil
+		return decide.Decision{}, byNobody, nil
 	case !decide.IsDeploy(known.Base, scale.Replicas, scale.Differs):
-		return byPerson, e.adopt(ctx, policy.Outcome{Policy: p}, scale, known, revision, done, lastRevision)
+		return decide.Decision{}, byPerson, e.adopt(ctx, policy.Outcome{Policy: p}, scale, known, revision, done, lastRevision)
 	case q.subject.Request != "":
-		return byNobody, nil
+		return decide.Decision{}, byNobody, nil
 	}
-	return byDeploy, nil
+	back, _ := decide.Restore(p, state, deployOf(scale, known), e.opts.Now())
+	if back.Action == decide.Scaled && known.Base != scale.Replicas {
+		known.Base = scale.Replicas
+		return back, byDeploy, e.keep(ctx, known, revision)
+	}
+	return back, byDeploy, nil
 }

@@ -151,13 +151,15 @@ func (e *Engine) step(ctx context.Context, t target, q question) (decide.Decisio
 		if d.Action != decide.Scaled || d.DryRun {
 			return d, nil
 		}
-		switch how, err := e.overtaken(ctx, q, p, scale, done, revision); {
+		switch back, how, err := e.overtaken(ctx, q, p, scale, state, revision); {
 		case err != nil:
 			return decide.Decision{}, fmt.Errorf("%s: %w", t.name, err)
 		case how == byPerson:
 			continue
-		case how == byDeploy:
-			return decide.Decision{}, nil // its number comes back first, which the next pass sees
+		case how == byDeploy && back.Action == decide.Scaled:
+			d = back
+		case how == byDeploy && back.Action != "":
+			return decide.Decision{}, nil // the next pass tells of it
 		}
 		d.Time = decidedAt(written, d, scale.Version, now)
 		claim := signal.Step{
