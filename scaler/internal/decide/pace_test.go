@@ -79,3 +79,20 @@ func TestLimit(t *testing.T) {
 		})
 	}
 }
+
+// TestAScheduleKeepsThePace although what it leads to is without the bounds.
+func TestAScheduleKeepsThePace(t *testing.T) {
+	p := policy.Policy{ServiceID: "id", Service: "web", Min: 8, Max: 9, UpBy: 1, DownBy: 1}
+	p.Pace.Up.Most, p.Pace.Down.Most = policy.Rate{Number: 2, Period: time.Minute}, policy.Rate{Number: 3, Period: time.Minute}
+	for from, to := range map[uint64]uint64{2: 4, 7: 8, 20: 17, 10: 9} {
+		d := decide.Decide(p, decide.State{Replicas: from, Running: from}, decide.Asked{Want: decide.WantSchedule}, noon)
+		if d.Code != decide.CodeScaled || d.To != to {
+			t.Errorf("from %d: %s to %d, want %d", from, d.Code, d.To, to)
+		}
+	}
+	p.Min, p.Max = 0, 0
+	d := decide.Decide(p, decide.State{Replicas: 3, Running: 3, InUse: true}, decide.Asked{Want: decide.WantSchedule}, noon)
+	if d.To != 1 {
+		t.Errorf("in use it is brought to %d", d.To)
+	}
+}

@@ -35,7 +35,12 @@ func bounds(d Decision, q question) (Decision, bool) {
 	case !up && d.From < p.Min:
 		d = d.not(Refused, CodeBelowMin, fmt.Sprintf("%d replicas are below the minimum of %d, and a request down never raises", d.From, p.Min))
 	default:
-		d.To = max(min(d.To, p.Max), least)
+		if q.asked.want() != WantSchedule {
+			d.To = min(d.To, p.Max)
+		} else if up {
+			return d, false // it leads to the bounds, as far as its pace lets it
+		}
+		d.To = max(d.To, least)
 		return d, false
 	}
 	return d, true
@@ -201,8 +206,11 @@ func shows(s State) bool {
 // waits for its cooldown alone, and after a deploy for none. People wait for neither.
 func cooling(d Decision, q question) (Decision, bool) {
 	last := q.state.Last
-	if q.asked.isFree() || last == nil || d.Direction == signal.Up && Want(last.Want) == WantDeploy {
+	if q.asked.isFree() || last == nil {
 		return d, false
+	}
+	if d.Direction == signal.Up && Want(last.Want) == WantDeploy {
+		return sinceEarlier(d, q)
 	}
 	cooldown := q.policy.CooldownUp
 	if d.Direction == signal.Down {
@@ -223,6 +231,18 @@ func cooling(d Decision, q question) (Decision, bool) {
 		return d.not(Held, CodeCooldown, reason), true
 	}
 	d.Until = time.Time{}
+	return d, false
+}
+
+// sinceEarlier is cooling for a step up after a number came back: the cooldown that was
+// running before goes on.
+func sinceEarlier(d Decision, q question) (Decision, bool) {
+	cooldown := q.policy.CooldownUp
+	earlier := q.past(q.state.Last.Earlier)
+	if until := earlier.Add(cooldown); q.now.Before(until) {
+		d.Until = until
+		return d.not(Held, CodeCooldown, fmt.Sprintf("cooldown of %s: the last scaling before a deploy was at %s", cooldown, earlier.UTC().Format(time.RFC3339))), true
+	}
 	return d, false
 }
 

@@ -66,3 +66,20 @@ func TestTheNextStepWaitsUntilTheLastOneShows(t *testing.T) {
 		t.Errorf("%s: %s", d.Code, d.Reason)
 	}
 }
+
+// TestANumberThatCameBackEndsNoCooldown of steps up, and starts none.
+func TestANumberThatCameBackEndsNoCooldown(t *testing.T) {
+	p := web()
+	p.Max = 9
+	up := decide.Asked{Direction: signal.Up, Alerts: []string{"a"}}
+	last := ago(5*time.Second, 3, 4)
+	last.Direction, last.Want, last.Converged = signal.Up, string(decide.WantDeploy), noon
+	s := decide.State{Replicas: 4, Running: 4, Last: last}
+	if d := decide.Decide(p, s, up, noon); d.Code != decide.CodeScaled {
+		t.Errorf("%s: %s", d.Code, d.Reason)
+	}
+	s.Last.Earlier = noon.Add(-10 * time.Second)
+	if d := decide.Decide(p, s, up, noon); d.Code != decide.CodeCooldown || !d.Until.Equal(noon.Add(20*time.Second)) {
+		t.Errorf("%s until %s: %s", d.Code, d.Until, d.Reason)
+	}
+}

@@ -338,20 +338,50 @@ func TestCrashWhileARequestByHandIsGranted(t *testing.T) {
 	}
 }
 
+// TestChangedByOtherHandsMeanwhile, between the look at a service and its change: what a person
+// did is taken over first, and what a deploy did is made good first.
 func TestChangedByOtherHandsMeanwhile(t *testing.T) {
-	s := newScene(t, web)
-	i := s.start("a")
-	i.fires("web", signal.Up)
-	once := true
-	s.swarm.Before(func(string) error {
-		if once {
-			once = false
-			s.swarm.Set("web", func(svc *engine.Scale) { svc.Replicas, svc.Running = 6, 6 })
-		}
-		return nil
-	})
-	i.pass()
-	s.wantChanges("web", 7)
+	for name, c := range map[string]struct {
+		change func(*engine.Scale)
+		isHand bool
+		set    []uint64
+		told   string
+	}{
+		"a person, before an alert":       {person(5), false, []uint64{8}, "adopted from 8 to 5"},
+		"a person, before a request":      {person(5), true, []uint64{8, 6}, "adopted from 8 to 5"},
+		"a deploy, before an alert":       {deploy(3, bounds+" scaleCooldownDown=3m"), false, []uint64{8, 8}, "restored from 3 to 8"},
+		"the file's number, before alert": {person(3), false, []uint64{8, 8}, "restored from 3 to 8"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t, func(s *swarmtest.Swarm) { s.Create("web", 3, bounds) })
+			i := s.start("a")
+			i.rests()
+			i.sets("web", 8)
+			s.after(time.Hour)
+			once := true
+			s.swarm.Before(func(string) error {
+				if once {
+					once = false
+					s.swarm.Set("web", c.change)
+				}
+				return nil
+			})
+			if c.isHand {
+				i.asks("r1", "web", signal.Up)
+			} else {
+				i.fires("web", signal.Up)
+			}
+			i.pass()
+			if !c.isHand {
+				i.resolves("web", signal.Up)
+			}
+			i.pass()
+			s.wantChanges("web", c.set...)
+			if got := i.toldOfOthers(); got != c.told {
+				t.Errorf("told %s, want %s", got, c.told)
+			}
+		})
+	}
 }
 
 func TestChangedByOtherHandsWithoutEnd(t *testing.T) {

@@ -223,3 +223,40 @@ func (e *Engine) adopt(ctx context.Context, o policy.Outcome, scale Scale, known
 	known.Own, known.Step = s.To, s.Mark()
 	return e.keep(ctx, known, revision)
 }
+
+// others is by whom a number was set that is not the known one.
+type others int
+
+const (
+	byNobody others = iota
+	byPerson
+	byDeploy
+)
+
+// overtaken looks, before a step, whether somebody else has just set the number that it is to
+// start from, and the catalog has not told of it yet: the step would count for that number, and
+// what was there before it would neither come back nor be told. A person's is taken over; after
+// a deploy the number comes back in place of the step, as decided. A person who asks is not kept
+// waiting for that.
+func (e *Engine) overtaken(ctx context.Context, q question, p policy.Policy, scale Scale, state decide.State, lastRevision uint64) (decide.Decision, others, error) {
+	kept, revision, isKept := e.opts.Store.Number(scale.ID)
+	done := state.Last
+	if !isKept || q.about != nil || done != nil && !done.Confirmed {
+		return decide.Decision{}, byNobody, nil
+	}
+	known := kept.After(done)
+	switch {
+	case scale.Replicas == known.Own:
+		return decide.Decision{}, byNobody, nil
+	case !decide.IsDeploy(known.Base, scale.Replicas, scale.Differs):
+		return decide.Decision{}, byPerson, e.adopt(ctx, policy.Outcome{Policy: p}, scale, known, revision, done, lastRevision)
+	case q.subject.Request != "":
+		return decide.Decision{}, byNobody, nil
+	}
+	back, _ := decide.Restore(p, state, deployOf(scale, known), e.opts.Now())
+	if back.Action == decide.Scaled && known.Base != scale.Replicas {
+		known.Base = scale.Replicas
+		return back, byDeploy, e.keep(ctx, known, revision)
+	}
+	return back, byDeploy, nil
+}

@@ -151,6 +151,16 @@ func (e *Engine) step(ctx context.Context, t target, q question) (decide.Decisio
 		if d.Action != decide.Scaled || d.DryRun {
 			return d, nil
 		}
+		switch back, how, err := e.overtaken(ctx, q, p, scale, state, revision); {
+		case err != nil:
+			return decide.Decision{}, fmt.Errorf("%s: %w", t.name, err)
+		case how == byPerson:
+			continue
+		case how == byDeploy && back.Action == decide.Scaled:
+			d = back
+		case how == byDeploy && back.Action != "":
+			return decide.Decision{}, nil // the next pass tells of it
+		}
 		d.Time = decidedAt(written, d, scale.Version, now)
 		claim := signal.Step{
 			ServiceID: t.id, Service: scale.Name, Direction: d.Direction, From: d.From, To: d.To, Version: scale.Version,
@@ -158,6 +168,9 @@ func (e *Engine) step(ctx context.Context, t target, q question) (decide.Decisio
 		}
 		if done == nil || d.Since.After(done.Time) {
 			claim.Began = d.Since
+		}
+		if d.Want == decide.WantDeploy {
+			claim.Earlier = done.CoolsUp()
 		}
 		claim.Recent = done.Recorded(signal.Change{Time: d.Time, From: d.From, To: d.To}, p.Pace.Longest())
 		e.reached(BeforeClaim)

@@ -237,6 +237,9 @@ type Step struct {
 	// far as that was seen.
 	Confirmed bool      `json:"confirmed,omitempty"`
 	Converged time.Time `json:"converged,omitzero"`
+	// Earlier is, of a number that came back after a deploy, when the step before was decided:
+	// of steps up it starts no cooldown, and ends none.
+	Earlier time.Time `json:"earlier,omitzero"`
 	// Recent are the steps of the scaler's own that count for a limit, this one included.
 	Recent []Change `json:"recent,omitempty"`
 	// Uneven says how unevenly tasks were spread before a move, of which this is a part.
@@ -274,6 +277,20 @@ func (s *Step) Done(version uint64) *Step {
 	}
 	return s
 }
+
+// CoolsUp is since when the cooldown of steps up is counted after a step, zero if it is not.
+func (s *Step) CoolsUp() time.Time {
+	switch {
+	case s == nil:
+		return time.Time{}
+	case s.Want == wantDeploy:
+		return s.Earlier
+	}
+	return s.Time
+}
+
+// wantDeploy is the want of a number that came back after a deploy.
+const wantDeploy = "deploy"
 
 // Alone returns the step without those before it.
 func (s *Step) Alone() *Step {

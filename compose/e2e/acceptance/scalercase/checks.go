@@ -300,7 +300,7 @@ func readSimulate(values []json.RawMessage) (acceptance.Step, error) {
 
 // simulate runs the program on what is asked, as a file.
 func (w *world) simulate(ctx context.Context, asked []byte, seed int, want simulated) error {
-	file := filepath.Join(os.TempDir(), "simulation.json")
+	file := filepath.Join(acceptance.Hall, "simulation.json") // other cases run beside this one
 	if err := os.WriteFile(file, asked, 0o600); err != nil {
 		return err
 	}
@@ -356,7 +356,7 @@ func readKeep(values []json.RawMessage) (acceptance.Step, error) {
 	var stack, before, after string
 	err := acceptance.Fill(values, &stack, &before, &after)
 	return step(stack, func(ctx context.Context, w *world) error {
-		file := filepath.Join(os.TempDir(), "stack.yml")
+		file := filepath.Join(acceptance.Hall, "stack.yml") // other cases run beside this one
 		if err := os.WriteFile(file, []byte(before), 0o600); err != nil {
 			return err
 		}

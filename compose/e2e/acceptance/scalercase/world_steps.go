@@ -190,6 +190,7 @@ func readProxy(values []json.RawMessage) (acceptance.Step, error) {
 			return err
 		}
 		if o.Open != nil {
+			w.isSilent = false
 			if w.open[id] = *o.Open; *o.Open == 0 {
 				delete(w.open, id)
 			}
