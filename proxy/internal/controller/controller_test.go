@@ -234,6 +234,35 @@ func TestWhatIsProvenIsNotSuspected(t *testing.T) {
 	}
 }
 
+// TestWhatHAProxyTookItMayRefuseLater, as when the first task comes of a service whose authority is
+// in no file: it is found among all that are in force, also where older labels of it are, and the
+// others change.
+func TestWhatHAProxyTookItMayRefuseLater(t *testing.T) {
+	for name, path := range map[string]string{"its present labels are in force": "/crook", "older ones are": "no path"} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t)
+			s.deploy("web", "servicePath", "/", "port", "80")
+			s.deploy("crook", "servicePath", "/crook", "port", "80")
+			if err := s.Pass(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			s.deploy("crook", "servicePath", path, "port", "80")
+			s.deploy("honest", "servicePath", "/honest", "port", "80")
+			s.engine.refuses = "crook-be"
+			if err := s.Pass(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			got := s.became()
+			if !strings.HasPrefix(got, "crook rejected") || !strings.Contains(got, "honest degraded no task can be reached") || !strings.HasSuffix(got, "web applied") {
+				t.Error(got)
+			}
+			if strings.Contains(s.engine.text, "crook-be") || !strings.Contains(s.engine.text, "honest-be") {
+				t.Error("HAProxy runs something else")
+			}
+		})
+	}
+}
+
 // TestWhatWasAcceptedIsKnownAgain: by the disk without a bus, and by this replica if the
 // bus has lost it.
 func TestWhatWasAcceptedIsKnownAgain(t *testing.T) {

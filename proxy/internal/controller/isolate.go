@@ -34,11 +34,28 @@ func (c *Controller) refuses(ctx context.Context) (*apply.CheckError, error) {
 }
 
 // isolate finds the services for which HAProxy refuses the whole configuration, by
-// bisection among those that were not yet part of one that it took, and refuses
-// them by name, so that the rest can go live. It reports whether it found any; if it did
-// not, all is settled as it was before.
+// bisection, and refuses them by name, so that the rest can go live: among those that were not
+// yet part of one that it took, and if it is none of them among all, for what they are made of
+// may have changed, such as a file that has gone, or the first task of a service. It reports
+// whether it found any; if it did not, all is settled as it was before.
 func (s *settling) isolate(ctx context.Context, cause *apply.CheckError, refused refuses) (found bool, err error) {
-	return s.isolateAmong(ctx, s.unproven(func(catalog.Service) bool { return true }), cause, refused)
+	found, err = s.isolateAmong(ctx, s.unproven(func(catalog.Service) bool { return true }), cause, refused)
+	if found || err != nil {
+		return found, err
+	}
+	return s.isolateAmong(ctx, s.inForce(), cause, refused)
+}
+
+// inForce are all services of which labels are in force, with those.
+func (s *settling) inForce() []catalog.Service {
+	var out []catalog.Service
+	for _, v := range s.desired.Verdicts {
+		if accepted, ok := s.desired.Accepted[v.Service.ID]; ok {
+			v.Service.Labels = accepted.Labels
+			out = append(out, v.Service)
+		}
+	}
+	return out
 }
 
 // unproven are the services in force by their present labels that were not yet part of a
@@ -79,7 +96,7 @@ func (s *settling) refuse(list []catalog.Service, cause *apply.CheckError) {
 
 func (s *settling) admit(list []catalog.Service) {
 	for _, svc := range list {
-		s.settler.Admit(svc.ID)
+		s.settler.AdmitAgain(svc)
 	}
 	s.resettle()
 }

@@ -30,6 +30,9 @@ func (m *Settler) Refuse(svc catalog.Service, words string) {
 // Admit takes all refusals of a service back.
 func (m *Settler) Admit(id string) { delete(m.refused, id) }
 
+// AdmitAgain takes the refusal of the labels of a service back, and of no others of it.
+func (m *Settler) AdmitAgain(svc catalog.Service) { m.refused.drop(svc) }
+
 // refusals are label sets that are refused, by the ID of their service.
 type refusals map[string][]refusal
 
@@ -43,9 +46,19 @@ type refusal struct {
 const mostRefused = 4
 
 func (r refusals) add(svc catalog.Service, err error) {
-	list := slices.DeleteFunc(slices.Clone(r[svc.ID]), func(old refusal) bool { return maps.Equal(old.labels, svc.Labels) })
-	list = append(list, refusal{svc.Labels, err})
+	list := append(r.others(svc), refusal{svc.Labels, err})
 	r[svc.ID] = list[max(0, len(list)-mostRefused):]
+}
+
+func (r refusals) drop(svc catalog.Service) {
+	if r[svc.ID] = r.others(svc); len(r[svc.ID]) == 0 {
+		delete(r, svc.ID)
+	}
+}
+
+// others are the refusals of a service but that of these labels.
+func (r refusals) others(svc catalog.Service) []refusal {
+	return slices.DeleteFunc(slices.Clone(r[svc.ID]), func(old refusal) bool { return maps.Equal(old.labels, svc.Labels) })
 }
 
 // of returns why a service's labels are refused, nil if they are not.
