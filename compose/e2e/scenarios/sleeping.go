@@ -13,6 +13,7 @@ import (
 	"github.com/wagglehq/waggle/compose/e2e/load"
 	"github.com/wagglehq/waggle/compose/e2e/report"
 	"github.com/wagglehq/waggle/compose/e2e/stack"
+	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
@@ -28,7 +29,7 @@ func (w *world) sleeper(ctx context.Context, name string, isBound bool, labels .
 	return w.Create(ctx, d)
 }
 
-// asleep waits until the proxies know services that sleep.
+// asleep waits until scaler and each proxy know services that sleep.
 func (w *world) asleep(ctx context.Context, names ...string) error {
 	listener, err := w.Listener(ctx)
 	if err != nil {
@@ -37,14 +38,18 @@ func (w *world) asleep(ctx context.Context, names ...string) error {
 	for _, name := range names {
 		err := tooltest.PollFor(ctx, soon, tooltest.Slowly, name+" sleeps", func(ctx context.Context) error {
 			said, err := w.Verdicts(ctx, listener, name)
-			known := 0
-			for _, s := range said {
-				if s.State == "applied" && (s.Component == "proxy" || s.Component == "scaler") {
-					known++
-				}
-			}
-			if err == nil && known < 2 {
+			if err == nil && !slices.ContainsFunc(said, func(s catalog.Status) bool { return s.Component == "scaler" && s.State == catalog.StateApplied }) {
 				err = fmt.Errorf("%+v", said)
+			}
+			for _, node := range w.Nodes() {
+				// That one of several proxies knows it says nothing of the others.
+				var its catalog.Status
+				if err == nil {
+					err = w.Inside(ctx, node, "waggle_proxy", 8080, "/v1/services/"+name, &its)
+				}
+				if err == nil && its.State != catalog.StateApplied {
+					err = fmt.Errorf("%s: %+v", node, its)
+				}
 			}
 			return err
 		})
