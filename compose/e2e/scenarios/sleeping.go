@@ -70,8 +70,9 @@ func (w *world) ask(ctx context.Context, client *http.Client, node, method, path
 // sleep: the first request is answered, by whichever proxy and with whichever method, who is
 // not let in wakes nobody, and those who wait are in nobody's way.
 func (w *world) sleep(ctx context.Context) error {
-	client := w.Client(2000)
-	client.Timeout = 0
+	// On a connection that is kept an old worker answers once more after a reload (ADR 6).
+	client := w.Client(0)
+	client.Transport.(*http.Transport).DisableKeepAlives, client.Timeout = true, 0
 	if err := w.wakes(ctx, client); err != nil {
 		return err
 	}
