@@ -102,9 +102,9 @@ func idle(ctx context.Context) error {
 	}
 }
 
-// slowest is the p99 that others' requests may have while somebody is greedy. Each refusal makes
-// the proxies think, on the machine on which the requests are sent.
-func slowest(quiet time.Duration) time.Duration { return 3*quiet + 20*time.Millisecond }
+// slowest is the p99 that others' requests may have while somebody is greedy: what people begin
+// to notice. Each refusal makes the proxies think, on the machine on which the requests are sent.
+func slowest(quiet time.Duration) time.Duration { return quiet + 250*time.Millisecond }
 
 // resolverPort is where the engine's DNS listens within the container of the manager's proxy,
 // which differs from one container to the next.
