@@ -58,6 +58,11 @@ const markerTTL = 24 * time.Hour
 // brings it back.
 const ManualMarkerTTL = 90 * 24 * time.Hour
 
+// ManualRemembered is how old a copy of what ManualBucket holds may be that knows better than the
+// bus: what is missing there without a mark of its removal was lost. It is shorter than marks
+// live, since copies note the day alone, and clocks differ.
+const ManualRemembered = ManualMarkerTTL - 48*time.Hour
+
 func markerTTLOf(bucket string) time.Duration {
 	if bucket == ManualBucket {
 		return ManualMarkerTTL

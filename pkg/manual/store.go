@@ -51,12 +51,6 @@ type kept struct {
 	Services map[string]catalog.Service `json:"services"`
 }
 
-// remembered is how old a copy may be that knows better than the bus: what is missing there without
-// a mark of its removal was lost. Marks live longer.
-const remembered = bus.ManualMarkerTTL - 2*day
-
-const day = 24 * time.Hour
-
 // New returns the Store of a bus for one kind of what a component keeps. file is where
 // that is kept for a start without it; poke is called after every change.
 func New(b *bus.Bus, component, kind, file string, poke func()) (*Store, error) {
@@ -94,7 +88,7 @@ func (s *Store) Services() (map[string]catalog.Service, bool) {
 		for _, svc := range s.lost(values) {
 			there[svc.ID] = svc
 		}
-		s.last, s.at = there, time.Now().UTC().Truncate(day)
+		s.last, s.at = there, time.Now().UTC().Truncate(24*time.Hour)
 	}
 	return maps.Clone(s.last), complete
 }
@@ -102,7 +96,7 @@ func (s *Store) Services() (map[string]catalog.Service, bool) {
 // lost are the services that the bus has lost, as when a disk has gone bad: it has neither them nor
 // the marks of their removal. mu is held.
 func (s *Store) lost(values map[string]bus.Value) []catalog.Service {
-	if time.Since(s.at) > remembered {
+	if time.Since(s.at) > bus.ManualRemembered {
 		return nil
 	}
 	var out []catalog.Service

@@ -98,12 +98,6 @@ type Looked struct {
 	Refused map[string]error
 }
 
-// remembered is how old a copy may be that knows better than the bus: what is missing there without
-// a mark of its removal was lost. Marks live longer.
-const remembered = bus.ManualMarkerTTL - 2*day
-
-const day = 24 * time.Hour
-
 // saved is the form of Options.Copy. The names of its fields are those of uploaded certificates,
 // which were the first to be kept so.
 type saved struct {
@@ -165,7 +159,7 @@ func (v *Vault) Look(ctx context.Context) (Looked, error) {
 		}
 		values, v.losses = after, losses
 	}
-	v.kept.Epoch, v.kept.At = epoch, v.o.Now().UTC().Truncate(day)
+	v.kept.Epoch, v.kept.At = epoch, v.o.Now().UTC().Truncate(24*time.Hour)
 	opened := v.open(values, refused)
 	v.take(opened, refused)
 	return v.looked(refused), errors.Join(err, v.save(), v.renew(ctx, opened))
@@ -263,7 +257,7 @@ func (v *Vault) nameOf(key string) string {
 // isMissing reports whether the bus has neither a value that was known nor the mark of its removal,
 // as when a disk has gone bad.
 func (v *Vault) isMissing(values map[string]bus.Value) bool {
-	if v.o.Now().Sub(v.kept.At) > remembered {
+	if v.o.Now().Sub(v.kept.At) > bus.ManualRemembered {
 		return false
 	}
 	for name, text := range v.kept.Values {
