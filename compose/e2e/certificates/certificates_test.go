@@ -1,30 +1,17 @@
 package certificates
 
 import (
-	"bytes"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/wagglehq/waggle/compose/e2e/parts"
+	"github.com/wagglehq/waggle/compose/e2e/parts/partstest"
 	"github.com/wagglehq/waggle/proxy/acmetest"
 )
 
-func TestAPartThatIsNotThereIsNamed(t *testing.T) {
-	var out bytes.Buffer
-	err := Run(t.Context(), parts.Config{Only: []string{"deploy", "nonsense"}, Out: &out, Log: &out})
-	if err == nil || !strings.Contains(err.Error(), "nonsense") || out.Len() > 0 {
-		t.Errorf("it says %v, and did %q", err, out.String())
-	}
-}
-
-func TestEachPartIsThereOnce(t *testing.T) {
-	names := Parts()
-	slices.Sort(names)
-	if len(slices.Compact(slices.Clone(names))) != len(names) || len(names) == 0 {
-		t.Error(names)
-	}
+func TestNames(t *testing.T) {
+	partstest.Names(t, Parts(), func(c parts.Config) error { return Run(t.Context(), c) })
 }
 
 // TestTwoForOneTime: what was obtained twice for one time is found, and what nobody fetched; an

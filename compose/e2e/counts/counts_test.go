@@ -1,29 +1,15 @@
 package counts
 
 import (
-	"bytes"
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/wagglehq/waggle/compose/e2e/parts"
+	"github.com/wagglehq/waggle/compose/e2e/parts/partstest"
 )
 
-func TestAPartThatIsNotThereIsNamed(t *testing.T) {
-	var out bytes.Buffer
-	err := Run(t.Context(), parts.Config{Only: []string{"keep", "gone"}, Out: &out, Log: &out})
-	if err == nil || !strings.Contains(err.Error(), "gone") || out.Len() > 0 {
-		t.Errorf("it says %v, and did %q", err, out.String())
-	}
-}
-
-func TestEachPartIsThereOnce(t *testing.T) {
-	names := Parts()
-	slices.Sort(names)
-	if len(slices.Compact(slices.Clone(names))) != len(names) || len(names) == 0 {
-		t.Error(names)
-	}
+func TestNames(t *testing.T) {
+	partstest.Names(t, Parts(), func(c parts.Config) error { return Run(t.Context(), c) })
 }
 
 // TestWhatWasSeen: two looks with fewer tasks, 20 ms each, and one that came late.

@@ -1,31 +1,18 @@
 package scenarios
 
 import (
-	"bytes"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/wagglehq/waggle/compose/e2e/parts"
+	"github.com/wagglehq/waggle/compose/e2e/parts/partstest"
 )
 
-func TestAScenarioThatIsNotThereIsNamed(t *testing.T) {
-	var out bytes.Buffer
-	err := Run(t.Context(), parts.Config{Only: []string{"T-01", "T-99"}, Out: &out, Log: &out})
-	if err == nil || !strings.Contains(err.Error(), "T-99") || out.Len() > 0 {
-		t.Errorf("it says %v, and did %q", err, out.String())
-	}
-}
-
-func TestEachScenarioIsThereOnce(t *testing.T) {
-	names := Parts()
-	slices.Sort(names)
-	if len(slices.Compact(slices.Clone(names))) != len(names) || len(names) == 0 {
-		t.Error(names)
-	}
+func TestNames(t *testing.T) {
+	partstest.Names(t, Parts(), func(c parts.Config) error { return Run(t.Context(), c) })
 }
 
 // TestTheChatKeepsWhatItIsTold, and says so of what Slack would not take.

@@ -5,27 +5,15 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/wagglehq/waggle/compose/e2e/parts"
+	"github.com/wagglehq/waggle/compose/e2e/parts/partstest"
 	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
-func TestATrialThatIsNotThereIsNamed(t *testing.T) {
-	var out bytes.Buffer
-	err := Run(t.Context(), parts.Config{Only: []string{"one", "eleven"}, Out: &out, Log: &out}, "")
-	if err == nil || !strings.Contains(err.Error(), "eleven") || out.Len() > 0 {
-		t.Errorf("it says %v, and did %q", err, out.String())
-	}
-}
-
-func TestEachTrialIsThereOnce(t *testing.T) {
-	names := Names()
-	slices.Sort(names)
-	if len(slices.Compact(slices.Clone(names))) != len(names) || len(names) == 0 {
-		t.Error(names)
-	}
+func TestNames(t *testing.T) {
+	partstest.Names(t, Names(), func(c parts.Config) error { return Run(t.Context(), c, "") })
 }
 
 // A command that the page does not have, word by word, is a fault; a file is what stands there.
