@@ -45,7 +45,7 @@ func TestCases(t *testing.T) {
 	}
 	cases = append(cases, caseFile(t, strings.Join(texts, ","))...)
 	var log bytes.Buffer
-	r := acceptance.Runner{Forms: []acceptance.Form{Form()}, Log: &log, Programs: map[string]string{program: listener}, Parallel: len(cases)}
+	r := acceptance.Runner{Forms: []acceptance.Form{Form()}, Log: &log, Programs: map[string]string{program: listener}, Parallel: 12} // they mostly wait
 	failed := false
 	_ = r.Run(t.Context(), cases, func(res acceptance.Result) { // which are to fail is judged here
 		step, isWrong := wrong[res.Case.ID]
