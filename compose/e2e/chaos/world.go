@@ -49,6 +49,10 @@ func look(ctx context.Context, s *parts.Stage) (*world, error) {
 	return w, nil
 }
 
+// tails is how many readers each server has. What a reader is told comes by way of a server that
+// NATS chooses, so that one reader at each server would often be deaf all together when one goes.
+const tails = 3
+
 // watch lets readers of each server tell the recorder what is written, and tells it
 // which services are there.
 func (w *world) watch(running, starting context.Context) error {
@@ -62,7 +66,7 @@ func (w *world) watch(running, starting context.Context) error {
 	if w.buses, err = w.Buses(running); err != nil {
 		return err
 	}
-	for _, b := range w.buses {
+	for _, b := range slices.Repeat(w.buses, tails) {
 		w.done.Go(func() {
 			_ = b.Tail(running, bus.CatalogBucket, func(m bus.TailMessage) { w.record.Take(message(m)) }) // It ends with its context.
 		})

@@ -96,6 +96,9 @@ type Runner struct {
 	texts  map[string]string
 	parsed map[string]Record
 	told   string
+	// store is that of the bus with which the last pass agreed, since when it is this one.
+	store string
+	since time.Time
 
 	// mu guards busy, the hosts that are being worked on, each with what stops that; the goroutines
 	// that work take themselves out.
@@ -173,6 +176,12 @@ func (r *Runner) Pass(ctx context.Context) error {
 	if !ok || err != nil {
 		return err
 	}
+	if looked.Store == "" {
+		return nil // its mirror asks for another pass
+	}
+	if looked.Store != r.store {
+		r.store, r.since, r.told = looked.Store, time.Now(), untold
+	}
 	r.announce(ctx, tokens)
 	r.metrics.show(wanted.Names, records, now)
 	r.due.Store(len(p.Orders)+len(p.Asks)+len(p.Drop)+len(busy) > 0)
@@ -186,7 +195,34 @@ func (r *Runner) Pass(ctx context.Context) error {
 		r.accounts.forget()
 		return nil
 	}
+	if wait := r.strange(); wait > 0 {
+		r.o.Poke.After(wait)
+		return nil
+	}
 	return r.begin(ctx, p)
+}
+
+// The times for which nothing is ordered with a store that has just been met: it may have lost
+// accounts and certificates, of which the others give back what this replica never had.
+const (
+	strangeAtLeast, strangeAtMost = time.Second, 5 * time.Second
+	strangeLook                   = 50 * time.Millisecond
+)
+
+// strange returns how long it is until it is worth a look whether something may be ordered with
+// this store, 0 if it may.
+func (r *Runner) strange() time.Duration {
+	age := time.Since(r.since)
+	switch {
+	case age < strangeAtLeast:
+		return strangeAtLeast - age
+	case age < strangeAtMost && slices.ContainsFunc(r.o.Peers(), func(peer string) bool {
+		_, told := r.others.Value(readyPrefix + bus.Token(peer))
+		return !told
+	}):
+		return strangeLook
+	}
+	return 0
 }
 
 // read makes records of the values, those that have not changed as they were.
@@ -258,10 +294,14 @@ func (r *Runner) show(wanted names.Wanted, records map[string]Record, refused ma
 	}
 }
 
+// untold is what no replica tells: tokens have no spaces at their ends.
+const untold = " "
+
 // readyTTL is how long the bus keeps which questions a replica can answer.
 const readyTTL = time.Hour
 
-// announce tells which questions this replica can answer, if these are others than before.
+// announce tells which questions this replica can answer, if these are others than before or the
+// store is another one, to which this replica has given back then what it knows.
 func (r *Runner) announce(ctx context.Context, tokens []string) {
 	slices.Sort(tokens)
 	said := strings.Join(tokens, " ")

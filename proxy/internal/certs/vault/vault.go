@@ -96,6 +96,9 @@ type Looked struct {
 	// count, and why.
 	Values  map[string]string
 	Refused map[string]error
+	// Store names the store of the bus that has these values. It is empty while the bus does not
+	// answer, or has not got back yet what it has lost.
+	Store string
 }
 
 // saved is the form of Options.Copy. The names of its fields are those of uploaded certificates,
@@ -162,7 +165,9 @@ func (v *Vault) Look(ctx context.Context) (Looked, error) {
 	v.kept.Epoch, v.kept.At = epoch, v.o.Now().UTC().Truncate(24*time.Hour)
 	opened := v.open(values, refused)
 	v.take(opened, refused)
-	return v.looked(refused), errors.Join(err, v.save(), v.renew(ctx, opened))
+	out := v.looked(refused)
+	out.Store = fmt.Sprintf("%s-%d", epoch, losses)
+	return out, errors.Join(err, v.save(), v.renew(ctx, opened))
 }
 
 func (v *Vault) looked(refused map[string]error) Looked {
