@@ -22,12 +22,18 @@ func call[T any](ctx context.Context, c *Client, k kind, what string, f func(con
 	limit, start := c.calls.limit(k), c.clock.Now()
 	limited, cancel := c.clock.WithTimeout(ctx, limit)
 	defer cancel()
+	limited, end := context.WithCancelCause(limited)
+	defer end(nil)
 	var v T
 	s, err := c.connected(limited)
 	if err == nil {
+		stop := c.watch(limited, s, k, end)
 		v, err = f(limited, s)
+		stop()
 	}
-	if err != nil {
+	if err == nil {
+		c.hanging.answered(k)
+	} else {
 		var none T
 		v, err = none, c.explain(limited, s, what, limit, err)
 	}
@@ -50,6 +56,8 @@ func (c *Client) explain(ctx context.Context, s *session, what string, limit tim
 		c.drop(s)
 	}
 	switch {
+	case context.Cause(ctx) == errAnswersAgain: //nolint:errorlint // nobody wraps a cause
+		err = errAnswersAgain
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("docker: %s: no answer from %s within %s (is a leader being elected?): %w", what, c.text, limit, err)
 	case s != nil && errdefs.IsUnavailable(err):

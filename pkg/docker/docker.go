@@ -61,6 +61,7 @@ type Client struct {
 	networks networks
 	stream   present
 	down     down
+	hanging  hanging
 
 	// mu guards the rest, which callers share.
 	mu      sync.Mutex
@@ -90,7 +91,7 @@ func Connect(host string, allow Allow, log *slog.Logger, options ...Option) (*Cl
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	c := &Client{host: u, text: host, allow: allow, log: log, calls: newCalls(), clock: clock.Real()}
+	c := &Client{host: u, text: host, allow: allow, log: log, calls: newCalls(), hanging: newHanging(), clock: clock.Real()}
 	for _, o := range options {
 		o(c)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
@@ -62,6 +63,59 @@ func TestADeadlineThatIsNeededStays(t *testing.T) {
 		if _, err := c.List(t.Context()); err != nil {
 			t.Errorf("a list of 150 ms after one that was given up: %v", err)
 		}
+	}
+}
+
+// TestACallOfALeaderThatHasGone: what was asked while the swarm had no leader is never answered, and
+// the next leader is known long before the deadline.
+func TestACallOfALeaderThatHasGone(t *testing.T) {
+	swarm := dockertest.New(t)
+	target := &url.URL{Scheme: "http", Host: strings.TrimPrefix(swarm.Host(), "tcp://")}
+	onward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
+	var leaderless atomic.Bool
+	var unanswered atomic.Int32
+	engine := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if leaderless.Load() && !strings.HasSuffix(r.URL.Path, "/_ping") {
+			unanswered.Add(1)
+			<-r.Context().Done()
+			return
+		}
+		onward.ServeHTTP(w, r)
+	}))
+	defer engine.Close()
+	const deadline = 5 * time.Second
+	c := connect(t, "tcp://"+strings.TrimPrefix(engine.URL, "http://"), docker.AllowRead, docker.Timeout(deadline/2))
+	leaderless.Store(true)
+	if _, err := c.List(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("without a leader: %v", err)
+	}
+	start, asked := time.Now(), unanswered.Load()
+	time.AfterFunc(deadline/4, func() { leaderless.Store(false) })
+	_, err := c.List(t.Context())
+	if took := time.Since(start); err == nil || errors.Is(err, context.DeadlineExceeded) || took > deadline*3/4 {
+		t.Errorf("a list that was begun without a leader ended after %s of %s: %v", took, deadline, err)
+	}
+	if n := unanswered.Load() - asked; n > 6 {
+		t.Errorf("%d calls to learn that", n)
+	}
+	if _, err := c.List(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestASlowListIsNotForgotten: a daemon that answers small questions, though not always, is let finish.
+func TestASlowListIsNotForgotten(t *testing.T) {
+	swarm := dockertest.New(t)
+	c := connect(t, swarm.Host(), docker.AllowRead, docker.Timeout(time.Second))
+	swarm.Before(dockertest.Services, func() { <-time.After(900 * time.Millisecond) })
+	var n atomic.Int32
+	swarm.Before(dockertest.Nodes, func() {
+		if n.Add(1)%2 == 1 {
+			<-time.After(250 * time.Millisecond)
+		}
+	})
+	if _, err := c.List(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 
