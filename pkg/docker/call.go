@@ -25,11 +25,12 @@ func call[T any](ctx context.Context, c *Client, k kind, what string, f func(con
 	limited, end := context.WithCancelCause(limited)
 	defer end(nil)
 	var v T
+	silent := false
 	s, err := c.connected(limited)
 	if err == nil {
-		stop := c.watch(limited, s, k, end)
+		ended := c.watch(limited, s, k, end)
 		v, err = f(limited, s)
-		stop()
+		silent = ended()
 	}
 	if err == nil {
 		c.hanging.answered(k)
@@ -37,7 +38,7 @@ func call[T any](ctx context.Context, c *Client, k kind, what string, f func(con
 		var none T
 		v, err = none, c.explain(limited, s, what, limit, err)
 	}
-	c.done(ctx, k, limit, c.clock.Now().Sub(start), err)
+	c.done(ctx, k, wait{had: limit, took: c.clock.Now().Sub(start), silent: silent}, err)
 	return v, err
 }
 

@@ -39,8 +39,9 @@ const (
 )
 
 // Timeout bounds every call but the stream of events, which it bounds until the daemon
-// begins to answer; not more than zero is DefaultTimeout. A kind of call that has missed
-// its deadline gets twice the time, up to four times, until it no longer needs it.
+// begins to answer; not more than zero is DefaultTimeout. A kind of call that has missed its
+// deadline, while the daemon answered smaller questions, gets twice the time, up to four times,
+// until it no longer needs it.
 func Timeout(d time.Duration) Option {
 	return func(c *Client) {
 		if d > 0 {
@@ -90,15 +91,25 @@ func (c *calls) limit(k kind) time.Duration {
 	return max(c.base, c.limits[k])
 }
 
-// adapt learns from one call that had a deadline and took so long.
-func (c *calls) adapt(k kind, had, took time.Duration, missed bool) {
+// wait is for how long a call was waited.
+type wait struct {
+	// had is its deadline, took how long it took.
+	had, took time.Duration
+	// silent says that the daemon answered nobody at the end.
+	silent bool
+}
+
+// adapt learns from one call.
+func (c *calls) adapt(k kind, w wait, missed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch now := max(c.base, c.limits[k]); {
+	case missed && w.silent:
+		// More time would not have helped, and delays the next try.
 	case missed:
 		// Of several calls that hang together, all had the same deadline.
-		c.limits[k] = max(now, min(2*had, mostTimeout*c.base))
-	case took < now/2:
+		c.limits[k] = max(now, min(2*w.had, mostTimeout*c.base))
+	case w.took < now/2:
 		// The next step down would have done.
 		c.limits[k] = now / 2
 	}
@@ -145,13 +156,13 @@ func resultOf(err error) string {
 
 // done records what became of a call. One that its caller gave up, or that was never
 // made, says nothing of the daemon.
-func (c *Client) done(ctx context.Context, k kind, had, took time.Duration, err error) {
+func (c *Client) done(ctx context.Context, k kind, w wait, err error) {
 	if ctx.Err() != nil || errors.Is(err, ErrNotAllowed) {
 		return
 	}
 	result := resultOf(err)
 	c.calls.count(k, result)
-	c.calls.adapt(k, had, took, result == resultTimeout)
+	c.calls.adapt(k, w, result == resultTimeout)
 	if result == resultOK {
 		err = nil
 	}

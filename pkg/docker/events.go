@@ -144,7 +144,7 @@ func (c *Client) open(ctx, stream context.Context, end context.CancelCauseFunc) 
 		}
 		err = c.explain(stream, s, "events", limit, err)
 	}
-	c.done(ctx, kindEvents, limit, time.Since(start), err)
+	c.done(ctx, kindEvents, wait{had: limit, took: time.Since(start)}, err)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/docker/docker/api/types/filters"
@@ -19,12 +20,15 @@ var errAnswersAgain = errors.New("the call hung, and the daemon answers others a
 // caller learns of the new leader many seconds late.
 type hanging struct {
 	mu *sync.Mutex
-	// spent are the kinds of which a call was ended early and none has succeeded since: who is
-	// slow, rather than forgotten, gets all of its time.
-	spent map[kind]bool
+	// spent is how many calls of a kind were ended early since one has succeeded: who is slow,
+	// rather than forgotten, gets all of its time in the end.
+	spent map[kind]int
 }
 
-func newHanging() hanging { return hanging{mu: &sync.Mutex{}, spent: map[kind]bool{}} }
+// mostSpent is how many calls of a kind are ended early before one gets all of its time.
+const mostSpent = 3
+
+func newHanging() hanging { return hanging{mu: &sync.Mutex{}, spent: map[kind]int{}} }
 
 // doubts is into how many parts the deadline of a call is divided: after the first one asking
 // begins, and each question may take as long.
@@ -35,31 +39,38 @@ const doubts = 5
 const leastSilent = 2
 
 // watch ends a call of that kind through end, if it hangs although the swarm answers again. The
-// caller calls the function that it returns when the call has ended.
-func (c *Client) watch(ctx context.Context, s *session, k kind, end context.CancelCauseFunc) func() {
-	c.hanging.mu.Lock()
-	defer c.hanging.mu.Unlock()
-	if c.hanging.spent[k] || k == kindUpdate {
-		return func() {}
-	}
-	return c.clock.AfterFunc(c.calls.base/doubts, func() {
-		silent := 0
+// caller calls the function that it returns when the call has ended, and learns whether the last
+// question has got no answer: then nobody was slow, but nobody was there.
+func (c *Client) watch(ctx context.Context, s *session, k kind, end context.CancelCauseFunc) (ended func() (silent bool)) {
+	var silent atomic.Int32
+	ask := func() {
 		for ctx.Err() == nil {
 			switch err := c.question(ctx, s); {
 			case ctx.Err() != nil:
 			case err != nil:
-				silent++
-			case silent >= leastSilent:
-				c.hanging.mu.Lock()
-				c.hanging.spent[k] = true
-				c.hanging.mu.Unlock()
+				silent.Add(1)
+			case silent.Swap(0) >= leastSilent && c.hanging.mayEnd(k):
 				end(errAnswersAgain)
 				return
-			default:
-				silent = 0
 			}
 		}
-	})
+	}
+	stop := c.clock.AfterFunc(c.calls.base/doubts, ask)
+	return func() bool {
+		stop()
+		return silent.Load() > 0
+	}
+}
+
+// mayEnd says whether a call of a kind may be ended early, which counts as done.
+func (h *hanging) mayEnd(k kind) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if k == kindUpdate || h.spent[k] >= mostSpent {
+		return false
+	}
+	h.spent[k]++
+	return true
 }
 
 // answered forgets that calls of a kind were ended early.

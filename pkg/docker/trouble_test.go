@@ -83,16 +83,18 @@ func TestACallOfALeaderThatHasGone(t *testing.T) {
 		onward.ServeHTTP(w, r)
 	}))
 	defer engine.Close()
-	const deadline = 5 * time.Second
-	c := connect(t, "tcp://"+strings.TrimPrefix(engine.URL, "http://"), docker.AllowRead, docker.Timeout(deadline/2))
+	const deadline = 3 * time.Second
+	c := connect(t, "tcp://"+strings.TrimPrefix(engine.URL, "http://"), docker.AllowRead, docker.Timeout(deadline))
 	leaderless.Store(true)
-	if _, err := c.List(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
-		t.Fatalf("without a leader: %v", err)
+	for range 2 { // the deadline does not grow, which would help nobody
+		if _, err := c.List(t.Context()); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "within "+deadline.String()) {
+			t.Fatalf("without a leader: %v", err)
+		}
 	}
 	start, asked := time.Now(), unanswered.Load()
-	time.AfterFunc(deadline/4, func() { leaderless.Store(false) })
+	time.AfterFunc(deadline/2, func() { leaderless.Store(false) })
 	_, err := c.List(t.Context())
-	if took := time.Since(start); err == nil || errors.Is(err, context.DeadlineExceeded) || took > deadline*3/4 {
+	if took := time.Since(start); err == nil || errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a list that was begun without a leader ended after %s of %s: %v", took, deadline, err)
 	}
 	if n := unanswered.Load() - asked; n > 6 {

@@ -76,10 +76,15 @@ const takeover = 5 * time.Second
 
 // succession notes how long after now another listener has the lease. Nobody takes it while its
 // bucket has no leader, or the swarm has none, so that no list can be had: the death of a node
-// may end either, and an election of Swarm takes up to half a minute.
+// may end either, and an election of Swarm takes up to half a minute. The manager of the former
+// writer is not asked, since one that is cut off believes that it leads.
 func (w *world) succession(ctx context.Context, was stack.Place) {
 	began := time.Now()
 	led := began
+	managers := without(w.Managers(), []string{was.Node})
+	if len(managers) == 0 {
+		managers = w.Managers()
+	}
 	all, err := poll(ctx, 90*time.Second, "another listener to take over", func(ctx context.Context) error {
 		name, err := w.holder(ctx)
 		if err == nil && strings.HasPrefix(was.Container, name) {
@@ -88,7 +93,7 @@ func (w *world) succession(ctx context.Context, was stack.Place) {
 		if err == nil {
 			return nil
 		}
-		if leaderless := w.leaseLed(ctx); leaderless != nil {
+		if leaderless := w.leaseLed(ctx, managers); leaderless != nil {
 			led, err = time.Now(), errors.Join(err, leaderless)
 		}
 		return err
@@ -97,20 +102,20 @@ func (w *world) succession(ctx context.Context, was stack.Place) {
 		w.Fault("%v", err)
 		return
 	}
-	without := led.Sub(began)
-	w.Say("another listener took over %s after it, %s of which swarm or bucket of leases had no leader", seconds(all), seconds(without))
-	if took := all - without; took > takeover {
+	leaderless := led.Sub(began)
+	w.Say("another listener took over %s after it, %s of which swarm or bucket of leases had no leader", seconds(all), seconds(leaderless))
+	if took := all - leaderless; took > takeover {
 		w.Fault("another listener took over after %s with leaders, want %s", seconds(took), seconds(takeover))
 	}
 }
 
-// leaseLed is an error while the swarm, or the bucket of leases, has no leader.
-func (w *world) leaseLed(ctx context.Context) error {
+// leaseLed is an error while the swarm, by these managers, or the bucket of leases has no leader.
+func (w *world) leaseLed(ctx context.Context, managers []string) error {
 	if w.clustered() {
 		if err := w.BucketLed(ctx, bus.LeaseBucket); err != nil {
 			return err
 		}
 	}
-	_, err := w.swarmLeader(ctx)
+	_, err := w.leaderBy(ctx, managers)
 	return err
 }

@@ -84,12 +84,13 @@ func write(root string) error {
 		return fmt.Errorf("docs/flow.txt: %w", err)
 	}
 	maps.Copy(files, map[string][]byte{
-		"docs/labels.md":                     labels,
-		"docs/metrics.md":                    metrics,
-		"docs/settings.md":                   docs.SettingsPage(all),
-		"docs/flow.svg":                      picture,
-		"docs/waggle.1":                      manual,
-		"listener/internal/known/labels.txt": known,
+		"docs/labels.md":                           labels,
+		"docs/metrics.md":                          metrics,
+		"docs/settings.md":                         docs.SettingsPage(all),
+		"docs/flow.svg":                            picture,
+		"docs/waggle.1":                            manual,
+		"listener/internal/known/labels.txt":       known,
+		"compose/waggle/internal/cli/settings.txt": docs.Settings(all),
 	})
 	for path, content := range files {
 		if err := os.MkdirAll(filepath.Dir(root+"/"+path), 0o755); err != nil {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	_ "embed"
 	"fmt"
 	"os"
 	"regexp"
@@ -14,6 +15,7 @@ import (
 	"github.com/wagglehq/waggle/compose/waggle/internal/stack"
 	"github.com/wagglehq/waggle/compose/waggle/internal/why"
 	"github.com/wagglehq/waggle/pkg/catalog"
+	"github.com/wagglehq/waggle/pkg/label"
 	"github.com/wagglehq/waggle/pkg/picture"
 )
 
@@ -132,18 +134,37 @@ func readSettings(file string) (lint.Settings, error) {
 	if err := yaml.Unmarshal(text, &raw); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	out := lint.Settings{}
+	out, known := lint.Settings{}, strings.Split(settings, "\n")
 	for component, all := range raw {
 		if !slices.Contains(components(), component) {
 			return nil, fmt.Errorf("%s: %q: want proxy, monitor, scaler or listener", file, component)
 		}
 		out[component] = map[string]string{}
 		for name, value := range all {
+			flag := name
 			if variable.MatchString(name) {
-				name = strings.ToLower(strings.ReplaceAll(name, "_", "-"))
+				flag = strings.ToLower(strings.ReplaceAll(name, "_", "-"))
 			}
-			out[component][name] = fmt.Sprint(value)
+			if !slices.Contains(known, component+" "+flag) {
+				return nil, fmt.Errorf("%s: %s of %s: there is no such setting%s", file, name, component, meant(component, flag, known))
+			}
+			out[component][flag] = fmt.Sprint(value)
 		}
 	}
 	return out, nil
+}
+
+// settings are the names of all that can be set, "component name" on each line.
+//
+//go:embed settings.txt
+var settings string
+
+// meant is the setting of a component that was probably meant, as words for behind an error.
+func meant(component, name string, known []string) string {
+	for _, line := range known {
+		if other, ok := strings.CutPrefix(line, component+" "); ok && label.Near(name, other) {
+			return fmt.Sprintf("; is %s meant?", other)
+		}
+	}
+	return "; docs/settings.md has them all"
 }

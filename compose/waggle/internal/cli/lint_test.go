@@ -140,7 +140,8 @@ func TestTheOperatorsSettingsDecide(t *testing.T) {
 	if code, out, errs := waggle(t, nil, "lint", "-settings", file(t, "proxy: {ALLOW_RAW: true}\n"), raw); code != cli.Fine {
 		t.Errorf("where raw text is allowed: %d %s%s", code, out, errs)
 	}
-	for text, want := range map[string]string{"proxy: {STATS_PORT: x}": "stats-port", "edge: {}": `"edge"`, "monitor: {SHORTCUTS: '-'}": "monitor", "7": "stack.yml"} {
+	for text, want := range map[string]string{"proxy: {STATS_PORT: x}": "stats-port", "edge: {}": `"edge"`, "proxy: {ALOW_RAW: true}": "ALOW_RAW of proxy: there is no such setting; is allow-raw meant?",
+		"scaler: {allow-raw: true}": "settings.md", "monitor: {SHORTCUTS: '-'}": "monitor", "7": "stack.yml"} {
 		if code, _, errs := waggle(t, nil, "lint", "-settings", file(t, text), raw); code != cli.NoAnswer || !strings.Contains(errs, want) {
 			t.Errorf("%s: %d %s", text, code, errs)
 		}
