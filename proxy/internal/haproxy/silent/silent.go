@@ -41,11 +41,11 @@ type Options struct {
 // A host is silent after that many questions in a row without an answer, six tenths
 // of a second in all. One that answers is asked again at intervals, as long as there is
 // something to wait for. What can be sent again is, as soon as TCP has given up: within
-// five seconds, after which nothing more is to be expected.
+// five seconds, and on a busy machine somewhat later, after which nothing more is to be expected.
 const (
 	patience  = 200 * time.Millisecond
 	questions = 3
-	givenUp   = questions + int(5*time.Second/patience)
+	givenUp   = questions + int(7*time.Second/patience)
 	again     = time.Second
 	// atOnce bounds how many are asked at the same time.
 	atOnce = 64
