@@ -49,33 +49,70 @@ func (b *Bus) batch(ctx context.Context, stream, subject string, from uint64, te
 	if err := b.nc.PublishRequest(b.api+"DIRECT.GET."+stream, inbox, question); err != nil {
 		return 0, false, err
 	}
-	isWanted := true
+	isWanted, unreadable := true, false
 	for {
 		m, err := b.answer(ctx, answers)
 		if err != nil {
 			return 0, false, err
 		}
-		switch status := m.Header.Get("Status"); status {
-		case "":
-		case "404":
-			return 0, false, nil
-		case "204":
-			left, err := strconv.ParseUint(m.Header.Get("Nats-Num-Pending"), 10, 64)
-			return next, isWanted && err == nil && left > 0, nil //nolint:nilerr // Of one that does not say so there is nothing left.
-		default:
-			return 0, false, fmt.Errorf("%s %s", status, m.Header.Get("Description"))
+		if len(m.Header) == 0 {
+			// Of headers that its writer has made unreadable the client gives none at all.
+			unreadable = true
+			continue
 		}
-		sequence, err := strconv.ParseUint(m.Header.Get(jetstream.SequenceHeader), 10, 64)
-		if err != nil || sequence < from {
+		sequence, isMessage := said(m, jetstream.SequenceHeader)
+		if !isMessage {
+			return ended(m, next, isWanted, unreadable)
+		}
+		read, number, err := readBatched(m, sequence)
+		if err != nil || number < max(from, next) {
 			return 0, false, errCut
 		}
-		at, err := time.Parse(time.RFC3339Nano, m.Header.Get(jetstream.TimeStampHeaer))
-		if err != nil {
-			return 0, false, errCut
-		}
-		next = sequence + 1
-		isWanted = isWanted && tell(Message{Subject: m.Header.Get(jetstream.SubjectHeader), Value: m.Data, Time: at}, sequence)
+		next = number + 1
+		isWanted = isWanted && tell(read, number)
 	}
+}
+
+// said returns what the server says in a header of a message. The writer's own headers come first,
+// and may have the same names.
+func said(m *nats.Msg, name string) (text string, ok bool) {
+	all := m.Header[name]
+	if len(all) == 0 {
+		return "", false
+	}
+	return all[len(all)-1], true
+}
+
+// readBatched reads one message of an answer.
+func readBatched(m *nats.Msg, sequence string) (Message, uint64, error) {
+	number, err := strconv.ParseUint(sequence, 10, 64)
+	if err != nil {
+		return Message{}, 0, err
+	}
+	stamp, _ := said(m, jetstream.TimeStampHeaer)
+	at, err := time.Parse(time.RFC3339Nano, stamp)
+	if err != nil {
+		return Message{}, 0, err
+	}
+	subject, _ := said(m, jetstream.SubjectHeader)
+	return Message{Subject: subject, Value: m.Data, Time: at}, number, nil
+}
+
+// ended reads the end of an answer whose messages ended before next, and returns what batch returns.
+func ended(m *nats.Msg, next uint64, isWanted, unreadable bool) (uint64, bool, error) {
+	switch status := m.Header.Get("Status"); status {
+	case "404":
+		return 0, false, nil
+	case "204":
+	default:
+		return 0, false, fmt.Errorf("%s %s", status, m.Header.Get("Description"))
+	}
+	last, err := strconv.ParseUint(m.Header.Get("Nats-Last-Sequence"), 10, 64)
+	if err != nil || last+1 < next || last+1 > next && !unreadable {
+		return 0, false, errCut
+	}
+	left, err := strconv.ParseUint(m.Header.Get("Nats-Num-Pending"), 10, 64)
+	return last + 1, isWanted && err == nil && left > 0, nil //nolint:nilerr // Of one that does not say so there is nothing left.
 }
 
 // answer waits for the next part of an answer.

@@ -250,6 +250,20 @@ func (b *Bus) onConnect() (<-chan struct{}, func()) {
 	}
 }
 
+// untilConnect returns a context that ends with the next connect, and its end.
+func (b *Bus) untilConnect(ctx context.Context) (context.Context, func()) {
+	connects, forget := b.onConnect()
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-connects:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(); forget() }
+}
+
 // OnConnect calls poke after every connect until the context ends.
 func (b *Bus) OnConnect(ctx context.Context, poke func()) {
 	c, end := b.onConnect()

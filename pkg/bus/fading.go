@@ -48,14 +48,14 @@ func parseTTL(text string) (time.Duration, bool) {
 }
 
 // next returns the next message, removing meanwhile what ends.
-func (f *fading) next(ctx context.Context, messages jetstream.MessagesContext) (jetstream.Msg, error) {
+func (f *fading) next(ctx context.Context, messages *puller) (pulled, error) {
 	for {
 		earliest, any := f.earliest()
 		if !any {
-			return messages.Next(jetstream.NextContext(ctx))
+			return messages.next(ctx)
 		}
 		limited, cancel := context.WithDeadline(ctx, earliest)
-		msg, err := messages.Next(jetstream.NextContext(limited))
+		msg, err := messages.next(limited)
 		passed := limited.Err() != nil && ctx.Err() == nil
 		cancel()
 		if err == nil || !passed {

@@ -121,34 +121,28 @@ func (b *Bus) session(ctx context.Context, bucket, filter string, to sink) (wasS
 		to.synced()
 	}
 	every, until := b.pull(info)
-	messages, err := consumer.Messages(jetstream.PullHeartbeat(every), jetstream.PullExpiry(until), jetstream.WithMessagesErrOnMissingHeartbeat(true))
+	messages, err := b.pulls(consumer, every, until)
 	if err != nil {
 		return wasSynced, fmt.Errorf("messages: %w", err)
 	}
-	// The iterator begins anew by itself after a reconnect, and forgets that it was
-	// stopped if both happen at once. So it is stopped from here alone, and what
-	// ends the waiting is the context.
-	defer messages.Stop()
+	defer messages.stop()
 	fading := fading{to: to}
 	for next := uint64(1); ; next++ {
 		msg, err := fading.next(ctx, messages)
 		if err != nil {
 			return wasSynced, fmt.Errorf("next: %w", err)
 		}
-		meta, err := msg.Metadata()
-		if err != nil {
-			return wasSynced, fmt.Errorf("metadata: %w", err)
-		}
+		meta := msg.meta
 		if meta.Sequence.Consumer != next {
 			return wasSynced, fmt.Errorf("message %d came instead of %d", meta.Sequence.Consumer, next)
 		}
-		key := strings.TrimPrefix(msg.Subject(), prefix)
-		if gone(msg.Headers()) {
+		key := strings.TrimPrefix(msg.Subject, prefix)
+		if gone(msg.Header) {
 			to.remove(key, meta.Sequence.Stream, meta.Timestamp)
 			fading.forget(key)
 		} else {
-			to.put(key, Value{Data: msg.Data(), Revision: meta.Sequence.Stream, Index: indexOf(msg.Headers()), Time: meta.Timestamp})
-			fading.note(key, msg.Headers(), meta.Sequence.Stream)
+			to.put(key, Value{Data: msg.Data, Revision: meta.Sequence.Stream, Index: indexOf(msg.Header), Time: meta.Timestamp})
+			fading.note(key, msg.Header, meta.Sequence.Stream)
 		}
 		if !wasSynced && meta.NumPending == 0 {
 			wasSynced = true

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -82,6 +81,9 @@ type tail struct {
 }
 
 func (t *tail) session(ctx context.Context) error {
+	// What was asked for on another connection is not answered on this one.
+	ctx, end := t.b.untilConnect(ctx)
+	defer end()
 	starting, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	stream, err := t.b.js.Stream(starting, t.stream)
@@ -104,28 +106,24 @@ func (t *tail) session(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("consumer: %w", err)
 	}
-	messages, err := consumer.Messages(jetstream.PullHeartbeat(tailHeartbeat), jetstream.PullExpiry(10*time.Second))
+	messages, err := t.b.pulls(consumer, tailHeartbeat, expiry)
 	if err != nil {
 		return fmt.Errorf("messages: %w", err)
 	}
-	defer messages.Stop()
+	defer messages.stop()
 	if t.news != nil && t.news.Ready != nil {
 		t.news.Ready()
 		t.news.Ready = nil
 	}
 	for {
-		msg, err := messages.Next(jetstream.NextContext(ctx))
+		msg, err := messages.next(ctx)
 		if err != nil {
 			return fmt.Errorf("next: %w", err)
 		}
-		meta, err := msg.Metadata()
-		if err != nil {
-			return fmt.Errorf("metadata: %w", err)
-		}
-		t.last = meta.Sequence.Stream
+		t.last = msg.meta.Sequence.Stream
 		t.tell(TailMessage{
-			Store: store, Sequence: t.last, Key: strings.TrimPrefix(msg.Subject(), t.prefix),
-			Value: msg.Data(), Deleted: gone(msg.Headers()), Header: nats.Header(msg.Headers()), Time: meta.Timestamp,
+			Store: store, Sequence: t.last, Key: strings.TrimPrefix(msg.Subject, t.prefix),
+			Value: msg.Data, Deleted: gone(msg.Header), Header: msg.Header, Time: msg.meta.Timestamp,
 		})
 	}
 }
