@@ -214,8 +214,11 @@ func (w *world) leadership(ctx context.Context, managers []string) func() time.T
 				without, again = false, time.Now()
 			}
 			if tooltest.Pause(ctx, ledEvery) != nil {
-				return
+				break
 			}
+		}
+		if without {
+			again = time.Now() // and not yet
 		}
 	})
 	return func() time.Time {

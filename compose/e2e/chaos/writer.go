@@ -76,15 +76,13 @@ const takeover = 5 * time.Second
 
 // succession notes how long after now another listener has the lease. Nobody takes it while its
 // bucket has no leader, or the swarm has none, so that no list can be had: the death of a node
-// may end either, and an election of Swarm takes up to half a minute. The manager of the former
-// writer is not asked, since one that is cut off believes that it leads.
+// may end either, and an election of Swarm takes up to half a minute. Only managers of other
+// listeners are asked: one that is cut off believes that it leads, and it is of no use to a listener
+// what another manager knows.
 func (w *world) succession(ctx context.Context, was stack.Place) {
 	began := time.Now()
 	led := began
-	managers := without(w.Managers(), []string{was.Node})
-	if len(managers) == 0 {
-		managers = w.Managers()
-	}
+	managers := w.heirs(ctx, was)
 	all, err := poll(ctx, 90*time.Second, "another listener to take over", func(ctx context.Context) error {
 		name, err := w.holder(ctx)
 		if err == nil && strings.HasPrefix(was.Container, name) {
@@ -107,6 +105,21 @@ func (w *world) succession(ctx context.Context, was stack.Place) {
 	if took := all - leaderless; took > takeover {
 		w.Fault("another listener took over after %s with leaders, want %s", seconds(took), seconds(takeover))
 	}
+}
+
+// heirs are the managers on which other listeners run; all, if none is known.
+func (w *world) heirs(ctx context.Context, was stack.Place) []string {
+	places, err := w.Places(ctx, "waggle_listener", w.Managers()...)
+	var out []string
+	for _, p := range places {
+		if p.Node != was.Node {
+			out = append(out, p.Node)
+		}
+	}
+	if err != nil || len(out) == 0 {
+		return w.Managers()
+	}
+	return out
 }
 
 // leaseLed is an error while the swarm, by these managers, or the bucket of leases has no leader.

@@ -25,7 +25,7 @@ type Edge struct {
 
 	EnableH2                                        bool
 	SSLMinVer, SSLBindOptions, SSLCiphers, SSLSuite string
-	CAFile                                          string
+	CAFile, CRLFile                                 string
 
 	StatsPort                               int
 	StatsAddress                            string
@@ -58,6 +58,7 @@ func (e *Edge) flags(fs *flag.FlagSet) {
 	fs.StringVar(&e.SSLBindOptions, "ssl-bind-options", "", "further options of TLS, separated by spaces: no-tls-tickets, prefer-client-ciphers, ssl-max-ver VERSION, no-tlsv12 and the like")
 	fs.StringVar(&e.SSLCiphers, "ssl-bind-ciphers", edge.DefaultCiphers, "ciphers up to TLS 1.2, separated by colons")
 	fs.StringVar(&e.SSLSuite, "ssl-bind-ciphersuites", edge.DefaultCiphersuites, "ciphers of TLS 1.3, separated by colons")
+	fs.StringVar(&e.CRLFile, "ca-crl-file", "", "file with the lists of revoked client certificates, one for each authority of ca-file; read at the start, and at each reload")
 	fs.StringVar(&e.CAFile, "ca-file", "", "file with the authorities of client certificates, which com.df.verifyClientSsl asks for")
 	fs.IntVar(&e.StatsPort, "stats-port", judge.DefaultStatsPort, "port for HAProxy's statistics and metrics; 0 switches them off")
 	fs.StringVar(&e.StatsAddress, "stats-address", app.Control, "where the statistics can be reached: control is loopback and this container's address on the control network, 0.0.0.0 is every address")
@@ -136,7 +137,7 @@ func oneWord(paths ...path) error {
 func control(r rune) bool { return r < ' ' || r == 0x7f }
 
 func (e *Edge) paths(s *render.Settings) (err error) {
-	if err := oneWord(path{"ca-file", e.CAFile}, path{"errorfiles-dir", e.ErrorFilesDir}, path{"secrets-dir", e.SecretsDir}); err != nil {
+	if err := oneWord(path{"ca-file", e.CAFile}, path{"ca-crl-file", e.CRLFile}, path{"errorfiles-dir", e.ErrorFilesDir}, path{"secrets-dir", e.SecretsDir}); err != nil {
 		return err
 	}
 	s.SecretsDir = e.SecretsDir
@@ -161,8 +162,11 @@ func (e *Edge) tls(s *render.Settings) (err error) {
 	if s.TLS, err = edge.ParseTLS(e.SSLMinVer, e.SSLBindOptions, e.SSLCiphers, e.SSLSuite); err != nil {
 		return err
 	}
-	s.TLS.H2, s.TLS.CAFile = e.EnableH2, e.CAFile
-	return readable("ca-file", e.CAFile)
+	s.TLS.H2, s.TLS.CAFile, s.TLS.CRLFile = e.EnableH2, e.CAFile, e.CRLFile
+	if e.CRLFile != "" && e.CAFile == "" {
+		return errors.New("ca-crl-file: want a ca-file beside it, whose authorities have revoked these certificates")
+	}
+	return errors.Join(readable("ca-file", e.CAFile), readable("ca-crl-file", e.CRLFile))
 }
 
 func (e *Edge) logs(s *render.Settings) (err error) {

@@ -289,7 +289,7 @@ type issuer struct {
 
 func newIssuer(t *testing.T, name string) *issuer {
 	i := &issuer{t: t}
-	i.cert, i.key = i.make(&x509.Certificate{Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}, time.Hour)
+	i.cert, i.key = i.make(&x509.Certificate{Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign}, time.Hour)
 	return i
 }
 
@@ -317,7 +317,11 @@ func (i *issuer) make(template *x509.Certificate, lasts time.Duration) (*x509.Ce
 }
 
 func (i *issuer) client(lasts time.Duration) []tls.Certificate {
-	cert, key := i.make(&x509.Certificate{Subject: pkix.Name{CommonName: "client"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}, lasts)
+	return i.clientOf("client", lasts)
+}
+
+func (i *issuer) clientOf(name string, lasts time.Duration) []tls.Certificate {
+	cert, key := i.make(&x509.Certificate{Subject: pkix.Name{CommonName: name}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}, lasts)
 	return []tls.Certificate{{Certificate: [][]byte{cert.Raw}, PrivateKey: key}}
 }
 

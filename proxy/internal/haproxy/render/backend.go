@@ -81,9 +81,7 @@ func (r *rules) handle(s Settings, backend string, h route.Handling, sleeps bool
 		r.client(s)
 	}
 	r.addresses(s, backend, h.Access)
-	if h.VerifyClient {
-		r.deny(403, file.IfAny(file.Not(file.Is(file.Always("ssl_c_used"))), file.Not(file.Is(file.Always("ssl_c_verify"), file.W("0")))))
-	}
+	r.proven(h)
 	if len(h.AllowedMethods) > 0 {
 		r.deny(403, file.If(file.Not(methods(h.AllowedMethods))))
 	}
@@ -102,6 +100,24 @@ func (r *rules) handle(s Settings, backend string, h route.Handling, sleeps bool
 		r.header(a)
 	}
 	r.rewrite(h)
+}
+
+// proven lets in who proves by a certificate to be one of those that are meant. A name with
+// control characters would be more than one header.
+func (r *rules) proven(h route.Handling) {
+	if !h.VerifyClient {
+		return
+	}
+	name := file.Always("ssl_c_s_dn(CN)")
+	r.deny(403, file.IfAny(file.Not(file.Is(file.Always("ssl_c_used"))), file.Not(file.Is(file.Always("ssl_c_verify"), file.W("0")))))
+	if len(h.Client.Names) > 0 {
+		r.deny(403, file.If(file.Not(file.OneOf(name, bare("-m", "str"), h.Client.Names...))))
+	}
+	if h.Client.Header != "" {
+		r.delAlike(h.Client.Header)
+		r.deny(403, file.If(file.OneOf(name, bare("-m", "reg"), "[[:cntrl:]]")))
+		r.onRequest(models.HTTPRequestRule{Type: "set-header", HdrName: h.Client.Header, HdrFormat: "%[ssl_c_s_dn(CN)]"}, always)
+	}
 }
 
 func methods(list []string) file.Test {

@@ -29,6 +29,9 @@ func (s Settings) bind(b edge.Bind) models.Bind {
 	}
 	if s.TLS.CAFile != "" {
 		out.SslCafile, out.Verify, out.CrtIgnoreErr, out.CaIgnoreErr = file.Q(s.TLS.CAFile).String(), "optional", "all", "all"
+		if s.TLS.CRLFile != "" {
+			out.CrlFile = file.Q(s.TLS.CRLFile).String()
+		}
 	}
 	return out
 }

@@ -24,6 +24,8 @@ type TLS struct {
 	Ciphers, Ciphersuites string
 	// CAFile holds the authorities of client certificates; empty: none are asked for.
 	CAFile string
+	// CRLFile holds the lists of certificates that these authorities have revoked; empty: none.
+	CRLFile string
 }
 
 // The defaults are Mozilla's intermediate ones: every client of the last ten years,

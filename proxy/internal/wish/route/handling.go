@@ -5,6 +5,15 @@ import (
 	"time"
 )
 
+// Client says what of a verified client certificate counts: the common name of its subject. Its
+// zero value lets each in.
+type Client struct {
+	// Names are the common names that get in, all if it is empty.
+	Names []string
+	// Header tells the task the name, empty for none. Clients cannot send it.
+	Header string
+}
+
 // Handling is what a backend does with requests and answers besides passing them
 // on. Its zero value does nothing.
 type Handling struct {
@@ -16,6 +25,8 @@ type Handling struct {
 	RedirectHTTPProto, RedirectUnlessHTTPS bool
 	// DenyHTTP answers 403 without TLS, VerifyClient without a verified client certificate.
 	DenyHTTP, VerifyClient bool
+	// Client says whose certificates are meant.
+	Client Client
 	// AllowedMethods and DeniedMethods answer 403; empty means no such rule.
 	AllowedMethods, DeniedMethods []string
 	// ConnectionMode is an option of HAProxy ("http-keep-alive").

@@ -21,6 +21,7 @@ func handling(g label.Group, o Options) route.Handling {
 		RedirectUnlessHTTPS: g.Bool("redirectUnlessHttpsProto", false),
 		DenyHTTP:            g.Bool("denyHttp", false),
 		VerifyClient:        g.Bool("verifyClientSsl", false),
+		Client:              client(g),
 		TimeoutServer:       timeout(g, "timeoutServer"),
 		TimeoutTunnel:       timeout(g, "timeoutTunnel"),
 		AllowedMethods:      guardingMethods(g, "allowedMethods"),

@@ -350,7 +350,7 @@ func refuseRaw(groups []label.Group, backends []route.Backend) {
 			users.List = "" // it tells the backends apart
 			h.Access.Users = &users
 		}
-		return []any{h.Access, h.VerifyClient, h.DenyHTTP, h.AllowedMethods, h.DeniedMethods}
+		return []any{h.Access, h.VerifyClient, h.Client, h.DenyHTTP, h.AllowedMethods, h.DeniedMethods}
 	}
 	var first *route.Backend
 	for i := range backends {

@@ -27,6 +27,7 @@ func TestSlips(t *testing.T) {
 		{"an empty secret", []string{"usersSecret", ""}, "usersSecret", "let everybody in"},
 		{"an empty limit", []string{"rateLimit", ""}, "rateLimit", "let everybody in"},
 		{"an empty word about certificates", []string{"verifyClientSsl", ""}, "verifyClientSsl", "let everybody in"},
+		{"empty names of certificates", []string{"verifyClientSsl", "true", "clientNames", ""}, "clientNames", "let everybody in"},
 		{"at an index", []string{"servicePath.1", "/a", "forwardAuth.1", ""}, "forwardAuth.1", "let everybody in"},
 		{"at an index that leads nowhere", []string{"users.2", "u:p"}, "users.2", "no destination"},
 		{"beside one that does", []string{"servicePath.1", "/a", "allowedAddresses.2", "10.0.0.0/8"}, "allowedAddresses.2", "no destination"},
