@@ -13,14 +13,11 @@ import (
 
 // Write makes the file's content equal to data and reports whether it wrote. A
 // file that is equal already is left alone, its time of change too. Missing
-// folders are made.
+// folders are made, and a file that a disk cannot read any more is replaced.
 func Write(path string, data []byte, mode fs.FileMode) (wrote bool, err error) {
 	old, err := os.ReadFile(path)
 	if err == nil && bytes.Equal(old, data) {
 		return false, nil
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return false, fmt.Errorf("atomicfile: %w", err)
 	}
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o755); err != nil {

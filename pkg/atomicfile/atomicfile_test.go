@@ -46,3 +46,18 @@ func TestWriteFailsCleanly(t *testing.T) {
 		t.Fatalf("folder holds %v (%v), want nothing left behind", left, err)
 	}
 }
+
+// TestAFileThatCannotBeRead: where the disk answers with an error, the new content is there.
+func TestAFileThatCannotBeRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	// Reading this file is an error of input and output, as of a bad sector.
+	if err := os.Symlink("/proc/self/mem", path); err != nil {
+		t.Fatal(err)
+	}
+	if wrote, err := Write(path, []byte("new"), 0o640); err != nil || !wrote {
+		t.Fatalf("Write: %v, %v", wrote, err)
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != "new" {
+		t.Errorf("file holds %q (%v)", got, err)
+	}
+}

@@ -79,7 +79,7 @@ func TestHeadersThatNobodyCanRead(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			s := bustest.Start(t)
 			b := s.Prepared()
-			conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(s.URL(), "nats://"))
+			conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(s.URL(), "nats://"))
 			tooltest.Must(t, err)
 			defer func() { _ = conn.Close() }()
 			text := "CONNECT {\"headers\":true,\"verbose\":false}\r\n"

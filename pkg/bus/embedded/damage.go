@@ -14,7 +14,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/minio/highwayhash"
@@ -67,21 +69,20 @@ type damage struct {
 	// lost are the bytes that cannot be read, whole what is left without them.
 	lost  int
 	whole []byte
+	// unread is why the disk did not tell all of it, nil if it did.
+	unread error
 }
 
 // mend looks through all blocks of messages before a server reads them. That one would cut a
 // block at the first message which it cannot read, and start as if nothing had happened;
 // here what follows is saved, the block is kept as it was, and it is said.
 func mend(o Options) error {
-	known, err := readSizes(o.Dir)
-	if err != nil {
-		return err
-	}
+	known := readSizes(o.Dir)
 	streams, err := filepath.Glob(filepath.Join(o.Dir, server.JetStreamStoreDir, "*", "streams", "*"))
 	if err != nil {
 		return fmt.Errorf("embedded NATS: %w", err)
 	}
-	damaged, isKnown := map[string][]damage{}, false
+	damaged, read, strange := map[string][]damage{}, 0, 0
 	for _, stream := range streams {
 		path, err := filepath.Rel(o.Dir, stream)
 		if err != nil {
@@ -91,16 +92,16 @@ func mend(o Options) error {
 		if before.Index != indexOf(stream) {
 			before = sizes{}
 		}
-		blocks, read, err := examine(stream, before)
+		seen, err := examine(stream, before)
 		if err != nil {
 			return err
 		}
-		isKnown = isKnown || read > 0
-		if len(blocks) > 0 {
-			damaged[stream] = blocks
+		read, strange = read+seen.read, strange+seen.strange
+		if len(seen.damaged) > 0 {
+			damaged[stream] = seen.damaged
 		}
 	}
-	if len(damaged) > 0 && !isKnown {
+	if strange > 0 && read == 0 {
 		// More likely than a disk without a single whole message is another form of blocks.
 		o.Log.Error("no message of the store can be read here, so that damage will not be noticed", "folder", o.Dir)
 		clear(damaged)
@@ -114,13 +115,25 @@ func mend(o Options) error {
 	return os.RemoveAll(filepath.Join(o.Dir, sizesFile))
 }
 
-// examine returns what is wrong with the blocks of a stream, and how many of their bytes could be
-// read.
-func examine(stream string, before sizes) (out []damage, read int, err error) {
+// examined is what was seen of the blocks of a stream.
+type examined struct {
+	damaged []damage
+	// read are the bytes that could be read, strange those that are there and are no messages.
+	read, strange int
+}
+
+// isBlock reports whether a file is one that a server takes for a block.
+func isBlock(path string) bool {
+	_, err := strconv.ParseUint(strings.TrimSuffix(filepath.Base(path), ".blk"), 10, 32)
+	return err == nil
+}
+
+func examine(stream string, before sizes) (out examined, err error) {
 	blocks, err := filepath.Glob(filepath.Join(stream, "msgs", "*.blk"))
 	if err != nil {
-		return nil, 0, fmt.Errorf("embedded NATS: %w", err)
+		return out, fmt.Errorf("embedded NATS: %w", err)
 	}
+	blocks = slices.DeleteFunc(blocks, func(path string) bool { return !isBlock(path) })
 	// Those that are not there any more, too.
 	for name := range before.Blocks {
 		if block := filepath.Join(stream, "msgs", name); !slices.Contains(blocks, block) {
@@ -132,60 +145,126 @@ func examine(stream string, before sizes) (out []damage, read int, err error) {
 		key := sha256.Sum256([]byte(filepath.Base(stream) + "-" + strings.TrimSuffix(filepath.Base(block), ".blk")))
 		sum, err := highwayhash.New64(key[:])
 		if err != nil {
-			return nil, 0, fmt.Errorf("embedded NATS: %w", err)
+			return out, fmt.Errorf("embedded NATS: %w", err)
 		}
-		content, err := os.ReadFile(block)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, 0, fmt.Errorf("embedded NATS: %w", err)
+		content, unread := os.ReadFile(block)
+		if errors.Is(unread, fs.ErrNotExist) {
+			unread = nil
 		}
-		whole, lost, torn := readable(sum, content)
-		read += len(whole)
-		if size, ok := before.Blocks[filepath.Base(block)]; ok {
-			// It was whole when the server stopped.
-			lost += torn + int(max(0, size-int64(len(content))))
+		d := damage{stream: filepath.Base(stream), block: filepath.Base(block), unread: unread}
+		var torn int
+		d.whole, d.lost, torn = readable(sum, content)
+		out.read, out.strange = out.read+len(d.whole), out.strange+d.lost
+		size, isKnown := before.Blocks[d.block]
+		if isKnown || unread != nil {
+			// It was whole when the server stopped, or goes on where it cannot be read.
+			d.lost += torn
 		}
-		if lost > 0 {
-			out = append(out, damage{stream: filepath.Base(stream), block: filepath.Base(block), lost: lost, whole: whole})
+		d.lost += int(max(0, size-int64(len(content))))
+		if d.lost > 0 || unread != nil {
+			out.damaged = append(out.damaged, d)
 		}
 	}
-	return out, read, nil
+	return out, nil
 }
 
-// repair keeps the stream as it is aside, and leaves in its place what could be read, or nothing of
-// what is rebuilt by others.
+// repair keeps aside what is damaged of a stream, as it is, and leaves in its place what could be
+// read, or nothing of what is rebuilt by others.
 func repair(o Options, stream, aside string, damaged []damage) error {
 	path, err := filepath.Rel(filepath.Join(o.Dir, server.JetStreamStoreDir), stream)
 	if err != nil {
 		return err
 	}
 	kept := filepath.Join(aside, path)
-	if err := os.MkdirAll(filepath.Dir(kept), 0o700); err != nil {
-		return err
-	}
 	consequence := "the other messages are there; components bring back what they have"
 	if isRebuilt(filepath.Base(stream)) {
 		consequence = "it begins empty, and is written anew"
-		if err := os.Rename(stream, kept); err != nil {
-			return err
+		err = moveAside(stream, kept)
+		if isFull(err) {
+			kept, err = notKept, os.RemoveAll(stream)
 		}
 	} else {
-		if err := os.CopyFS(kept, os.DirFS(stream)); err != nil {
-			return err
-		}
-		// The server reads the blocks where there is no index of them.
-		if err := os.RemoveAll(filepath.Join(stream, "msgs", "index.db")); err != nil {
-			return err
+		// The server reads the blocks where there is no index of them. One of when messages end
+		// would be that of the messages which get the numbers of lost ones.
+		for _, index := range []string{"index.db", "thw.db"} {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(stream, "msgs", index)))
 		}
 		for _, d := range damaged {
-			if _, err := atomicfile.Write(filepath.Join(stream, "msgs", d.block), d.whole, 0o600); err != nil {
-				return err
+			if err != nil {
+				break
+			}
+			var isKept bool
+			if isKept, err = replace(filepath.Join(stream, "msgs", d.block), filepath.Join(aside, path, "msgs", d.block), d.whole); !isKept {
+				kept = notKept
 			}
 		}
 	}
+	if err != nil {
+		return err
+	}
 	for _, d := range damaged {
-		o.Log.Error("the store is damaged: messages are lost", "stream", d.stream, "block", d.block, "bytes", d.lost, "consequence", consequence, "kept", kept)
+		words := []any{"stream", d.stream, "block", d.block, "bytes", d.lost, "consequence", consequence, "kept", kept}
+		if d.unread != nil {
+			words = append(words, "error", d.unread)
+		}
+		o.Log.Error("the store is damaged: messages are lost", words...)
 	}
 	return nil
+}
+
+func moveAside(from, to string) error {
+	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+		return err
+	}
+	return os.Rename(from, to)
+}
+
+// notKept stands where there is no folder with what was damaged.
+const notKept = "nothing, the disk is full"
+
+// replace keeps a block aside and puts a whole one in its place. The block itself is kept and no copy
+// of it, which would need room, and to read what cannot be read. On a full disk it is
+// not kept, since the bus could not start otherwise.
+func replace(block, kept string, whole []byte) (isKept bool, err error) {
+	err = os.MkdirAll(filepath.Dir(kept), 0o700)
+	if err == nil {
+		if err = os.Link(block, kept); err != nil && !isFull(err) && !errors.Is(err, fs.ErrNotExist) {
+			err = os.Rename(block, kept) // this kind of disk knows no links
+		}
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		_, err = atomicfile.Write(block, whole, 0o600)
+	}
+	if !isFull(err) {
+		return true, err
+	}
+	if _, err := os.Lstat(block); errors.Is(err, fs.ErrNotExist) {
+		if err := os.Rename(kept, block); err != nil {
+			return true, err
+		}
+	}
+	if err := os.RemoveAll(kept); err != nil {
+		return true, err
+	}
+	return false, overwrite(block, whole)
+}
+
+func isFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
+
+// overwrite writes a content over a longer one, for which there is room.
+func overwrite(path string, content []byte) (err error) {
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	if _, err := file.WriteAt(content, 0); err != nil {
+		return err
+	}
+	if err := file.Truncate(int64(len(content))); err != nil {
+		return err
+	}
+	return file.Sync()
 }
 
 // What a message is made of in a block of NATS: its length, number, time and the length of its
@@ -309,18 +388,13 @@ func indexOf(stream string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// readSizes returns what noteSizes kept, by stream, or nothing after a process that was killed.
-func readSizes(dir string) (map[string]sizes, error) {
+// readSizes returns what noteSizes kept, by stream, or nothing after a process that was killed. One
+// that cannot be read is as good as none.
+func readSizes(dir string) map[string]sizes {
 	text, err := os.ReadFile(filepath.Join(dir, sizesFile))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, nil
-	case err != nil:
-		return nil, fmt.Errorf("embedded NATS: %w", err)
-	}
 	var all map[string]sizes
-	if json.Unmarshal(text, &all) != nil {
-		return nil, nil //nolint:nilerr // As good as none.
+	if err != nil || json.Unmarshal(text, &all) != nil {
+		return nil
 	}
-	return all, nil
+	return all
 }
