@@ -83,6 +83,9 @@ type Bus struct {
 	watchers map[chan struct{}]struct{}
 	prepared map[string]prepared
 
+	// doubting is held by the one reader who asks whether the server is still there.
+	doubting sync.Mutex
+
 	// missing rings when a reader finds that its bucket is not there.
 	missing bell
 }
@@ -220,6 +223,28 @@ func (b *Bus) Close() {
 		b.log.Debug("bus not flushed", "error", err)
 	}
 	b.nc.Close()
+}
+
+// pongTimeout is how long a server may take to say that it is there, once it has been silent for
+// readers.
+const pongTimeout = time.Second
+
+// doubt asks the server of the connection for a sign of life, and goes to another one if it gives
+// none. The connection itself notices after fifteen seconds that the link to a server is cut, and an
+// heir of whoever wrote there must know in five.
+func (b *Bus) doubt() {
+	if len(b.nc.Servers()) < 2 || !b.doubting.TryLock() {
+		return
+	}
+	defer b.doubting.Unlock()
+	server := b.nc.ConnectedUrlRedacted()
+	if err := b.nc.FlushTimeout(pongTimeout); !errors.Is(err, nats.ErrTimeout) || b.nc.ConnectedUrlRedacted() != server {
+		return
+	}
+	b.log.Warn("bus silent", "server", server)
+	if err := b.nc.ForceReconnect(); err != nil {
+		b.log.Debug("bus not left", "error", err)
+	}
 }
 
 // Connected reports whether the connection stands at this moment.

@@ -70,6 +70,7 @@ func (p *puller) next(ctx context.Context) (pulled, error) {
 		case <-ctx.Done():
 			return pulled{}, ctx.Err()
 		case <-p.silence.C:
+			p.b.doubt()
 			return pulled{}, errMute
 		case m := <-p.came:
 			if m.Reply != "" {
