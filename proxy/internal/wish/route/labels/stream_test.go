@@ -122,11 +122,16 @@ func names(list []route.ServerName) string {
 
 // TestNoLabelOfHTTPIsPassedOverBelowIt: each is a fault that names it, and no other label is.
 func TestNoLabelOfHTTPIsPassedOverBelowIt(t *testing.T) {
-	for _, spec := range labels.Table() {
-		_, err := labels.FromService(routetest.Service("web", 1, "reqMode", "tcp", "srcPort", "1", "port", "2", spec.Name, "x"), opts)
-		refused := err != nil && strings.Contains(err.Error(), catalog.Prefix+spec.Name+"=") && strings.Contains(err.Error(), "where the proxy sees no requests")
-		if refused != spec.HTTPOnly {
-			t.Errorf("%s, of HTTP alone %v, gives %v", spec.Name, spec.HTTPOnly, err)
+	for mode, way := range map[string][]string{
+		"tcp": {"reqMode", "tcp", "srcPort", "1", "port", "2"},
+		"sni": {"reqMode", "sni", "srcPort", "1", "port", "2", "serviceDomain", "a.example.com"},
+	} {
+		for _, spec := range labels.Table() {
+			_, err := labels.FromService(routetest.Service("web", 1, append(slices.Clone(way), spec.Name, "x")...), opts)
+			refused := err != nil && strings.Contains(err.Error(), catalog.Prefix+spec.Name+"=") && strings.Contains(err.Error(), "where the proxy sees no requests")
+			if refused != spec.HTTPOnly {
+				t.Errorf("%s: %s, of HTTP alone %v, gives %v", mode, spec.Name, spec.HTTPOnly, err)
+			}
 		}
 	}
 }
