@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/wagglehq/waggle/listener/internal/motion"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/docker"
@@ -490,6 +492,9 @@ func TestASilentStreamOfEventsIsOpenedAgain(t *testing.T) {
 	if reopened != 1 {
 		t.Errorf("opened again %d times after a change of which nobody told", reopened)
 	}
+	if n := testutil.ToFloat64(p.metrics.missed); n != 1 {
+		t.Errorf("the metric tells %v changes of which nobody told", n)
+	}
 	p.Heard(docker.Event{})
 	w.set(optIn("e", "meanwhile"), 10)
 	list(30 * time.Second)
@@ -536,6 +541,9 @@ func TestHintsAreNoLists(t *testing.T) {
 	mustList(t, p)
 	if got := p.State().Listed; !got.Equal(listed) {
 		t.Errorf("listed at %s, want %s", got, listed)
+	}
+	if at := testutil.ToFloat64(p.metrics.listed); int64(at) != listed.Unix() {
+		t.Errorf("the metric tells %v, want %v", at, listed.Unix())
 	}
 }
 

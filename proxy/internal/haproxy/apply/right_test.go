@@ -91,7 +91,7 @@ func TestTextsOfLabelsArriveAsTheyAre(t *testing.T) {
 	}
 }
 
-// TestHeadersThatAreTooLong are answered 431, and harm nobody else.
+// TestHeadersThatAreTooLong are refused, by the status that HAProxy has for what was too long, and harm nobody else.
 func TestHeadersThatAreTooLong(t *testing.T) {
 	w := newWorld(t)
 	w.deploy("web", []string{"127.0.0.2"}, "servicePath", "/")
