@@ -20,7 +20,7 @@ import (
 // is busy with other cases is no fault of the program.
 const (
 	patience = time.Second
-	tries    = 3
+	tries    = 5
 )
 
 // want is what an answer must be.

@@ -140,7 +140,7 @@ func unconditional(words []word) ([]word, error) {
 
 // evaluated are the expressions that may stand in what labels make. What a regular
 // expression says is between quotes.
-var evaluated = regexp.MustCompile(`%\[(dst_port|src|src_port|req\.hdr\([A-Za-z0-9_-]+\)|ssl_fc_sni|unique-id|http_auth_user|var\(txn\.[a-z_]+\))\]` +
+var evaluated = regexp.MustCompile(`%\[(dst_port|src|src_port|req\.hdr\([A-Za-z0-9_-]+\)|ssl_fc_sni|unique-id|http_auth_user|ssl_c_s_dn\(CN\)|var\(txn\.[a-z_]+\))\]` +
 	`|^var\(txn\.(path|sent)\)(,regsub\("(\\.|[^"\\])*","(\\.|[^"\\])*"(,g)?\))*,regsub\(\^/\?,/\)$`)
 
 // evaluates says which expression in a word is none of those that labels may make; a

@@ -18,8 +18,8 @@ func client(g label.Group) route.Client {
 	}
 	atMost(g, "clientNames", len(c.Names), "names")
 	for _, name := range c.Names {
-		if len(name) > longestName || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-			g.RejectText("clientNames", name, "the common name of a certificate's subject, of at most 64 bytes")
+		if len(name) > longestName || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f || r == '{' || r == '}' }) {
+			g.RejectText("clientNames", name, "the common name of a certificate's subject, of at most 64 bytes, without braces, by which HAProxy ends a condition")
 		}
 	}
 	if g.Has("clientHeader") && (!route.Token(c.Header) || reserved(c.Header) || c.Header == "authorization") {

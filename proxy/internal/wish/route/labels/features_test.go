@@ -38,6 +38,7 @@ func TestFaultsOfNewerLabels(t *testing.T) {
 		{"a header of a name that nobody proves", []string{"verifyClientSsl", "false", "clientHeader", "X-Client-Name"}, "com.df.verifyClientSsl=true"},
 		{"variables of names that are not set", []string{"verifyClientSsl", "true", "clientNames", ","}, "com.df.clientNames"},
 		{"a name that is too long", []string{"verifyClientSsl", "true", "clientNames", strings.Repeat("x", 65)}, "com.df.clientNames"},
+		{"a name that would end a condition", []string{"verifyClientSsl", "true", "clientNames", "shop,}"}, "without braces"},
 		{"a header of the connection for a name", []string{"verifyClientSsl", "true", "clientHeader", "TE"}, "com.df.clientHeader"},
 		{"methods with dashes", []string{"allowedMethods", "M-SEARCH,VERSION-CONTROL"}, ""},
 		{"what is no method", []string{"allowedMethods", "-GET"}, "com.df.allowedMethods"},
