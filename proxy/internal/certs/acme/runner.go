@@ -176,6 +176,7 @@ func (r *Runner) Pass(ctx context.Context) error {
 	if !ok || err != nil {
 		return err
 	}
+	r.metrics.show(wanted.Names, records, now)
 	if looked.Store == "" {
 		return nil // its mirror asks for another pass
 	}
@@ -183,7 +184,6 @@ func (r *Runner) Pass(ctx context.Context) error {
 		r.store, r.since, r.told = looked.Store, time.Now(), untold
 	}
 	r.announce(ctx, tokens)
-	r.metrics.show(wanted.Names, records, now)
 	r.due.Store(len(p.Orders)+len(p.Asks)+len(p.Drop)+len(busy) > 0)
 	if !p.Next.IsZero() {
 		r.o.Poke.After(max(p.Next.Sub(now), 0) + 10*time.Millisecond)
