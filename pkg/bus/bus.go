@@ -275,9 +275,8 @@ func (b *Bus) onConnect() (<-chan struct{}, func()) {
 	}
 }
 
-// untilConnect returns a context that ends with the next connect, and its end.
-func (b *Bus) untilConnect(ctx context.Context) (context.Context, func()) {
-	connects, forget := b.onConnect()
+// until returns a context that also ends with the next connect.
+func until(ctx context.Context, connects <-chan struct{}) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {
 		select {
@@ -286,7 +285,7 @@ func (b *Bus) untilConnect(ctx context.Context) (context.Context, func()) {
 		case <-ctx.Done():
 		}
 	}()
-	return ctx, func() { cancel(); forget() }
+	return ctx, cancel
 }
 
 // OnConnect calls poke after every connect until the context ends.

@@ -64,17 +64,12 @@ func (b *Bus) follow(ctx context.Context, bucket, filter string, to sink) {
 	defer end()
 	retry := 20 * time.Millisecond
 	for ctx.Err() == nil {
-		session, cancel := context.WithTimeout(ctx, sessionLimit)
-		go func() {
-			select {
-			case <-connects:
-				cancel()
-			case <-session.Done():
-			}
-		}()
+		limited, stop := context.WithTimeout(ctx, sessionLimit)
+		session, cancel := until(limited, connects)
 		wasSynced, err := b.session(session, bucket, filter, to)
 		cut := session.Err() != nil
 		cancel()
+		stop()
 		if wasSynced {
 			retry = 20 * time.Millisecond
 		}

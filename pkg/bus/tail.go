@@ -82,7 +82,9 @@ type tail struct {
 
 func (t *tail) session(ctx context.Context) error {
 	// What was asked for on another connection is not answered on this one.
-	ctx, end := t.b.untilConnect(ctx)
+	connects, forget := t.b.onConnect()
+	defer forget()
+	ctx, end := until(ctx, connects)
 	defer end()
 	starting, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()

@@ -2,8 +2,6 @@ package embedded
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,7 +14,7 @@ import (
 // scratch overwrites some bytes in the middle of what a bucket's key holds, on the disk.
 func scratch(t *testing.T, dir, bucket, key string) {
 	t.Helper()
-	path := filepath.Join(dir, "jetstream", "WAGGLE", "streams", "KV_"+bucket, "msgs", "1.blk")
+	path := filepath.Join(msgs(dir, bucket), "1.blk")
 	content, err := os.ReadFile(path)
 	tooltest.Must(t, err)
 	at := bytes.Index(content, []byte("$KV."+bucket+"."+key))
@@ -35,10 +33,7 @@ func TestADamagedMessage(t *testing.T) {
 			dir := t.TempDir()
 			s, b, _ := run(t, dir)
 			for _, bucket := range []string{bus.ManualBucket, bus.AcceptedBucket, bus.CatalogBucket} {
-				for i := range 20 {
-					_, err := b.Bucket(bucket).Put(t.Context(), fmt.Sprint("proxy.", i), bytes.Repeat([]byte("kept "), 20))
-					tooltest.Must(t, err)
-				}
+				fill(t, b, bucket)
 			}
 			if killed {
 				dir2 := filepath.Join(t.TempDir(), "store")
@@ -51,26 +46,12 @@ func TestADamagedMessage(t *testing.T) {
 			scratch(t, dir, bus.CatalogBucket, "proxy.7")
 
 			s, b, log := run(t, dir)
-			there := func(bucket string) (out string) {
-				for i := range 20 {
-					_, _, err := b.Bucket(bucket).Get(t.Context(), fmt.Sprint("proxy.", i))
-					switch {
-					case err == nil:
-						out += "."
-					case errors.Is(err, bus.ErrNotFound):
-						out += "x"
-					default:
-						t.Error(err)
-					}
-				}
-				return out
-			}
 			for bucket, want := range map[string]string{
 				bus.ManualBucket:   ".......x............",
-				bus.AcceptedBucket: "....................",
-				bus.CatalogBucket:  "xxxxxxxxxxxxxxxxxxxx",
+				bus.AcceptedBucket: all,
+				bus.CatalogBucket:  none,
 			} {
-				if got := there(bucket); got != want {
+				if got := has(t, b, bucket); got != want {
 					t.Errorf("%s: %s, want %s", bucket, got, want)
 				}
 			}
@@ -90,7 +71,7 @@ func TestADamagedMessage(t *testing.T) {
 			s.Stop()
 
 			s, b, log = run(t, dir)
-			if got := there(bus.ManualBucket); got != "...................." {
+			if got := has(t, b, bus.ManualBucket); got != all {
 				t.Errorf("after the next start: %s", got)
 			}
 			if strings.Contains(log.String(), "ERROR") || len(s.SetAside()) != 1 {

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -89,15 +88,7 @@ func TestABlockThatCannotBeRead(t *testing.T) {
 // TestDamageOnAFullDisk: there is no room to keep a damaged stream aside. The bus starts nevertheless,
 // and what can be read is there.
 func TestDamageOnAFullDisk(t *testing.T) {
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=24m"); err != nil {
-		t.Fatalf("this test needs root, to have a disk of its own: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
+	dir := smallDisk(t)
 	s, b, _ := run(t, dir)
 	fill(t, b, bus.ManualBucket)
 	fill(t, b, bus.AcceptedBucket)
@@ -106,13 +97,7 @@ func TestDamageOnAFullDisk(t *testing.T) {
 	b.Close()
 	s.Stop()
 	scratch(t, dir, bus.ManualBucket, "proxy.7")
-	ballast := filepath.Join(dir, "ballast")
-	file, err := os.Create(ballast)
-	tooltest.Must(t, err)
-	for err == nil {
-		_, err = file.Write(make([]byte, 4096))
-	}
-	tooltest.Must(t, file.Close())
+	ballast := fillUp(t, dir)
 	log := &spoken{}
 	for range 2 {
 		s, err := Start(Options{Dir: dir, Keys: keys, Log: slog.New(slog.NewTextHandler(log, nil))})

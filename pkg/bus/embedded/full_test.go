@@ -15,15 +15,7 @@ import (
 // Of a store whose disk is full nothing is broken, and nothing is moved aside, however
 // often the process starts.
 func TestAStartOnAFullDisk(t *testing.T) {
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=24m"); err != nil {
-		t.Fatalf("this test needs root, to have a disk of its own: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
+	dir := smallDisk(t)
 	s, b, _ := run(t, dir)
 	for i := range 20 {
 		if _, err := b.Bucket(bus.ManualBucket).Put(t.Context(), fmt.Sprint("proxy.", i), []byte("kept")); err != nil {
@@ -32,13 +24,7 @@ func TestAStartOnAFullDisk(t *testing.T) {
 	}
 	b.Close()
 	s.Stop()
-	ballast := filepath.Join(dir, "ballast")
-	file, err := os.Create(ballast)
-	tooltest.Must(t, err)
-	for err == nil {
-		_, err = file.Write(make([]byte, 4096))
-	}
-	tooltest.Must(t, file.Close())
+	ballast := fillUp(t, dir)
 	for range 3 {
 		s, err := Start(Options{Dir: dir, Keys: keys})
 		tooltest.Must(t, err)
@@ -63,4 +49,32 @@ func TestAStartOnAFullDisk(t *testing.T) {
 	if moved, _ := filepath.Glob(filepath.Join(dir, "jetstream.bad-*")); len(moved) > 0 {
 		t.Errorf("moved aside: %v", moved)
 	}
+}
+
+// smallDisk returns a folder that is a disk of its own, of 24 MB.
+func smallDisk(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=24m"); err != nil {
+		t.Fatalf("this test needs root, to have a disk of its own: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// fillUp leaves no room on a disk, and returns the file that takes it.
+func fillUp(t *testing.T, dir string) string {
+	t.Helper()
+	ballast := filepath.Join(dir, "ballast")
+	file, err := os.Create(ballast)
+	tooltest.Must(t, err)
+	for err == nil {
+		_, err = file.Write(make([]byte, 4096))
+	}
+	tooltest.Must(t, file.Close())
+	return ballast
 }
