@@ -32,7 +32,7 @@ func TestCases(t *testing.T) {
 		"W2": `["count", "a", {}, 2, 0.2]`,
 		"W3": `["not_notified", "a", {"path": "/create", "for": 2}]`,
 		"W4": `["believes", "a", {}, 0.2]`,
-		"W5": `["metric", "docker_flow_error", {}, [1, 9]]`,
+		"W5": `["metric", "docker_flow_error", {"operation": "serveGetNodes"}, [1, 9]]`,
 		"W6": `["catalog", "service:shop", null]`,
 		"W7": `["get", "/v1/docker-flow-swarm-listener/get-services", {"json": [], "within": 0.2}]`,
 		"W8": `["log_lacks", "starting"]`,
