@@ -42,12 +42,13 @@ type stage struct {
 	swarm    catalog.Snapshot
 	config   monitor.Config
 	admin    string
+	log      io.Writer
 	stop     func()
 }
 
 func newStage(t *testing.T) *stage {
 	t.Helper()
-	s := &stage{t: t, nats: bustest.StartWithKeys(t, keys), admin: tooltest.FreeAddress(t)}
+	s := &stage{t: t, nats: bustest.StartWithKeys(t, keys), admin: tooltest.FreeAddress(t), log: io.Discard}
 	s.listener = s.nats.Prepared()
 	s.writer = s.listener.CatalogWriter(func() {})
 	bustest.Run(t, s.writer.Run)
@@ -68,7 +69,7 @@ func newStage(t *testing.T) *stage {
 // start runs the monitor.
 func (s *stage) start() {
 	s.t.Helper()
-	sh := app.Shell{Name: "monitor", Version: "test", Admin: s.admin, Log: slog.New(slog.DiscardHandler), Registry: registry.NewRegistry()}
+	sh := app.Shell{Name: "monitor", Version: "test", Admin: s.admin, Log: slog.New(slog.NewJSONHandler(s.log, nil)), Registry: registry.NewRegistry()}
 	s.stop = bustest.Run(s.t, func(ctx context.Context) error { return monitor.Run(ctx, s.config, sh) })
 }
 

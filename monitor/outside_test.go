@@ -1,6 +1,8 @@
 package monitor_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -94,12 +96,14 @@ func TestSomebodyElsesPrometheus(t *testing.T) {
 }
 
 // TestDockerFlowsInterface through the walls of the bus: what is asked for is in force when it
-// is answered, needs the token and the bus, and outlives the disk.
+// is answered, needs the token and the bus, and outlives the disk. No request is in the log.
 func TestDockerFlowsInterface(t *testing.T) {
 	t.Parallel()
 	const token = "a-token-of-the-test"
 	s := newStage(t)
 	s.config.DockerFlow.On, s.config.DockerFlow.Token = true, app.Secret(token)
+	var log bytes.Buffer
+	s.log = &log
 	s.start()
 	s.publish()
 	call := func(token, path string, parameters ...string) (int, string) {
@@ -140,5 +144,14 @@ func TestDockerFlowsInterface(t *testing.T) {
 	s.nats.Stop()
 	if status, body := call(token, "reconfigure", "serviceName", "late", "alertName", "a", "alertIf", "up"); status != http.StatusServiceUnavailable {
 		t.Error(status, body)
+	}
+	s.stop()
+	for line := range strings.Lines(log.String()) {
+		if !json.Valid([]byte(line)) || strings.Contains(line, "serviceName") || strings.Contains(line, "docker-flow-monitor/") || strings.Contains(line, token) {
+			t.Error(line)
+		}
+	}
+	if !strings.Contains(log.String(), `"msg":"applied"`) {
+		t.Error(log.String())
 	}
 }

@@ -6,9 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -51,6 +54,87 @@ func TestCases(t *testing.T) {
 	}); err != nil {
 		t.Errorf("%v\n%s", err, log.String())
 	}
+}
+
+// Each row of the monitor's table of what Docker Flow Monitor does names what shows it: a case
+// that says of itself that it is about that row, a test, or a decision.
+func TestEachRowOfTheTableIsShown(t *testing.T) {
+	const root = "../../../../"
+	page, err := os.ReadFile(root + "monitor/README.md")
+	tooltest.Must(t, err)
+	text, err := os.ReadFile("../testdata/monitor.json")
+	tooltest.Must(t, err)
+	var file struct {
+		Cases []struct{ ID, Spec string }
+	}
+	tooltest.Must(t, json.Unmarshal(text, &file))
+	about := map[string][]string{}
+	for _, c := range file.Cases {
+		about[c.ID] = regexp.MustCompile(`M-W?\d+`).FindAllString(c.Spec, -1)
+	}
+	tests := map[string]bool{}
+	for _, module := range []string{"monitor", "pkg"} {
+		tooltest.Must(t, testsBelow(root+module, tests))
+	}
+	used := map[string]bool{}
+	row := func(number string) {
+		cells := regexp.MustCompile(`(?m)^\| ` + number + ` \| [^|]+ \| [^|]+ \| ([^|]+) \|$`).FindSubmatch(page)
+		if cells == nil {
+			t.Errorf("the table has no %s", number)
+			return
+		}
+		for shown := range strings.SplitSeq(string(cells[1]), ", ") {
+			decision, isDecision := strings.CutPrefix(shown, "ADR ")
+			switch {
+			case isDecision:
+				if found, err := filepath.Glob(fmt.Sprintf("%sdocs/adr/%04s-*.md", root, decision)); err != nil || len(found) != 1 {
+					t.Errorf("%s: there is no %s: %v", number, shown, err)
+				}
+			case strings.Contains(shown, "."):
+				if !tests[shown] {
+					t.Errorf("%s: there is no test %s", number, shown)
+				}
+			case !slices.Contains(about[shown], number):
+				t.Errorf("%s: %q is no case about it", number, shown)
+			}
+			used[number+" "+shown] = true
+		}
+	}
+	for n := 1; n <= 34; n++ {
+		row(fmt.Sprintf("M-%02d", n))
+	}
+	for n := 1; n <= 22; n++ {
+		row(fmt.Sprintf("M-W%02d", n))
+	}
+	for id, numbers := range about {
+		for _, number := range numbers {
+			if !used[number+" "+id] {
+				t.Errorf("the case %s is about %s, whose row does not name it", id, number)
+			}
+		}
+	}
+}
+
+// testsBelow adds the tests of a folder and those below it, as "package.TestName".
+func testsBelow(folder string, into map[string]bool) error {
+	name, test := regexp.MustCompile(`(?m)^package (\w+?)(?:_test)?$`), regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
+	return filepath.WalkDir(folder, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		in := name.FindSubmatch(text)
+		if in == nil {
+			return fmt.Errorf("%s: of no package", path)
+		}
+		for _, t := range test.FindAllSubmatch(text, -1) {
+			into[string(in[1])+"."+string(t[1])] = true
+		}
+		return nil
+	})
 }
 
 func runner(t *testing.T, log *bytes.Buffer) acceptance.Runner {
