@@ -180,6 +180,69 @@ func TestOneNodeThatDiesIsOneMessage(t *testing.T) {
 	await("NodeDown", "ServiceDown", "ServiceDown", "scale_service")
 }
 
+// TestOneOfWagglesOwnThatStopsIsOneMessage: the listener, for which all others wait, a service
+// that Swarm misses as well, and an Alertmanager that Prometheus cannot reach.
+func TestOneOfWagglesOwnThatStopsIsOneMessage(t *testing.T) {
+	for _, c := range []struct {
+		cause    string
+		follows  []string
+		separate []string // has nothing to do with it, and is told
+	}{
+		{`"alertname":"WaggleComponentDown","job":"waggle_listener"`, []string{`"alertname":"WaggleNotPassing","job":"waggle_proxy"`, `"alertname":"WaggleCatalogStale","job":"waggle_monitor"`},
+			[]string{`"alertname":"ServiceDown","service":"shop"`}},
+		{`"alertname":"WaggleComponentDown","job":"waggle_scaler"`, []string{`"alertname":"ServiceDown","service":"waggle_scaler"`},
+			[]string{`"alertname":"WaggleNotPassing","job":"waggle_proxy"`}},
+		{`"alertname":"WaggleProxyMissing"`, []string{`"alertname":"ServiceReplicasMissing","service":"waggle_proxy"`}, []string{`"alertname":"ServiceReplicasMissing","service":"shop"`}},
+		{`"alertname":"AlertmanagerDown","job":"waggle_alertmanager"`, []string{`"alertname":"PrometheusCannotNotify"`, `"alertname":"ServiceDown","service":"waggle_alertmanager"`},
+			[]string{`"alertname":"ServiceDown","service":"shop"`}},
+	} {
+		t.Run(c.cause, func(t *testing.T) {
+			t.Parallel()
+			got := make(chan string, 100)
+			receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				var message struct {
+					Alerts []struct{ Labels map[string]string }
+				}
+				if err := json.NewDecoder(r.Body).Decode(&message); err != nil {
+					t.Error(err)
+				}
+				for _, a := range message.Alerts {
+					got <- a.Labels["alertname"]
+				}
+			}))
+			defer receiver.Close()
+			url := start(t, "alertmanager-webhook.yml", receiver.URL)
+			told := func(labels ...string) {
+				t.Helper()
+				var all, want, heard []string
+				for _, l := range labels {
+					all = append(all, `{"labels":{`+l+`},"endsAt":"`+time.Now().Add(time.Hour).UTC().Format(time.RFC3339)+`"}`)
+					if !slices.Contains(c.follows, l) {
+						want = append(want, strings.Split(l, `"`)[3])
+					}
+				}
+				say(t, url, "["+strings.Join(all, ",")+"]")
+				for len(heard) < len(want) {
+					select {
+					case name := <-got:
+						heard = append(heard, name)
+					case <-time.After(30 * time.Second):
+						t.Fatalf("told of %v, want %v", heard, want)
+					}
+				}
+				slices.Sort(heard)
+				slices.Sort(want)
+				if !slices.Equal(heard, want) {
+					t.Fatalf("told of %v, want %v", heard, want)
+				}
+			}
+			told(slices.Concat([]string{c.cause}, c.follows, c.separate)...)
+			// Whatever else was to be told has been by the time that this is.
+			told(`"alertname":"scale_service","service":"web"`)
+		})
+	}
+}
+
 // start runs Alertmanager on a file of ours, with the secret of this test, and returns
 // its URL.
 func start(t *testing.T, name, secret string) string { return startWith(t, name, secret, nil) }

@@ -1,6 +1,7 @@
 package ready
 
 import (
+	"regexp"
 	"strconv"
 
 	"github.com/wagglehq/waggle/monitor/internal/alert"
@@ -52,9 +53,14 @@ func (s stack) aboutPrometheus() []alert.Rule {
 // aboutAlertmanager are those about who sends messages. It is scraped where the monitor
 // knows it.
 func (s stack) aboutAlertmanager() []alert.Rule {
-	of := "{job=" + strconv.Quote(scrape.OwnJob(s.name, scrape.Alertmanager)) + "}"
+	job := scrape.OwnJob(s.name, scrape.Alertmanager)
+	of := "{job=" + strconv.Quote(job) + "}"
+	// One that has no task has no target that could be down. Each has a scrape job of its own,
+	// whose targets Prometheus counts; absent() would not miss one of several.
+	taskless := `prometheus_sd_discovered_targets{job="prometheus", name="scrape", config=~` + strconv.Quote(regexp.QuoteMeta(job)+"(-[0-9]+)?") + "} == 0"
 	return []alert.Rule{
-		s.rule("AlertmanagerDown", "up"+of+" == 0", "1m", critical, "Alertmanager at {{ $labels.instance }} cannot be scraped: nobody is told of alerts"),
+		s.rule("AlertmanagerDown", "up"+of+" == 0 or "+taskless, "1m", critical,
+			"{{ if $labels.config }}Alertmanager has no task that could be reached{{ else }}Alertmanager at {{ $labels.instance }} cannot be scraped{{ end }}: nobody is told of alerts by it"),
 		s.rule("AlertmanagerCannotSend", "sum by (integration, instance) (increase(alertmanager_notifications_failed_total"+of+"[5m])) > 0", "1m", critical,
 			"Alertmanager could not send {{ $value | humanize }} messages by {{ $labels.integration }} within five minutes"),
 		s.rule("AlertmanagerConfigRefused", "alertmanager_config_last_reload_successful"+of+" == 0", "1m", critical,

@@ -79,6 +79,7 @@ const (
 	prom     = `{job="prometheus", instance="127.0.0.1:9091"}`
 	manager  = `{job="waggle_alertmanager", instance="a"}`
 	proxy    = `{job="waggle_proxy", instance="p"}`
+	found    = `prometheus_sd_discovered_targets{job="prometheus", name="scrape", config="waggle_alertmanager"} `
 )
 
 func cases() map[string]kase {
@@ -148,7 +149,7 @@ func cases() map[string]kase {
 			quiet: []string{"prometheus_notifications_errors_total" + prom + " 7x116 9x5", "prometheus_notifications_alertmanagers_discovered" + prom + " 1x114 0 1x5"},
 		},
 		"PrometheusStorageFails": {fires: []string{"prometheus_tsdb_wal_corruptions_total" + prom + " 0x55 1x65"}, quiet: []string{"prometheus_tsdb_compactions_failed_total" + prom + " 0x120"}, gone: true}, // it looks back three hours
-		"AlertmanagerDown":       {fires: []string{"up" + manager + " 0x120"}, quiet: []string{"up" + manager + " 1x120"}},
+		"AlertmanagerDown":       {fires: []string{"up" + manager + " 0x120"}, quiet: []string{"up" + manager + " 1x120", found + "1x114 0 1x5"}},
 		"AlertmanagerCannotSend": {fires: []string{own("alertmanager_notifications_failed_total", `job="waggle_alertmanager", integration="slack"`, "0+1")}, quiet: []string{own("alertmanager_notifications_failed_total", `job="waggle_alertmanager", integration="slack"`, "4")}},
 		"AlertmanagerConfigRefused": {
 			fires: []string{"alertmanager_config_last_reload_successful" + manager + " 0x120"}, quiet: []string{"alertmanager_config_last_reload_successful" + manager + " 1x120"},
