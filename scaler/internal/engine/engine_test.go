@@ -144,13 +144,19 @@ func (i *instance) hears(service string, d signal.Direction, want bool) {
 // asks puts a request by hand and waits until the instance has heard of it.
 func (i *instance) asks(id, service string, d signal.Direction) {
 	i.s.t.Helper()
-	_, err := i.Ask(i.s.t.Context(), signal.Request{ID: id, ServiceID: swarmtest.ID(service), Service: service, Direction: d, ReceivedAt: i.s.clock()})
+	i.puts(signal.Request{ID: id, ServiceID: swarmtest.ID(service), Service: service, Direction: d, ReceivedAt: i.s.clock()})
+}
+
+// puts is asks of a request of any kind.
+func (i *instance) puts(r signal.Request) {
+	i.s.t.Helper()
+	_, err := i.Ask(i.s.t.Context(), r)
 	if err != nil {
 		i.s.t.Fatal(err)
 	}
 	tooltest.Eventually(i.s.t, "the instance hears of the request", func() error {
 		asked, _ := i.Asked(i.s.clock())
-		if !slices.ContainsFunc(asked.Requests, func(r signal.Request) bool { return r.ID == id }) {
+		if !slices.ContainsFunc(asked.Requests, func(known signal.Request) bool { return known.ID == r.ID }) {
 			return errors.New("not yet")
 		}
 		return nil

@@ -233,9 +233,17 @@ func (e *Engine) surroundings(id string, asked store.Asked) decide.State {
 // stateOf is the state of a service by the catalog, and whether that is enough to decide:
 // it is not while tasks are not known, or whether the last step took place.
 func (e *Engine) stateOf(svc catalog.Service, snapshot catalog.Snapshot, asked store.Asked) (decide.State, bool) {
-	tasks, listed := snapshot.Tasks[svc.ID]
 	last, _, err := e.last(svc.ID)
-	if err != nil || last != nil && !last.Confirmed || !listed && svc.Replicas > 0 || snapshot.TaskCount(svc.ID) > len(tasks) {
+	if err != nil || last != nil && !last.Confirmed {
+		return decide.State{}, false
+	}
+	return e.stateAfter(svc, snapshot, asked, last)
+}
+
+// stateAfter is stateOf if this was the last step.
+func (e *Engine) stateAfter(svc catalog.Service, snapshot catalog.Snapshot, asked store.Asked, last *signal.Step) (decide.State, bool) {
+	tasks, listed := snapshot.Tasks[svc.ID]
+	if !listed && svc.Replicas > 0 || snapshot.TaskCount(svc.ID) > len(tasks) {
 		return decide.State{}, false
 	}
 	s := e.surroundings(svc.ID, asked)

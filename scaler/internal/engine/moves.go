@@ -88,6 +88,11 @@ func (e *Engine) move(ctx context.Context, snapshot catalog.Snapshot, nodes []st
 			return nil
 		}
 	}
+	if last, _, err := e.last(svc.ID); err == nil && last != nil && !last.Confirmed {
+		// Whoever claimed it may have ended before it was made. If Docker says so, tasks are
+		// where they were after the step before, and nobody else would go on.
+		state, enough = e.stateAfter(svc, snapshot, asked, last.Before)
+	}
 	subject := decide.Asked{Want: decide.WantRebalance, Direction: signal.Up}
 	until, why := e.trouble.now(svc.ID, now)
 	if why == nil {

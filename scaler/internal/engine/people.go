@@ -208,7 +208,7 @@ func (e *Engine) adopt(ctx context.Context, o policy.Outcome, scale Scale, known
 		s.From = known.Own // it was changed more than once
 	}
 	if last != nil {
-		s.Recent = last.Recent
+		s.Recent, s.Granted = last.Recent, last.AllGranted(now)
 	}
 	if s.To < s.From {
 		s.Direction = signal.Down

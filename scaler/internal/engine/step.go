@@ -98,7 +98,8 @@ func (e *Engine) decide(q question, scale Scale, p policy.Policy, s decide.State
 // lines: the claim, written against its own revision, says which step is about
 // to be done to which version of the service, and only one change of that
 // version can succeed. A claim whose version is still that of the service was not
-// followed by its change and does not count.
+// followed by its change and does not count. Of several claims of one version, the one that is
+// confirmed first has the change; a request by hand whose claim does not gets one of its own.
 func (e *Engine) step(ctx context.Context, t target, q question) (decide.Decision, error) {
 	asked := q.subject
 	// failed is the revision of an own claim whose change was refused; it counts
@@ -140,9 +141,13 @@ func (e *Engine) step(ctx context.Context, t target, q question) (decide.Decisio
 				return decide.Decision{}, fmt.Errorf("%s: %w", t.name, err)
 			}
 		}
-		done = e.memory.newer(t.id, done)
-		if asked.Request != "" && done != nil && done.Request == asked.Request {
-			return decide.Done(p, *done, asked), nil
+		// What is remembered here may be older than what the bus knows, where clocks differ.
+		granted := done
+		if done = e.memory.newer(t.id, done); granted == nil {
+			granted = done
+		}
+		if made := granted.Grants(asked.Request); made != nil {
+			return decide.Done(p, *made, asked), nil
 		}
 		state := e.surroundings(t.id, q.asked)
 		state.Replicas, state.Running, state.Pending = scale.Replicas, scale.Running, scale.Pending
@@ -173,6 +178,7 @@ func (e *Engine) step(ctx context.Context, t target, q question) (decide.Decisio
 			claim.Earlier = done.CoolsUp()
 		}
 		claim.Recent = done.Recorded(signal.Change{Time: d.Time, From: d.From, To: d.To}, p.Pace.Longest())
+		claim.Granted = granted.AllGranted(now)
 		e.reached(BeforeClaim)
 		mine, err := e.opts.Store.Claim(ctx, claim, revision)
 		if errors.Is(err, store.ErrConflict) {
@@ -194,8 +200,12 @@ func (e *Engine) step(ctx context.Context, t target, q question) (decide.Decisio
 				e.memory.remember(claim)
 				return d, fmt.Errorf("%s: %w", t.name, err)
 			}
-			e.done(ctx, claim, mine)
-			return d, nil
+			switch isMine, err := e.done(ctx, claim, mine); {
+			case asked.Request == "" || err == nil && isMine:
+				return d, nil
+			case err != nil:
+				return decide.Decision{}, fmt.Errorf("%s: %w", t.name, err) // the next pass sees whose it is
+			}
 		case errors.Is(err, ErrConflict):
 			// Whoever wrote a claim on the same version that ours replaced may
 			// have been the one who changed the service: ours then stands for it.
@@ -295,7 +305,9 @@ func (e *Engine) confirm(ctx context.Context, p policy.Policy, s signal.Step, sc
 	case now.Sub(s.Time) < uncertain:
 		return &s, revision, nil
 	}
-	if own == s.To {
+	if own != s.To {
+		s.Request = "" // it did not get what it asked for
+	} else {
 		// Whoever made it may have ended before it was told; told twice it is kept once.
 		if err := e.scaled(ctx, decide.Done(p, s, decide.Asked{Request: s.Request})); err != nil {
 			return &s, revision, err
@@ -306,15 +318,49 @@ func (e *Engine) confirm(ctx context.Context, p policy.Policy, s signal.Step, sc
 	return &s, revision, err
 }
 
-// done remembers a step that was made. That the bus learns it too only saves the next
-// look at Docker, so it does not matter if it does not.
-func (e *Engine) done(ctx context.Context, s signal.Step, revision uint64) {
+// done remembers a step that was made, and confirms it. It reports whether the change is its
+// own: another instance may have claimed the same version for something else after it, and
+// have taken the change for its own, because it sees the number that it wants. That the bus
+// learns of what nobody asked by hand only saves the next look at Docker, so it does not
+// matter if it does not.
+func (e *Engine) done(ctx context.Context, s signal.Step, revision uint64) (bool, error) {
 	s.Confirmed, s.Before = true, nil
-	e.memory.remember(s)
 	e.memory.behind[s.ServiceID] = e.memory.catalog.RevisionOf(s.ServiceID)
-	if _, err := e.opts.Store.Claim(ctx, s, revision); err != nil {
+	isMine, err := e.own(ctx, s, revision)
+	if err != nil {
 		e.opts.Log.Debug("a step is not confirmed on the bus", "swarm_service", s.Service, "error", err)
 	}
+	if s.Request == "" || err == nil && isMine {
+		e.memory.remember(s)
+	}
+	return isMine, err
+}
+
+// own writes a step that was made as the one of its version. If the bus knows another one by
+// now, it is written as one before that, unless a request by hand was granted by the change.
+func (e *Engine) own(ctx context.Context, s signal.Step, revision uint64) (bool, error) {
+	value := s
+	for range attempts {
+		_, err := e.opts.Store.Claim(ctx, value, revision)
+		if !errors.Is(err, store.ErrConflict) {
+			return err == nil, err
+		}
+		var written *signal.Step
+		written, revision, err = e.opts.Store.Step(ctx, s.ServiceID)
+		switch {
+		case err != nil && !errors.Is(err, store.ErrUnreadable):
+			return false, err
+		case written == nil || written.Version == s.Version && !written.Confirmed:
+			value = s
+		case s.Request == "" || written.Grants(s.Request) != nil:
+			return true, nil
+		case written.HasGrantedAt(s.Version):
+			return false, nil
+		default:
+			value = written.With(s)
+		}
+	}
+	return false, store.ErrConflict
 }
 
 // stillAsked reports whether a request by hand was not withdrawn. It is asked

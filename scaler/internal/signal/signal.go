@@ -242,6 +242,9 @@ type Step struct {
 	Earlier time.Time `json:"earlier,omitzero"`
 	// Recent are the steps of the scaler's own that count for a limit, this one included.
 	Recent []Change `json:"recent,omitempty"`
+	// Granted are the steps before this one that requests by hand led to, as long as such a
+	// request may still wait for its answer.
+	Granted []Step `json:"granted,omitempty"`
 	// Uneven says how unevenly tasks were spread before a move, of which this is a part.
 	Uneven uint64 `json:"uneven,omitempty"`
 	// Before is the step before, which still counts if this one did not take place.
@@ -276,6 +279,57 @@ func (s *Step) Done(version uint64) *Step {
 		s = s.Before
 	}
 	return s
+}
+
+// grantedFor is longer than a request by hand is known, also where clocks differ.
+const grantedFor = 4 * Patience
+
+// Grants returns the step that a request by hand led to, if it is this one or one before it;
+// nil if none did.
+func (s *Step) Grants(request string) *Step {
+	switch {
+	case s == nil || request == "":
+		return nil
+	case s.Confirmed && s.Request == request:
+		return s
+	}
+	for i := range s.Granted {
+		if s.Granted[i].Request == request {
+			return &s.Granted[i]
+		}
+	}
+	return nil
+}
+
+// HasGrantedAt reports whether a request by hand is known to have had the change of a version.
+func (s *Step) HasGrantedAt(version uint64) bool {
+	isAt := func(g Step) bool { return g.Version == version }
+	return s.Confirmed && s.Request != "" && isAt(*s) || slices.ContainsFunc(s.Granted, isAt)
+}
+
+// With returns the step with one before it that a request by hand led to.
+func (s *Step) With(granted Step) Step {
+	out := *s
+	granted.Before, granted.Recent, granted.Granted = nil, nil, nil
+	out.Granted = append(slices.Clone(s.Granted), granted)
+	return out
+}
+
+// AllGranted returns what a step after this one has to know as granted.
+func (s *Step) AllGranted(now time.Time) []Step {
+	if s == nil {
+		return nil
+	}
+	var out []Step
+	for _, g := range s.Granted {
+		if now.Sub(g.Time) < grantedFor {
+			out = append(out, g)
+		}
+	}
+	if s.Confirmed && s.Request != "" {
+		return (&Step{Granted: out}).With(*s).Granted
+	}
+	return out
 }
 
 // CoolsUp is since when the cooldown of steps up is counted after a step, zero if it is not.

@@ -531,7 +531,7 @@ func (s *Store) withdraw(ctx context.Context, serviceID, id string) ([]byte, err
 			return nil, err
 		}
 		step, _, err := s.Step(ctx, serviceID)
-		if err == nil && step != nil && step.Request == id {
+		if err == nil && step != nil && (step.Request == id || step.Grants(id) != nil) {
 			err = ErrUnderWay
 		}
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -53,6 +54,71 @@ func TestImport(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// dialects is a table of what import makes of public ways to write labels of Traefik, restated:
+// what the first line of each file says, the labels that come of it, and what is said besides.
+func dialects(t *testing.T) string {
+	t.Helper()
+	files, err := filepath.Glob("../migrate/testdata/traefik-public-*.yml")
+	if err != nil || len(files) < 10 {
+		t.Fatal(err, files)
+	}
+	read := func(path string) string {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	var out strings.Builder
+	out.WriteString("| Written as | Put over, as `com.df.` | Lost or closed, and what to do |\n| --- | --- | --- |\n")
+	for _, path := range files {
+		about, _, _ := strings.Cut(strings.TrimPrefix(read(path), "# "), "\n")
+		var labels, said []string
+		for line := range strings.Lines(read(strings.TrimSuffix(path, ".yml") + ".golden")) {
+			line = strings.TrimSpace(line)
+			name, _, isLabel := strings.Cut(line, ": ")
+			if base, ok := strings.CutPrefix(name, "com.df."); isLabel && ok {
+				base, _, _ = strings.Cut(base, ".")
+				labels = append(labels, base)
+			}
+			kind, rest, _ := strings.Cut(strings.TrimPrefix(line, "# "), ": ")
+			if label, text, ok := strings.Cut(rest, ": "); ok && (kind == "lost" || kind == "closed") {
+				said = append(said, kind+": `"+label+"`: "+text)
+			}
+		}
+		slices.Sort(labels)
+		if len(said) == 0 {
+			said = []string{"nothing"}
+		}
+		out.WriteString("| " + about + " | `" + strings.Join(slices.Compact(labels), "`, `") + "` | " + strings.Join(said, "<br>") + " |\n")
+	}
+	return out.String()
+}
+
+// TestTheDialectsOnThePageAreWhatComesOut: docs/from-traefik.md has the table as it is.
+func TestTheDialectsOnThePageAreWhatComesOut(t *testing.T) {
+	const page, begin, end = "../../../../docs/from-traefik.md", "<!-- dialects: written by the tests of waggle import with -update -->\n\n", "\n<!-- end of dialects -->\n"
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, isFound := strings.Cut(string(text), begin)
+	have, after, isWhole := strings.Cut(rest, end)
+	if !isFound || !isWhole {
+		t.Fatal("the page has no place for the table")
+	}
+	want := dialects(t)
+	if *update {
+		if err := os.WriteFile(page, []byte(before+begin+want+end+after), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		have = want
+	}
+	if have != want {
+		t.Errorf("the page has\n%s\nwant\n%s", have, want)
 	}
 }
 

@@ -93,6 +93,7 @@ func TestAGuardThatIsLostLeavesNothingOpen(t *testing.T) {
 		"digest":                              {"traefik", guardedBy("digestauth.users=me:traefik:0815"), "no counterpart"},
 		"forward authentication over TLS":     {"traefik", guardedBy("forwardauth.address=https://auth/verify"), "http://"},
 		"addresses behind other proxies":      {"traefik", append(guardedBy("ipallowlist.sourcerange=192.0.2.1"), "traefik.http.middlewares.m.ipallowlist.ipstrategy.depth=2"), "TRUSTED_PROXIES"},
+		"redirect to another domain":          {"traefik", guardedBy("redirectregex.regex=^https://a[.](.+)"), "com.df.redirectFromDomain"},
 		"plugin":                              {"traefik", guardedBy("plugin.crowdsec.enabled=true"), "no counterpart"},
 		"hosts that are allowed":              {"traefik", guardedBy("headers.allowedhosts=a.example.com"), "no counterpart"},
 		"two lists of addresses":              {"traefik", append(guardedBy("chain.middlewares=n,o"), "traefik.http.middlewares.n.ipallowlist.sourcerange=192.0.2.1", "traefik.http.middlewares.o.ipallowlist.sourcerange=192.0.2.2"), "com.df.allowedAddresses"},

@@ -40,7 +40,7 @@ func traefik(service string, labels, shared map[string]string) (Result, bool) {
 	for _, name := range slices.Sorted(maps.Keys(t.segments)) {
 		t.frontend(name, t.segments[name])
 	}
-	if len(t.routes) == 0 {
+	if len(t.routes) == 0 && !t.own {
 		t.lose("traefik.enable", "Traefik makes a rule of the service's name by its own default; set com.df.serviceDomain")
 	}
 	return t.result(), true
@@ -62,6 +62,8 @@ type traefikDraft struct {
 	tcp, tcpServices               groups
 	// segments are those of Traefik 1; the one without a name is "".
 	segments groups
+	// own says that a router needs no counterpart.
+	own bool
 }
 
 func (t *traefikDraft) sort(name, text string) {
@@ -198,6 +200,16 @@ func (t *traefikDraft) condition(label string, route map[string]string, c call) 
 
 func (t *traefikDraft) route(name string, r map[string]string) {
 	label := func(rest string) string { return "traefik.http.routers." + name + "." + rest }
+	switch {
+	case strings.HasSuffix(r["service"], "@internal"):
+		t.own = true
+		t.lose(label("service"), "it is a page of Traefik's own, which goes with it; the console of Waggle takes its place")
+		return
+	case t.redirectsAll(r):
+		t.own = true
+		t.lose(label("rule"), "it redirects what comes for any host; com.df.httpsOnly=true does so for one service, and the setting HTTPS_ONLY for all")
+		return
+	}
 	routes := []map[string]string{}
 	if rule := r["rule"]; rule != "" {
 		routes = t.conditions(label("rule"), rule)
@@ -251,6 +263,20 @@ func (t *traefikDraft) route(name string, r map[string]string) {
 	t.routes = append(t.routes, all...)
 }
 
+// redirectsAll reports whether a router does nothing but redirect to https whatever comes.
+func (t *traefikDraft) redirectsAll(r map[string]string) bool {
+	alternatives, err := parseRule(r["rule"])
+	if err != nil || len(alternatives) != 1 || len(alternatives[0]) != 1 || r["service"] != "" {
+		return false
+	}
+	c := alternatives[0][0]
+	if !strings.EqualFold(c.name, "hostregexp") || c.not || len(c.args) != 1 || !slices.Contains([]string{"{host:.+}", "{any:.+}", "{host:.*}", "{any:.*}", ".+", ".*", "^.+$", "^.*$", "^.+$$", "^.*$$"}, c.args[0]) {
+		return false
+	}
+	name, _, _ := strings.Cut(strings.TrimSpace(r["middlewares"]), "@")
+	return strings.EqualFold(t.middlewares[name]["redirectscheme.scheme"], "https")
+}
+
 // entries are the entry points of a list.
 func entries(text string) []string { return strings.Split(strings.ReplaceAll(text, " ", ""), ",") }
 
@@ -298,6 +324,12 @@ func (t *traefikDraft) backend(route map[string]string, services groups, prefix,
 			t.lose(prefix+name+"."+rest, "see com.df.sessionSecure and com.df.sessionSameSite; scripts never read the cookie")
 		case "healthcheck.path":
 			route["checkPath"] = text
+		case "healthcheck.interval", "healthcheck.timeout":
+			if s["loadbalancer.healthcheck.path"] != "" { // without it nothing is checked
+				route[map[bool]string{true: "checkInterval", false: "checkTimeout"}[strings.HasSuffix(rest, "interval")]] = text
+			}
+		case "responseforwarding.flushinterval":
+			t.lose(prefix+name+"."+rest, "answers are passed on as they come")
 		case "passhostheader":
 			if !strings.EqualFold(text, "true") {
 				t.lose(prefix+name+"."+rest, "the Host is passed on as it came; see com.df.setReqHeader")
@@ -347,6 +379,12 @@ func (t *traefikDraft) middleware(from string, route map[string]string, name str
 				route["reqPathSearchReplace"] = strings.TrimPrefix(route["reqPathSearchReplace"]+":^"+strings.TrimSuffix(strings.TrimSpace(path), "/")+",", ":")
 			}
 		case "stripprefix.forceslash":
+		case "stripprefixregex.regex":
+			if strings.ContainsAny(text, "|,:") {
+				t.lose(prefix+rest, "what an expression finds is taken away by com.df.reqPathSearchReplace; a list of them is written by hand")
+				break
+			}
+			route["reqPathSearchReplace"] = "^" + strings.TrimPrefix(text, "^") + ","
 		case "addprefix.prefix":
 			route["reqPathSearchReplace"] = "^/," + text + "/"
 		case "replacepathregex.regex":
@@ -391,6 +429,12 @@ func (t *traefikDraft) middleware(from string, route map[string]string, name str
 			route["corsOrigins"] = text
 		case "headers.framedeny", "headers.contenttypenosniff", "headers.stsseconds", "headers.sslredirect":
 			route["securityHeaders"] = "true"
+		case "headers.contentsecuritypolicy":
+			add(route, "setResHeader", "Content-Security-Policy "+escaped(text))
+		case "redirectregex.regex":
+			// What was redirected got to no task, and so past no guard of the route that it led to.
+			t.shut(prefix+rest, route, "the hosts that it leads away from are com.df.redirectFromDomain of the route that it leads to; take this one out then")
+		case "redirectregex.replacement", "redirectregex.permanent":
 		case "headers.stsincludesubdomains", "headers.stspreload", "headers.browserxssfilter", "headers.forcestsheader":
 			t.lose(prefix+rest, "com.df.securityHeaders sets what it sets; other headers by com.df.setResHeader")
 		default:
@@ -424,7 +468,7 @@ func (t *traefikDraft) header(prefix string, route map[string]string, rest, text
 // harmless reports whether no middleware of a kind decides who gets in.
 func harmless(kind string) bool {
 	return slices.Contains([]string{
-		"addprefix", "buffering", "circuitbreaker", "compress", "contenttype", "errors", "grpcweb", "headers", "passtlsclientcert", "redirectregex", "redirectscheme",
+		"addprefix", "buffering", "circuitbreaker", "compress", "contenttype", "errors", "grpcweb", "headers", "passtlsclientcert", "redirectscheme",
 		"replacepath", "replacepathregex", "retry", "stripprefix", "stripprefixregex",
 	}, kind)
 }
@@ -456,7 +500,7 @@ func (t *traefikDraft) stream(name string, r map[string]string) {
 		if route["serviceDomain"] == "" {
 			route["reqMode"] = "tcp"
 		}
-		if _, isTLS := r["tls"]; isTLS && !strings.EqualFold(r["tls.passthrough"], "true") {
+		if text, isTLS := r["tls"]; isTLS && !strings.EqualFold(text, "false") && !strings.EqualFold(r["tls.passthrough"], "true") {
 			t.lose(label+"tls", "TLS below HTTP is passed on, and ends at the task")
 		}
 		if r["entrypoints"] != "" {
@@ -464,6 +508,8 @@ func (t *traefikDraft) stream(name string, r map[string]string) {
 		}
 		// Below HTTP no label refuses anybody, so that a route without its guard is left out.
 		if missing := t.guards(r, route); len(missing) > 0 {
+			// What would be answered there is answered by HTTP alone.
+			t.lost = slices.DeleteFunc(t.lost, func(one string) bool { return strings.HasPrefix(one, label+"rule: ") })
 			for _, rest := range missing {
 				t.closed = append(t.closed, label+rest+": it has no counterpart below HTTP, and may keep somebody out; this route is left out")
 			}
