@@ -25,7 +25,8 @@ const (
 	// nextAfter is how long a candidate is waited for before the next is tried beside it.
 	nextAfter = 200 * time.Millisecond
 	// patientEvery is how often an attempt leaves all to the system: for a name
-	// that only a search domain completes, or a slow resolver.
+	// that only a search domain completes, a slow resolver, or a slow way to an address. Seldom,
+	// since a client that connects keeps all its callers waiting.
 	patientEvery   = 5
 	patientTimeout = 5 * time.Second
 	// maxRefused is how many addresses are remembered that were passed over.
@@ -70,13 +71,13 @@ func (d *dialer) Dial(network, address string) (net.Conn, error) {
 	defer cancel()
 	patient := func(ctx context.Context) (net.Conn, error) { return d.connect(ctx, network, address) }
 	quick := func(ctx context.Context) (net.Conn, error) { return d.quick(ctx, network, host, port) }
-	switch _, err := netip.ParseAddr(host); {
-	case err == nil && d.peers == nil:
+	_, err = netip.ParseAddr(host)
+	isAddress := err == nil
+	switch {
+	case d.attempts.Add(1)%patientEvery != 0 || isAddress && d.peers != nil:
+		return quick(ctx)
+	case isAddress:
 		return patient(ctx)
-	case err == nil:
-		return quick(ctx)
-	case d.attempts.Add(1)%patientEvery != 0:
-		return quick(ctx)
 	}
 	return first(ctx, patient, func(ctx context.Context) (net.Conn, error) {
 		for {

@@ -8,9 +8,13 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
 // stalled answers nothing until the context ends, like a resolver that was asked
@@ -37,6 +41,42 @@ func TestDialDoesNotWaitForAResolverThatStalls(t *testing.T) {
 	if took := time.Since(start); took > 2*time.Second {
 		t.Errorf("gave up after %v, want about %v", took, lookupTimeout)
 	}
+}
+
+// The other servers are tried soon, although nothing says that this one is not there.
+func TestAnAddressThatSaysNothingIsGivenUpSoon(t *testing.T) {
+	address := silent(t)
+	d := &dialer{}
+	start := time.Now()
+	if _, err := d.Dial("tcp", address); err == nil {
+		t.Fatal("connected to who accepts nobody")
+	}
+	if took := time.Since(start); took < connTimeout/2 || took > 3*connTimeout {
+		t.Errorf("gave up after %v, want about %v", took, connTimeout)
+	}
+}
+
+// silent returns an address at which connecting is neither accepted nor refused: as many wait
+// already as the system lets wait.
+func silent(t *testing.T) string {
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	tooltest.Must(t, err)
+	t.Cleanup(func() { _ = syscall.Close(fd) })
+	tooltest.Must(t, syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	tooltest.Must(t, syscall.Listen(fd, 0))
+	name, err := syscall.Getsockname(fd)
+	tooltest.Must(t, err)
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(name.(*syscall.SockaddrInet4).Port))
+	for range 10 {
+		conn, err := net.DialTimeout("tcp", address, 200*time.Millisecond)
+		if err != nil {
+			return address
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+	}
+	t.Fatal("whoever waits is let in")
+	return ""
 }
 
 func TestDialAsksForTheAbsoluteName(t *testing.T) {

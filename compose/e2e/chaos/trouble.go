@@ -111,6 +111,11 @@ func (w *world) settle(ctx context.Context, c *changes, t trouble, alive []strin
 	if len(t.struck) == 0 {
 		return nil
 	}
+	if back, err := poll(ctx, 3*time.Minute, "the swarm to have all its nodes", w.ready); err != nil {
+		return err
+	} else if back > time.Second {
+		w.Say("the swarm took %s more to have %s", seconds(back), strings.Join(t.struck, ", "))
+	}
 	err = c.inForce(ctx, t.struck)
 	if err != nil && c.leftIdle(ctx) == nil && len(c.idle) > 0 {
 		w.Say("the swarm runs no task of %s, so that nothing can answer there", strings.Join(c.idle, ", "))

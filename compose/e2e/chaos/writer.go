@@ -18,21 +18,37 @@ var container = regexp.MustCompile(`[0-9a-f]{12}`)
 // leaseKey names the lease of those who write the catalog.
 const leaseKey = "listener"
 
-// holder returns who has the lease: a container, or whatever stands there.
+// holder returns who has the lease: a container, or whatever stands there. All servers are asked
+// at once: a client whose server cannot be reached connects, and waits for that first.
 func (w *world) holder(ctx context.Context) (string, error) {
-	var errs []error
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	type answer struct {
+		value []byte
+		err   error
+	}
+	answers := make(chan answer, len(w.buses))
 	for _, b := range w.buses {
-		limited, cancel := context.WithTimeout(ctx, time.Second)
-		value, _, err := b.Bucket(bus.LeaseBucket).Get(limited, leaseKey)
-		cancel()
-		if err != nil {
-			errs = append(errs, err)
-			continue
+		go func() {
+			value, _, err := b.Bucket(bus.LeaseBucket).Get(ctx, leaseKey)
+			answers <- answer{value, err}
+		}()
+	}
+	var errs []error
+	for range w.buses {
+		select {
+		case <-ctx.Done():
+			return "", errors.Join(append(errs, ctx.Err())...)
+		case a := <-answers:
+			if a.err != nil {
+				errs = append(errs, a.err)
+				continue
+			}
+			if name := container.Find(a.value); name != nil {
+				return string(name), nil
+			}
+			return string(a.value), nil
 		}
-		if name := container.Find(value); name != nil {
-			return string(name), nil
-		}
-		return string(value), nil
 	}
 	return "", errors.Join(errs...)
 }
