@@ -135,9 +135,10 @@ test: setup ## Run all tests: set-up, images, unit tests with the race detector,
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need no swarm, with the race detector (needs setup).
+	@# Half of them wait for the programs that they run: three packages at once keep two cores busy.
 	@packages=$$(go list work | grep -vE '$(level4)'); \
 	$(timed) test-unit gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg \
-		--rerun-fails=1 --rerun-fails-max-failures=3 --packages "$$packages" -- -race -timeout 20m $(UNIT_FLAGS)
+		--rerun-fails=1 --rerun-fails-max-failures=3 --packages "$$packages" -- -race -p 3 -timeout 20m $(UNIT_FLAGS)
 
 .PHONY: test-swarm
 test-swarm: ## Run the tests on a real swarm of their own and the cases of the components, as root (needs setup and images).
