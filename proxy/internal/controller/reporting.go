@@ -81,7 +81,7 @@ func (v *View) status(d claims.Verdict, reached map[string]bool) catalog.Status 
 	default:
 		s.State, s.Reason, s.Hint = catalog.StateApplied, "", ""
 		v.missing(&s, d.Service, reached)
-		s.Warnings = v.Refused[d.Service.ID]
+		s.Warnings = slices.Concat(s.Warnings, v.lockedOut(d.Service.Name), v.Refused[d.Service.ID])
 		v.uncertified(&s)
 	}
 	return s
@@ -99,6 +99,32 @@ func (v *View) uncertified(s *catalog.Status) {
 	}
 }
 
+// lockedOut says of a service in force why somebody does not get in.
+func (v *View) lockedOut(name string) []string {
+	i, ok := v.find(name)
+	if !ok || len(v.File.Faults) == 0 {
+		return nil
+	}
+	var out []string
+	for _, b := range v.Desired.Services[i].Backends {
+		about := []string{b.Name}
+		if u := b.Handling.Access.Users; u != nil && u.List != route.OperatorUsers {
+			about = append(about, u.List)
+		}
+		for _, fault := range v.File.Faults {
+			if whose, why, _ := strings.Cut(fault, ": "); slices.Contains(about, whose) && !slices.Contains(out, why) {
+				out = append(out, why)
+			}
+		}
+	}
+	return out
+}
+
+// find returns where a service in force stands.
+func (v *View) find(name string) (int, bool) {
+	return slices.BinarySearchFunc(v.Desired.Services, name, func(s route.Service, name string) int { return strings.Compare(s.Name, name) })
+}
+
 // refuse notes which addresses of a backend are not used.
 func (v *View) refuse(s route.Service, b route.Backend, refused []addresses.Refused) {
 	for _, r := range refused {
@@ -114,7 +140,7 @@ func (v *View) refuse(s route.Service, b route.Backend, refused []addresses.Refu
 
 // missing says of a service in force which of its backends have no address.
 func (v *View) missing(s *catalog.Status, svc catalog.Service, reached map[string]bool) {
-	i, ok := slices.BinarySearchFunc(v.Desired.Services, svc.Name, func(s route.Service, name string) int { return strings.Compare(s.Name, name) })
+	i, ok := v.find(svc.Name)
 	if !ok {
 		return
 	}

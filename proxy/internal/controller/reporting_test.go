@@ -109,3 +109,51 @@ func TestStatusNamesTheIndexWithoutTasks(t *testing.T) {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
+
+// TestStatusKeepsAllWarnings: who takes requests of a service is told beside the addresses that
+// are not used.
+func TestStatusKeepsAllWarnings(t *testing.T) {
+	service := func(name string, more ...string) catalog.Service {
+		texts := map[string]string{catalog.Notify: "true", "com.df.port": "80"}
+		for i := 0; i < len(more); i += 2 {
+			texts[catalog.Prefix+more[i]] = more[i+1]
+		}
+		return catalog.Service{ID: name, Name: name, Labels: texts}
+	}
+	there := [][]netip.Addr{{netip.MustParseAddr("10.0.0.2")}}
+	v := &View{
+		Desired: claims.Settle([]catalog.Service{
+			service("shop", "serviceDomain", "shop.acme.com"),
+			service("other", "servicePath", "/b", "aclName", "00"),
+		}, nil, labels.Options{}),
+		Addresses: map[string][][]netip.Addr{"shop": there, "other": there},
+		Refused:   map[string][]string{"shop": {"an address"}},
+	}
+	for _, s := range v.Statuses() {
+		if s.Service == "shop" && (s.State != catalog.StateApplied || len(s.Warnings) != 2 || !strings.Contains(s.Warnings[0], "other") || s.Warnings[1] != "an address") {
+			t.Errorf("%s is %s, warned of %q, want other's route and an address", s.Service, s.State, s.Warnings)
+		}
+	}
+}
+
+// TestStatusTellsOfUsersThatAreMissing: a service that lets nobody in because a secret is
+// missing says so.
+func TestStatusTellsOfUsersThatAreMissing(t *testing.T) {
+	service := func(name string) catalog.Service {
+		return catalog.Service{ID: name, Name: name, Labels: map[string]string{
+			catalog.Notify: "true", "com.df.port": "80", "com.df.servicePath": "/" + name, "com.df.usersSecret": name,
+		}}
+	}
+	there := [][]netip.Addr{{netip.MustParseAddr("10.0.0.2")}}
+	v := &View{
+		Desired:   claims.Settle([]catalog.Service{service("a"), service("b")}, nil, labels.Options{}),
+		Addresses: map[string][][]netip.Addr{"a": there, "b": there},
+	}
+	v.File.Faults = []string{v.Desired.Services[1].Backends[0].Handling.Access.Users.List + ": there is no secret dfp_users_b"}
+	want := map[string]string{"a": "", "b": "there is no secret dfp_users_b"}
+	for _, s := range v.Statuses() {
+		if got := strings.Join(s.Warnings, "; "); s.State != catalog.StateApplied || got != want[s.Service] {
+			t.Errorf("%s is %s, warned of %q, want %q", s.Service, s.State, got, want[s.Service])
+		}
+	}
+}

@@ -68,7 +68,8 @@ type File struct {
 	// Lists are addresses by file name, and Scripts the contents of files.
 	Lists   map[string][]string
 	Scripts map[string]string
-	// Faults say what is wrong with users, for the log.
+	// Faults say why somebody does not get in, each after the name of a list of users, or of a
+	// backend, and a colon.
 	Faults []string
 }
 

@@ -53,3 +53,26 @@ func TestRulesOfTheOperatorMeetAllRequests(t *testing.T) {
 		}
 	}
 }
+
+// TestNobodyProvesANameWithoutAnAuthority: a service that asks for client certificates refuses
+// everybody while the operator has given no authority, and that is told.
+func TestNobodyProvesANameWithoutAnAuthority(t *testing.T) {
+	const web = "web servicePath=/\nweb port=80\n"
+	for _, c := range []struct {
+		name, labels, ca string
+		want             string
+	}{
+		{"no authority", web + "web verifyClientSsl=true\n", "", "web-be80_0: com.df.verifyClientSsl: the proxy has no CA_FILE, so every request is answered 403"},
+		{"one", web + "web verifyClientSsl=true\n", "/ca.pem", ""},
+		{"nobody asks", web, "", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := settings("/x")
+			s.TLS.CAFile = c.ca
+			f, rejected := render(t, s, c.labels)
+			if got := strings.Join(f.Faults, "; "); len(rejected) > 0 || got != c.want {
+				t.Errorf("faults %q (%v), want %q", got, rejected, c.want)
+			}
+		})
+	}
+}

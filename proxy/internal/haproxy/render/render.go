@@ -128,6 +128,9 @@ func (r *Renderer) Render(services []route.Service, tables route.Tables, address
 				members[b.Name] = append(members[b.Name], member{b.Share, len(out.Servers)})
 			}
 			f.Backends = append(f.Backends, out)
+			if b.Handling.VerifyClient && !r.knowsClients() {
+				f.Faults = append(f.Faults, b.Name+": com.df.verifyClientSsl: the proxy has no CA_FILE, so every request is answered 403")
+			}
 		}
 	}
 	r.backends = backends
@@ -138,6 +141,13 @@ func (r *Renderer) Render(services []route.Service, tables route.Tables, address
 	}
 	f.Profiles = profiles(backends)
 	return f, nil
+}
+
+// knowsClients reports whether there may be an authority of client certificates: the
+// operator's, or one in a list of certificates of his own.
+func (r *Renderer) knowsClients() bool {
+	list := r.settings.CertList
+	return r.settings.TLS.CAFile != "" || list != "" && list != path.Join(r.settings.Dir, file.CertList)
 }
 
 // sleeping are the backends whose requests wait while there is no task: those of groups

@@ -9,6 +9,7 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
+	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/owners"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/table"
 )
@@ -271,7 +272,7 @@ func (a *asking) path(r *route.Route, path string) error {
 	switch {
 	case a.may.WellKnown && route.WellKnown(path):
 	case a.file.Strict() && (!kind.Filed && !a.may.Any() || !a.may.Path(path)):
-		return a.refuse("servicePath", claim, a.somebody(), fmt.Sprintf("paths: [%q]", path))
+		return a.refuse("servicePath", claim, "", fmt.Sprintf("paths: [%q]", path))
 	case !kind.Filed && !a.may.Any():
 		// It would come before the paths of all who have some.
 		for _, other := range slices.Sorted(maps.Values(a.paths)) {
@@ -351,15 +352,28 @@ func (a *asking) port(s *route.Stream) error {
 	return nil
 }
 
-// outbound checks where requests would go.
+// outbound checks where requests would go, and who outside would be asked about them.
 func (a *asking) outbound(wants *route.Service) error {
 	if !a.file.Strict() || a.owner == owners.Operator {
 		return nil
 	}
+	to := func(label, host string) error {
+		if host = strings.TrimSuffix(host, "."); a.may.Outbound(host) {
+			return nil
+		}
+		return a.refuse(label, host+" as a destination", "", fmt.Sprintf("outbound: [%q]", host))
+	}
 	for i := range wants.Backends {
-		if b := &wants.Backends[i]; b.Outbound && !a.may.Outbound(strings.TrimSuffix(b.Lookup, ".")) {
-			host := strings.TrimSuffix(b.Lookup, ".")
-			return a.refuse("outboundHostname", host+" as a destination", "", fmt.Sprintf("outbound: [%q]", host))
+		b := &wants.Backends[i]
+		if b.Outbound {
+			if err := to("outboundHostname", b.Lookup); err != nil {
+				return err
+			}
+		}
+		if f := b.Handling.Access.Forward; f != nil && !labels.OfSwarm(f.Host) {
+			if err := to("forwardAuth", f.Host); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

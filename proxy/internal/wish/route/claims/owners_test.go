@@ -126,9 +126,9 @@ func TestThieves(t *testing.T) {
 				err := d.Verdicts[1].Err
 				switch {
 				case c.free && mode.file == firstCome:
-				case !errors.As(err, &owner), owner.Owner == "" && c.label != "isDefaultBackend", c.label != "" && owner.Label != c.label:
+				case !errors.As(err, &owner), owner.Owner == "" && !c.free, c.label != "" && owner.Label != c.label:
 					t.Errorf("the thief's verdict: %v, want the owner, and the label %s", err, c.label)
-				case !strings.Contains(owner.Owner, "shop") && c.label != "srcPort" && c.label != "isDefaultBackend":
+				case !strings.Contains(owner.Owner, "shop") && c.label != "srcPort" && !c.free:
 					t.Errorf("the thief is told of %q, want the stack shop", owner.Owner)
 				}
 				if d.Verdicts[0].Err != nil || len(d.Verdicts[0].Overtaken) > 0 {
@@ -239,9 +239,14 @@ default: {hosts: [], paths: ["/$stack"]}
 		{"a listed name", stacked("edge_a", 1, "servicePath", "/", "outboundHostname", "legacy.acme.com"), ""},
 		{"another name", stacked("edge_a", 1, "servicePath", "/", "outboundHostname", "waggle_alertmanager"), "waggle_alertmanager as a destination is not given"},
 		{"its own path of any host", stacked("other_a", 1, "servicePath", "/other,/other/x"), ""},
-		{"a path that only begins like its own", stacked("other_a", 1, "servicePath", "/others"), "the path /others of any host belongs to"},
+		{"a path that only begins like its own", stacked("other_a", 1, "servicePath", "/others"), "the path /others of any host is not given"},
 		{"a service without a stack", lone, ""},
-		{"a service that is called like a stack", impostor, "the path /shop of any host belongs to"},
+		{"a service that is called like a stack", impostor, "the path /shop of any host is not given"},
+		{"a path that the file gives to nobody", stacked("shop_a", 1, "servicePath", "/shop"), "the path /shop of any host is not given"},
+		{"forwardAuth to a listed name", stacked("edge_a", 1, "servicePath", "/", "forwardAuth", "http://legacy.acme.com/verify"), ""},
+		{"forwardAuth to another name", stacked("edge_a", 1, "servicePath", "/", "forwardAuth", "http://sso.acme.com/verify"), "sso.acme.com as a destination is not given"},
+		{"forwardAuth to an address in no listed network", stacked("edge_a", 1, "servicePath", "/", "forwardAuth", "http://10.21.1.2/verify"), "10.21.1.2 as a destination is not given"},
+		{"forwardAuth to a service", stacked("edge_a", 1, "servicePath", "/", "forwardAuth", "http://sso_auth:4181/verify"), ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := owned(t, file).Settle([]catalog.Service{c.svc}, nil).Verdicts[0].Err

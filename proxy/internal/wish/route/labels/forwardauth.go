@@ -35,7 +35,7 @@ func forwardAuth(svc catalog.Service, g label.Group, o Options) *route.ForwardAu
 		if port := u.Port(); port != "" {
 			f.Port, _ = strconv.Atoi(port) // authHost has seen that it is a number
 		}
-		if !f.Anywhere && !ofSwarm(f.Host) {
+		if !f.Anywhere && !OfSwarm(f.Host) {
 			f.Only = networks(o.Outbound.Only(f.Host))
 		}
 		if u.Path == "" {
@@ -63,15 +63,15 @@ func forwardAuth(svc catalog.Service, g label.Group, o Options) *route.ForwardAu
 // mayAsk returns why a service may not ask a host, empty if it may. A name without a dot is
 // that of a service, which the operator's list does not concern.
 func (o Options) mayAsk(svc catalog.Service, host string) string {
-	if ofSwarm(host) {
+	if OfSwarm(host) {
 		return ""
 	}
 	addr, _ := netip.ParseAddr(host)
 	return o.mayName(svc, host, addr)
 }
 
-// ofSwarm reports whether a host is the name of a service.
-func ofSwarm(host string) bool {
+// OfSwarm reports whether a host is the name of a service.
+func OfSwarm(host string) bool {
 	return !strings.ContainsAny(host, ".:") && !strings.EqualFold(host, "localhost")
 }
 
