@@ -158,9 +158,10 @@ func (n *newcomer) moves(ctx context.Context, commit, tag string) error {
 	if err := n.knows(ctx); err != nil {
 		return err
 	}
-	// It is not known alone, but done: by hand it is scaled by one, and back.
-	for _, by := range []string{"up", "down"} {
-		if err := n.waits(ctx, n.nodes[0], "compose/look scaler -post '/v1/scale-service?service=web&scale="+by+"&by=1'", started, `"outcome"`); err != nil {
+	// It is not known alone, but done: by hand it is scaled by one, and back. Asked again by the
+	// same id, it is the same request.
+	for _, c := range []struct{ to, done string }{{"up", "Scaling web from 2 to 3"}, {"down", "Scaling web from 3 to 2"}} {
+		if err := n.waits(ctx, n.nodes[0], "compose/look scaler -post '/v1/scale-service?service=web&scale="+c.to+"&by=1&id="+tag+"-"+c.to+"'", started, c.done); err != nil {
 			return err
 		}
 	}
