@@ -211,3 +211,26 @@ func TestRollUpsOfAnOlderStoreAreEnded(t *testing.T) {
 		t.Errorf("what was there is at %d: %v, want %d", at, err, revision)
 	}
 }
+
+// Whoever goes back to this version finds streams of the one after it, in which more is forbidden
+// for good.
+func TestAStreamThatALaterVersionHasClosed(t *testing.T) {
+	s := bustest.Start(t)
+	b := s.Connect("listener")
+	tooltest.Eventually(t, "the bus is prepared", func() error { return b.Prepare(t.Context(), 1) })
+	js, err := jetstream.New(b.Raw())
+	tooltest.Must(t, err)
+	for _, name := range []string{"KV_" + bus.LeaseBucket, bus.EventsStream} {
+		stream, err := js.Stream(t.Context(), name)
+		tooltest.Must(t, err)
+		closed := stream.CachedInfo().Config
+		closed.DenyPurge, closed.AllowRollup, closed.SubjectDeleteMarkerTTL, closed.AllowMsgTTL = true, false, 0, true
+		_, err = js.UpdateStream(t.Context(), closed)
+		tooltest.Must(t, err)
+	}
+	earlier := s.Connect("listener")
+	tooltest.Eventually(t, "this version takes them as they are", func() error { return earlier.Prepare(t.Context(), 1) })
+	if _, err := earlier.Bucket(bus.LeaseBucket).Put(t.Context(), "listener", []byte("me")); err != nil {
+		t.Error(err)
+	}
+}

@@ -60,10 +60,23 @@ func (b *Bus) prepare(ctx context.Context, cfg jetstream.StreamConfig) error {
 	if have.Metadata[markOwner] == "" {
 		return ErrForeign
 	}
+	cfg = asClosedAs(cfg, have)
 	if b.isPrepared(cfg, have) {
 		return nil
 	}
 	return b.setPrepared(cfg)(b.js.UpdateStream(ctx, cfg))
+}
+
+// asClosedAs keeps what a listener of a later version has forbidden, since servers let nobody
+// permit it again: whoever goes back to this version goes on with a stream that is closed further.
+func asClosedAs(want, have jetstream.StreamConfig) jetstream.StreamConfig {
+	want.DenyDelete = want.DenyDelete || have.DenyDelete
+	want.AllowMsgTTL = want.AllowMsgTTL || have.AllowMsgTTL
+	if have.DenyPurge && !want.DenyPurge {
+		// Marks ask for roll-ups, which purge.
+		want.DenyPurge, want.AllowRollup, want.SubjectDeleteMarkerTTL = true, false, 0
+	}
+	return want
 }
 
 // prepared is what a server made of the settings of a stream: it adds its own to ours.
