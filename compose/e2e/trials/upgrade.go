@@ -158,14 +158,28 @@ func (n *newcomer) moves(ctx context.Context, commit, tag string) error {
 	if err := n.knows(ctx); err != nil {
 		return err
 	}
+	scaler, err := n.runs(ctx, "waggle_scaler")
+	if err != nil {
+		return err
+	}
 	// It is not known alone, but done: by hand it is scaled by one, and back. Asked again by the
 	// same id, it is the same request.
 	for _, c := range []struct{ to, done string }{{"up", "Scaling web from 2 to 3"}, {"down", "Scaling web from 3 to 2"}} {
-		if err := n.waits(ctx, n.nodes[0], "compose/look scaler -post '/v1/scale-service?service=web&scale="+c.to+"&by=1&id="+tag+"-"+c.to+"'", started, c.done); err != nil {
+		if err := n.waits(ctx, scaler, "compose/look scaler -post '/v1/scale-service?service=web&scale="+c.to+"&by=1&id="+tag+"-"+c.to+"'", started, c.done); err != nil {
 			return err
 		}
 	}
 	return n.answered(asked())
+}
+
+// runs returns a node on which a service has a task.
+func (n *newcomer) runs(ctx context.Context, service string) (*lab.Node, error) {
+	for _, node := range n.nodes {
+		if found, err := node.Docker(ctx, "ps", "--quiet", "--filter", "name="+service+"."); err != nil || found != "" {
+			return node, err
+		}
+	}
+	return nil, fmt.Errorf("%s runs nowhere", service)
 }
 
 // checksOut puts the files of a commit in the place of those that are there. What is the
