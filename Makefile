@@ -42,7 +42,7 @@ SCENARIOS_FLAGS ?=
 CERTIFICATES_FLAGS ?=
 # Flags of trials, such as -only one,three, and the commit or tag from which is upgraded.
 TRIALS_FLAGS ?=
-WAGGLE_BEFORE ?= $(shell git describe --tags --abbrev=0 HEAD~1 2>/dev/null || git rev-parse HEAD~200)
+WAGGLE_BEFORE ?= $(shell git describe --tags --abbrev=0 HEAD~1 2>/dev/null || echo 4d7d5e7)
 # Flags of attack, such as -only owners,paths or -logs FOLDER.
 ATTACK_FLAGS ?=
 # Flags of the measurement of the scaler, such as -only quiet -samples 20.
