@@ -28,16 +28,21 @@ func sleepy() []string {
 	}
 }
 
-// slept is the step of a service that goes to sleep when nobody asks for it, and is woken by
-// the next request, which waits for it.
-func (s *story) slept(ctx context.Context) error {
+// laid is the step of a service that may sleep, and that nobody asks for from now on. It takes
+// half a minute to go to sleep, in which the story goes on.
+func (s *story) laid(ctx context.Context) error {
 	if err := s.create(ctx, sleeper, sleepy()); err != nil {
 		return err
 	}
 	if err := s.answered(ctx, "/sleeper/hello"); err != nil {
 		return err
 	}
-	s.say("it is answered; now nobody asks for it")
+	s.say("it is answered; from now on nobody asks for it")
+	return nil
+}
+
+// woken is the step in which it sleeps, and is woken by the next request, which waits for it.
+func (s *story) woken(ctx context.Context) error {
 	if err := tooltest.PollFor(ctx, time.Minute, 100*time.Millisecond, "the service to go to sleep", func(ctx context.Context) error {
 		found, err := s.statuses(ctx, sleeper)
 		if err != nil {

@@ -50,12 +50,13 @@ func (s *story) tell(ctx context.Context) error {
 	}{
 		{"a service says by its labels what it wants, and is served", s.created},
 		{"its replicas are scraped, its alerts are known", s.watched},
+		{"another service may sleep while nobody asks for it", s.laid},
 		{"load makes it slow; it is scaled up and is fast again; load ends and it comes down", s.scaled},
 		{"a label moves its route while requests flow", s.moved},
 		{"a broken label harms its own service, and is told by name", s.refused},
 		{"the console shows what is wrong first, with what mends it", s.looked},
 		{"waggle why goes the way from label to effect, and says where it breaks; it is mended", s.mended},
-		{"a service sleeps while nobody asks for it, and a request wakes it", s.slept},
+		{"the service that nobody asked for sleeps, and a request wakes it", s.woken},
 		{"the services are removed, and everything of them goes", s.removed},
 	} {
 		s.write("\n%d. %s\n", i+1, title(step.title))
