@@ -325,9 +325,14 @@ func (t *traefikDraft) backend(route map[string]string, services groups, prefix,
 		case "healthcheck.path":
 			route["checkPath"] = text
 		case "healthcheck.interval", "healthcheck.timeout":
-			if s["loadbalancer.healthcheck.path"] != "" { // without it nothing is checked
-				route[map[bool]string{true: "checkInterval", false: "checkTimeout"}[strings.HasSuffix(rest, "interval")]] = text
+			if s["loadbalancer.healthcheck.path"] == "" {
+				break // nothing is checked
 			}
+			into := "checkInterval"
+			if strings.HasSuffix(rest, "timeout") {
+				into = "checkTimeout"
+			}
+			route[into] = text
 		case "responseforwarding.flushinterval":
 			t.lose(prefix+name+"."+rest, "answers are passed on as they come")
 		case "passhostheader":
