@@ -254,7 +254,8 @@ bench: ## Run the benchmarks, each for BENCHTIME (1s).
 	@$(timed) bench go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $$(go list work | grep -vE '$(level4)')
 
 .PHONY: demo
-demo: setup ## Bring the demo up on this machine's engine.
+demo: ## Install what it needs, and bring the demo up on this machine's engine.
+	@$(timed) setup compose/setup/setup.sh demo
 	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
 	@compose/demo/demo.sh up
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Brings a fresh Debian or Ubuntu with make and Go to where everything in this
-# repository can be built and tested. It may be run at any time, again and
-# again; what is there already is left alone.
+# repository can be built and tested, or, by 'setup.sh demo', to where the demo
+# runs, which needs no tools of checks and tests. It may be run at any time, again
+# and again; what is there already is left alone.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=compose/setup/common.sh
@@ -160,10 +161,12 @@ fi
 # The subshells below report by exit status, and -e does not reach into them
 # when they are tested; hence each function ends with its own result.
 jobs=()
-part linter &
-jobs+=($!)
-part testsum &
-jobs+=($!)
+if [ "${1:-}" != demo ]; then
+  part linter &
+  jobs+=($!)
+  part testsum &
+  jobs+=($!)
+fi
 failed=0
 if part packages; then
   part engine &
