@@ -171,9 +171,11 @@ type edge struct {
 	store     *bus.Mirror
 	notifier  *notify.Notifier
 	sender    *notify.Sender
-	// isFresh says that the reader has come as far as the first list of this process.
-	isFresh atomic.Bool
-	opened  atomic.Bool
+	// isFresh says that the reader has come as far as the first list of this process, and isLed
+	// that another listener was seen to write, as led tells.
+	isFresh, isLed atomic.Bool
+	led            func() bool
+	opened         atomic.Bool
 	// found are services whose tasks are waited for, by ID. They belong to the pass.
 	found map[string]found
 }
@@ -190,9 +192,9 @@ func newEdge(d DockerFlow, sh app.Shell) (*edge, error) {
 }
 
 // connect gives it the bus. The texts of secret labels are read only if there are receivers
-// to tell them to.
-func (e *edge) connect(b *bus.Bus, p *publish.Publisher, reader *bus.Catalog, writer *bus.CatalogWriter, sh app.Shell) {
-	e.publisher, e.reader, e.writer = p, reader, writer
+// to tell them to. led reports whether somebody is known to write.
+func (e *edge) connect(b *bus.Bus, p *publish.Publisher, reader *bus.Catalog, writer *bus.CatalogWriter, led func() bool, sh app.Shell) {
+	e.publisher, e.reader, e.writer, e.led = p, reader, writer, led
 	if len(e.receivers) > 0 {
 		e.reader = b.CatalogWithSecrets(e.poke.Now)
 	}
@@ -271,8 +273,13 @@ func (e *edge) snapshot() (catalog.Snapshot, bool) {
 	switch {
 	case !ok || state.Foreign != nil:
 		return catalog.Snapshot{}, false
-	case !state.Leads || e.isFresh.Load():
+	case e.isFresh.Load():
 		return snapshot, true
+	case !state.Leads:
+		if e.led() {
+			e.isLed.Store(true)
+		}
+		return snapshot, e.isLed.Load()
 	case state.Listed.IsZero():
 		return catalog.Snapshot{}, false
 	}
