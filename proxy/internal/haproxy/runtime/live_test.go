@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -42,9 +43,11 @@ backend two from base
 // /slow is answered when the returned function is called.
 func upstream(t *testing.T, name string) (addr netip.AddrPort, release func()) {
 	t.Helper()
-	held := make(chan struct{})
+	held, arrived := make(chan struct{}), make(chan struct{})
+	hasArrived := sync.OnceFunc(func() { close(arrived) })
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/slow") {
+			hasArrived()
 			select {
 			case <-held:
 			case <-r.Context().Done():
@@ -53,7 +56,14 @@ func upstream(t *testing.T, name string) (addr netip.AddrPort, release func()) {
 		_, _ = io.WriteString(w, name)
 	}))
 	t.Cleanup(s.Close)
-	return netip.MustParseAddrPort(s.Listener.Addr().String()), func() { close(held) }
+	return netip.MustParseAddrPort(s.Listener.Addr().String()), func() {
+		// HAProxy counts a session before it has connected, and gives it to another server then.
+		select {
+		case <-arrived:
+		case <-t.Context().Done():
+		}
+		close(held)
+	}
 }
 
 // held adds a server, and makes a request that it answers when release is called. It
