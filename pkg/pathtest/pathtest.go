@@ -15,7 +15,7 @@ func Spellings() []string {
 	return []string{
 		"/admin", "/%61dmin", "/%61%64%6d%69%6E", "//admin", "///admin", "/./admin", "/x/../admin", "/x/%2e%2E/admin", "/x/.%2e/admin", "/.//admin",
 		"/x//../admin", "/../admin", "/%2e/admin", "/%2fadmin", "/%5Cadmin", `/\admin`, `/x\..\admin`, "/x%2f..%2fadmin", "/;/admin", "/;a=b/admin", "/x/..;/admin",
-		"/x%2Fy/../../admin", "/a/b%2fc/../../../admin", "/admin;x", "/admin%3Bx", "/x/..;y/admin;a=b",
+		"/x%2Fy/../../admin", "/a/b%2fc/../../../admin", "/admin;x", "/admin%3Bx", "/x/..;y/admin;a=b", "/;%2fx/admin", `/;\x/admin`,
 	}
 }
 

@@ -54,26 +54,44 @@ end
 
 local function canonical(path) return resolved(decoded(path)) end
 
--- read takes all that may be a slash for one, and parameters of a segment for nothing.
-local function read(path)
-	path = gsub(gsub(decoded(path), "%%2F", "/"), "%%5C", "/")
+-- slashes has a slash for all that may be one in a path that is decoded.
+local function slashes(path)
+	path = gsub(gsub(path, "%%2F", "/"), "%%5C", "/")
+	return path
+end
+
+local function without_parameters(path)
 	if find(path, ";", 1, true) then
 		path = gsub(gsub("/" .. path .. "/", "/([^/;]*);[^/]*", "/%1"), "^/(.*)/$", "%1")
 	end
-	return resolved(path)
+	return path
 end
+
+-- read takes for a slash all that may be one, and parameters for nothing.
+local function read(path) return resolved(without_parameters(slashes(path))) end
 
 core.register_converters("waggle_path", canonical)
 
 -- The other way in which a path may be read, "?" if there are several, empty if there is none.
 core.register_converters("waggle_other_path", function(path)
-	local first = canonical(path)
-	local reading = read(path)
-	if reading ~= read(first) then
+	local plain = decoded(path)
+	local first = resolved(plain)
+	local other = first
+	for _, reading in ipairs({ slashes(plain), without_parameters(plain), without_parameters(slashes(plain)), slashes(without_parameters(plain)) }) do
+		reading = resolved(reading)
+		if reading ~= first and reading ~= other then
+			if other ~= first then
+				return "?"
+			end
+			other = reading
+		end
+	end
+	-- What has been resolved may hide what would have been read otherwise.
+	if read(plain) ~= read(first) then
 		return "?"
 	end
-	if reading == first then
+	if other == first then
 		return ""
 	end
-	return reading
+	return other
 end)

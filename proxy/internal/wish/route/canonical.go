@@ -11,51 +11,70 @@ import (
 // is encoded, a "%" that encodes nothing too, with digits in capitals; doubled slashes are one, and dot segments are
 // resolved. A path is sent on as it came.
 func Canonical(path string) string {
-	return dots(mergeSlashes(decode(path, "")), true)
+	return dots(mergeSlashes(decode(path)), true)
 }
 
 // CanonicalPart is Canonical for the beginning of a path, or a part of it, which has no
 // whole segment at its end.
 func CanonicalPart(text string) string {
-	text = mergeSlashes(decode(text, ""))
+	text = mergeSlashes(decode(text))
 	if !strings.HasPrefix(text, "/") {
 		return text
 	}
 	return dots(text, false)
 }
 
-// OtherReading is how a task reads a path for which "%2F", "%5C" and "\" are slashes and
-// the parameters of a segment (RFC 3986, section 3.3: what follows a semicolon) are nothing. There is none if that is the
-// canonical form, and it is OneOfMany if there are more than one.
+// OtherReading is how a task reads a path for which "%2F", "%5C" and "\" are slashes, or the
+// parameters of a segment (RFC 3986, section 3.3: what follows a semicolon) are nothing, or both,
+// in either order. There is none if all of them read the canonical form, and it is OneOfMany if
+// there are more than one.
 func OtherReading(path string) (reading string, ok bool) {
 	canonical := Canonical(path)
-	reading, later := readAll(path), readAll(canonical)
-	if reading != later {
+	plain := decode(path)
+	other := canonical
+	for _, read := range []string{slashes(plain), withoutParameters(plain), withoutParameters(slashes(plain)), slashes(withoutParameters(plain))} {
+		switch read = dots(mergeSlashes(read), true); {
+		case read == canonical || read == other:
+		case other != canonical:
+			return OneOfMany, true
+		default:
+			other = read
+		}
+	}
+	// What has been resolved may hide what would have been read otherwise.
+	if readAll(plain) != readAll(canonical) {
 		return OneOfMany, true
 	}
-	return reading, reading != canonical
+	return other, other != canonical
 }
 
 // OneOfMany is what OtherReading gives for a path that can be read in more than two ways.
 // No label has such a path.
 const OneOfMany = "?"
 
-func readAll(path string) string {
-	segments := strings.Split(decode(path, `/\`), "/")
+// readAll takes for a slash what may be one in a path that is decoded, and parameters for nothing.
+func readAll(decoded string) string {
+	return dots(mergeSlashes(withoutParameters(slashes(decoded))), true)
+}
+
+// slashes has a slash for all that may be one in a path that is decoded.
+func slashes(decoded string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(decoded, "%2F", "/"), "%5C", "/")
+}
+
+func withoutParameters(path string) string {
+	segments := strings.Split(path, "/")
 	for i, s := range segments {
 		segments[i], _, _ = strings.Cut(s, ";")
 	}
-	return dots(mergeSlashes(strings.Join(segments, "/")), true)
+	return strings.Join(segments, "/")
 }
 
-// decode decodes visible ASCII characters and encodes all others; slashes are characters
-// that stand for a slash even if they are encoded.
-func decode(path, slashes string) string {
+// decode decodes visible ASCII characters and encodes all others.
+func decode(path string) string {
 	var b strings.Builder
 	write := func(c byte, encoded bool) {
 		switch {
-		case strings.IndexByte(slashes, c) >= 0:
-			b.WriteByte('/')
 		case c <= ' ' || c >= 0x7f || c == '\\', c == '%', encoded && strings.IndexByte("/?#", c) >= 0:
 			fmt.Fprintf(&b, "%%%02X", c)
 		default:

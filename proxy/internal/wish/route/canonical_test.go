@@ -42,6 +42,10 @@ func TestCanonical(t *testing.T) {
 		{"/;/admin", "/;/admin", "/admin"},
 		{"/x/..;a=b/admin", "/x/..;a=b/admin", "/admin"},
 		{"/a/b%2Fc/../x", "/a/x", route.OneOfMany},
+		{"/;%2fx/admin", "/;%2Fx/admin", route.OneOfMany},
+		{`/;\x/admin`, "/;%5Cx/admin", route.OneOfMany},
+		{"/x%2f..;%2fy/admin", "/x%2F..;%2Fy/admin", route.OneOfMany},
+		{"/;x/admin/..%2Fy", "/;x/admin/..%2Fy", route.OneOfMany},
 		{"x", "x", ""},
 		{"", "", ""},
 	} {

@@ -37,6 +37,7 @@ func readers() map[string]func(string) string {
 		"one that decodes all":          func(p string) string { return path.Clean(decoded(p)) },
 		"one that knows no slashes":     func(p string) string { return path.Clean(slashes.Replace(decoded(p))) },
 		"one that cuts parameters away": func(p string) string { return path.Clean(decoded(named(p))) },
+		"RFC 3986 without parameters":   func(p string) string { return path.Clean(decoded(encoded.Replace(named(p)))) },
 	}
 }
 
