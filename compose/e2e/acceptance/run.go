@@ -183,6 +183,9 @@ func (r Runner) Run(ctx context.Context, cases []Case, tell func(Result)) error 
 	if parallel <= 0 {
 		parallel = runtime.NumCPU()
 	}
+	if r.Log != nil {
+		r.Log = &inTurn{to: r.Log}
+	}
 	turn := make(chan struct{}, parallel)
 	results := make([]chan Result, len(cases))
 	for i := range cases {
@@ -262,6 +265,18 @@ func (r Runner) process(ctx context.Context, c Case, files map[string][]byte) er
 		fmt.Fprintf(r.Log, "---- %s, the log ends with:\n%s\n", c.ID, v.Log)
 	}
 	return errors.New(v.Reason)
+}
+
+// inTurn lets those who write at the same time write one after the other.
+type inTurn struct {
+	mu sync.Mutex
+	to io.Writer
+}
+
+func (w *inTurn) Write(text []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.to.Write(text)
 }
 
 // Build compiles a component into a folder and returns its path. It must be called
