@@ -37,6 +37,8 @@ type Result struct {
 	// Err is why it failed, nil if it passed.
 	Err  error
 	Took time.Duration
+	// log is the end of the component's log, if the case failed.
+	log string
 }
 
 // String is the line that is printed: PASS or FAIL, id, title and reason.
@@ -183,9 +185,6 @@ func (r Runner) Run(ctx context.Context, cases []Case, tell func(Result)) error 
 	if parallel <= 0 {
 		parallel = runtime.NumCPU()
 	}
-	if r.Log != nil {
-		r.Log = &inTurn{to: r.Log}
-	}
 	turn := make(chan struct{}, parallel)
 	results := make([]chan Result, len(cases))
 	for i := range cases {
@@ -208,6 +207,9 @@ func (r Runner) Run(ctx context.Context, cases []Case, tell func(Result)) error 
 		if res.Err != nil {
 			failed++
 		}
+		if r.Log != nil && res.log != "" {
+			fmt.Fprintf(r.Log, "---- %s, the log ends with:\n%s\n", res.Case.ID, res.log)
+		}
 		tell(res)
 	}
 	if failed > 0 {
@@ -221,22 +223,23 @@ func (r Runner) one(ctx context.Context, c Case, files map[string][]byte) Result
 	began := time.Now()
 	res := Result{Case: c, Err: c.fault}
 	if res.Err == nil {
-		res.Err = r.process(ctx, c, files)
+		res.log, res.Err = r.process(ctx, c, files)
 	}
 	res.Took = time.Since(began)
 	return res
 }
 
-func (r Runner) process(ctx context.Context, c Case, files map[string][]byte) error {
+// process runs one case, and returns the end of the component's log if it fails.
+func (r Runner) process(ctx context.Context, c Case, files map[string][]byte) (log string, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, caseLimit, fmt.Errorf("it took longer than %v", caseLimit))
 	defer cancel()
 	self, err := os.Executable()
 	if err != nil {
-		return err
+		return "", err
 	}
 	input, err := json.Marshal(Job{Form: c.form.Name, Case: c.raw, Programs: r.Programs, Path: os.Getenv("PATH"), Files: files})
 	if err != nil {
-		return err
+		return "", err
 	}
 	// The kernel ends the case when the thread that started it ends.
 	runtime.LockOSThread()
@@ -249,34 +252,19 @@ func (r Runner) process(ctx context.Context, c Case, files map[string][]byte) er
 	cmd.WaitDelay = 5 * time.Second
 	err = cmd.Run()
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return "", context.Cause(ctx)
 	}
 	if err != nil {
-		return fmt.Errorf("the case's process: %w: %s", err, errOut.String())
+		return "", fmt.Errorf("the case's process: %w: %s", err, errOut.String())
 	}
 	var v verdict
 	if err := json.Unmarshal(out.Bytes(), &v); err != nil {
-		return fmt.Errorf("the case's process said %q: %w", out.String(), err)
+		return "", fmt.Errorf("the case's process said %q: %w", out.String(), err)
 	}
 	if v.Reason == "" {
-		return nil
+		return "", nil
 	}
-	if r.Log != nil {
-		fmt.Fprintf(r.Log, "---- %s, the log ends with:\n%s\n", c.ID, v.Log)
-	}
-	return errors.New(v.Reason)
-}
-
-// inTurn lets those who write at the same time write one after the other.
-type inTurn struct {
-	mu sync.Mutex
-	to io.Writer
-}
-
-func (w *inTurn) Write(text []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.to.Write(text)
+	return v.Log, errors.New(v.Reason)
 }
 
 // Build compiles a component into a folder and returns its path. It must be called
