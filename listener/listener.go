@@ -178,8 +178,8 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		Now: time.Now, Log: sh.Log, Registry: sh.Registry,
 	})
 	edge.connect(b, p, reader, writer, func() bool {
-		holder, isHeld := lease.Holder()
-		return isHeld && holder != ""
+		_, isHeld := lease.Holder()
+		return isHeld
 	}, sh)
 	options := func(name string, poke *reconcile.Poke, resync, pause time.Duration) reconcile.Options {
 		return reconcile.Options{

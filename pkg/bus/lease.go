@@ -105,7 +105,7 @@ func (l *Lease) Holder() (string, bool) {
 		return "", false
 	}
 	value, ok := parseLease(v.Data)
-	return value.Holder, ok
+	return value.Holder, ok && value.Holder != ""
 }
 
 // Poke says that whether this process is willing may have changed. It may be called by anybody.

@@ -73,11 +73,11 @@ func (a *API) snapshot() (catalog.Snapshot, bool) {
 // cannot do is of no account while another one writes.
 func (a *API) blind() string {
 	state := a.State()
-	holder, isHeld := a.Holder()
+	_, isHeld := a.Holder()
 	switch {
 	case state.Foreign != nil:
 		return state.Foreign.Error()
-	case state.Failure == "" || isHeld && !state.Leads && holder != "":
+	case state.Failure == "" || isHeld && !state.Leads:
 		return ""
 	case state.Since.IsZero():
 		return "the swarm has not been listed: " + state.Failure
