@@ -256,7 +256,7 @@ bench: ## Run the benchmarks, each for BENCHTIME (1s).
 .PHONY: demo
 demo: ## Install what it needs, and bring the demo up on this machine's engine.
 	@$(timed) setup compose/setup/setup.sh demo
-	@$(MAKE) images WAGGLE_BASES=$(or $(WAGGLE_BASES),any)
+	@WAGGLE_BASES=$(or $(WAGGLE_BASES),any) $(timed) images compose/images/images.sh --compiled
 	@compose/demo/demo.sh up
 
 .PHONY: down

@@ -2,6 +2,8 @@
 # Builds the images: static binaries on this host, then one docker build each.
 #
 #   images.sh [NAME ...]     listener proxy monitor scaler demo alertmanager; all if none is named
+#   images.sh --binaries     only compile what goes into them, which needs no engine
+#   images.sh --compiled     all, of what --binaries has compiled
 #
 # WAGGLE_IMAGES  the prefix of the names, waggle
 # WAGGLE_TAG     the tag, dev
@@ -23,6 +25,10 @@ tag=${WAGGLE_TAG:-dev}
 version=${WAGGLE_VERSION:-$(git describe --tags --always --dirty 2>/dev/null || echo unknown)}
 start=$EPOCHREALTIME
 
+mode=
+case ${1:-} in
+  --binaries | --compiled) mode=$1 && shift ;;
+esac
 names=("$@")
 [ "${#names[@]}" -gt 0 ] || names=(listener proxy monitor scaler demo alertmanager)
 
@@ -113,17 +119,21 @@ image() {
     die "docker build of $name failed: $output"
 }
 
-docker version >/dev/null 2>&1 || die "no Docker engine answers; 'make setup' starts one"
-
 based=() built=()
 for name in "${names[@]}"; do
   [ -n "${official[$name]:-}" ] && based+=("$name")
   [ "$name" = alertmanager ] || built+=("$name")
 done
 
+if [ "$mode" = --binaries ]; then
+  for name in "${built[@]}"; do binary "$name"; done
+  exit
+fi
+docker version >/dev/null 2>&1 || die "no Docker engine answers; 'make setup' starts one"
+
 declare -A base=()
 jobs=()
-if [ "${#built[@]}" -gt 0 ]; then
+if [ "$mode" != --compiled ] && [ "${#built[@]}" -gt 0 ]; then
   (for name in "${built[@]}"; do binary "$name"; done) &
   jobs+=($!)
 fi

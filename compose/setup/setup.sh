@@ -130,6 +130,8 @@ go_tool() {
 }
 
 linter() { go_tool github.com/golangci/golangci-lint/v2/cmd/golangci-lint "$golangci_lint" github.com/golangci/golangci-lint/v2; }
+# binaries compiles what goes into the images while the other parts wait for the network.
+binaries() { "$here/../images/images.sh" --binaries; }
 testsum() { go_tool gotest.tools/gotestsum "$gotestsum" gotest.tools/gotestsum; }
 
 # part runs a function with its output in a log, and prints one line about it.
@@ -161,12 +163,12 @@ fi
 # The subshells below report by exit status, and -e does not reach into them
 # when they are tested; hence each function ends with its own result.
 jobs=()
-if [ "${1:-}" != demo ]; then
-  part linter &
+parts=(linter testsum)
+[ "${1:-}" != demo ] || parts=(binaries)
+for name in "${parts[@]}"; do
+  part "$name" &
   jobs+=($!)
-  part testsum &
-  jobs+=($!)
-fi
+done
 failed=0
 if part packages; then
   part engine &

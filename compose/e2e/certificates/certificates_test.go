@@ -36,3 +36,22 @@ func TestTwoForOneTime(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// TestFurtherOrders: a lost order counts once another has led to the certificate; one that is
+// being worked on does not.
+func TestFurtherOrders(t *testing.T) {
+	good, lost := acmetest.Order{Finalized: time.Unix(1, 0)}, acmetest.Order{}
+	for _, c := range []struct {
+		orders []acmetest.Order
+		want   int
+	}{
+		{nil, 0},
+		{[]acmetest.Order{good, good, lost}, 0},
+		{[]acmetest.Order{good, lost, good, good}, 1},
+		{[]acmetest.Order{lost, good, lost, lost, good, lost}, 3},
+	} {
+		if got := further(c.orders); got != c.want {
+			t.Errorf("%v: %d, want %d", c.orders, got, c.want)
+		}
+	}
+}

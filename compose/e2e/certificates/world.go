@@ -236,4 +236,18 @@ func twice(placed []acmetest.Order, within time.Duration, now time.Time) (faults
 	return faults
 }
 
+// further is how many of a host's orders, sorted by time, came before another that led to a
+// certificate, without leading to one themselves.
+func further(orders []acmetest.Order) int {
+	out, open := 0, 0
+	for _, o := range orders {
+		if o.Finalized.IsZero() {
+			open++
+			continue
+		}
+		out, open = out+open, 0
+	}
+	return out
+}
+
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
