@@ -28,7 +28,12 @@ type chat struct {
 	address string
 	// names knows none; nil if nobody asks.
 	names *dns.Server
+	// below is the path before all of Prometheus' on the swarm that was prepared last.
+	below string
 }
+
+// over is the colour of a message that something is well again.
+const over = "good"
 
 // message is what people read, of one that has come.
 type message struct {
@@ -46,6 +51,7 @@ func (c *chat) prepare(ctx context.Context, s *stack.Stack) (stack.Extra, error)
 	if err := c.listen(ctx, s.Here()); err != nil {
 		return stack.Extra{}, err
 	}
+	c.below = below
 	return deployment(ctx, s, c.address)
 }
 

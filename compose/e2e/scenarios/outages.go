@@ -23,7 +23,7 @@ func outages() []part {
 		{name: "listener", what: "the listener", service: "waggle_listener", alert: "WaggleComponentDown"},
 		{name: "scaler", what: "the scaler", service: "waggle_scaler", alert: "WaggleComponentDown"},
 		{name: "proxies", what: "the proxy on all nodes", service: "waggle_proxy", alert: "WaggleComponentDown", stop: (*world).nowhere, back: (*world).anywhere},
-		{name: "proxy", what: "the proxy on one node", service: "waggle_proxy", alert: "WaggleProxyMissing", stop: (*world).squatted, back: (*world).leave},
+		{name: "proxy", what: "the proxy on one node", service: "waggle_proxy", alert: "WaggleProxyMissing", stop: (*world).unimaged, back: (*world).reimaged},
 		{name: "alertmanager", what: "Alertmanager", service: "waggle_alertmanager", alert: "PrometheusCannotNotify", mute: true},
 		{name: "monitor", what: "the monitor with Prometheus", service: "waggle_monitor", mute: true},
 	} {
@@ -86,7 +86,7 @@ func (o outage) hear(ctx context.Context, w *world, n int, began time.Time) {
 	if !o.mute {
 		if w.want(ctx, late, "the chat is told", w.says(n, false, o.alert)) {
 			for _, m := range w.chat.since(n) {
-				if strings.Contains(m.Title, o.alert) {
+				if strings.Contains(m.Title, o.alert) && m.Color != over {
 					told = fmt.Sprintf("after %.0f s", m.at.Sub(began).Seconds())
 					break
 				}
@@ -141,14 +141,19 @@ func (w *world) place(ctx context.Context, constraints ...string) error {
 	})
 }
 
-// squatted has somebody else take the proxy's port on the worker.
-func (w *world) squatted(ctx context.Context) (err error) {
-	w.vacate, err = w.Squat(ctx, stack.Worker, "waggle_proxy", 80)
+// unimaged ends the proxy of the worker, which has no image for another one any more.
+func (w *world) unimaged(ctx context.Context) (err error) {
+	w.back, err = w.Unimage(ctx, stack.Worker, "waggle_proxy")
 	return err
 }
 
-// leave ends that.
-func (w *world) leave(ctx context.Context) error { return w.vacate(ctx) }
+// reimaged gives the image back.
+func (w *world) reimaged(ctx context.Context) error {
+	if w.back == nil {
+		return nil
+	}
+	return w.back(ctx)
+}
 
 // power: a node that dies is one message, and one when it is back.
 func (w *world) power(ctx context.Context) error {
@@ -194,7 +199,7 @@ func (w *world) heard(n, want int, began time.Time) {
 	bad := 0
 	for _, m := range w.chat.since(n) {
 		w.Say("message after %.0f s: %s %s", m.at.Sub(began).Seconds(), m.Title, strings.TrimSpace(m.Text))
-		if m.Color != "good" {
+		if m.Color != over {
 			bad++
 		}
 	}
@@ -285,6 +290,7 @@ func (c *chat) prepareOutages(ctx context.Context, s *stack.Stack) (stack.Extra,
 	if err := c.knowNoName(ctx, s.Here()); err != nil {
 		return stack.Extra{}, err
 	}
+	c.below = "" // as it is without a setting
 	text, err := os.ReadFile(s.Script("alertmanager-slack.yml"))
 	if err != nil {
 		return stack.Extra{}, err

@@ -21,8 +21,8 @@ type world struct {
 	chat *chat
 	// short leaves out what takes many rounds.
 	short bool
-	// vacate gives back a port that was taken.
-	vacate func(context.Context) error
+	// back gives back an image that was taken away.
+	back func(context.Context) error
 }
 
 // Whole waits until Waggle runs.
@@ -49,7 +49,7 @@ func (w *world) want(ctx context.Context, limit time.Duration, what string, so f
 	return true
 }
 
-// below is the path before all of Prometheus'.
+// below is the path before all of Prometheus' where Docker Flow's variables are set.
 const below = "/monitor"
 
 // prometheus asks Prometheus, inside of the monitor.
@@ -58,7 +58,7 @@ func (w *world) prometheus(ctx context.Context, path string, v any) error {
 	if err != nil {
 		return err
 	}
-	return w.Inside(ctx, node, "waggle_monitor", 9090, below+path, v)
+	return w.Inside(ctx, node, "waggle_monitor", 9090, w.chat.below+path, v)
 }
 
 // query evaluates an expression now.
@@ -202,7 +202,7 @@ func (w *world) says(n int, good bool, words ...string) func(context.Context) er
 		got := w.chat.since(n)
 		for _, m := range got {
 			all := m.Title + "\n" + m.Text
-			if (m.Color == "good") == good && !slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(all, word) }) {
+			if (m.Color == over) == good && !slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(all, word) }) {
 				return nil
 			}
 		}

@@ -485,27 +485,27 @@ func (s *Stack) Stranger(ctx context.Context, node, alias string) (remove func(c
 	}, err
 }
 
-// Squat ends the task of a service on a node and takes its port before the next task can, and
-// returns what gives it back.
-func (s *Stack) Squat(ctx context.Context, node, service string, port int) (leave func(context.Context) error, err error) {
-	const name = "squatter"
-	engine := s.lab.Node(node)
-	leave = func(ctx context.Context) error {
-		_, err := engine.Docker(ctx, "rm", "--force", name)
-		return err
-	}
+// Unimage takes the name off a service's image on a node and ends its task there, so that the
+// next one finds no image to start, and returns what gives the name back.
+func (s *Stack) Unimage(ctx context.Context, node, service string) (back func(context.Context) error, err error) {
 	container, err := s.Container(ctx, node, service)
 	if err != nil {
-		return leave, err
+		return nil, err
 	}
-	if _, err := engine.Docker(ctx, "create", "--name", name, "--network", "host", "--no-healthcheck", "--restart", "always", s.demo, fmt.Sprint("-addr=:", port)); err != nil {
-		return leave, err
+	engine := s.lab.Node(node)
+	of, err := engine.Docker(ctx, "inspect", "--format", "{{.Image}} {{.Config.Image}}", container)
+	if err != nil {
+		return nil, err
 	}
-	if _, err := engine.Docker(ctx, "kill", container); err != nil {
-		return leave, err
+	id, name, _ := strings.Cut(of, " ")
+	if _, err := engine.Docker(ctx, "rmi", "--force", name); err != nil {
+		return nil, err
 	}
-	_, err = engine.Docker(ctx, "start", name)
-	return leave, err
+	_, err = engine.Docker(ctx, "kill", container)
+	return func(ctx context.Context) error {
+		_, err := engine.Docker(ctx, "tag", id, name)
+		return err
+	}, err
 }
 
 // Relabel replaces the labels of a service, and Scale its number of replicas.
