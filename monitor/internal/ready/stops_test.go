@@ -72,6 +72,9 @@ func TestWhatFiresWhenSomethingStops(t *testing.T) {
 			[]string{"WaggleComponentDown"}, []string{"WaggleComponentDown"}},
 		{"the proxy on one node", []string{proxy("two") + "1x20 stale", running("waggle_proxy") + "2x20 1x60"},
 			[]string{"WaggleProxyMissing"}, []string{"ServiceReplicasMissing", "WaggleProxyMissing"}},
+		// A Prometheus that starts finds the last values of targets that it never learned are gone.
+		{"the monitor with Prometheus, which comes back at another address", []string{passed("monitor") + "0+15x12",
+			strings.Replace(passed("monitor"), "} ", `, instance="b"} `, 1) + "_x16 240+15x64"}, nil, nil},
 		{"a node", []string{down + "0x21 1x60", proxy("two") + "1x20 0 stale", wanted("waggle_proxy") + "2x21 1x60", running("waggle_proxy") + "2x21 1x60"}, []string{"NodeDown"}, []string{"NodeDown"}},
 		{"the leader, for half a minute", []string{stateAt + "0+15x20 300 300 345+15x58"}, nil, nil},
 		{"Alertmanager, which has no task any more", append(gone("waggle_alertmanager"), found+"1x20 0x60", known+"1x20 0x60", wanted("waggle_alertmanager")+"1x20 0x60", running("waggle_alertmanager")+"1x20 0x60"),

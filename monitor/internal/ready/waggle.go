@@ -21,6 +21,7 @@ func (s stack) aboutWaggle() []alert.Rule {
 		return "max(" + s.state("swarm_service_"+metric, ", service="+strconv.Quote(s.name+"_proxy")+more) + ")"
 	}
 	all := "job=~" + strconv.Quote(strings.Join(names, "|"))
+	success := `{__name__=~"waggle_[a-z]+_last_success_timestamp_seconds", ` + all + `}`
 	return []alert.Rule{
 		// A component without tasks is in nobody's DNS, so there is no target that could be down.
 		s.rule("WaggleComponentDown", "up{"+all+"} == 0 or "+strings.Join(gone, " or "), "1m", "critical",
@@ -32,7 +33,9 @@ func (s stack) aboutWaggle() []alert.Rule {
 			"tasks of the proxy that should run on some node and do not: {{ $value }}"),
 		s.rule("WaggleHAProxyDown", "waggle_proxy_haproxy_up{"+s.of("proxy")+"} == 0", "30s", "critical",
 			"HAProxy of {{ $labels.instance }} does not answer its controller"),
-		s.rule("WaggleNotPassing", `time() - {__name__=~"waggle_[a-z]+_last_success_timestamp_seconds", `+all+`} > 120`, "1m", "critical",
+		// It is as old as it was when it was scraped: a Prometheus that starts again has the last
+		// values of a monitor that ran at another address, and no mark that this one has gone.
+		s.rule("WaggleNotPassing", "timestamp("+success+") - "+success+" > 120", "1m", "critical",
 			"the loop {{ $labels.loop }} of {{ $labels.job }} at {{ $labels.instance }} has not succeeded for {{ $value | humanizeDuration }}"),
 		s.rule("WaggleCatalogStale", "waggle_monitor_catalog_age_seconds{"+s.of("monitor")+"} > 120", "1m", "critical",
 			"{{ $labels.instance }} has not heard of the listener for {{ $value | humanizeDuration }}: changes of labels and tasks have no effect on scraping and alerts"),
