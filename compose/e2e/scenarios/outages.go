@@ -19,17 +19,22 @@ import (
 // outages are what is heard when something stops.
 func outages() []part {
 	var out []part
+	play := func(o outage) {
+		out = append(out, part{Name: "outage-" + o.name, What: o.what + " stops", Play: func(w *world, ctx context.Context) error { return o.play(ctx, w) }})
+	}
 	for _, o := range []outage{
 		{name: "listener", what: "the listener", service: "waggle_listener", alert: "WaggleComponentDown"},
 		{name: "scaler", what: "the scaler", service: "waggle_scaler", alert: "WaggleComponentDown"},
 		{name: "proxies", what: "the proxy on all nodes", service: "waggle_proxy", alert: "WaggleComponentDown", stop: (*world).nowhere, back: (*world).anywhere},
-		{name: "proxy", what: "the proxy on one node", service: "waggle_proxy", alert: "WaggleProxyMissing", stop: (*world).unimaged, back: (*world).reimaged},
 		{name: "alertmanager", what: "Alertmanager", service: "waggle_alertmanager", alert: "PrometheusCannotNotify", mute: true},
 		{name: "monitor", what: "the monitor with Prometheus", service: "waggle_monitor", mute: true},
 	} {
-		out = append(out, part{Name: "outage-" + o.name, What: o.what + " stops", Play: func(w *world, ctx context.Context) error { return o.play(ctx, w) }})
+		play(o)
 	}
-	return append(out, part{Name: "power", What: "the power of a node is cut", Play: (*world).power})
+	out = append(out, part{Name: "power", What: "the power of a node is cut", Play: (*world).power})
+	// It is the last one because its tasks that cannot start are told for a while after it.
+	play(outage{name: "proxy", what: "the proxy on one node", service: "waggle_proxy", alert: "WaggleProxyMissing", stop: (*world).unimaged, back: (*world).reimaged})
+	return out
 }
 
 // promptly is how long it may take until an alert fires that something has stopped.
