@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -65,7 +64,7 @@ func New(name, resolvers string) (acme.DNS, error) {
 	if p.provider, err = provider(name); err != nil {
 		return nil, fmt.Errorf("acme-dns: %s: %w", name, err)
 	}
-	p.hidden = hiding(secrets(name, os.Environ()))
+	p.hidden = hiding(secrets(name))
 	return p, nil
 }
 
@@ -95,13 +94,16 @@ func provider(name string) (challenge.Provider, error) {
 	return nil, fmt.Errorf("want one of %s", strings.Join(acme.Providers(), ", "))
 }
 
+// sessionToken is a variable of AWS's for which the library has no name.
+const sessionToken = "AWS_SESSION_TOKEN"
+
 // amazon reads what the library leaves to that of AWS, which knows no files.
 func amazon() (challenge.Provider, error) {
 	c := route53.NewDefaultConfig()
 	c.AccessKeyID, c.SecretAccessKey = env.GetOrFile(route53.EnvAccessKeyID), env.GetOrFile(route53.EnvSecretAccessKey)
 	c.Region = env.GetOrFile(route53.EnvRegion)
 	if c.AccessKeyID != "" && c.SecretAccessKey != "" {
-		c.SessionToken = env.GetOrFile("AWS_SESSION_TOKEN")
+		c.SessionToken = env.GetOrFile(sessionToken)
 	}
 	return route53.NewDNSProviderConfig(c)
 }
@@ -140,43 +142,39 @@ func (p Prover) hide(err error) error {
 	return errors.New(p.hidden.Replace(err.Error()))
 }
 
-// prefixes are what the names of a provider's variables begin with.
-func prefixes() map[string]string {
-	return map[string]string{
-		"acme-dns": "ACME_DNS_", "cloudflare": "CLOUDFLARE_ CF_", "digitalocean": "DO_", "exec": "EXEC_", "gandi": "GANDIV5_", "hetzner": "HETZNER_",
-		"http": "HTTPREQ_", "ovh": "OVH_", "rfc2136": "RFC2136_ DNSUPDATE_", "route53": "AWS_",
-	}
+// variables are those of a provider that hold what is secret, or an address that may.
+func variables(name string) []string {
+	return map[string][]string{
+		"acme-dns":     {acmedns.EnvAPIBase, acmedns.EnvStorageBaseURL},
+		"cloudflare":   {cloudflare.EnvAPIKey, cloudflare.EnvDNSAPIToken, cloudflare.EnvZoneAPIToken, "CF_API_KEY", "CF_DNS_API_TOKEN", "CF_ZONE_API_TOKEN"},
+		"digitalocean": {digitalocean.EnvAuthToken},
+		"gandi":        {gandiv5.EnvAPIKey, gandiv5.EnvPersonalAccessToken},
+		"hetzner":      {hetzner.EnvAPIToken, "HETZNER_API_KEY"},
+		"http":         {httpreq.EnvEndpoint, httpreq.EnvPassword},
+		"ovh":          {ovh.EnvApplicationKey, ovh.EnvApplicationSecret, ovh.EnvConsumerKey, ovh.EnvClientSecret, ovh.EnvAccessToken},
+		"rfc2136":      {"RFC2136_TSIG_SECRET", dnsupdate.EnvTSIGSecret, dnsupdate.EnvTSIGGSSPassword},
+		"route53":      {route53.EnvSecretAccessKey, sessionToken},
+	}[name]
 }
 
-// secrets are the values of variables of a provider, or of their files, that are meant to be kept, and
-// what an address among them has of names, passwords and parameters.
-func secrets(name string, environment []string) []string {
+// secrets are the values of these variables, or of their files, and of an address what it has of names,
+// passwords and parameters.
+func secrets(name string) []string {
 	var out []string
-	for _, v := range environment {
-		variable, _, _ := strings.Cut(v, "=")
-		if !slices.ContainsFunc(strings.Fields(prefixes()[name]), func(p string) bool { return strings.HasPrefix(variable, p) }) {
+	for _, variable := range variables(name) {
+		text := env.GetOrFile(variable)
+		u, err := url.Parse(text)
+		if err != nil || u.Host == "" {
+			out = append(out, text)
 			continue
 		}
-		variable = strings.TrimSuffix(variable, "_FILE")
-		text := env.GetOrFile(variable)
-		if isSecret(variable) {
-			out = append(out, text)
-		}
-		if u, err := url.Parse(text); err == nil && u.Host != "" {
-			password, _ := u.User.Password()
-			out = append(out, u.User.Username(), password, u.RawQuery)
-			for _, values := range u.Query() {
-				out = append(out, values...)
-			}
+		password, _ := u.User.Password()
+		out = append(out, u.User.Username(), password, u.RawQuery)
+		for _, values := range u.Query() {
+			out = append(out, values...)
 		}
 	}
 	return out
-}
-
-// isSecret reports whether a variable is one that is meant to be kept. The names of keys are not.
-func isSecret(variable string) bool {
-	rest := strings.NewReplacer("KEY_ID", "", "TSIG_KEY", "").Replace(variable)
-	return slices.ContainsFunc([]string{"KEY", "TOKEN", "SECRET", "PASSWORD"}, func(word string) bool { return strings.Contains(rest, word) })
 }
 
 // leastSecret is how long a text is at least that is hidden: a shorter one would be found in words.
