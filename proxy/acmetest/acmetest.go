@@ -104,6 +104,7 @@ type Authority struct {
 	accounts  int
 	away      bool
 	refuse    func(w http.ResponseWriter, r *http.Request) bool
+	alter     func(r *http.Request, answer *httptest.ResponseRecorder)
 	// placed are the orders by what their addresses end with.
 	placed map[string]*Order
 }
@@ -172,7 +173,7 @@ func (a *Authority) Close() { a.server.Close() }
 func (a *Authority) answers(inner http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.mu.Lock()
-		away, refuse := a.away, a.refuse
+		away, refuse, alter := a.away, a.refuse, a.alter
 		a.mu.Unlock()
 		if away {
 			panic(http.ErrAbortHandler)
@@ -188,6 +189,9 @@ func (a *Authority) answers(inner http.Handler) http.Handler {
 		a.count(r, answer)
 		if a.watch != nil {
 			a.watch(r, Answered)
+		}
+		if alter != nil {
+			alter(r, answer)
 		}
 		maps.Copy(w.Header(), answer.Header())
 		w.WriteHeader(answer.Code)
@@ -345,6 +349,13 @@ func (a *Authority) Away(away bool) {
 // Refuse makes it refuse what is asked for at a path, with a problem.
 func (a *Authority) Refuse(path, kind, detail string, status int) {
 	a.refuseBy(path, kind, detail, status, func() bool { return true })
+}
+
+// Alter makes a function change answers before they are given; nil changes none.
+func (a *Authority) Alter(change func(r *http.Request, answer *httptest.ResponseRecorder)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.alter = change
 }
 
 // RefuseOnce is Refuse for a single request.

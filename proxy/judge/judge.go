@@ -78,6 +78,9 @@ func (j *Judge) Services(q Question) ([]Answer, error) {
 	wanted := names.Of(desired.Services, j.rules.Names)
 	obtains := map[string][]string{}
 	for _, n := range wanted.Names {
+		if n.Below != "" {
+			continue // the wildcard's service obtains it
+		}
 		for _, id := range n.Services {
 			obtains[id] = append(obtains[id], n.Host)
 		}

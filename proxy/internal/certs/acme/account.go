@@ -1,6 +1,7 @@
 package acme
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -9,9 +10,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mholt/acmez/v3/acme"
@@ -50,7 +54,10 @@ type accounts struct {
 	log      *slog.Logger
 
 	// mu keeps two orders from opening the same account twice.
-	mu      sync.Mutex
+	mu sync.Mutex
+	// there are the names of all accounts, as far as they were seen.
+	there   atomic.Pointer[map[string]bool]
+	pollFor time.Duration
 	clients map[string]*acme.Client
 	opened  map[string]*account
 }
@@ -63,7 +70,7 @@ const (
 )
 
 func newAccounts(o Options) *accounts {
-	return &accounts{vault: o.Vault, settings: o.Settings, log: o.Log, clients: map[string]*acme.Client{}, opened: map[string]*account{}}
+	return &accounts{vault: o.Vault, settings: o.Settings, log: o.Log, pollFor: cmp.Or(o.PollFor, pollFor), clients: map[string]*acme.Client{}, opened: map[string]*account{}}
 }
 
 // client is the way to an authority. It is kept, because it keeps what the authority gives it for
@@ -72,17 +79,45 @@ func (a *accounts) client(directory string) *acme.Client {
 	c := a.clients[directory]
 	if c == nil {
 		c = &acme.Client{
-			Directory: directory, UserAgent: "waggle-proxy", PollInterval: pollEvery, PollTimeout: pollFor, Logger: quiet(a.log),
-			HTTPClient: &http.Client{Timeout: askTimeout, Transport: &http.Transport{
+			Directory: directory, UserAgent: "waggle-proxy", PollInterval: pollEvery, PollTimeout: a.pollFor, Logger: quiet(a.log),
+			HTTPClient: &http.Client{Timeout: askTimeout, CheckRedirect: onlyByTLS, Transport: &transport{directory: directory, RoundTripper: &http.Transport{
 				Proxy:           http.ProxyFromEnvironment,
 				DialContext:     (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
 				TLSClientConfig: &tls.Config{RootCAs: a.settings.Roots, MinVersion: tls.VersionTLS12}, TLSHandshakeTimeout: 10 * time.Second,
 				ResponseHeaderTimeout: askTimeout, ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute,
-			}},
+			}}},
 		}
 		a.clients[directory] = c
 	}
 	return c
+}
+
+// mostAccounts bounds how many accounts there are because of addresses that services name, since an
+// authority bounds them too: ten in three hours for one address. Whoever comes later gets his
+// certificate by the operator's account.
+const mostAccounts = 10
+
+// isFull reports whether there are as many accounts as there may be.
+func (a *accounts) isFull() bool {
+	all := map[string]bool{}
+	if there := a.there.Load(); there != nil {
+		maps.Copy(all, *there)
+	}
+	for name := range a.opened {
+		all[name] = true
+	}
+	return len(all) >= mostAccounts
+}
+
+// see notes which accounts there are.
+func (a *accounts) see(values map[string]string) {
+	there := map[string]bool{}
+	for name := range values {
+		if strings.HasPrefix(name, accountPrefix) {
+			there[name] = true
+		}
+	}
+	a.there.Store(&there)
 }
 
 // open returns the account at an authority, and makes it if there is none yet.
@@ -96,13 +131,19 @@ func (a *accounts) open(ctx context.Context, authority Authority, email string) 
 	if known := a.opened[name]; known != nil {
 		return known, nil
 	}
-	text, stamp, err := a.vault.Read(ctx, name)
+	record, stamp, err := a.read(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	var record accountRecord
-	if text != "" && json.Unmarshal([]byte(text), &record) != nil {
-		return nil, errors.New("what is known of the account cannot be read")
+	if record.Key == "" && email != a.settings.Email && a.isFull() {
+		email = a.settings.Email
+		name = accountName(authority, email)
+		if known := a.opened[name]; known != nil {
+			return known, nil
+		}
+		if record, stamp, err = a.read(ctx, name); err != nil {
+			return nil, err
+		}
 	}
 	return a.register(ctx, authority, email, record, stamp)
 }
@@ -158,8 +199,9 @@ func (a *accounts) register(ctx context.Context, authority Authority, email stri
 	return out, nil
 }
 
-// replace makes a new account in the place of one that the authority has forgotten.
-func (a *accounts) replace(ctx context.Context, old *account) (*account, error) {
+// again makes an account known again to an authority that says it has forgotten it. Its key stays: for
+// one key an authority has one account, so that one which was mistaken has no second one.
+func (a *accounts) again(ctx context.Context, old *account) (*account, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	name := accountName(old.authority, old.email)
@@ -167,12 +209,25 @@ func (a *accounts) replace(ctx context.Context, old *account) (*account, error) 
 		return known, nil // another order was quicker
 	}
 	delete(a.opened, name)
-	_, stamp, err := a.vault.Read(ctx, name)
+	record, stamp, err := a.read(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	a.log.Warn("the authority does not know the account any more", "authority", old.authority.Name, "account", old.Location)
-	return a.register(ctx, old.authority, old.email, accountRecord{}, stamp)
+	record.Location = ""
+	return a.register(ctx, old.authority, old.email, record, stamp)
+}
+
+// read returns what is known of an account.
+func (a *accounts) read(ctx context.Context, name string) (record accountRecord, stamp uint64, err error) {
+	text, stamp, err := a.vault.Read(ctx, name)
+	if err != nil {
+		return record, 0, err
+	}
+	if text != "" && json.Unmarshal([]byte(text), &record) != nil {
+		return record, 0, errors.New("what is known of the account cannot be read")
+	}
+	return record, stamp, nil
 }
 
 // forget makes each account be read anew, since another replica may have changed them.

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/mholt/acmez/v3/acme"
 
@@ -27,6 +29,9 @@ func (e *dnsError) Unwrap() error { return e.error }
 // Unwrap returns what there was.
 func (e *oddError) Unwrap() error { return e.error }
 
+// slowError says that the authority is at it for longer than it was waited for.
+type slowError struct{ error }
+
 // readyError says that not even this replica could answer the authority's question.
 type readyError struct{ error }
 
@@ -37,6 +42,7 @@ func kindOf(err error) string {
 		dns     *dnsError
 		odd     *oddError
 		unready *readyError
+		late    *slowError
 		network net.Error
 		address *url.Error
 	)
@@ -44,9 +50,11 @@ func kindOf(err error) string {
 	case err == nil:
 		return ""
 	case errors.As(err, &problem):
-		return cmp.Or(problem.Type[strings.LastIndexAny(problem.Type, ":/")+1:], "unknown")
+		return kindOfProblem(problem.Type)
 	case errors.As(err, &dns):
 		return kindDNS
+	case errors.As(err, &late):
+		return kindSlow
 	case errors.As(err, &unready):
 		return kindHTTP
 	case errors.As(err, &odd):
@@ -57,6 +65,31 @@ func kindOf(err error) string {
 		return kindAway
 	}
 	return kindOdd
+}
+
+// kindOfProblem is the last word of a type of problem, if it is one that an authority may use. No other
+// word becomes a label of a metric, or one of our own kinds.
+func kindOfProblem(text string) string {
+	word, ok := strings.CutPrefix(text, acme.ProblemTypeNamespace)
+	if !ok || !slices.Contains(problems(), word) {
+		return kindUnknown
+	}
+	return word
+}
+
+// problems are the types of RFC 8555, 6.7, and of its extensions.
+func problems() []string {
+	return []string{
+		"accountDoesNotExist", "alreadyReplaced", "alreadyRevoked", "badCSR", "badNonce", "badPublicKey", "badRevocationReason", "badSignatureAlgorithm",
+		"caa", "compound", "conflict", "connection", "dns", "externalAccountRequired", "incorrectResponse", "invalidContact", "invalidProfile", "malformed",
+		"orderNotReady", "rateLimited", "rejectedIdentifier", "serverInternal", "tls", "unauthorized", "unsupportedContact", "unsupportedIdentifier",
+		"userActionRequired",
+	}
+}
+
+// plain takes out of a text what could be a command to a terminal.
+func plain(text string) string {
+	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }), " ")
 }
 
 // said are the words for an error that people need.
@@ -70,7 +103,7 @@ func said(err error) string {
 		}
 	}
 	const most = 400
-	text = strings.Join(strings.Fields(text), " ")
+	text = plain(text)
 	if len(text) > most {
 		text = strings.ToValidUTF8(text[:most], "") + "..."
 	}
@@ -89,6 +122,10 @@ func hint(f Failure, host string, isDNS bool) string {
 			return fmt.Sprintf("the record _acme-challenge.%s must be seen by everybody: see which name servers the domain really has", strings.TrimPrefix(host, "*."))
 		}
 		return fmt.Sprintf("somebody else answered for %s at port 80: see where its A and AAAA records lead, and what stands before this proxy", host)
+	case "userActionRequired":
+		return "the authority wants something to be done there, such as to agree to new terms: see the address that it names"
+	case kindSlow:
+		return "the authority is still at it: the same order goes on by itself"
 	case "caa":
 		return "a CAA record of the domain lets only other authorities give certificates for it"
 	case "rateLimited":
@@ -136,6 +173,8 @@ func trouble(r Record, s Settings, isDNS bool) Trouble {
 	}
 	who := s.name(r.Last.Authority) + " says"
 	switch r.Last.Kind {
+	case kindSlow:
+		who = s.name(r.Last.Authority) + " is slow"
 	case kindAway:
 		who = s.name(r.Last.Authority) + " is away"
 	case kindDNS:

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -59,45 +60,81 @@ func parseForeign(chain, key []byte) (foreign, error) {
 
 // traefik is a resolver in acme.json, and the whole file of Traefik 1.
 type traefik struct {
-	Certificates []struct {
-		Domain struct {
-			Main string `json:"main"`
-		} `json:"domain"`
-		Certificate string `json:"certificate"`
-		Key         string `json:"key"`
-	} `json:"certificates"`
+	// Certificates are read one by one, so that what is wrong with one is no matter for the others.
+	Certificates []json.RawMessage `json:"certificates"`
 }
 
 // fromTraefik reads acme.json, in which each resolver has its certificates, as PEM in base64.
 func fromTraefik(path string) ([]foreign, error) {
-	content, err := os.ReadFile(path)
+	content, err := readFile(path, mostTraefik)
 	if err != nil {
 		return nil, err
 	}
-	resolvers := map[string]traefik{}
+	resolvers := map[string]json.RawMessage{}
 	var single traefik
 	if json.Unmarshal(content, &single) == nil && len(single.Certificates) > 0 {
-		resolvers[""] = single
-	} else if err := json.Unmarshal(content, &resolvers); err != nil {
+		resolvers["acme.json"] = content
+	} else if json.Unmarshal(content, &resolvers) != nil {
 		return nil, errors.New("it is no acme.json of Traefik")
 	}
 	var (
 		out  []foreign
 		errs []error
 	)
-	for _, resolver := range resolvers {
+	for _, name := range slices.Sorted(maps.Keys(resolvers)) {
+		var resolver traefik
+		if json.Unmarshal(resolvers[name], &resolver) != nil {
+			errs = append(errs, fmt.Errorf("%s: it is no resolver of Traefik's", name))
+			continue
+		}
 		for _, c := range resolver.Certificates {
-			chain, errChain := base64.StdEncoding.DecodeString(c.Certificate)
-			key, errKey := base64.StdEncoding.DecodeString(c.Key)
-			f, err := parseForeign(chain, key)
-			if err = errors.Join(errChain, errKey, err); err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", c.Domain.Main, err))
+			f, err := ofTraefik(c)
+			if err != nil {
+				errs = append(errs, err)
 				continue
 			}
 			out = append(out, f)
 		}
 	}
 	return out, errors.Join(errs...)
+}
+
+func ofTraefik(text json.RawMessage) (foreign, error) {
+	var c struct {
+		Domain struct {
+			Main string `json:"main"`
+		} `json:"domain"`
+		Certificate string `json:"certificate"`
+		Key         string `json:"key"`
+	}
+	if json.Unmarshal(text, &c) != nil {
+		return foreign{}, fmt.Errorf("%q: it is no certificate of Traefik's", c.Domain.Main)
+	}
+	chain, errChain := base64.StdEncoding.DecodeString(c.Certificate)
+	key, errKey := base64.StdEncoding.DecodeString(c.Key)
+	f, err := parseForeign(chain, key)
+	if err = errors.Join(errChain, errKey, err); err != nil {
+		return f, fmt.Errorf("%q: %w", c.Domain.Main, err)
+	}
+	return f, nil
+}
+
+// mostTraefik is the longest acme.json that is read.
+const mostTraefik = 64 << 20
+
+// readFile reads a file. What is none, such as a device or a pipe to which a link leads, has no end,
+// and is not read at all.
+func readFile(path string, most int64) ([]byte, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s: it is no file", filepath.Base(path))
+	case info.Size() > most:
+		return nil, fmt.Errorf("%s: it has %d bytes, and %d are the most", filepath.Base(path), info.Size(), most)
+	}
+	return os.ReadFile(path)
 }
 
 // fromCertbot reads live/NAME/fullchain.pem and privkey.pem.
@@ -118,8 +155,8 @@ func fromCertbot(path string) ([]foreign, error) {
 		if !isFolder(folder) {
 			continue
 		}
-		chain, errChain := os.ReadFile(filepath.Join(folder, "fullchain.pem"))
-		key, errKey := os.ReadFile(filepath.Join(folder, "privkey.pem"))
+		chain, errChain := readFile(filepath.Join(folder, "fullchain.pem"), certs.MaxBytes)
+		key, errKey := readFile(filepath.Join(folder, "privkey.pem"), certs.MaxBytes)
 		err := errors.Join(errChain, errKey)
 		if err == nil {
 			var f foreign

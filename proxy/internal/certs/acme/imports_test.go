@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -117,5 +118,60 @@ func TestWhatCannotBeTakenOver(t *testing.T) {
 		if err := r.runner.Import(c.path); (c.fault == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.fault) {
 			t.Errorf("%s: %v", what, err)
 		}
+	}
+}
+
+// TestABrokenEntry, of whatever kind, keeps none of the others from being taken, and no file that is
+// none, to which a link leads, is read.
+func TestABrokenEntry(t *testing.T) {
+	t.Parallel()
+	good := certtest.Issue(t, certtest.Options{NotAfter: time.Now().Add(60 * 24 * time.Hour)}, "www.example.com")
+	text := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+	entry := `{"domain":{"main":"www.example.com"},"certificate":"` + text(good.Cert) + `","key":"` + text(good.Key) + `"}`
+	files := map[string]string{
+		"a number for a certificate": `{"le":{"Certificates":[{"domain":{"main":"bad.example.com"},"certificate":7},` + entry + `]}}`,
+		"nothing for one":            `{"le":{"Certificates":[null,` + entry + `]}}`,
+		"a text for one":             `{"le":{"Certificates":["x",` + entry + `]}}`,
+		"no base64":                  `{"le":{"Certificates":[{"domain":{"main":"bad.example.com"},"certificate":"%%%","key":"%%%"},` + entry + `]}}`,
+		"a text for a resolver":      `{"bad":"x","le":{"Certificates":[` + entry + `]}}`,
+		"another one's are no list":  `{"bad":{"Certificates":{"a":1}},"le":{"Certificates":[` + entry + `]}}`,
+		"a broken one of Traefik 1":  `{"Account":{"Email":"me@example.com"},"Certificates":[7,` + entry + `],"HTTPChallenge":{}}`,
+	}
+	paths := map[string]string{}
+	for name, content := range files {
+		paths[name] = filepath.Join(t.TempDir(), "acme.json")
+		if err := os.WriteFile(paths[name], []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, target := range map[string]string{"a link of certbot's into a pipe": "pipe", "a link of certbot's to nowhere": "nowhere", "a link of certbot's to what has no end": "/dev/zero"} {
+		dir := certbotFolder(t, map[string]certtest.Issued{"good": good})
+		if err := os.MkdirAll(filepath.Join(dir, "live", "bad"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Mkfifo(filepath.Join(dir, "live", "bad", "pipe"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range []string{"fullchain.pem", "privkey.pem"} {
+			if err := os.Symlink(target, filepath.Join(dir, "live", "bad", file)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		paths[name] = dir
+	}
+	for name, path := range paths {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			r := w.start("one", t.TempDir(), nil)
+			if err := r.runner.Import(path); err == nil || strings.Contains(err.Error(), "no acme.json") {
+				t.Errorf("told: %v", err)
+			}
+			w.want(service("web", "www.example.com"))
+			w.all("www.example.com")
+			if w.Orders() != 0 {
+				t.Errorf("%d orders", w.Orders())
+			}
+		})
 	}
 }

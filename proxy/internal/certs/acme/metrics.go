@@ -22,7 +22,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "waggle_proxy_acme_orders_total", Help: "Orders that this replica has placed with authorities.",
 		}),
 		results: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "waggle_proxy_acme_attempts_total", Help: "Attempts of this replica to obtain a certificate, by their end: ok, or the last word of the authority's type of problem, or away, bus, dnsProvider, http, odd.",
+			Name: "waggle_proxy_acme_attempts_total", Help: "Attempts of this replica to obtain a certificate, by their end: ok, or the last word of the authority's type of problem, or away, slow, dnsProvider, http, odd, unknown.",
 		}, []string{"result"}),
 		names: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "waggle_proxy_acme_names", Help: "Hosts for which certificates are obtained: ok, waiting for their first one, failing without one, or failing to be renewed. All replicas know the same.",

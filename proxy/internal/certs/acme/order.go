@@ -107,7 +107,7 @@ func (w *work) obtain(ctx context.Context) error {
 	if err := p.read(ctx); err != nil {
 		return err
 	}
-	if dueAt(p.Record, w.name, w.r.o.Settings).After(w.r.o.Now()) {
+	if now := w.r.o.Now(); dueAt(p.Record, w.name, w.r.o.Settings, now).After(now) {
 		return errNothingToDo
 	}
 	all := w.r.o.Settings.authorities(w.name.Staging)
@@ -194,19 +194,21 @@ func (w *work) order(ctx context.Context, authority Authority) (acme.Order, erro
 }
 
 // place asks the authority for an order. Once it is asked without saying which certificate is
-// replaced, if it does not want to hear that, and once with a new account, if it has forgotten
-// the one that there was.
+// replaced, if it does not want to hear that, and once after the account was made known to it again,
+// if it has forgotten that.
 func (w *work) place(ctx context.Context, want acme.Order) (acme.Order, error) {
 	order, err := w.account.client.NewOrder(ctx, w.account.Account, want)
+	isNew := false
 	for range 2 {
 		var problem acme.Problem
 		switch {
 		case !errors.As(err, &problem):
 			return order, err
-		case problem.Type == acme.ProblemTypeAccountDoesNotExist:
-			if w.account, err = w.r.accounts.replace(ctx, w.account); err != nil {
+		case problem.Type == acme.ProblemTypeAccountDoesNotExist && !isNew:
+			if w.account, err = w.r.accounts.again(ctx, w.account); err != nil {
 				return order, err
 			}
+			isNew = true
 		case want.Replaces != "" && problem.Type != acme.ProblemTypeRateLimited:
 			want.Replaces = ""
 		default:
@@ -247,6 +249,9 @@ func (w *work) answer(ctx context.Context, authz acme.Authorization) error {
 	if at < 0 {
 		return &oddError{fmt.Errorf("the authority does not ask by %s", kind)}
 	}
+	if asked := authz.Identifier.Value; !strings.EqualFold(asked, strings.TrimPrefix(w.page.Host, "*.")) {
+		return &oddError{fmt.Errorf("the authority asks for %q", asked)}
+	}
 	challenge := authz.Challenges[at]
 	done, err := w.present(ctx, challenge)
 	if err != nil {
@@ -261,7 +266,15 @@ func (w *work) answer(ctx context.Context, authz acme.Authorization) error {
 		}
 	}
 	w.step("asked")
-	_, err = w.account.client.PollAuthorization(ctx, w.account.Account, authz)
+	authz, err = w.account.client.PollAuthorization(ctx, w.account.Account, authz)
+	return slow(err, authz.Status)
+}
+
+// slow makes an error one that says so, if the authority is still at it.
+func slow(err error, status string) error {
+	if err != nil && (status == acme.StatusPending || status == acme.StatusProcessing) && kindOf(err) == kindOdd {
+		return &slowError{err}
+	}
 	return err
 }
 
@@ -319,7 +332,7 @@ func (w *work) finalize(ctx context.Context, order acme.Order) (acme.Order, erro
 		// Another one has asked already; what has become of it the order says.
 		return w.settled(ctx, order)
 	}
-	return order, err
+	return order, slow(err, order.Status)
 }
 
 // settleFor is how long a certificate that was asked for before is waited for.
@@ -370,6 +383,10 @@ func (w *work) download(ctx context.Context, order acme.Order) (string, error) {
 	c, err := certs.Parse([]byte(chain + "\n" + w.page.Order.Key))
 	if err != nil {
 		return "", &oddError{fmt.Errorf("the certificate is of no use: %w", err)}
+	}
+	// In the place of one that is good it would leave the host without any.
+	if err := c.Expired(w.r.o.Now()); err != nil || c.NotBefore.After(c.NotAfter) {
+		return "", &oddError{fmt.Errorf("the certificate is of no use: it is good from %s until %s", c.NotBefore.Format(time.RFC3339), c.NotAfter.Format(time.RFC3339))}
 	}
 	if !slices.ContainsFunc(c.Names, func(n string) bool { return strings.EqualFold(n, w.page.Host) }) {
 		return "", &oddError{fmt.Errorf("the certificate is for %s", strings.Join(c.Names, ", "))}

@@ -46,14 +46,14 @@ func plan(now time.Time, wanted []names.Name, records map[string]Record, busy ma
 		if busy[n.Host] {
 			continue
 		}
-		if at := dueAt(r, n, s); at.After(now) {
+		if at := dueAt(r, n, s, now); at.After(now) {
 			later(at)
 		} else {
 			ready = append(ready, due{n, urgency(r, known)})
 			continue
 		}
 		if s.RenewalInfo && r.Chain != "" && r.Authority != "" && s.accepts(r.Authority, n.Staging) {
-			if r.Renewal == nil || !r.Renewal.Ask.After(now) {
+			if r.Renewal == nil || !r.Renewal.Ask.After(now) || isBeyond(r.Renewal.Ask, now, mostAsk) {
 				p.Asks = append(p.Asks, n.Host)
 			} else {
 				later(r.Renewal.Ask)
@@ -91,6 +91,21 @@ func plan(now time.Time, wanted []names.Name, records map[string]Record, busy ma
 	return p
 }
 
+// ownOnes are the names that are to have certificates of their own: all but those that a wildcard
+// has as well which is good, or was not yet found to fail.
+func ownOnes(now time.Time, wanted []names.Name, records map[string]Record) []names.Name {
+	return slices.DeleteFunc(slices.Clone(wanted), func(n names.Name) bool {
+		above := records[n.Below]
+		switch {
+		case n.Below == "":
+			return false
+		case above.Chain == "":
+			return above.Failures == 0
+		}
+		return now.Before(latest(above))
+	})
+}
+
 // due is a name for which something is to be done.
 type due struct {
 	names.Name
@@ -111,17 +126,21 @@ func urgency(r Record, known bool) float64 {
 	return float64(r.Until.Unix())
 }
 
+// isBeyond reports whether a time lies further ahead than whoever wrote it down can have wanted to
+// wait: his clock was wrong.
+func isBeyond(at, now time.Time, most time.Duration) bool { return at.Sub(now) > most+mostSkew }
+
 // dueAt is when a certificate is to be obtained or renewed.
-func dueAt(r Record, n names.Name, s Settings) time.Time {
+func dueAt(r Record, n names.Name, s Settings, now time.Time) time.Time {
 	var at time.Time
 	switch {
 	case r.Chain == "":
 	case r.Authority != "" && !s.accepts(r.Authority, n.Staging):
 		// The operator has chosen another authority.
 	default:
-		at = renewAt(r)
+		at = renewAt(r, now)
 	}
-	if r.Next.After(at) {
+	if r.Next.After(at) && !isBeyond(r.Next, now, mostPause) {
 		return r.Next
 	}
 	return at
@@ -129,11 +148,12 @@ func dueAt(r Record, n names.Name, s Settings) time.Time {
 
 // renewAt is when a certificate is to be renewed: when the authority says, or when a third of its
 // time is left, somewhat later for some names than for others, so that those that came together
-// do not go on coming together. A clock that is wrong makes no more than six orders in that time.
-func renewAt(r Record) time.Time {
+// do not go on coming together. A clock that is wrong makes no more than six orders in that time, and
+// what it has written down binds no other one.
+func renewAt(r Record, now time.Time) time.Time {
 	life := r.Until.Sub(r.From)
 	at := suggested(r, life)
-	if earliest := r.Got.Add(life / 6); at.Before(earliest) {
+	if earliest := r.Got.Add(life / 6); at.Before(earliest) && !isBeyond(r.Got, now, 0) {
 		return earliest
 	}
 	return at
@@ -146,12 +166,15 @@ func suggested(r Record, life time.Duration) time.Time {
 	if r.Renewal == nil || r.Renewal.At.IsZero() {
 		return at
 	}
-	// However late the authority would have it, there must be time for some failures.
-	if latest := r.Until.Add(-life / 20); r.Renewal.At.After(latest) {
-		return latest
+	if at := latest(r); r.Renewal.At.After(at) {
+		return at
 	}
 	return r.Renewal.At
 }
+
+// latest is when a certificate must be renewed, however late the authority would have it: there must
+// be time for some failures.
+func latest(r Record) time.Time { return r.Until.Add(-r.Until.Sub(r.From) / 20) }
 
 // share is a number from 0 to 1 that follows from a text.
 func share(text string) float64 {
@@ -235,6 +258,8 @@ func blames(kind string) bool {
 	switch kind {
 	case "connection", "dns", "tls", "unauthorized", "incorrectResponse", kindDNS, kindHTTP:
 		return true
+	case kindSlow: // here it is in work
+		return true
 	}
 	return false
 }
@@ -248,8 +273,11 @@ const (
 	// kindDNS: the provider of DNS refused. kindHTTP: no replica could answer the question.
 	kindDNS  = "dnsProvider"
 	kindHTTP = "http"
-	// kindOdd: it was not what was expected.
-	kindOdd = "odd"
+	// kindSlow: the authority is at it for longer than it was waited for; the order goes on.
+	kindSlow = "slow"
+	// kindOdd: it was not what was expected. kindUnknown: a problem of no type that there is.
+	kindOdd     = "odd"
+	kindUnknown = "unknown"
 )
 
 // mostPause bounds the time between two tries.
@@ -262,7 +290,7 @@ func pauseAfter(failures int, kind string, unit time.Duration) time.Duration {
 	steps := []int{1, 5, 15, 30, 60, 120, 240, 480, 960, 1440}
 	pause := unit * time.Duration(steps[min(failures, len(steps))-1])
 	switch {
-	case kind == kindAway || kind == kindBus || kind == "serverInternal":
+	case kind == kindAway || kind == kindSlow || kind == "serverInternal":
 		pause = min(pause, 15*unit)
 	case strings.EqualFold(kind, "rateLimited"):
 		pause = max(pause, 60*unit)

@@ -80,7 +80,7 @@ func TestPlan(t *testing.T) {
 		{name: "the authority wants it sooner", wanted: "a.com", records: []Record{asked(good("a.com", 20*day), time.Hour, -time.Hour)}, want: "order a.com"},
 		{name: "or later", wanted: "a.com", records: []Record{asked(good("a.com", 64*day), time.Hour, 10*day)}, want: "next 1h0m0s"},
 		{name: "but not at the very end", wanted: "a.com", records: []Record{asked(good("a.com", 87*day), time.Hour, 80*day)}, want: "order a.com"},
-		{name: "a clock that is wrong", wanted: "a.com", records: []Record{asked(Record{Host: "a.com", Chain: "c", Authority: letsEncrypt, Got: noon, From: noon.Add(-80 * day), Until: noon.Add(10 * day)}, 400*day, 0)}, want: "next 15d"},
+		{name: "a clock that is wrong", wanted: "a.com", records: []Record{asked(Record{Host: "a.com", Chain: "c", Authority: letsEncrypt, Got: noon, From: noon.Add(-80 * day), Until: noon.Add(10 * day)}, 400*day, 0)}, want: "ask a.com, next 15d"},
 		{name: "another authority was chosen", wanted: "a.com", records: []Record{func() Record { r := good("a.com", day); r.Authority = staging; return r }()}, want: "order a.com"},
 		{name: "an imported one may stay", wanted: "a.com", records: []Record{func() Record { r := good("a.com", day); r.Authority = ""; return r }()}, want: "next 60d"},
 		{name: "one that failed waits", wanted: "a.com", records: []Record{failed(Record{Host: "a.com"}, time.Minute)}, want: "next 1m0s"},
@@ -114,6 +114,78 @@ func TestPlan(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})
+	}
+}
+
+// TestAClockThatWasWrong when something was written down: what lies further ahead than it can be is
+// not waited for, so that nothing ends before it is renewed, or is never tried again.
+func TestAClockThatWasWrong(t *testing.T) {
+	const day = 24 * time.Hour
+	for _, c := range []struct {
+		name   string
+		record func() Record
+		want   string
+	}{
+		{"it was a year ahead when it was obtained", func() Record {
+			r := good("a.com", 64*day)
+			r.Got = noon.Add(365 * day)
+			return r
+		}, "order a.com"},
+		{"and two thirds are not over", func() Record {
+			r := good("a.com", day)
+			r.Got, r.Renewal = noon.Add(365*day), &Renewal{Ask: noon.Add(time.Hour)}
+			return r
+		}, "next 1h0m0s"},
+		{"it was a year ahead when it failed", func() Record {
+			r := Record{Host: "a.com"}
+			r.fail(Failure{Time: noon.Add(365 * day), Kind: "connection"}, settings(), false)
+			return r
+		}, "order a.com"},
+		{"or when a renewal failed", func() Record {
+			r := good("a.com", 80*day)
+			r.fail(Failure{Time: noon.Add(365 * day), Kind: "connection"}, settings(), false)
+			return r
+		}, "order a.com"},
+		{"a pause of a day is waited for", func() Record { return Record{Host: "a.com", Failures: 20, Last: &Failure{}, Next: noon.Add(day)} }, "next 24h0m0s"},
+		{"it was a year ahead when the authority was asked", func() Record {
+			r := good("a.com", day)
+			r.Renewal = &Renewal{Ask: noon.Add(365 * day)}
+			return r
+		}, "ask a.com, next 60d"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := c.record()
+			if got := tell(plan(noon, []names.Name{{Host: "a.com"}}, map[string]Record{"a.com": r}, nil, nil, settings())); got != c.want {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+		})
+	}
+}
+
+// TestBelowAWildcard: a name that a wildcard has as well is not obtained while that one is good, or is
+// on its way. One that cannot be had, or nears its end, is no reason to have none.
+func TestBelowAWildcard(t *testing.T) {
+	const day = 24 * time.Hour
+	list := []names.Name{{Host: "*.a.com"}, {Host: "b.a.com", Below: "*.a.com"}}
+	for _, c := range []struct {
+		name string
+		wild Record
+		want string
+	}{
+		{"it is new", Record{Host: "*.a.com"}, "*.a.com"},
+		{"it is good", good("*.a.com", day), "*.a.com"},
+		{"it has failed", Record{Host: "*.a.com", Failures: 1, Last: &Failure{}}, "*.a.com b.a.com"},
+		{"it is not renewed, and good for a while", func() Record { r := good("*.a.com", 80*day); r.Failures = 3; return r }(), "*.a.com"},
+		{"it nears its end", good("*.a.com", 87*day), "*.a.com b.a.com"},
+		{"it is over", good("*.a.com", 91*day), "*.a.com b.a.com"},
+	} {
+		var got []string
+		for _, n := range ownOnes(noon, list, map[string]Record{"*.a.com": c.wild}) {
+			got = append(got, n.Host)
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
 	}
 }
 

@@ -1,7 +1,6 @@
 package acme
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -58,7 +57,10 @@ type Options struct {
 		After(time.Duration)
 	}
 	// Step, if it is not nil, is told how far each order is.
-	Step    func(host, step string)
+	Step func(host, step string)
+	// PollFor is how long an authority may take to look at an answer, or to make a certificate,
+	// until that counts as a failure; 90 s if 0.
+	PollFor time.Duration
 	Now     func() time.Time
 	Log     *slog.Logger
 	Metrics *Metrics
@@ -164,12 +166,14 @@ func (r *Runner) stopAll() {
 func (r *Runner) Pass(ctx context.Context) error {
 	looked, err := r.o.Vault.Look(ctx)
 	records := r.read(looked.Values)
+	r.accounts.see(looked.Values)
 	services, tokens, ok := r.o.View()
 	var wanted names.Wanted
 	if ok {
 		wanted = names.Of(services, r.o.Rules)
 	}
 	now := r.o.Now()
+	wanted.Names = ownOnes(now, wanted.Names, records)
 	busy := r.isBusy()
 	p := plan(now, wanted.Names, records, busy, orderTimes(looked.Values[ordersName]), r.o.Settings)
 	r.show(wanted, records, looked.Refused, p)
@@ -413,11 +417,28 @@ func (r *Runner) start(ctx context.Context, host string, work func(context.Conte
 // errFull says that there is no room for another order.
 var errFull = errors.New("no further order may begin in this hour")
 
+// mostAttempt is how long one attempt may take: longer than any provider of DNS wants a record to be
+// waited for, so that nothing that hangs keeps others from their certificates for ever.
+const mostAttempt = 45 * time.Minute
+
+// inTime is obtain with an end. Its context has no deadline, since the bus would take that for the time
+// within which each of its answers must come.
+func (w *work) inTime(ctx context.Context) error {
+	attempt, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer time.AfterFunc(mostAttempt, cancel).Stop()
+	err := w.obtain(attempt)
+	if err != nil && attempt.Err() != nil && ctx.Err() == nil {
+		return &slowError{fmt.Errorf("given up after %s: %w", mostAttempt, err)}
+	}
+	return err
+}
+
 // order obtains one certificate, and notes why it could not.
 func (r *Runner) order(ctx context.Context, n names.Name) {
 	w := &work{r: r, name: n, page: &page{Record: Record{Host: n.Host}, vault: r.o.Vault}}
 	start := r.o.Now()
-	err := w.obtain(ctx)
+	err := w.inTime(ctx)
 	switch {
 	case err == nil:
 		r.metrics.results.WithLabelValues("ok").Inc()
@@ -447,10 +468,10 @@ func (r *Runner) fail(ctx context.Context, w *work, err error) {
 	p, s := w.page, r.o.Settings
 	all := s.authorities(w.name.Staging)
 	f := Failure{Time: r.o.Now().UTC(), Authority: all[min(p.With, len(all)-1)].Directory, Kind: kindOf(err), Said: said(err)}
-	r.metrics.results.WithLabelValues(result(f.Kind)).Inc()
+	r.metrics.results.WithLabelValues(f.Kind).Inc()
 	if p.Order != nil {
 		p.Order.Token, p.Order.Answer = "", ""
-		if f.Kind != kindAway && f.Kind != kindBus {
+		if f.Kind != kindAway && f.Kind != kindSlow {
 			p.Order = nil // what has failed at the authority does not come to life again
 		}
 	}
@@ -503,6 +524,9 @@ func (r *Runner) count(ctx context.Context) error {
 // How often an authority is asked when to renew, if it does not say how often.
 const askEvery, askLeast = 6 * time.Hour, time.Hour
 
+// mostAsk is the longest time for which an authority is not asked, whatever it says.
+const mostAsk = 24 * time.Hour
+
 // ask asks the authority when a certificate is best renewed.
 func (r *Runner) ask(ctx context.Context, host string) {
 	p := &page{Record: Record{Host: host}, vault: r.o.Vault}
@@ -533,12 +557,12 @@ func (r *Runner) ask(ctx context.Context, host string) {
 		if info.RetryAfter != nil && info.RetryAfter.After(now.Add(askLeast)) {
 			next.Ask = info.RetryAfter.UTC()
 		}
+		if most := now.Add(mostAsk); next.Ask.After(most) {
+			next.Ask = most.UTC()
+		}
 	}
 	p.Renewal = next
 	if err := p.write(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, vault.ErrConflict) {
 		r.o.Log.Debug("when to renew could not be written down", "host", host, "error", err)
 	}
 }
-
-// result is the label of a metric for a kind of failure.
-func result(kind string) string { return cmp.Or(kind, "unknown") }

@@ -4,7 +4,8 @@
 //
 // record.go says what is known of a name and plan.go, which is pure, what is due; order.go takes
 // one order from step to step, each of which is written down before the next one begins, so that
-// whoever takes over goes on with the same order; runner.go is the loop.
+// whoever takes over goes on with the same order; transport.go bounds what an authority answers, and
+// runner.go is the loop.
 //
 // It is longer than others because the plan, the machine of an order and the records that it writes
 // before each step are one thing, which is tried by ending it between any two of them. Providers

@@ -1,6 +1,7 @@
 package acme_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"testing"
@@ -145,4 +146,60 @@ func TestTheAuthorityRefusesAnAccount(t *testing.T) {
 	if w.Orders() != 0 {
 		t.Errorf("%d orders", w.Orders())
 	}
+}
+
+// refuses is a provider of DNS that makes no records.
+type refuses struct{}
+
+// Present is for the acme package.
+func (refuses) Present(context.Context, string, string, string) error {
+	return errors.New("no such zone")
+}
+
+// CleanUp is for the acme package.
+func (refuses) CleanUp(context.Context, string, string, string) error { return nil }
+
+// TestAWildcardThatCannotBeHad takes nothing from the names below it, which others are routed by: they
+// keep their certificates, get new ones, and are renewed, by their own means.
+func TestAWildcardThatCannotBeHad(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.three(nil, func(o *acme.Options) {
+		o.DNS, o.Rules = refuses{}, names.Rules{On: true, Challenge: names.HTTP, CanDNS: true}
+	})
+	w.want(service("web", "www.example.com"))
+	w.all("www.example.com")
+	first := w.replicas[0].serves("www.example.com")
+	wild := service("wild", "*.example.com")
+	wild.ACME.Challenge = names.DNS
+	w.want(wild, service("web", "www.example.com", "new.example.com"))
+	w.told("*.example.com", "the provider of DNS says: no such zone")
+	w.all("www.example.com", "new.example.com")
+	w.ahead.Store(int64(23 * time.Hour))
+	w.want(wild, service("web", "www.example.com", "new.example.com"))
+	tooltest.Eventually(t, "it is renewed", func() error {
+		if c := w.replicas[0].serves("www.example.com"); c == nil || c.Equal(first) {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+}
+
+// TestAWildcardForATest takes nothing either: nobody trusts it.
+func TestAWildcardForATest(t *testing.T) {
+	zone := acmetest.StartZone(t)
+	zone.Use(t)
+	provider, err := dns.New("rfc2136", zone.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t)
+	w.Authority = acmetest.Start(t, w.port, zone.Addr)
+	w.three(nil, func(o *acme.Options) {
+		o.DNS, o.Rules = provider, names.Rules{On: true, Challenge: names.DNS, CanDNS: true}
+	})
+	wild := service("wild", "*.example.com")
+	wild.ACME = route.ACME{Hosts: []string{"*.example.com"}, Testing: true}
+	w.want(wild, service("web", "www.example.com"))
+	w.all("*.example.com", "www.example.com")
 }

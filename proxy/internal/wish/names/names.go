@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -42,6 +41,9 @@ type Name struct {
 	Email string
 	// Services are the IDs of those who are routed by it, sorted.
 	Services []string
+	// Below is the wildcard that is wanted too and has this name as well; empty: none. While that
+	// one is good, this one need not be obtained.
+	Below string
 }
 
 // Wanted is what services ask for.
@@ -50,6 +52,9 @@ type Wanted struct {
 	Names []Name
 	// Faults are what cannot be had, by the service's ID.
 	Faults map[string][]Fault
+	// asked are all hosts for which somebody asks, also those for which none can be obtained as
+	// they ask: what there is for them stays in use.
+	asked map[string]bool
 }
 
 // Fault is what a service asks for and cannot have: the full name of the label that asks, a
@@ -65,17 +70,18 @@ const (
 
 // Of returns what services ask for.
 func Of(services []route.Service, rules Rules) Wanted {
-	w := wishes{rules: rules, names: map[string]*Name{}, faults: map[string][]Fault{}}
+	w := wishes{rules: rules, names: map[string]*Name{}, faults: map[string][]Fault{}, asked: map[string]bool{}}
 	for _, s := range services {
 		w.add(s)
 	}
-	out := Wanted{Faults: w.faults}
+	out := Wanted{Faults: w.faults, asked: w.asked}
 	for _, host := range slices.Sorted(maps.Keys(w.names)) {
-		// A wildcard that is obtained anyway has the names below it.
-		if _, rest, ok := strings.Cut(host, "."); ok && w.names["*."+rest] != nil && !strings.HasPrefix(host, "*") {
-			continue
-		}
 		n := w.names[host]
+		_, rest, _ := strings.Cut(host, ".")
+		// One for a test is trusted by nobody, so that only tests can make use of it.
+		if above := w.names["*."+rest]; above != nil && above != n && (n.Staging || !above.Staging) {
+			n.Below = above.Host
+		}
 		slices.Sort(n.Services)
 		out.Names = append(out.Names, *n)
 	}
@@ -86,6 +92,7 @@ type wishes struct {
 	rules  Rules
 	names  map[string]*Name
 	faults map[string][]Fault
+	asked  map[string]bool
 }
 
 // fault says what a service cannot have.
@@ -127,6 +134,7 @@ func (w *wishes) add(s route.Service) {
 }
 
 func (w *wishes) want(s route.Service, host, label string, asks bool) {
+	w.asked[host] = true
 	if !public(host) {
 		// By the operator's default nobody has asked for such a name.
 		if asks {
@@ -173,17 +181,18 @@ func Routed(s route.Service) []string {
 	return slices.Compact(out)
 }
 
-// public reports whether a text is a name that an authority could look up.
+// public reports whether a text is a name that an authority could look up: labels of letters, digits
+// and hyphens, the last of which is no number.
 func public(host string) bool {
-	rest := strings.TrimPrefix(host, "*.")
-	if _, err := netip.ParseAddr(rest); err == nil || strings.Contains(rest, "*") {
+	labels := strings.Split(strings.TrimPrefix(host, "*."), ".")
+	if len(host) > 253 || len(labels) < 2 || strings.Trim(labels[len(labels)-1], "0123456789") == "" {
 		return false
 	}
-	return strings.Contains(strings.Trim(rest, "."), ".") && len(rest) < 254
+	return !slices.ContainsFunc(labels, func(l string) bool {
+		return l == "" || len(l) > 63 || l[0] == '-' || l[len(l)-1] == '-' || strings.Trim(l, "abcdefghijklmnopqrstuvwxyz0123456789-") != ""
+	})
 }
 
-// Has reports whether a certificate for a host is wanted.
-func (w Wanted) Has(host string) bool {
-	_, ok := slices.BinarySearchFunc(w.Names, host, func(n Name, h string) int { return strings.Compare(n.Host, h) })
-	return ok
-}
+// Has reports whether somebody asks for a certificate for a host, so that one that there is may be
+// used.
+func (w Wanted) Has(host string) bool { return w.asked[host] }

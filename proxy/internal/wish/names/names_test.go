@@ -45,7 +45,17 @@ func TestOf(t *testing.T) {
 		{"a wildcard", []route.Service{asks("a", "*.a.com", byDNS)}, dns, "*.a.com dns a"},
 		{"by HTTP", []route.Service{asks("a", "*.a.com", yes)}, dns, "fault a: a certificate for *.a.com needs com.df.acmeChallenge=dns, since nobody can prove a wildcard otherwise"},
 		{"by DNS without a provider", []route.Service{asks("a", "a.com", byDNS)}, on, "fault a: com.df.acmeChallenge=dns for a.com, and the operator has set no ACME_DNS"},
-		{"a wildcard has the names below it", []route.Service{asks("a", "*.a.com", byDNS), asks("b", "b.a.com a.com c.b.a.com", yes)}, dns, "*.a.com dns a; a.com b; c.b.a.com b"},
+		{"a wildcard has the names below it", []route.Service{asks("a", "*.a.com", byDNS), asks("b", "b.a.com a.com c.b.a.com", yes)}, dns,
+			"*.a.com dns a; a.com b; b.a.com b below *.a.com; c.b.a.com b"},
+		{"a wildcard for a test has no names below it but those for a test", []route.Service{
+			asks("a", "*.a.com", route.ACME{Challenge: names.DNS, Hosts: []string{"*.a.com"}, Testing: true}),
+			asks("b", "b.a.com", yes), asks("c", "c.a.com", route.ACME{Hosts: []string{"c.a.com"}, Testing: true}),
+		}, dns, "*.a.com dns staging a; b.a.com b; c.a.com staging c below *.a.com"},
+		{"names that no authority could look up", []route.Service{asks("a", "*.com a_b.a.com -a.a.com a-.a.com a.123 xn--mnchen-3ya.de "+strings.Repeat("a", 64)+".com", yes)}, on,
+			"xn--mnchen-3ya.de a" + strings.Join([]string{
+				"", "*.com, which is no name of DNS with a dot in it", "-a.a.com, which is no name of DNS with a dot in it", "a-.a.com, which is no name of DNS with a dot in it",
+				"a.123, which is no name of DNS with a dot in it", "a_b.a.com, which is no name of DNS with a dot in it", strings.Repeat("a", 64) + ".com, which is no name of DNS with a dot in it",
+			}, "; fault a: no authority gives a certificate for ")},
 		{"a companion's labels", []route.Service{asks("a", "a.com b.com", companion("a.com", "c.com"))}, on,
 			"a.com me@a.com a; fault a: com.df.letsencrypt.host names c.com, by which the service is not routed: com.df.serviceDomain names it"},
 		{"they are refused by the own label", []route.Service{asks("a", "a.com", route.ACME{Asks: route.No, Hosts: []string{"a.com"}})}, on, ""},
@@ -77,7 +87,11 @@ func tell(w names.Wanted) string {
 		if n.Email != "" {
 			words = append(words, n.Email)
 		}
-		out = append(out, strings.Join(append(words, strings.Join(n.Services, ",")), " "))
+		words = append(words, strings.Join(n.Services, ","))
+		if n.Below != "" {
+			words = append(words, "below "+n.Below)
+		}
+		out = append(out, strings.Join(words, " "))
 	}
 	var ids []string
 	for id := range w.Faults {
@@ -99,5 +113,22 @@ func TestHas(t *testing.T) {
 	w := names.Of([]route.Service{asks("a", "a.com b.com", route.ACME{Asks: route.Yes})}, names.Rules{On: true, Challenge: names.HTTP})
 	if !w.Has("a.com") || w.Has("c.com") || w.Has("") {
 		t.Errorf("%v", w.Names)
+	}
+}
+
+// TestACertificateStays that was obtained, while its service asks for one that cannot be had as it
+// asks now.
+func TestACertificateStays(t *testing.T) {
+	byDNS := route.ACME{Asks: route.Yes, Challenge: names.DNS}
+	w := names.Of([]route.Service{asks("a", "a.com", byDNS), asks("b", "*.b.com", byDNS), asks("c", "c.b.com", route.ACME{Asks: route.Yes})}, names.Rules{On: true, Challenge: names.HTTP})
+	if !w.Has("a.com") || !w.Has("*.b.com") || len(w.Names) != 1 {
+		t.Errorf("%+v", w)
+	}
+	w = names.Of([]route.Service{asks("b", "*.b.com", byDNS), asks("c", "c.b.com", route.ACME{Asks: route.Yes})}, names.Rules{On: true, Challenge: names.HTTP, CanDNS: true})
+	if !w.Has("c.b.com") {
+		t.Errorf("below a wildcard that is not there yet: %+v", w)
+	}
+	if w = names.Of([]route.Service{asks("a", "a.com", byDNS)}, names.Rules{}); w.Has("a.com") {
+		t.Error("where nothing is obtained nothing is served")
 	}
 }

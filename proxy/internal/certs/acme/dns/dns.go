@@ -4,16 +4,19 @@
 package dns
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/go-acme/lego/v5/challenge"
 	"github.com/go-acme/lego/v5/challenge/dns01"
+	"github.com/go-acme/lego/v5/platform/env"
 	"github.com/go-acme/lego/v5/providers/dns/acmedns"
 	"github.com/go-acme/lego/v5/providers/dns/cloudflare"
 	"github.com/go-acme/lego/v5/providers/dns/digitalocean"
@@ -33,6 +36,8 @@ import (
 // records of one zone may lie in another.
 type Prover struct {
 	provider challenge.Provider
+	// hidden are the texts that no error shows.
+	hidden *strings.Replacer
 	// resolvers are asked whether a record can be seen; empty: the zone's own name servers.
 	resolvers []string
 }
@@ -59,6 +64,7 @@ func New(name, resolvers string) (acme.DNS, error) {
 	if p.provider, err = provider(name); err != nil {
 		return nil, fmt.Errorf("acme-dns: %s: %w", name, err)
 	}
+	p.hidden = hiding(secrets(name))
 	return p, nil
 }
 
@@ -83,9 +89,107 @@ func provider(name string) (challenge.Provider, error) {
 	case "rfc2136":
 		return dnsupdate.NewDNSProvider()
 	case "route53":
-		return route53.NewDNSProvider()
+		return amazon()
 	}
 	return nil, fmt.Errorf("want one of %s", strings.Join(acme.Providers(), ", "))
+}
+
+// sessionToken is a variable of AWS's for which the library has no name.
+const sessionToken = "AWS_SESSION_TOKEN"
+
+// amazon reads what the library leaves to that of AWS, which knows no files.
+func amazon() (challenge.Provider, error) {
+	c := route53.NewDefaultConfig()
+	c.AccessKeyID, c.SecretAccessKey = env.GetOrFile(route53.EnvAccessKeyID), env.GetOrFile(route53.EnvSecretAccessKey)
+	c.Region = env.GetOrFile(route53.EnvRegion)
+	if c.AccessKeyID != "" && c.SecretAccessKey != "" {
+		c.SessionToken = env.GetOrFile(sessionToken)
+	}
+	return route53.NewDNSProviderConfig(c)
+}
+
+// provideFor is how long a provider may take to make a record, or to take it away: to wait until it is
+// seen is not its task.
+const provideFor = 5 * time.Minute
+
+// within asks a provider, and does not wait for one that does not end with its time, such as a program
+// that has left another one behind.
+func (p Prover) within(ctx context.Context, ask func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, provideFor)
+	done := make(chan error, 1)
+	go func() {
+		defer cancel()
+		done <- ask(ctx)
+	}()
+	select {
+	case err := <-done:
+		return p.hide(err)
+	case <-ctx.Done():
+		select {
+		case err := <-done:
+			return p.hide(err)
+		default:
+			return ctx.Err()
+		}
+	}
+}
+
+// hide takes out of an error what is secret: some providers repeat what they were told.
+func (p Prover) hide(err error) error {
+	if err == nil {
+		return nil
+	}
+	return errors.New(p.hidden.Replace(err.Error()))
+}
+
+// variables are those of a provider that hold what is secret, or an address that may.
+func variables(name string) []string {
+	return map[string][]string{
+		"acme-dns":     {acmedns.EnvAPIBase, acmedns.EnvStorageBaseURL},
+		"cloudflare":   {cloudflare.EnvAPIKey, cloudflare.EnvDNSAPIToken, cloudflare.EnvZoneAPIToken, "CF_API_KEY", "CF_DNS_API_TOKEN", "CF_ZONE_API_TOKEN"},
+		"digitalocean": {digitalocean.EnvAuthToken},
+		"gandi":        {gandiv5.EnvAPIKey, gandiv5.EnvPersonalAccessToken},
+		"hetzner":      {hetzner.EnvAPIToken, "HETZNER_API_KEY"},
+		"http":         {httpreq.EnvEndpoint, httpreq.EnvPassword},
+		"ovh":          {ovh.EnvApplicationKey, ovh.EnvApplicationSecret, ovh.EnvConsumerKey, ovh.EnvClientSecret, ovh.EnvAccessToken},
+		"rfc2136":      {"RFC2136_TSIG_SECRET", dnsupdate.EnvTSIGSecret, dnsupdate.EnvTSIGGSSPassword},
+		"route53":      {route53.EnvSecretAccessKey, sessionToken},
+	}[name]
+}
+
+// secrets are the values of these variables, or of their files, and of an address what it has of names,
+// passwords and parameters.
+func secrets(name string) []string {
+	var out []string
+	for _, variable := range variables(name) {
+		text := env.GetOrFile(variable)
+		u, err := url.Parse(text)
+		if err != nil || u.Host == "" {
+			out = append(out, text)
+			continue
+		}
+		password, _ := u.User.Password()
+		out = append(out, u.User.Username(), password, u.RawQuery)
+		for _, values := range u.Query() {
+			out = append(out, values...)
+		}
+	}
+	return out
+}
+
+// leastSecret is how long a text is at least that is hidden: a shorter one would be found in words.
+const leastSecret = 4
+
+// hiding replaces texts by stars, the longest first.
+func hiding(texts []string) *strings.Replacer {
+	slices.SortFunc(texts, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), strings.Compare(a, b)) })
+	var pairs []string
+	for _, text := range slices.Compact(texts) {
+		if len(text) >= leastSecret {
+			pairs = append(pairs, text, "***")
+		}
+	}
+	return strings.NewReplacer(pairs...)
 }
 
 // How long a record is waited for, if the provider does not say it, and how often it is looked for.
@@ -94,7 +198,7 @@ const seenFor, seenEvery = 2 * time.Minute, 2 * time.Second
 // Present makes the record, and returns when all name servers have it, or when it has been waited
 // for long enough: then the authority finds out.
 func (p Prover) Present(ctx context.Context, host, token, answer string) error {
-	if err := p.provider.Present(ctx, host, token, answer); err != nil {
+	if err := p.within(ctx, func(ctx context.Context) error { return p.provider.Present(ctx, host, token, answer) }); err != nil {
 		return err
 	}
 	limit, every := seenFor, seenEvery
@@ -122,7 +226,7 @@ func (p Prover) Present(ctx context.Context, host, token, answer string) error {
 
 // CleanUp takes the record away.
 func (p Prover) CleanUp(ctx context.Context, host, token, answer string) error {
-	return p.provider.CleanUp(ctx, host, token, answer)
+	return p.within(ctx, func(ctx context.Context) error { return p.provider.CleanUp(ctx, host, token, answer) })
 }
 
 // isSeen reports whether all name servers that are to be asked have a record.

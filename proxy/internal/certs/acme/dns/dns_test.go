@@ -1,7 +1,9 @@
 package dns_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -9,8 +11,10 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
+	"github.com/wagglehq/waggle/pkg/tooltest"
 	"github.com/wagglehq/waggle/proxy/acmetest"
 	"github.com/wagglehq/waggle/proxy/internal/certs/acme"
 	prover "github.com/wagglehq/waggle/proxy/internal/certs/acme/dns"
@@ -150,5 +154,111 @@ func TestAProgramOrAnAddressOfTheUsers(t *testing.T) {
 	text, _ := body.(string)
 	if err := json.Unmarshal([]byte(text), &said); err != nil || said.FQDN != "_acme-challenge.example.com." || said.Value == "" {
 		t.Errorf("%q, %v", text, err)
+	}
+}
+
+// TestCredentialsOfRoute53FromFiles are those by which its requests are signed.
+func TestCredentialsOfRoute53FromFiles(t *testing.T) {
+	var signed sync.Map
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		signed.Store("by", r.Header.Get("Authorization"))
+		w.WriteHeader(http.StatusForbidden)
+	}))
+	t.Cleanup(api.Close)
+	dir := t.TempDir()
+	for name, text := range map[string]string{"AWS_ACCESS_KEY_ID": "the-key-of-a-file", "AWS_SECRET_ACCESS_KEY": "a-secret", "AWS_REGION": "eu-central-1"} {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(text+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv(name+"_FILE", file)
+	}
+	for name, text := range map[string]string{"AWS_ENDPOINT_URL": api.URL, "AWS_HOSTED_ZONE_ID": "Z1", "AWS_MAX_RETRIES": "1", "AWS_EC2_METADATA_DISABLED": "true"} {
+		t.Setenv(name, text)
+	}
+	p, err := prover.New("route53", acmetest.StartZone(t).Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Present(t.Context(), "example.com", "token", "token.thumbprint"); err == nil {
+		t.Error("it was refused, and nothing is said")
+	}
+	by, _ := signed.Load("by")
+	if text, _ := by.(string); !strings.Contains(text, "the-key-of-a-file") || !strings.Contains(text, "eu-central-1") {
+		t.Errorf("signed by %q", text)
+	}
+}
+
+// TestAProgramThatHangs, and leaves another one behind that does, is given up with the attempt.
+func TestAProgramThatHangs(t *testing.T) {
+	dir := t.TempDir()
+	pipe, program := filepath.Join(dir, "pipe"), filepath.Join(dir, "record")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(program, []byte("#!/bin/sh\necho begun >"+pipe+".begun\ncat "+pipe+" &\nwait\n"), 0o700); err != nil { //nolint:gosec // it is a program.
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { // what was left behind ends
+		if end, err := os.OpenFile(pipe, os.O_RDWR, 0); err == nil {
+			_ = end.Close()
+		}
+	})
+	t.Setenv("EXEC_PATH", program)
+	p, err := prover.New("exec", acmetest.StartZone(t).Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- p.Present(ctx, "example.com", "token", "token.thumbprint") }()
+	tooltest.Eventually(t, "it has begun", func() error {
+		_, err := os.Stat(pipe + ".begun")
+		return err
+	})
+	cancel()
+	tooltest.Eventually(t, "it is given up", func() error {
+		select {
+		case err := <-done:
+			if err == nil {
+				t.Error("it is told to have made the record")
+			}
+			return nil
+		default:
+			return errors.New("not yet")
+		}
+	})
+}
+
+// TestNoErrorShowsASecret, whatever a provider repeats of what it was told.
+func TestNoErrorShowsASecret(t *testing.T) {
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name, password, _ := r.BasicAuth()
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = io.WriteString(w, "I do not know "+name+" with the password "+password+", nor "+r.URL.RawQuery)
+	}))
+	t.Cleanup(api.Close)
+	file := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(file, []byte("the-word-of-a-file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("HTTPREQ_ENDPOINT", api.URL+"/?key=what-is-in-the-address")
+	t.Setenv("HTTPREQ_USERNAME", "ops")
+	t.Setenv("HTTPREQ_PASSWORD_FILE", file)
+	p, err := prover.New("http", acmetest.StartZone(t).Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = p.Present(t.Context(), "example.com", "token", "token.thumbprint")
+	if err == nil {
+		t.Fatal("it was refused, and nothing is said")
+	}
+	for _, secret := range []string{"the-word-of-a-file", "what-is-in-the-address"} {
+		if strings.Contains(err.Error(), secret) {
+			t.Errorf("%q shows %q", err, secret)
+		}
+	}
+	if !strings.Contains(err.Error(), "403") || !strings.Contains(err.Error(), "ops") {
+		t.Errorf("%q does not say what was wrong", err)
 	}
 }
