@@ -12,6 +12,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/label"
 	"github.com/wagglehq/waggle/pkg/scaling"
+	"github.com/wagglehq/waggle/scaler/internal/decide"
 	"github.com/wagglehq/waggle/scaler/internal/policy"
 )
 
@@ -25,6 +26,15 @@ const (
 	DefaultCooldownDown = "default-cooldown-down"
 	Patience            = "patience"
 	DryRun              = "dry-run"
+)
+
+// Codes of decisions that change nothing, for whoever tells what is odd from what is not.
+const (
+	AtMin     = string(decide.CodeAtMin)
+	AtMax     = string(decide.CodeAtMax)
+	Unchanged = string(decide.CodeUnchanged)
+	// OfAlert is what a decision says of who asked, if alerts did.
+	OfAlert = string(decide.WantAlert)
 )
 
 // Names are the names of those settings.
