@@ -74,7 +74,7 @@ func (c *lintCommand) Run(r *run) error {
 
 func (f findings) write(r *run) error {
 	if len(f.Findings) == 0 {
-		fmt.Fprintln(r.Out, "no mistakes were found")
+		r.line("no mistakes were found")
 	}
 	for _, one := range f.Findings {
 		where := []string{one.File}
@@ -85,9 +85,9 @@ func (f findings) write(r *run) error {
 		if one.Label != "" && !strings.Contains(text, one.Label) {
 			text = one.Label + ": " + text
 		}
-		fmt.Fprintf(r.Out, "%s: %s: %s\n", strings.Join(where, ": "), one.Level, text)
+		r.line("%s: %s: %s", strings.Join(where, ": "), one.Level, text)
 		if one.Fix != "" {
-			fmt.Fprintf(r.Out, "    fix: %s\n", one.Fix)
+			r.line("    fix: %s", one.Fix)
 		}
 	}
 	return nil
@@ -103,7 +103,7 @@ func (r *run) live(url string, given lint.Settings) (lint.Live, error) {
 		return lint.Live{}, err
 	}
 	if p.Failure != "" && len(p.Services) == 0 {
-		return lint.Live{}, exit{NoAnswer, p.Failure}
+		return lint.Live{}, exit{code: NoAnswer, text: p.Failure}
 	}
 	out := lint.Live{Snapshot: p.Snapshot(), Accepted: map[string]map[string]catalog.Service{}}
 	for _, component := range components() {
