@@ -165,3 +165,54 @@ func TestWhatIsAskedAbout(t *testing.T) {
 		}
 	}
 }
+
+// TestLintSaysWhatToDoAboutWhatDockerRefuses, and about files in which nothing is Waggle's.
+func TestLintSaysWhatToDoAboutWhatDockerRefuses(t *testing.T) {
+	web := func(labels string) string {
+		return "services:\n  web:\n    image: x:1\n    networks: [waggle]\n    deploy:\n      labels: " + labels + "\n" + network
+	}
+	for name, c := range map[string]struct {
+		text string
+		code int
+		want []string
+	}{
+		"a text that YAML takes for true":  {web("{com.df.notify: true}"), cli.Faults, []string{"com.df.notify must be a string", `between quotes, such as "true"`}},
+		"a variable that is required":      {web("{com.df.port: '${PORT:?say which}'}"), cli.Faults, []string{"say which", "set the variable PORT for waggle lint"}},
+		"a sign of a variable":             {web("{com.df.servicePath: '^/a$'}"), cli.Faults, []string{"write $$"}},
+		"what Docker forbids":              {"services:\n  web:\n    image: x:1\n    extends: {service: base}\n", cli.Faults, []string{"docker stack deploy does not take extends", "take extends out"}},
+		"a key that stands twice":          {web("{com.df.port: '1', com.df.port: '2'}"), cli.Faults, []string{"already defined"}},
+		"an anchor of itself":              {"services: &s\n  web:\n    image: x:1\n    <<: *s\n", cli.Faults, []string{"contains itself"}},
+		"nothing under com.df.":            {web("{other: '1'}"), cli.Fine, []string{"no service has labels under com.df., so none is routed"}},
+		"a prefix in capitals":             {web("{Com.df.servicePath: /a}"), cli.Fine, []string{"warning: the label Com.df.servicePath is none of Waggle's", "call it com.df.servicePath"}},
+		"a prefix with its letters turned": {web("{com.fd.notify: 'true'}"), cli.Fine, []string{"call it com.df.notify"}},
+		"a prefix with a slash":            {web("{com.df/notify: 'true'}"), cli.Fine, []string{"call it com.df.notify"}},
+		"somebody else's":                  {web("{com.dfx.notify: 'true', com.docker.stack: x}"), cli.Fine, []string{"no mistakes were found"}},
+	} {
+		code, out, errs := waggle(t, nil, "lint", file(t, c.text))
+		for _, want := range c.want {
+			if code != c.code || !strings.Contains(out, want) {
+				t.Errorf("%s: %d without %q: %s%s", name, code, want, out, errs)
+			}
+		}
+	}
+	if code, out, errs := waggle(t, nil, "lint", "nowhere.yml"); code != cli.NoAnswer || out != "" || !strings.Contains(errs, "nowhere.yml") {
+		t.Errorf("a file that is not there: %d %s%s", code, out, errs)
+	}
+}
+
+// TestLintOfBombs: what grows when it is read is refused, soon.
+func TestLintOfBombs(t *testing.T) {
+	var lists, merges strings.Builder
+	lists.WriteString("x-0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n")
+	merges.WriteString("x-0: &a0 {k: v}\n")
+	for i := range 40 {
+		fmt.Fprintf(&lists, "x-%d: &a%d [%s*a%d]\n", i+1, i+1, strings.Repeat(fmt.Sprintf("*a%d, ", i), 8), i)
+		fmt.Fprintf(&merges, "x-%d: &a%d\n  <<: [*a%d, *a%d]\n", i+1, i+1, i, i)
+	}
+	for name, text := range map[string]string{"lists": lists.String(), "merges": merges.String()} {
+		code, out, _ := waggle(t, nil, "lint", file(t, text+"services:\n  web:\n    image: x:1\n    deploy: {labels: {<<: *a40}}\n"))
+		if code != cli.Faults || !strings.Contains(out, "excessive aliasing") {
+			t.Errorf("%s: %d %s", name, code, out)
+		}
+	}
+}
