@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -19,6 +20,8 @@ import (
 
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
+
+	"github.com/wagglehq/waggle/compose/waggle/internal/plain"
 )
 
 //go:embed assets
@@ -143,7 +146,7 @@ func (c *Console) page(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(m.sheet.status)
-	_, _ = w.Write(out.Bytes()) // the client has gone
+	_, _ = io.WriteString(w, plain.Text(out.String())) // the client has gone
 }
 
 // mostTraces is how many pages are remembered that somebody may still have open.
