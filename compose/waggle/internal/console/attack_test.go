@@ -128,3 +128,27 @@ func TestAddressesThatLeadNowhere(t *testing.T) {
 		}
 	}
 }
+
+// TestAPageWithoutAListener says who is missing, and what to look at.
+func TestAPageWithoutAListener(t *testing.T) {
+	s := newSwarm(t)
+	s.mu.Lock()
+	s.away = true
+	s.mu.Unlock()
+	b := newBrowser(t)
+	b.visit(s.open(t))
+	if text := eval[string](b, `document.body.innerText`); !strings.Contains(text, "out for lunch") || !strings.Contains(text, "WAGGLE_TOKEN") || !strings.Contains(text, "fills by itself") {
+		t.Errorf("it says %s", text)
+	}
+	s.mu.Lock()
+	s.away = false
+	s.mu.Unlock()
+	s.change(func(p *picture.Picture) {
+		whole(p)
+		service(p, "shop_web", 1, "serviceDomain=shop.example.com", "port=80")
+	})
+	b.Sees("the services, as soon as it answers", row("shop_web")+`?.innerText.includes("well")`)
+	if title := eval[string](b, `document.title`); title != "Services · Waggle" {
+		t.Errorf("the page is called %s", title)
+	}
+}

@@ -3,8 +3,10 @@ package why_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/wagglehq/waggle/compose/waggle/internal/why"
+	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/picture"
 	scaler "github.com/wagglehq/waggle/scaler/judge"
 )
@@ -44,5 +46,29 @@ func TestWhatRestsIsNoWarning(t *testing.T) {
 		if r := a.Rungs[len(a.Rungs)-1]; r.State != c.want || !strings.Contains(r.Text, c.says) {
 			t.Errorf("%s: %+v, want %s with %q", name, r, c.want, c.says)
 		}
+	}
+}
+
+// TestClocksDiffer: what a component said by a clock that is ahead began now, not in the future.
+func TestClocksDiffer(t *testing.T) {
+	p := world(routed)
+	p.Statuses = []picture.Status{{Status: catalog.Status{Component: "proxy", ServiceID: "shop_web", Service: "shop_web", State: catalog.StateApplied, Since: p.Time.Add(time.Hour)}}}
+	o, err := why.Status(*p)
+	if err != nil || len(o.Services) != 1 || o.Services[0].Since != 0 {
+		t.Errorf("%+v %v", o.Services, err)
+	}
+}
+
+// TestWordsOfWhoIsGone: statuses of a service that is not there any more, and of instances that are
+// not, change nothing.
+func TestWordsOfWhoIsGone(t *testing.T) {
+	p := world(routed)
+	p.Statuses = []picture.Status{
+		{Status: catalog.Status{Component: "proxy", ServiceID: "old", Service: "shop_old", State: catalog.StateRejected, Reason: "long ago"}},
+		{Status: catalog.Status{Component: "proxy", ServiceID: "shop_web", Service: "shop_web", State: catalog.StateApplied}},
+	}
+	o, err := why.Status(*p)
+	if err != nil || o.Faulty() || len(o.Services) != 1 {
+		t.Errorf("%+v %v", o, err)
 	}
 }
