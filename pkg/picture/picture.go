@@ -101,9 +101,12 @@ type Decision struct {
 	Time      time.Time `json:"time"`
 	Direction string    `json:"direction"`
 	Action    string    `json:"action"`
-	From      uint64    `json:"from"`
-	To        uint64    `json:"to"`
-	Reason    string    `json:"reason"`
+	// Code says why in a word that stays the same, Want what asked; empty if that is not told.
+	Code   string `json:"code,omitempty"`
+	Want   string `json:"want,omitempty"`
+	From   uint64 `json:"from"`
+	To     uint64 `json:"to"`
+	Reason string `json:"reason"`
 }
 
 // ByName returns the service of a full name.

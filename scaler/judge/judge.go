@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/label"
 	"github.com/wagglehq/waggle/pkg/scaling"
+	"github.com/wagglehq/waggle/scaler/internal/decide"
 	"github.com/wagglehq/waggle/scaler/internal/policy"
 )
 
@@ -25,6 +27,15 @@ const (
 	DefaultCooldownDown = "default-cooldown-down"
 	Patience            = "patience"
 	DryRun              = "dry-run"
+)
+
+// Codes of decisions that change nothing, for whoever tells what is odd from what is not.
+const (
+	AtMin     = string(decide.CodeAtMin)
+	AtMax     = string(decide.CodeAtMax)
+	Unchanged = string(decide.CodeUnchanged)
+	// OfAlert is what a decision says of who asked, if alerts did.
+	OfAlert = string(decide.WantAlert)
 )
 
 // Names are the names of those settings.
@@ -104,9 +115,17 @@ func SpeaksOfMoves(svc catalog.Service) bool {
 // Status is what is told of what became of a service.
 func Status(o policy.Outcome, revision catalog.Revision) catalog.Status {
 	return catalog.Status{
-		Component: "scaler", ServiceID: o.Service.ID, Service: o.Service.Name, State: catalog.State(o.State), Reason: o.Reason,
+		Component: "scaler", ServiceID: o.Service.ID, Service: o.Service.Name, State: catalog.State(o.State), Reason: sentence(o.Reason),
 		Label: o.Label, Hint: o.Hint, Revision: revision,
 	}
+}
+
+// sentence is a reason that stands alone: some are made to stand behind the name of the service.
+func sentence(reason string) string {
+	if strings.HasPrefix(reason, "is ") || strings.HasPrefix(reason, "has ") {
+		return "it " + reason
+	}
+	return reason
 }
 
 func rules(p policy.Policy, isDryRun bool, now time.Time) *Rules {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/wagglehq/waggle/compose/waggle/internal/lint"
+	"github.com/wagglehq/waggle/compose/waggle/internal/plain"
 )
 
 // sentence is what a finding says on one line.
@@ -21,7 +22,7 @@ func sentence(f lint.Finding) string {
 	if f.Fix != "" {
 		text += " (" + f.Fix + ")"
 	}
-	return text
+	return plain.Line(text)
 }
 
 // github writes findings as commands of a workflow, which GitHub shows beside the line:

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -31,12 +32,34 @@ func (c *getCommand) Run(r *run) error {
 	return err
 }
 
+// What to do when the listener cannot be asked, or does not know who asks.
+const (
+	whereFix = "on a manager compose/waggle.sh needs no address; elsewhere -url or the variable WAGGLE_URL says where the listener answers"
+	tokenFix = "put the listener's READ_TOKEN into the variable WAGGLE_TOKEN; on a manager compose/waggle.sh needs none"
+)
+
+// mostSaid is how much is shown of an answer that is none of the listener's.
+const mostSaid = 200
+
+// address is the listener's URL, as it may be shown.
+func (r *run) address() (base, shown string, err error) {
+	u, err := url.Parse(r.url)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return "", "", exit{code: Usage, text: fmt.Sprintf("%q is no URL of the listener: want one such as %s (-url, or the variable WAGGLE_URL)", r.url, DefaultURL)}
+	}
+	return r.url, u.Redacted(), nil
+}
+
 // request asks the listener for a form of answer, whatever it has if that is empty. The error
 // says that it cannot be asked, or what it answered instead.
 func (r *run) request(ctx context.Context, path, accept string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url+"/"+strings.TrimPrefix(path, "/"), nil)
+	base, shown, err := r.address()
 	if err != nil {
-		return nil, exit{Usage, fmt.Sprintf("%s: %v", r.url, err)}
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/"+strings.TrimPrefix(path, "/"), nil)
+	if err != nil {
+		return nil, exit{code: Usage, text: fmt.Sprintf("%s: %v", shown, err)}
 	}
 	if r.token != "" {
 		req.Header.Set("Authorization", "Bearer "+r.token)
@@ -46,18 +69,32 @@ func (r *run) request(ctx context.Context, path, accept string) (*http.Response,
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return nil, exit{NoAnswer, fmt.Sprintf("the listener cannot be asked at %s: %v", r.url, err)}
+		if outer := (&url.Error{}); errors.As(err, &outer) {
+			err = outer.Err // the address stands there already
+		}
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("no answer within %v", patience)
+		}
+		return nil, exit{code: NoAnswer, text: fmt.Sprintf("the listener cannot be asked at %s: %v", shown, err), fix: whereFix}
 	}
 	if resp.StatusCode == http.StatusOK {
 		return resp, nil
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, mostAnswer))
+	out := exit{code: NoAnswer}
 	var said struct{ Error string }
-	if err != nil || json.Unmarshal(body, &said) != nil || said.Error == "" {
-		said.Error = strings.TrimSpace(string(body))
+	switch isOurs := err == nil && json.Unmarshal(body, &said) == nil && said.Error != ""; {
+	case resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden:
+		out.fix = tokenFix
+	case !isOurs:
+		out.fix = "see whether the listener answers at " + shown + ": " + whereFix
 	}
-	return nil, exit{NoAnswer, fmt.Sprintf("the listener answers %s to %s: %s", resp.Status, path, said.Error)}
+	if said.Error == "" {
+		said.Error = strings.Join(strings.Fields(strings.ToValidUTF8(string(body[:min(len(body), mostSaid)]), "")), " ")
+	}
+	out.text = fmt.Sprintf("the listener answers %s to %s: %s", resp.Status, path, said.Error)
+	return nil, out
 }
 
 // get asks the listener and reads the whole answer.
@@ -71,7 +108,7 @@ func (r *run) get(path string) ([]byte, error) {
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, mostAnswer))
 	if err != nil {
-		return nil, exit{NoAnswer, fmt.Sprintf("the listener's answer broke off: %v", err)}
+		return nil, exit{code: NoAnswer, text: fmt.Sprintf("the listener's answer broke off: %v", err)}
 	}
 	return body, nil
 }
@@ -83,7 +120,7 @@ func (r *run) ask(path string, into any) error {
 		return err
 	}
 	if err := json.Unmarshal(body, into); err != nil {
-		return exit{NoAnswer, errors.Join(fmt.Errorf("the listener's answer to %s cannot be read", path), err).Error()}
+		return exit{code: NoAnswer, text: fmt.Sprintf("the listener's answer to %s cannot be read: %v", path, err), fix: "see whether it is the listener that answers there: " + whereFix}
 	}
 	return nil
 }

@@ -9,11 +9,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/wagglehq/waggle/compose/waggle/internal/console"
+	"github.com/wagglehq/waggle/compose/waggle/internal/plain"
 )
 
 // The exit codes.
@@ -86,9 +88,21 @@ func (w World) token() string {
 type exit struct {
 	code int
 	text string
+	// fix says what to do about it, empty if the text does.
+	fix string
 }
 
 func (e exit) Error() string { return cmp.Or(e.text, "faults were found") }
+
+// tell writes what went wrong, and what to do.
+func (e exit) tell(out io.Writer) {
+	if e.text != "" {
+		fmt.Fprintln(out, "waggle:", plain.Line(e.text))
+	}
+	if e.fix != "" {
+		fmt.Fprintln(out, "    fix:", e.fix)
+	}
+}
 
 // ended carries a code out of the library, which ends the process for help and version.
 type ended int
@@ -112,9 +126,9 @@ func Main(ctx context.Context, args []string, w World) (code int) {
 		fmt.Fprintln(w.Err, "waggle:", err)
 		return Usage
 	}
-	parsed, err := parser.Parse(long(args))
+	parsed, err := parser.Parse(asked(long(args)))
 	if err != nil {
-		fmt.Fprintf(w.Err, "waggle: %v\nCommands: %s; see waggle --help\n", err, strings.Join(names(parser), ", "))
+		fmt.Fprintf(w.Err, "waggle: %s\nCommands: %s; see waggle --help\n", plain.Line(err.Error()), strings.Join(names(parser), ", "))
 		return Usage
 	}
 	err = parsed.Run(&run{World: w, ctx: ctx, url: strings.TrimSuffix(c.URL, "/"), token: w.token(), model: parser.Model})
@@ -123,12 +137,10 @@ func Main(ctx context.Context, args []string, w World) (code int) {
 	case err == nil:
 		return Fine
 	case errors.As(err, &e):
-		if e.text != "" {
-			fmt.Fprintln(w.Err, "waggle:", e.text)
-		}
+		e.tell(w.Err)
 		return e.code
 	}
-	fmt.Fprintln(w.Err, "waggle:", err)
+	exit{text: err.Error()}.tell(w.Err)
 	return NoAnswer
 }
 
@@ -152,6 +164,17 @@ func long(args []string) []string {
 		out[i] = a
 	}
 	return out
+}
+
+// asked makes flags of the commands by which other programs are asked what they are.
+func asked(args []string) []string {
+	switch {
+	case len(args) > 0 && args[0] == "help":
+		return append(slices.Clone(args[1:]), "--help")
+	case len(args) == 1 && args[0] == "version":
+		return []string{"--version"}
+	}
+	return args
 }
 
 // output is how a command answers.

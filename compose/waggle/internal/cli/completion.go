@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -31,7 +32,8 @@ func (servicesCommand) Run(r *run) error {
 		return exit{code: NoAnswer}
 	}
 	for _, svc := range p.Services {
-		if len(svc.Labels)+len(svc.ContainerLabels)+len(svc.Withheld) > 0 {
+		// A shell expands what it offers: nothing but a name may come to it.
+		if len(svc.Labels)+len(svc.ContainerLabels)+len(svc.Withheld) > 0 && isName.MatchString(svc.Name) {
 			fmt.Fprintln(r.Out, svc.Name)
 		}
 	}
@@ -41,6 +43,9 @@ func (servicesCommand) Run(r *run) error {
 // asksService are the commands whose argument may be the name of a service, and takesFiles
 // those whose argument is a file.
 func asksService(command string) bool { return command == "why" }
+
+// isName is how Docker lets services be called.
+var isName = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
 
 // words are the subcommands or choices, and the flags, of a command.
 func words(n *kong.Node) (choices, flags []string) {

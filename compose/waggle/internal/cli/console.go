@@ -38,11 +38,11 @@ func (c *consoleCommand) Run(r *run) error {
 	}
 	page, err := console.New(console.Options{Listener: listener, From: c.From, Log: log})
 	if err != nil {
-		return exit{Usage, err.Error()}
+		return exit{code: Usage, text: err.Error()}
 	}
 	ln, err := (&net.ListenConfig{}).Listen(r.ctx, "tcp", c.Listen)
 	if err != nil {
-		return exit{Usage, err.Error()}
+		return exit{code: Usage, text: err.Error()}
 	}
 	fmt.Fprintf(r.Out, "the console answers at http://%s/\n", ln.Addr())
 	ctx, stop := context.WithCancel(r.ctx)

@@ -5,9 +5,11 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/wagglehq/waggle/compose/waggle/internal/migrate"
+	"github.com/wagglehq/waggle/compose/waggle/internal/plain"
 )
 
 type importCommand struct {
@@ -24,7 +26,7 @@ func (c *importCommand) Run(r *run) error {
 	}
 	results, err := migrate.File(text, migrate.Translators()[c.Proxy])
 	if err != nil {
-		return exit{NoAnswer, fmt.Sprintf("%s: %v", c.File, err)}
+		return exit{code: NoAnswer, text: fmt.Sprintf("%s: %v", c.File, err)}
 	}
 	if c.Output == "json" {
 		err = r.json(map[string]any{"services": append([]migrate.Result{}, results...)})
@@ -72,5 +74,11 @@ func (r *run) labels(c *importCommand, results []migrate.Result) {
 	r.line("  waggle: {external: true}")
 }
 
-// yamlText is a text as YAML has it between single quotes.
-func yamlText(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
+// yamlText is a text as YAML has it between single quotes, or between double ones if something in it
+// is not seen.
+func yamlText(text string) string {
+	if plain.Line(text) != text {
+		return strconv.Quote(text)
+	}
+	return "'" + strings.ReplaceAll(text, "'", "''") + "'"
+}

@@ -38,11 +38,15 @@ func (c *lintCommand) Run(r *run) error {
 		return err
 	}
 	found := findings{Findings: []lint.Finding{}}
+	for _, name := range c.Files {
+		if _, err := os.Stat(name); err != nil {
+			return err
+		}
+	}
 	services, err := stack.Read(c.Stack, r.Env, c.Files...)
 	if err != nil {
-		found.Findings = append(found.Findings, lint.Finding{
-			File: c.Files[len(c.Files)-1], Level: lint.Error, Text: err.Error(), Fix: "see what docker stack config -c FILE says",
-		})
+		text, fix := stack.Explain(err)
+		found.Findings = append(found.Findings, lint.Finding{File: c.Files[len(c.Files)-1], Level: lint.Error, Text: text, Fix: fix})
 	} else {
 		var live lint.Live
 		if c.Against != "" {
@@ -64,7 +68,7 @@ func (c *lintCommand) Run(r *run) error {
 	case "gitlab":
 		err = found.gitlab(r)
 	default:
-		err = found.write(r)
+		err = found.write(r, services)
 	}
 	if err == nil && slices.ContainsFunc(found.Findings, func(f lint.Finding) bool { return f.Level == lint.Error }) {
 		return exit{code: Faults}
@@ -72,9 +76,12 @@ func (c *lintCommand) Run(r *run) error {
 	return err
 }
 
-func (f findings) write(r *run) error {
+func (f findings) write(r *run, services []lint.Service) error {
 	if len(f.Findings) == 0 {
-		fmt.Fprintln(r.Out, "no mistakes were found")
+		r.line("no mistakes were found")
+		if !slices.ContainsFunc(services, func(s lint.Service) bool { return len(s.Labels)+len(s.ContainerLabels) > 0 }) {
+			r.line("    no service has labels under %s, so none is routed, scraped or scaled", catalog.Prefix)
+		}
 	}
 	for _, one := range f.Findings {
 		where := []string{one.File}
@@ -85,9 +92,9 @@ func (f findings) write(r *run) error {
 		if one.Label != "" && !strings.Contains(text, one.Label) {
 			text = one.Label + ": " + text
 		}
-		fmt.Fprintf(r.Out, "%s: %s: %s\n", strings.Join(where, ": "), one.Level, text)
+		r.line("%s: %s: %s", strings.Join(where, ": "), one.Level, text)
 		if one.Fix != "" {
-			fmt.Fprintf(r.Out, "    fix: %s\n", one.Fix)
+			r.line("    fix: %s", one.Fix)
 		}
 	}
 	return nil
@@ -103,7 +110,7 @@ func (r *run) live(url string, given lint.Settings) (lint.Live, error) {
 		return lint.Live{}, err
 	}
 	if p.Failure != "" && len(p.Services) == 0 {
-		return lint.Live{}, exit{NoAnswer, p.Failure}
+		return lint.Live{}, exit{code: NoAnswer, text: p.Failure}
 	}
 	out := lint.Live{Snapshot: p.Snapshot(), Accepted: map[string]map[string]catalog.Service{}}
 	for _, component := range components() {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wagglehq/waggle/compose/waggle/internal/plain"
 	"github.com/wagglehq/waggle/compose/waggle/internal/why"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/picture"
@@ -21,22 +22,31 @@ const picturePath = "/v1/picture"
 
 // Run tells why.
 func (c *whyCommand) Run(r *run) error {
+	isURL := why.IsURL(c.Subject)
+	if err := why.Check(c.Subject); isURL && err != nil {
+		return exit{code: Usage, text: err.Error()}
+	}
 	var p picture.Picture
 	if err := r.ask(picturePath, &p); err != nil {
 		return err
 	}
-	about := why.Service
-	if why.IsURL(c.Subject) {
+	about, subject := why.Service, c.Subject
+	switch _, isService := p.ByName(c.Subject); {
+	case isURL:
 		about = why.URL
+	case !isService && strings.ContainsAny(c.Subject, "./:"): // no service has these in its name
+		if about, subject = why.URL, "http://"+c.Subject; why.Check(subject) != nil || strings.Contains(c.Subject, "://") {
+			return exit{code: Usage, text: fmt.Sprintf("%q: want the full name of a service, such as shop_web, or a URL such as http://shop.example.com/cart", c.Subject)}
+		}
 	}
-	answer, err := about(p, c.Subject)
+	answer, err := about(p, subject)
 	if err != nil {
 		return err
 	}
 	if c.Output == "json" {
 		err = r.json(answer)
 	} else {
-		r.ladder(c.Subject, answer)
+		r.ladder(subject, answer)
 	}
 	if err == nil && answer.FirstBroken != "" {
 		return exit{code: Faults}
@@ -78,29 +88,38 @@ func colourOfState(s catalog.State) string {
 	}[s]
 }
 
+// painted is a text with colours of its own.
+type painted string
+
 // coloured is a text in a colour where a person looks who has not asked for none (NO_COLOR).
-func (r *run) coloured(colour, text string) string {
-	if !r.IsTerminal || r.Env["NO_COLOR"] != "" || colour == "" {
-		return text
+func (r *run) coloured(colour, text string) painted {
+	if text = plain.Line(text); !r.IsTerminal || r.Env["NO_COLOR"] != "" || colour == "" {
+		return painted(text)
 	}
-	return "\x1b[" + colour + "m" + text + "\x1b[0m"
+	return painted("\x1b[" + colour + "m" + text + "\x1b[0m")
 }
 
-// line writes a line without white space at its end.
+// line writes a line without white space at its end. What others have written is shown, and does
+// nothing to the terminal.
 func (r *run) line(format string, args ...any) {
+	for i, a := range args {
+		if _, ok := a.(painted); !ok {
+			args[i] = plain.Line(fmt.Sprint(a))
+		}
+	}
 	fmt.Fprintln(r.Out, strings.TrimRight(fmt.Sprintf(format, args...), " "))
 }
 
 func (r *run) ladder(subject string, a why.Answer) {
-	fmt.Fprintln(r.Out, subject)
+	r.line("%s", subject)
 	for _, one := range a.Rungs {
 		r.line(" %s %-9s %s", r.coloured(colourOf(one.State), mark(one.State)), one.Rung, one.Text)
 		if one.Fix != "" && (one.State == why.Broken || one.State == why.Warn) {
-			fmt.Fprintf(r.Out, "    fix       %s\n", one.Fix)
+			r.line("    fix       %s", one.Fix)
 		}
 	}
 	for _, o := range a.Others {
-		fmt.Fprintf(r.Out, "    not %s: %s\n", o.Service, o.Fails)
+		r.line("    not %s: %s", o.Service, o.Fails)
 	}
 }
 
@@ -123,8 +142,8 @@ func (c *statusCommand) Run(r *run) error {
 		screen := *r
 		screen.Out = &out
 		err := c.once(&screen)
-		if e := (exit{}); errors.As(err, &e) && e.text != "" && r.ctx.Err() == nil {
-			fmt.Fprintln(&out, "waggle:", e.text)
+		if e := (exit{}); errors.As(err, &e) && r.ctx.Err() == nil {
+			e.tell(&out)
 		}
 		if text := out.String(); text != last && r.ctx.Err() == nil {
 			last = text
@@ -169,19 +188,19 @@ func (c *statusCommand) once(r *run) error {
 }
 
 func (r *run) overview(o why.Overview) {
-	fmt.Fprintf(r.Out, "bus %s\n", o.Bus)
+	r.line("bus %s", o.Bus)
 	if o.Failure != "" {
-		fmt.Fprintln(r.Out, o.Failure)
+		r.line("%s", o.Failure)
 	}
 	for _, c := range o.Components {
 		text := fmt.Sprintf("instances: %d", c.Instances)
 		if c.Trouble != "" {
 			text = c.Trouble
 		}
-		fmt.Fprintf(r.Out, "%-9s %s\n", c.Component, text)
+		r.line("%-9s %s", c.Component, text)
 	}
 	for _, w := range o.Warnings {
-		fmt.Fprintln(r.Out, "warning:", w)
+		r.line("warning: %s", w)
 	}
 	for _, s := range o.Services {
 		r.line("%s %-30s %-9s %s", r.coloured(colourOfState(s.State), fmt.Sprintf("%-9s", s.State)), s.Service, s.Component, s.Reason)

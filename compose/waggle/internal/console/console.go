@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -19,6 +20,8 @@ import (
 
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
+
+	"github.com/wagglehq/waggle/compose/waggle/internal/plain"
 )
 
 //go:embed assets
@@ -137,13 +140,20 @@ func (c *Console) page(w http.ResponseWriter, r *http.Request) {
 		err = pages.ExecuteTemplate(&out, "layout", layout{m.sheet, assets(), m.mark, r.URL.Query().Get("q")})
 	}
 	if err != nil {
-		c.log.Error("a page cannot be made", "path", r.URL.Path, "error", err)
+		c.failed(r, r.URL.Path, err)
 		http.Error(w, "this page cannot be made; the log says why", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(m.sheet.status)
-	_, _ = w.Write(out.Bytes()) // the client has gone
+	_, _ = io.WriteString(w, plain.Text(out.String())) // the client has gone
+}
+
+// failed tells the operator of a page that could not be made, unless whoever asked has gone.
+func (c *Console) failed(r *http.Request, path string, err error) {
+	if r.Context().Err() == nil {
+		c.log.Error("a page cannot be made", "path", path, "error", err)
+	}
 }
 
 // mostTraces is how many pages are remembered that somebody may still have open.
@@ -227,7 +237,7 @@ func (c *Console) live(w http.ResponseWriter, r *http.Request) {
 		m, err := c.make(r.Context(), st, of, anew)
 		switch {
 		case err != nil:
-			c.log.Error("a page cannot be made", "path", of.Path, "error", err)
+			c.failed(r, of.Path, err)
 		case m.mark != at:
 			var patches []patch
 			if patches, err = m.sheet.diff(had); err == nil {

@@ -6,9 +6,11 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/chromedp/cdproto/accessibility"
 	"github.com/chromedp/cdproto/cdp"
@@ -296,7 +298,7 @@ const contrast = `(() => {
 // TestNothingIsChangedAndNothingGetsIn: GET alone is answered, with headers that let nothing in,
 // and what labels and Docker say is text wherever it stands.
 func TestNothingIsChangedAndNothingGetsIn(t *testing.T) {
-	const evil = `<script>alert(1)</script>"'><img src=x onerror=alert(1)>`
+	const evil = `<script>alert(1)</script>"'><img src=x onerror=alert(1)>` + "\u202e\u200b\x1b[2J"
 	s := newSwarm(t)
 	shop(s)
 	s.change(func(p *picture.Picture) {
@@ -312,13 +314,13 @@ func TestNothingIsChangedAndNothingGetsIn(t *testing.T) {
 	s.events = append(s.events, picture.OfDecision(s.now, "shop_web", picture.Decision{Time: s.now, Reason: evil, Action: evil, Direction: evil}))
 	s.picture.Certificates[evil] = []string{evil}
 	s.mu.Unlock()
-	url := s.open(t)
-	paths := map[string]string{"found": "/search?q=" + strings.ReplaceAll(strings.ReplaceAll(evil, "<", "%3C"), " ", "%20"), "tried": "/services/shop_web?url=http%3A%2F%2Fx%2F%3Cscript%3E%22", "missing": "/%3Cscript%3E", "gone": "/services/%3Cscript%3E"}
+	address := s.open(t)
+	paths := map[string]string{"found": "/search?q=" + url.QueryEscape(evil), "tried": "/services/shop_web?url=http%3A%2F%2Fx%2F%3Cscript%3E%22", "missing": "/%3Cscript%3E", "gone": "/services/%3Cscript%3E"}
 	for name, path := range views() {
 		paths[name] = path
 	}
 	for name, path := range paths {
-		answer, err := http.Get(url + path) //nolint:noctx // a test's own server
+		answer, err := http.Get(address + path) //nolint:noctx // a test's own server
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -330,6 +332,9 @@ func TestNothingIsChangedAndNothingGetsIn(t *testing.T) {
 		if strings.Contains(string(body), "m1") && strings.Contains(string(body), "Withheld") {
 			t.Errorf("%s tells a mark", name)
 		}
+		if i := strings.IndexFunc(string(body), func(r rune) bool { return !unicode.IsPrint(r) && r != '\n' }); i >= 0 {
+			t.Errorf("%s has something that is not seen: %q", name, body[i:min(i+80, len(body))])
+		}
 		if found := foreign(t, string(body)); len(found) > 0 {
 			t.Errorf("%s: %v", name, found)
 		}
@@ -339,9 +344,9 @@ func TestNothingIsChangedAndNothingGetsIn(t *testing.T) {
 			}
 		}
 	}
-	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodPatch} {
+	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodPatch, http.MethodOptions, http.MethodHead} {
 		for _, path := range []string{"/", "/services/shop_web", "/live", "/routes", "/assets/console.js"} {
-			req, err := http.NewRequestWithContext(t.Context(), method, url+path, strings.NewReader("x=1"))
+			req, err := http.NewRequestWithContext(t.Context(), method, address+path, strings.NewReader("x=1"))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wagglehq/waggle/compose/waggle/internal/plain"
 	"github.com/wagglehq/waggle/compose/waggle/internal/view"
 	"github.com/wagglehq/waggle/compose/waggle/internal/why"
 )
@@ -122,7 +123,7 @@ type shown struct {
 
 // elementID is the ID of an item's element: one without white space.
 func elementID(region, key string) string {
-	return region + ":" + strings.Join(strings.FieldsFunc(key, func(r rune) bool { return r <= ' ' }), "~")
+	return region + ":" + plain.Line(strings.Join(strings.FieldsFunc(key, func(r rune) bool { return r <= ' ' }), "~"))
 }
 
 // add adds a region of one item for each row, made by a template of the region's name or
@@ -154,7 +155,8 @@ func (i *item) render(name string, row any, now time.Time) error {
 	if err := pages.ExecuteTemplate(&out, name, shown{i.ID, row, now}); err != nil {
 		return err
 	}
-	i.HTML, i.hash = out.String(), hashOf(out.String())
+	i.HTML = plain.Text(out.String())
+	i.hash = hashOf(i.HTML)
 	return nil
 }
 
@@ -200,7 +202,7 @@ func (s *sheet) Empty(id string) bool {
 func (s *sheet) Body() (template.HTML, error) {
 	var out strings.Builder
 	err := pages.ExecuteTemplate(&out, s.frame, s)
-	return template.HTML(out.String()), err //nolint:gosec // a template has made it
+	return template.HTML(plain.Text(out.String())), err //nolint:gosec // a template has made it
 }
 
 // mark is the hash of all that may change.
@@ -271,7 +273,7 @@ func (s *sheet) diff(had trace) ([]patch, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, patch{ID: bodyID, Frame: string(body), Title: s.Title})
+		out = append(out, patch{ID: bodyID, Frame: string(body), Title: plain.Line(s.Title)})
 		had.regions = map[string][]traced{"summary": had.regions["summary"], "alarms": had.regions["alarms"]}
 	}
 	for _, r := range s.regions {

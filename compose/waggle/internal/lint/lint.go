@@ -51,6 +51,9 @@ type Service struct {
 	// Line is where it begins there, LabelLines where its labels stand, by full name.
 	Line       int
 	LabelLines map[string]int
+	// Strays are labels that nobody reads and that begin nearly as those of Waggle do, with the
+	// names that are probably meant.
+	Strays map[string]string
 	// SetsReplicas says that each deploy sets the number of replicas.
 	SetsReplicas bool
 }
@@ -135,6 +138,11 @@ func Files(services []Service, live Live, settings Settings, now time.Time) ([]F
 	f.placed(said)
 	f.scaled(scales)
 	f.idle(said)
+	for id, svc := range f.services {
+		for full, meant := range svc.Strays {
+			f.add(Warning, id, full, fmt.Sprintf("the label %s is none of Waggle's, which begin with %s, and has no effect: is %s meant?", full, catalog.Prefix, meant), "call it "+meant)
+		}
+	}
 	slices.SortStableFunc(f.found, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Service, b.Service), cmp.Compare(a.Level, b.Level), cmp.Compare(a.Label, b.Label), cmp.Compare(a.Text, b.Text))
 	})

@@ -4,6 +4,7 @@ package stack
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -35,6 +36,7 @@ func Read(name string, env map[string]string, files ...string) ([]lint.Service, 
 			return nil, err
 		}
 		svc.CreatedAt = time.Unix(int64(i), 0).UTC()
+		svc.Strays = strays(s.Deploy.Labels)
 		out = append(out, svc)
 	}
 	return out, nil
@@ -123,6 +125,20 @@ func ours(labels types.Labels) map[string]string {
 				out = map[string]string{}
 			}
 			out[full] = text
+		}
+	}
+	return out
+}
+
+// stray is how people write the beginning of labels when they slip.
+var stray = regexp.MustCompile(`^(?i:com)[._/-]?(?i:df|fd)[._/-]+`)
+
+// strays are labels that nearly begin as those of Waggle, with the names that are probably meant.
+func strays(labels types.Labels) map[string]string {
+	out := map[string]string{}
+	for full := range labels {
+		if begins := stray.FindString(full); begins != "" && !strings.HasPrefix(full, catalog.Prefix) {
+			out[full] = catalog.Prefix + full[len(begins):]
 		}
 	}
 	return out

@@ -8,6 +8,7 @@ import (
 
 	"github.com/wagglehq/waggle/compose/waggle/internal/why"
 	"github.com/wagglehq/waggle/pkg/picture"
+	scaler "github.com/wagglehq/waggle/scaler/judge"
 )
 
 // Decision is one of the scaler about a service.
@@ -45,7 +46,9 @@ func Decisions(events []picture.Event) []Decision {
 		case "scaled":
 			d.State = why.OK
 		case "refused":
-			d.State = why.Warn
+			if d.State = why.Warn; d.Code == scaler.AtMin || d.Code == scaler.Unchanged {
+				d.State = why.None // as it should be
+			}
 		case "held":
 			d.State = why.Wait
 		}

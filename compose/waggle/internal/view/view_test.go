@@ -9,6 +9,7 @@ import (
 	"github.com/wagglehq/waggle/compose/waggle/internal/why"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/picture"
+	scaler "github.com/wagglehq/waggle/scaler/judge"
 )
 
 func noon() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) }
@@ -39,6 +40,21 @@ func TestHistory(t *testing.T) {
 	}
 	if want := "-50:3/3 -50:2/2 -30:2/2 -30:4/4 -5:4/4 -1:4/6 0:6/6 "; got != want {
 		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// TestOnlyWhatIsOddStandsOut among decisions: an idle service at its minimum is none of that.
+func TestOnlyWhatIsOddStandsOut(t *testing.T) {
+	for _, c := range []struct {
+		action, code string
+		want         why.State
+	}{
+		{"scaled", "scaled", why.OK}, {"held", "cooldown", why.Wait}, {"refused", scaler.AtMax, why.Warn}, {"refused", "", why.Warn}, {"refused", scaler.AtMin, why.None}, {"refused", scaler.Unchanged, why.None},
+	} {
+		got := view.Decisions([]picture.Event{{Decision: &picture.Decision{Action: c.action, Code: c.code}}})
+		if len(got) != 1 || got[0].State != c.want {
+			t.Errorf("%s %s: %+v, want %q", c.action, c.code, got, c.want)
+		}
 	}
 }
 

@@ -94,7 +94,7 @@ func (w *world) worst(svc catalog.Service) Line {
 			first = false
 			out = Line{Service: svc.Name, State: s.State, Component: s.Component, Reason: s.Reason}
 			if !s.Since.IsZero() {
-				out.Since = w.Time.Sub(s.Since).Seconds()
+				out.Since = max(0, w.Time.Sub(s.Since).Seconds()) // clocks differ
 			}
 		}
 	}

@@ -15,7 +15,34 @@ import (
 
 // IsURL reports whether a text is one to ask URL about.
 func IsURL(text string) bool {
-	return strings.HasPrefix(text, "http://") || strings.HasPrefix(text, "https://")
+	scheme, _, ok := strings.Cut(text, "://")
+	return ok && (strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https"))
+}
+
+// Check says what is wrong with a URL.
+func Check(address string) error {
+	_, _, err := parsed(address)
+	return err
+}
+
+// mostPort is the greatest number that a port may have.
+const mostPort = 65535
+
+// parsed is a URL with the port that a browser would ask at.
+func parsed(address string) (u *url.URL, port int, err error) {
+	u, err = url.Parse(address)
+	if err != nil || strings.Trim(u.Hostname(), ".") == "" || !IsURL(address) {
+		return nil, 0, fmt.Errorf("%q: want a URL such as http://shop.example.com/cart", address)
+	}
+	if port = 80; u.Scheme == "https" {
+		port = 443
+	}
+	if u.Port() != "" {
+		if port, err = strconv.Atoi(u.Port()); err != nil || port < 1 || port > mostPort {
+			return nil, 0, fmt.Errorf("%q: want a port from 1 to %d", address, mostPort)
+		}
+	}
+	return u, port, nil
 }
 
 // URL answers where a URL leads.
@@ -28,18 +55,9 @@ func URL(p picture.Picture, address string) (Answer, error) {
 }
 
 func (w *world) url(address string) (Answer, error) {
-	u, err := url.Parse(address)
-	if err != nil || u.Hostname() == "" {
-		return Answer{}, fmt.Errorf("%q: want a URL such as http://shop.example.com/cart", address)
-	}
-	port := 80
-	if u.Scheme == "https" {
-		port = 443
-	}
-	if u.Port() != "" {
-		if port, err = strconv.Atoi(u.Port()); err != nil {
-			return Answer{}, fmt.Errorf("%q: %w", address, err)
-		}
+	u, port, err := parsed(address)
+	if err != nil {
+		return Answer{}, err
 	}
 	way, err := proxy.Where(w.question(), proxy.Request{Host: u.Hostname(), Path: cmp.Or(u.EscapedPath(), "/"), Port: port})
 	if err != nil {

@@ -3,6 +3,7 @@ package why
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	monitor "github.com/wagglehq/waggle/monitor/judge"
@@ -108,7 +109,9 @@ func (w *world) scale(svc catalog.Service) Rung {
 			"set com.df.alertLabels=scale=up,type=service beside that alert, or scale=down"}
 	case said.State == catalog.StateDegraded && !said.Earlier:
 		return Rung{"scale", Warn, said.Reason, said.Hint}
-	case decided && (d.Action == "held" || d.Action == "refused"):
+	case decided && d.Code == scaler.AtMin:
+		return Rung{"scale", OK, within(svc, a.Rules) + "; " + d.Reason, ""}
+	case decided && !w.isOver(svc, d) && (d.Action == "held" || d.Action == "refused"):
 		return Rung{"scale", Warn, fmt.Sprintf("the last decision, %s, was %s at %d replicas: %s", d.Direction, d.Action, d.From, d.Reason),
 			"if that is not wanted, change com.df.scaleMin, com.df.scaleMax or the cooldown"}
 	case decided && d.Action == "scaled" && svc.Replicas != d.To:
@@ -116,6 +119,15 @@ func (w *world) scale(svc catalog.Service) Rung {
 			"leave deploy.replicas out of the stack file"}
 	}
 	return Rung{"scale", OK, within(svc, a.Rules), ""}
+}
+
+// isOver reports whether what a decision refused is wanted no longer: the scaler says nothing when
+// an alert ends.
+func (w *world) isOver(svc catalog.Service, d picture.Decision) bool {
+	isAsked := slices.ContainsFunc(w.Alerts, func(a picture.Alert) bool {
+		return a.Service == svc.Name && asksScaling(a) && a.Labels["scale"] == d.Direction
+	})
+	return d.Code == scaler.Unchanged || d.Code == scaler.AtMax && d.Want == scaler.OfAlert && w.Alerts != nil && !isAsked
 }
 
 // within tells how many replicas there are, and how many there may be.

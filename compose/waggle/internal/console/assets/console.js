@@ -66,14 +66,27 @@
   };
 
   const address = location.pathname + location.search;
-  const source = new EventSource("/live?of=" + encodeURIComponent(address) + "&at=" + document.body.dataset.at);
-  source.addEventListener("open", () => say("live", "on"));
-  source.addEventListener("error", () => say("not live, trying again", "off"));
-  source.addEventListener("patch", (event) => {
-    say("live", "on");
-    for (const patch of JSON.parse(event.data)) apply(patch);
-    document.body.dataset.at = event.lastEventId;
-  });
+  const firstPause = 1000;
+  const longestPause = 15000;
+
+  const follow = (pause) => {
+    const source = new EventSource("/live?of=" + encodeURIComponent(address) + "&at=" + document.body.dataset.at);
+    source.addEventListener("open", () => {
+      pause = firstPause;
+      say("live", "on");
+    });
+    source.addEventListener("error", () => {
+      say("not live, trying again", "off");
+      // After a refusal, such as that of a proxy without a console, a browser does not ask again.
+      if (source.readyState === EventSource.CLOSED) setTimeout(follow, pause, Math.min(2 * pause, longestPause));
+    });
+    source.addEventListener("patch", (event) => {
+      say("live", "on");
+      for (const patch of JSON.parse(event.data)) apply(patch);
+      document.body.dataset.at = event.lastEventId;
+    });
+  };
+  follow(firstPause);
 
   document.addEventListener("keydown", (event) => {
     if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)) return;
