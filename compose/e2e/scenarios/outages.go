@@ -78,7 +78,7 @@ func (o outage) play(ctx context.Context, w *world) error {
 }
 
 // hear waits for the alert, for the message about it, and for the end of the signs of life
-// where there can be no message. It prints a row of the table of docs/monitoring.md.
+// where there can be no message. It prints what a row of the table in docs/operations.md says.
 func (o outage) hear(ctx context.Context, w *world, n int, began time.Time) {
 	fires, told := "none", "nobody can tell them"
 	if o.alert != "" && w.want(ctx, promptly+soon, o.alert+" fires", w.alerts("firing", o.alert)) {
