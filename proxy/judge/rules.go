@@ -28,6 +28,9 @@ const (
 	Obtains = "obtains-certificates"
 )
 
+// Facts are the settings that say only whether there is something: no flag has their names.
+func Facts() []string { return []string{OperatorUsers, Certificates, Obtains} }
+
 // The defaults of those settings, for the proxy's flags too.
 const (
 	DefaultPorts     = "80,443:ssl"

@@ -17,6 +17,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/label"
 	"github.com/wagglehq/waggle/pkg/picture"
+	proxy "github.com/wagglehq/waggle/proxy/judge"
 )
 
 type lintCommand struct {
@@ -142,6 +143,9 @@ func readSettings(file string) (lint.Settings, error) {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	out, known := lint.Settings{}, strings.Split(settings, "\n")
+	for _, fact := range proxy.Facts() {
+		known = append(known, "proxy "+fact)
+	}
 	for component, all := range raw {
 		if !slices.Contains(components(), component) {
 			return nil, fmt.Errorf("%s: %q: want proxy, monitor, scaler or listener", file, component)

@@ -140,6 +140,9 @@ func TestTheOperatorsSettingsDecide(t *testing.T) {
 	if code, out, errs := waggle(t, nil, "lint", "-settings", file(t, "proxy: {ALLOW_RAW: true}\n"), raw); code != cli.Fine {
 		t.Errorf("where raw text is allowed: %d %s%s", code, out, errs)
 	}
+	if code, out, errs := waggle(t, nil, "lint", "-settings", file(t, "proxy: {ALLOW_RAW: true, certificates: true, operator-users: true, obtains-certificates: true}\n"), raw); code != cli.Fine {
+		t.Errorf("where the proxy has certificates and users: %d %s%s", code, out, errs)
+	}
 	for text, want := range map[string]string{"proxy: {STATS_PORT: x}": "stats-port", "edge: {}": `"edge"`, "proxy: {ALOW_RAW: true}": "ALOW_RAW of proxy: there is no such setting; is allow-raw meant?",
 		"scaler: {allow-raw: true}": "settings.md", "monitor: {SHORTCUTS: '-'}": "monitor", "7": "stack.yml"} {
 		if code, _, errs := waggle(t, nil, "lint", "-settings", file(t, text), raw); code != cli.NoAnswer || !strings.Contains(errs, want) {
