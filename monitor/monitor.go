@@ -252,10 +252,10 @@ func (c Config) judgedBy() map[string]string {
 }
 
 // own is what this replica says of itself.
-func own(c Config, shortcuts []string, sh app.Shell, work *loop.Loop) func() (catalog.Instance, bool) {
+func own(c Config, shortcuts string, sh app.Shell, work *loop.Loop) func() (catalog.Instance, bool) {
 	settings := c.judgedBy()
-	if len(shortcuts) > 0 {
-		settings[judge.OwnShortcuts] = strings.Join(shortcuts, ",")
+	if shortcuts != "" {
+		settings[judge.OwnShortcuts] = shortcuts
 	}
 	return func() (catalog.Instance, bool) {
 		v := work.View()

@@ -82,7 +82,7 @@ type wide struct {
 	prefix  string
 	pack    *alert.Pack
 	// own are the names of the shortcuts of the operator's own.
-	own []string
+	own string
 }
 
 // resolve reads all sources, and puts into the configuration what it has flags for. The error
@@ -218,19 +218,18 @@ func (c *Config) intervals(set settings.Set, base settings.Tree) error {
 	return errors.Join(errs...)
 }
 
-// shortcuts are the built-in ones with those of files.
-func (c *Config) shortcuts() (pack *alert.Pack, own []string, err error) {
+// shortcuts are the built-in ones with those of files, and what is told of the latter.
+func (c *Config) shortcuts() (pack *alert.Pack, own string, err error) {
 	read, err := settings.ReadShortcuts(c.Sources.ShortcutsFile, c.Sources.Given["shortcuts-file"] && c.Sources.ShortcutsFile != "", c.Sources.SecretsDir)
 	if err != nil {
-		return nil, nil, err
+		return nil, "", err
 	}
 	var files []alert.PackFile
 	for _, f := range read {
 		files = append(files, alert.PackFile(f))
-		own = append(own, alert.PackFile(f).Names()...)
 	}
 	pack, err = alert.NewPack(c.Sources.Shortcuts, files...)
-	return pack, own, err
+	return pack, alert.Tell(files), err
 }
 
 // jobs are the names of scrape jobs with where they come from.

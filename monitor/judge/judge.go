@@ -37,10 +37,13 @@ const (
 	MaxSamples        = "sample-limit-max"
 	MaxBody           = "body-limit-max"
 	MaxAlerts         = "alert-limit-max"
-	// OwnShortcuts are the names of the operator's own shortcuts, separated by commas. It is no
-	// flag: the monitor reads them from files.
+	// OwnShortcuts are the operator's own shortcuts as they stand in their files, or their names,
+	// separated by commas. It is no flag: the monitor reads them from files.
 	OwnShortcuts = "own-shortcuts"
 )
+
+// Facts are the settings of which no flag has the name.
+func Facts() []string { return []string{OwnShortcuts} }
 
 // The defaults of those settings, for the monitor's flags too.
 const (
@@ -201,8 +204,8 @@ func ParseSettings(settings map[string]string) (desired.Settings, error) {
 	out.MaxSamples, out.MaxAlerts = cmp.Or(out.MaxSamples, samples), cmp.Or(out.MaxAlerts, out.AlertLimit)
 	out.MaxBody = cmp.Or(text(MaxBody, ""), text(BodyLimit, DefaultBodyLimit))
 	var own []alert.PackFile
-	if names := list(text(OwnShortcuts, "")); len(names) > 0 {
-		file, err := alert.Unread(names)
+	if told := text(OwnShortcuts, ""); told != "" {
+		file, err := alert.Heard(told)
 		if err != nil {
 			return out, fmt.Errorf("%s: %w", OwnShortcuts, err)
 		}

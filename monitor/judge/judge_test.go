@@ -31,6 +31,9 @@ func question(services ...string) judge.Question {
 	return q
 }
 
+// overTen is a shortcut of an operator's as it stands in a file.
+const overTen = "'@queue_over': {expanded: 'queue > {{index .Values 0}}'}"
+
 func TestWhatBecomesOfServices(t *testing.T) {
 	for _, c := range []struct {
 		name     string
@@ -53,6 +56,9 @@ func TestWhatBecomesOfServices(t *testing.T) {
 		{"a shortcut that nobody knows", []string{"shop_web alertName=a alertIf=@queue_over:10"}, nil, "shop_web rejected com.df.alertIf  "},
 		{"one of the operator's own", []string{"shop_web alertName=a alertIf=@queue_over:10"}, map[string]string{judge.OwnShortcuts: "@queue_over, @other"},
 			"shop_web accepted   shop_web_a=vector(0)"},
+		{"one of which more is known than its name", []string{"shop_web alertName=a alertIf=@queue_over:10"}, map[string]string{judge.OwnShortcuts: overTen},
+			`shop_web accepted   shop_web_a=queue > 10`},
+		{"one without the value that it takes", []string{"shop_web alertName=a alertIf=@queue_over"}, map[string]string{judge.OwnShortcuts: overTen}, "shop_web rejected com.df.alertIf  "},
 		{"labels without effect", []string{"shop_web metricsPath=/m"}, nil, "shop_web ignored   "},
 		{"the name of a job of Waggle's", []string{"x_bees_proxy shortName=true scrapePort=80"}, map[string]string{judge.OwnStack: "bees"}, "x_bees_proxy rejected com.df.shortName  "},
 		{"which it is not elsewhere", []string{"x_bees_proxy shortName=true scrapePort=80"}, nil, "x_bees_proxy accepted  bees_proxy/metrics@10s[10.0.0.1:80] "},

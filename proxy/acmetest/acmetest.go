@@ -208,6 +208,7 @@ const (
 	OrderState    = "/my-order/"
 	Finalize      = "/finalize-order/"
 	Certificate   = "/certZ/"
+	RenewalInfo   = "/draft-ietf-acme-ari-03/renewalInfo/"
 )
 
 func (a *Authority) count(r *http.Request, answer *httptest.ResponseRecorder) {

@@ -1,6 +1,7 @@
 package certificates
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"sync"
@@ -70,11 +72,25 @@ func (c *city) prepare(_ context.Context, s *stack.Stack) (stack.Extra, error) {
 	if err != nil {
 		return stack.Extra{}, err
 	}
+	if c.life > 0 {
+		c.authority.Alter(c.renewal)
+	}
 	go c.comeIn()
 	file := s.Node(stack.Manager).Dir("acme.yml")
 	text := fmt.Sprintf("version: \"3.9\"\nservices:\n  proxy:\n    environment:\n      ACME_EMAIL: ops@example.com\n      ACME_DIRECTORY: %s\n      ACME_ORDERS_PER_HOUR: %d\n      ACME_CA: |\n        %s\n",
 		c.authority.URL, c.perHour, strings.ReplaceAll(strings.TrimSpace(c.authority.PEM()), "\n", "\n        "))
 	return stack.Extra{Env: []string{"ACME_EMAIL=ops@example.com", "ACME_DIRECTORY=" + c.authority.URL}, Files: []string{file}}, os.WriteFile(file, []byte(text), 0o600)
+}
+
+// renewal has the authority name times for renewals that leave whoever takes over half of a
+// certificate's time: Pebble's own are any until its end, whatever happens just before that.
+func (c *city) renewal(r *http.Request, answer *httptest.ResponseRecorder) {
+	if !strings.HasPrefix(r.URL.Path, acmetest.RenewalInfo) {
+		return
+	}
+	now := time.Now().UTC()
+	text := fmt.Sprintf(`{"suggestedWindow": {"start": %q, "end": %q}}`, now.Add(c.life/6).Format(time.RFC3339), now.Add(c.life/2).Format(time.RFC3339))
+	answer.Code, answer.Body = http.StatusOK, bytes.NewBufferString(text)
 }
 
 func (c *city) close() {

@@ -43,15 +43,15 @@ type PackFile struct {
 // parts, whose texts are Go templates.
 type entryYAML struct {
 	Expanded    string            `yaml:"expanded"`
-	Annotations map[string]string `yaml:"annotations"`
-	Labels      map[string]string `yaml:"labels"`
+	Annotations map[string]string `yaml:"annotations,omitempty"`
+	Labels      map[string]string `yaml:"labels,omitempty"`
 	// Values are what its values must be: number, bound, range, quantile or latency. Without
 	// them each text will do.
-	Values []string `yaml:"values"`
+	Values []string `yaml:"values,omitempty"`
 	// Series are the labels of its results: whole, container, node or filesystem.
-	Series string `yaml:"series"`
+	Series string `yaml:"series,omitempty"`
 	// Proxies says that it reads what the proxies count.
-	Proxies bool `yaml:"proxies"`
+	Proxies bool `yaml:"proxies,omitempty"`
 }
 
 // entry is one shortcut.
@@ -74,20 +74,41 @@ func NewPack(name string, files ...PackFile) (*Pack, error) {
 	return readPack(name, files)
 }
 
-// Names are the names of the shortcuts of a file, sorted; none if it cannot be read.
-func (f PackFile) Names() []string {
-	var all map[string]any
-	if yaml.Unmarshal(f.Content, &all) != nil {
-		return nil
+// mostTold is how many bytes of shortcuts are told to others; of more only the names are.
+const mostTold = 8 << 10
+
+// Tell is the text by which others learn of files of shortcuts: their entries, of two of one name the
+// later one, or no more than their names, separated by commas, if that is long. A file that cannot be
+// read has none.
+func Tell(files []PackFile) string {
+	all := map[string]entryYAML{}
+	for _, f := range files {
+		var own map[string]entryYAML
+		if yaml.Unmarshal(f.Content, &own) == nil {
+			maps.Copy(all, own)
+		}
 	}
-	return slices.Sorted(maps.Keys(all))
+	if len(all) == 0 {
+		return ""
+	}
+	content, err := yaml.Marshal(all)
+	if err != nil || len(content) > mostTold {
+		return strings.Join(slices.Sorted(maps.Keys(all)), ",")
+	}
+	return string(content)
 }
 
-// Unread is a file for shortcuts of which no more is known than their names: any value will do.
-func Unread(names []string) (PackFile, error) {
+// Heard is the file of shortcuts that a text of Tell is about. Any value will do for those of which
+// only the names are known.
+func Heard(text string) (PackFile, error) {
 	all := map[string]entryYAML{}
-	for _, name := range names {
-		all[name] = entryYAML{Expanded: "vector(0)"}
+	if yaml.Unmarshal([]byte(text), &all) != nil {
+		all = map[string]entryYAML{}
+		for name := range strings.SplitSeq(text, ",") {
+			if name = strings.TrimSpace(name); name != "" {
+				all[name] = entryYAML{Expanded: "vector(0)"}
+			}
+		}
 	}
 	content, err := yaml.Marshal(all)
 	return PackFile{Name: "own-shortcuts", Content: content}, err

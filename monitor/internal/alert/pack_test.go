@@ -101,3 +101,38 @@ func TestFilesOfShortcutsThatCannotBeUsed(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestWhatIsToldOfShortcuts: whoever hears of the operator's shortcuts judges as who has read them;
+// of very many the names are known.
+func TestWhatIsToldOfShortcuts(t *testing.T) {
+	files := []PackFile{
+		{"one", []byte("'@busy': {expanded: 'x > 1'}\n'@queue': {expanded: 'y', values: [number], labels: {team: '{{.Alert.ServiceName}}'}}\n")},
+		{"two", []byte("'@busy': {expanded: 'queue > {{index .Values 0}}'}\n")},
+	}
+	heard := func(files []PackFile) *Pack {
+		t.Helper()
+		file, err := Heard(Tell(files))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pack(t, DefaultPack, file)
+	}
+	read, told := pack(t, DefaultPack, files...), heard(files)
+	for _, condition := range []string{"@busy:3", "@busy", "@queue:4", "@queue:many", "@queue", "@nobody"} {
+		want, errRead := ruleOf(t, read, condition)
+		got, errTold := ruleOf(t, told, condition)
+		if got.Expr != want.Expr || !maps.Equal(got.Labels, want.Labels) || (errRead == nil) != (errTold == nil) {
+			t.Errorf("%s: %v %v, want %v %v", condition, got, errTold, want, errRead)
+		}
+	}
+	many := append(files, PackFile{"many", []byte("'@long': {expanded: '" + strings.Repeat("x", mostTold) + "'}\n")})
+	if got := Tell(many); got != "@busy,@long,@queue" {
+		t.Errorf("%.100q", got)
+	}
+	if _, err := ruleOf(t, heard(many), "@long:1,2,3"); err != nil {
+		t.Error(err)
+	}
+	if got := Tell([]PackFile{{"bad", []byte("- x")}}); got != "" {
+		t.Errorf("%q", got)
+	}
+}

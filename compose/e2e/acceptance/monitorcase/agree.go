@@ -69,19 +69,23 @@ func (w *world) compare(ctx context.Context, name string) error {
 	}
 	settings := map[string]string{"OWN_STACK": "", "SCRAPE_INTERVAL": "1s", "SCRAPE_TIMEOUT": "1s", "EVALUATION_INTERVAL": "1s"}
 	maps.Copy(settings, w.Env)
-	var own []string
+	own := map[string]any{}
 	for name, text := range w.Secrets {
 		if strings.HasPrefix(name, "alertif-") {
-			own = append(own, shortcuts(text)...)
+			maps.Copy(own, shortcuts(text))
 		}
 	}
 	for name, text := range w.Files {
 		if strings.HasSuffix(w.Env["SHORTCUTS_FILE"], "/"+name) {
-			own = append(own, shortcuts(text)...)
+			maps.Copy(own, shortcuts(text))
 		}
 	}
 	if len(own) > 0 {
-		settings["OWN_SHORTCUTS"] = strings.Join(own, ",") // as the monitor says of itself
+		text, err := yaml.Marshal(own)
+		if err != nil {
+			return err
+		}
+		settings["OWN_SHORTCUTS"] = string(text) // as the monitor says of itself
 	}
 	found, err := w.lint.Lint(ctx, services, slices.Sorted(maps.Keys(networks)), monitor, settings)
 	if err != nil {
@@ -106,11 +110,11 @@ func (w *world) compare(ctx context.Context, name string) error {
 	return nil
 }
 
-// shortcuts are the names of those of a file.
-func shortcuts(text string) []string {
+// shortcuts are those of a file, by name.
+func shortcuts(text string) map[string]any {
 	var all map[string]any
 	if yaml.Unmarshal([]byte(text), &all) != nil {
 		return nil
 	}
-	return slices.Collect(maps.Keys(all))
+	return all
 }

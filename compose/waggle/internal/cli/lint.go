@@ -14,6 +14,7 @@ import (
 	"github.com/wagglehq/waggle/compose/waggle/internal/lint"
 	"github.com/wagglehq/waggle/compose/waggle/internal/stack"
 	"github.com/wagglehq/waggle/compose/waggle/internal/why"
+	monitor "github.com/wagglehq/waggle/monitor/judge"
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/pkg/label"
 	"github.com/wagglehq/waggle/pkg/picture"
@@ -129,6 +130,10 @@ func components() []string { return []string{"proxy", "monitor", "scaler", "list
 // variable is how settings are called in the environment.
 var variable = regexp.MustCompile(`^[A-Z0-9_]+$`)
 
+// family is a variable of the monitor of which there are any number: flags and options of
+// Prometheus, and targets outside of the swarm.
+var family = regexp.MustCompile(`^(ARG_|(GLOBAL|ALERTING|SCRAPE_CONFIGS|REMOTE_WRITE|REMOTE_READ)_|(SERVICE_NAME|SCRAPE_PORT)_[0-9]+$)`)
+
 // readSettings reads the operator's settings; without a file all have their defaults.
 func readSettings(file string) (lint.Settings, error) {
 	if file == "" {
@@ -143,8 +148,10 @@ func readSettings(file string) (lint.Settings, error) {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	out, known := lint.Settings{}, strings.Split(settings, "\n")
-	for _, fact := range proxy.Facts() {
-		known = append(known, "proxy "+fact)
+	for component, facts := range map[string][]string{"proxy": proxy.Facts(), "monitor": monitor.Facts()} {
+		for _, fact := range facts {
+			known = append(known, component+" "+fact)
+		}
 	}
 	for component, all := range raw {
 		if !slices.Contains(components(), component) {
@@ -156,7 +163,7 @@ func readSettings(file string) (lint.Settings, error) {
 			if variable.MatchString(name) {
 				flag = strings.ToLower(strings.ReplaceAll(name, "_", "-"))
 			}
-			if !slices.Contains(known, component+" "+flag) {
+			if !slices.Contains(known, component+" "+flag) && (component != "monitor" || !family.MatchString(name)) {
 				return nil, fmt.Errorf("%s: %s of %s: there is no such setting%s", file, name, component, meant(component, flag, known))
 			}
 			out[component][flag] = fmt.Sprint(value)

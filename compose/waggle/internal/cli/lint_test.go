@@ -143,6 +143,10 @@ func TestTheOperatorsSettingsDecide(t *testing.T) {
 	if code, out, errs := waggle(t, nil, "lint", "-settings", file(t, "proxy: {ALLOW_RAW: true, certificates: true, operator-users: true, obtains-certificates: true}\n"), raw); code != cli.Fine {
 		t.Errorf("where the proxy has certificates and users: %d %s%s", code, out, errs)
 	}
+	theirs := file(t, "monitor: {own-shortcuts: '@queue_over', SCRAPE_PORT_2: 9100, SERVICE_NAME_2: db, GLOBAL__SCRAPE_INTERVAL: 2s, ARG_STORAGE_TSDB_RETENTION_TIME: 2d}\nproxy: {ALLOW_RAW: true}\n")
+	if code, out, errs := waggle(t, nil, "lint", "-settings", theirs, raw); code != cli.Fine {
+		t.Errorf("where Prometheus has options: %d %s%s", code, out, errs)
+	}
 	for text, want := range map[string]string{"proxy: {STATS_PORT: x}": "stats-port", "edge: {}": `"edge"`, "proxy: {ALOW_RAW: true}": "ALOW_RAW of proxy: there is no such setting; is allow-raw meant?",
 		"scaler: {allow-raw: true}": "settings.md", "monitor: {SHORTCUTS: '-'}": "monitor", "7": "stack.yml"} {
 		if code, _, errs := waggle(t, nil, "lint", "-settings", file(t, text), raw); code != cli.NoAnswer || !strings.Contains(errs, want) {
