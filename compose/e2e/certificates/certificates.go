@@ -22,8 +22,9 @@ const (
 	many = 10000
 )
 
-// short is how long certificates are good where they are renewed while one looks.
-const short = 3 * time.Minute
+// short is how long certificates are good where they are renewed while one looks. Whoever asks is
+// told to renew them long before, since after two failures in a row five minutes pass.
+const short = 8 * time.Minute
 
 // rooms are all of them. Certificates that are good for minutes need another authority than those
 // of which each order counts.
@@ -38,7 +39,7 @@ func rooms(cities [2]*city) []room {
 			{Name: "hundred", What: "a hundred services ask at once", Play: (*world).hundred},
 			{Name: "limit", What: "more ask than may be ordered in an hour", Play: (*world).limit},
 		}},
-		{Name: "a manager and two workers, an authority whose certificates are good for three minutes", Options: three(cities[1]), Parts: []part{
+		{Name: "a manager and two workers, an authority whose certificates are good for eight minutes", Options: three(cities[1]), Parts: []part{
 			{Name: "kill-order", What: "the proxy that orders is killed at each step of an order", Play: (*world).killOrders},
 			{Name: "kill-renewal", What: "the proxy that renews is killed at each step of a renewal", Play: (*world).killRenewals},
 			{Name: "store", What: "the bus loses its store during a renewal", Play: (*world).loseStore},

@@ -82,14 +82,14 @@ func (c *city) prepare(_ context.Context, s *stack.Stack) (stack.Extra, error) {
 	return stack.Extra{Env: []string{"ACME_EMAIL=ops@example.com", "ACME_DIRECTORY=" + c.authority.URL}, Files: []string{file}}, os.WriteFile(file, []byte(text), 0o600)
 }
 
-// renewal has the authority name times for renewals that leave whoever takes over half of a
-// certificate's time: Pebble's own are any until its end, whatever happens just before that.
+// renewal has the authority name times for renewals in the first quarter of a certificate's time:
+// Pebble's own are any until its end, whatever happens just before that.
 func (c *city) renewal(r *http.Request, answer *httptest.ResponseRecorder) {
 	if !strings.HasPrefix(r.URL.Path, acmetest.RenewalInfo) {
 		return
 	}
 	now := time.Now().UTC()
-	text := fmt.Sprintf(`{"suggestedWindow": {"start": %q, "end": %q}}`, now.Add(c.life/6).Format(time.RFC3339), now.Add(c.life/2).Format(time.RFC3339))
+	text := fmt.Sprintf(`{"suggestedWindow": {"start": %q, "end": %q}}`, now.Add(c.life/6).Format(time.RFC3339), now.Add(c.life/4).Format(time.RFC3339))
 	answer.Code, answer.Body = http.StatusOK, bytes.NewBufferString(text)
 }
 
