@@ -130,9 +130,10 @@ go_tool() {
 }
 
 linter() { go_tool github.com/golangci/golangci-lint/v2/cmd/golangci-lint "$golangci_lint" github.com/golangci/golangci-lint/v2; }
+testsum() { go_tool gotest.tools/gotestsum "$gotestsum" gotest.tools/gotestsum; }
+
 # binaries compiles what goes into the images while the other parts wait for the network.
 binaries() { "$here/../images/images.sh" --binaries; }
-testsum() { go_tool gotest.tools/gotestsum "$gotestsum" gotest.tools/gotestsum; }
 
 # part runs a function with its output in a log, and prints one line about it.
 part() {

@@ -16,6 +16,7 @@ import (
 	"github.com/wagglehq/waggle/monitor/internal/desired"
 	"github.com/wagglehq/waggle/monitor/internal/report"
 	"github.com/wagglehq/waggle/monitor/internal/scrape"
+	variables "github.com/wagglehq/waggle/monitor/internal/settings"
 	"github.com/wagglehq/waggle/pkg/catalog"
 )
 
@@ -44,6 +45,10 @@ const (
 
 // Facts are the settings of which no flag has the name.
 func Facts() []string { return []string{OwnShortcuts} }
+
+// IsVariable reports whether a name is one of the monitor's variables that have no flag, of which
+// there are any number, such as SCRAPE_PORT_2.
+func IsVariable(name string) bool { return variables.IsVariable(name) }
 
 // The defaults of those settings, for the monitor's flags too.
 const (

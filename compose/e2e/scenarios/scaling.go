@@ -366,8 +366,10 @@ func (w *world) on(ctx context.Context, service, node string) (there, all int, e
 	return there, all, err
 }
 
-// unplaced: people are told, and the scaler asks for no more of what has no place. For its patience
-// it waits until the tasks that somebody else has asked for run.
+// patience is for how long the scaler waits for tasks before it looks why they do not run: PATIENCE.
+const patience = 5 * time.Minute
+
+// unplaced: people are told, and the scaler asks for no more of what has no place.
 func (w *world) unplaced(ctx context.Context) error {
 	const service = "go-placed"
 	n := w.chat.count()
@@ -387,7 +389,7 @@ func (w *world) unplaced(ctx context.Context) error {
 	w.want(ctx, late, "the alert fires", w.alerts("firing", "goplaced_replicas"))
 	w.want(ctx, late, "the chat is told", w.says(n, false, "goplaced_replicas"))
 	w.chat.jobs.Store(1)
-	w.want(ctx, late, "an alert asks for more, and the scaler waits until all tasks run", w.decided(service, "converging"))
+	w.want(ctx, patience+soon, "an alert asks for more, and the scaler waits for a node", w.decided(service, "pending"))
 	if n, err := w.number(ctx, service); err != nil || n != 4 {
 		w.Fault("it is to have %d replicas, want 4: %v", n, err)
 	}

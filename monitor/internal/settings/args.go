@@ -23,6 +23,9 @@ type Args struct {
 
 const argPrefix = "ARG_"
 
+// The variables of targets outside of the swarm have a number behind these.
+const hostPrefix, portPrefix = "SERVICE_NAME_", "SCRAPE_PORT_"
+
 // owned are the flags that monitor sets, and nobody else can.
 var owned = map[string]string{ //nolint:gochecknoglobals // a constant that Go cannot have
 	"config.file":          "monitor writes that file; what is to stand in it comes from BASE_FILE and variables",
@@ -128,7 +131,7 @@ func ReadTargets(environ []string) (Targets, error) {
 	var numbers []int
 	for _, entry := range environ {
 		name, text, _ := strings.Cut(entry, "=")
-		for prefix, into := range map[string]map[int]string{"SERVICE_NAME_": hosts, "SCRAPE_PORT_": ports} {
+		for prefix, into := range map[string]map[int]string{hostPrefix: hosts, portPrefix: ports} {
 			rest, ok := strings.CutPrefix(name, prefix)
 			n, err := strconv.Atoi(rest)
 			if !ok || err != nil || n < 1 || strings.TrimSpace(text) == "" {

@@ -42,6 +42,23 @@ var roots = []struct { //nolint:gochecknoglobals // a constant that Go cannot ha
 	{"ALERTING", "alerting", false}, {"GLOBAL", "global", false},
 }
 
+// IsVariable reports whether a name is one of the variables that have no flag, of which there are
+// any number: flags and options of Prometheus, and targets outside of the swarm.
+func IsVariable(name string) bool {
+	for _, prefix := range []string{hostPrefix, portPrefix} {
+		if rest, ok := strings.CutPrefix(name, prefix); ok {
+			n, err := strconv.Atoi(rest)
+			return err == nil && n > 0
+		}
+	}
+	for _, r := range roots {
+		if strings.HasPrefix(name, r.prefix+"_") {
+			return true
+		}
+	}
+	return strings.HasPrefix(name, argPrefix)
+}
+
 // maps of texts, whose variables have the value key=text.
 var pairs = map[string]bool{"external_labels": true, "labels": true, "params": true, "required_matchers": true, "headers": true} //nolint:gochecknoglobals // a constant that Go cannot have
 

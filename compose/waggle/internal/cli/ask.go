@@ -41,23 +41,23 @@ const (
 // mostSaid is how much is shown of an answer that is none of the listener's.
 const mostSaid = 200
 
-// address is the listener's URL, as it may be shown.
-func (r *run) address() (base, shown string, err error) {
+// address is the listener's URL as it may be shown.
+func (r *run) address() (shown string, err error) {
 	u, err := url.Parse(r.url)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return "", "", exit{code: Usage, text: fmt.Sprintf("%q is no URL of the listener: want one such as %s (-url, or the variable WAGGLE_URL)", r.url, DefaultURL)}
+		return "", exit{code: Usage, text: fmt.Sprintf("%q is no URL of the listener: want one such as %s (-url, or the variable WAGGLE_URL)", r.url, DefaultURL)}
 	}
-	return r.url, u.Redacted(), nil
+	return u.Redacted(), nil
 }
 
 // request asks the listener for a form of answer, whatever it has if that is empty. The error
 // says that it cannot be asked, or what it answered instead.
 func (r *run) request(ctx context.Context, path, accept string) (*http.Response, error) {
-	base, shown, err := r.address()
+	shown, err := r.address()
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/"+strings.TrimPrefix(path, "/"), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url+"/"+strings.TrimPrefix(path, "/"), nil)
 	if err != nil {
 		return nil, exit{code: Usage, text: fmt.Sprintf("%s: %v", shown, err)}
 	}

@@ -130,10 +130,6 @@ func components() []string { return []string{"proxy", "monitor", "scaler", "list
 // variable is how settings are called in the environment.
 var variable = regexp.MustCompile(`^[A-Z0-9_]+$`)
 
-// family is a variable of the monitor of which there are any number: flags and options of
-// Prometheus, and targets outside of the swarm.
-var family = regexp.MustCompile(`^(ARG_|(GLOBAL|ALERTING|SCRAPE_CONFIGS|REMOTE_WRITE|REMOTE_READ)_|(SERVICE_NAME|SCRAPE_PORT)_[0-9]+$)`)
-
 // readSettings reads the operator's settings; without a file all have their defaults.
 func readSettings(file string) (lint.Settings, error) {
 	if file == "" {
@@ -163,7 +159,7 @@ func readSettings(file string) (lint.Settings, error) {
 			if variable.MatchString(name) {
 				flag = strings.ToLower(strings.ReplaceAll(name, "_", "-"))
 			}
-			if !slices.Contains(known, component+" "+flag) && (component != "monitor" || !family.MatchString(name)) {
+			if !slices.Contains(known, component+" "+flag) && (component != "monitor" || !monitor.IsVariable(name)) {
 				return nil, fmt.Errorf("%s: %s of %s: there is no such setting%s", file, name, component, meant(component, flag, known))
 			}
 			out[component][flag] = fmt.Sprint(value)

@@ -202,7 +202,7 @@ func (s *sheet) Empty(id string) bool {
 func (s *sheet) Body() (template.HTML, error) {
 	var out strings.Builder
 	err := pages.ExecuteTemplate(&out, s.frame, s)
-	return template.HTML(plain.Text(out.String())), err //nolint:gosec // a template has made it
+	return template.HTML(out.String()), err //nolint:gosec // a template has made it
 }
 
 // mark is the hash of all that may change.
@@ -273,7 +273,7 @@ func (s *sheet) diff(had trace) ([]patch, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, patch{ID: bodyID, Frame: string(body), Title: plain.Line(s.Title)})
+		out = append(out, patch{ID: bodyID, Frame: plain.Text(string(body)), Title: plain.Line(s.Title)})
 		had.regions = map[string][]traced{"summary": had.regions["summary"], "alarms": had.regions["alarms"]}
 	}
 	for _, r := range s.regions {

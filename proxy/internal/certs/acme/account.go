@@ -52,12 +52,12 @@ type accounts struct {
 	vault    *vault.Vault
 	settings Settings
 	log      *slog.Logger
+	pollFor  time.Duration
+	// there are the names of all accounts, as far as they were seen.
+	there atomic.Pointer[map[string]bool]
 
 	// mu keeps two orders from opening the same account twice.
-	mu sync.Mutex
-	// there are the names of all accounts, as far as they were seen.
-	there   atomic.Pointer[map[string]bool]
-	pollFor time.Duration
+	mu      sync.Mutex
 	clients map[string]*acme.Client
 	opened  map[string]*account
 }

@@ -43,7 +43,8 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	kind, _, _ := strings.Cut(res.Header.Get("Content-Type"), ";")
-	isProblem := strings.TrimSpace(kind) == "application/problem+json"
+	kind = strings.TrimSpace(kind)
+	isProblem := kind == "application/problem+json"
 	body, err := readAll(res)
 	switch {
 	case err != nil:
@@ -60,7 +61,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Method == http.MethodPost {
 		soon(res.Header)
 	}
-	if strings.TrimSpace(kind) == "application/pem-certificate-chain" {
+	if kind == "application/pem-certificate-chain" {
 		res.Header["Link"] = alternates(res.Header["Link"])
 	}
 	res.Body, res.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
