@@ -27,6 +27,7 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/reach"
 	"github.com/wagglehq/waggle/proxy/internal/replicas"
 	"github.com/wagglehq/waggle/proxy/internal/settings"
+	"github.com/wagglehq/waggle/proxy/internal/sleep"
 	"github.com/wagglehq/waggle/proxy/internal/traffic"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
 	"github.com/wagglehq/waggle/proxy/judge"
@@ -104,6 +105,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		return err
 	}
 	follower := addresses.New(addresses.Options{Resolver: c.Resolver, Changed: routes.Now, Log: sh.Log, Registry: sh.Registry})
+	arrivals := sleep.NewArrivals(routes.Now)
 	store, err := newStore(ctx, c, b, catalog, routes.Now, sh)
 	if err != nil {
 		return err
@@ -120,7 +122,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 			Catalog: catalog.Snapshot, Current: heard.current, Accepted: accepted.Services, Manual: extra.services(), Static: c.Static(),
 			Certificates: published(peers, c.InstanceName(), store.uploads, store.obtained),
 		},
-		Follower: follower, Settings: options, Rules: rules, Surroundings: around, Certificates: store.source(c),
+		Follower: follower, Arrivals: arrivals, Settings: options, Rules: rules, Surroundings: around, Certificates: store.source(c),
 		Users: c.Edge.SecretUsers, StateFile: filepath.Join(c.DataDir, "services.json"),
 		Events: controller.Events{
 			Again: routes.After, Wrote: verify.Now, Record: accepted.Record, Applied: func() { release.Now(); report.Now(); agree.Now(); note.Now(); store.obtained.again() },
@@ -189,7 +191,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		},
 		// The file follows what runs; that HAProxy would start with it is checked apart.
 		reconcile.New(loop("verify", verify, verifyPause, verifyEvery), haproxy.CheckFile).Run,
-		sleepers.Listen, sleepers.Run,
+		sleepers.Listen, sleepers.Run, arrivals.Run,
 		reconcile.New(loop("release", release, 0, reportEvery), sleepers.Release).Run,
 		reconcile.New(loop("reach", nil, 0, reportEvery), tasks.Pass).Run,
 		reconcile.New(loop("report", report, reportPause, reportEvery), tell).Run,

@@ -232,6 +232,26 @@ func TestRequestsWaitForAServiceThatSleeps(t *testing.T) {
 	}
 }
 
+// TestATaskThatListensLater: Docker names a task as soon as its container has started. Who waits
+// for it waits until it listens, and is told meanwhile what is wrong.
+func TestATaskThatListensLater(t *testing.T) {
+	h := sleepersHouse(t)
+	get := h.request(http.MethodGet, "/shop", nil, "")
+	h.woken("shop")
+	h.dns.set("shop", "127.0.0.9")
+	h.says("shop", fmt.Sprintf("nothing listens at 127.0.0.9:%d yet", h.upstream))
+	post := h.request(http.MethodPost, "/shop", []byte("x"), "")
+	h.answers("/awake", "127.0.0.2")
+	begin := time.Now()
+	h.sleepyTask("127.0.0.9")
+	for want, from := range map[string]<-chan asked{"0 <nil>": get, "1 <nil>": post} {
+		a := answered(t, from)
+		if took := time.Since(begin); a.err != nil || a.status != 200 || a.body != want || took > 500*time.Millisecond {
+			t.Errorf("%v after it listens: %+v, want 200 %s", took, a, want)
+		}
+	}
+}
+
 // TestOnlySoManyRequestsAreHeld: one more is answered at once, and who goes makes room.
 func TestOnlySoManyRequestsAreHeld(t *testing.T) {
 	h := sleepersHouse(t)

@@ -18,6 +18,7 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/apply"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/runtime"
 	"github.com/wagglehq/waggle/proxy/internal/haproxytest"
+	"github.com/wagglehq/waggle/proxy/internal/sleep"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
 	"github.com/wagglehq/waggle/proxy/judge"
@@ -56,7 +57,7 @@ func BenchmarkPassOf1000(b *testing.B) {
 			Catalog:  func() (catalog.Snapshot, bool) { return catalog.Snapshot{Services: services}, true },
 			Accepted: func() (map[string]catalog.Service, bool) { return accepted, true },
 		},
-		Follower: known{}, Settings: s, Rules: judge.Rules{Options: labels.Options{Networks: []string{catalogtest.Network}, Ports: []int{hap.Port}}},
+		Follower: known{}, Arrivals: sleep.NewArrivals(func() {}), Settings: s, Rules: judge.Rules{Options: labels.Options{Networks: []string{catalogtest.Network}, Ports: []int{hap.Port}}},
 		HAProxy:   controller.HAProxy{Engine: running, Checker: running, Servers: running, Comparer: running, Certificates: running},
 		StateFile: filepath.Join(hap.Dir, "services.json"),
 		Events: controller.Events{

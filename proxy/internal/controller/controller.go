@@ -21,6 +21,7 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/apply"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
+	"github.com/wagglehq/waggle/proxy/internal/sleep"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 	"github.com/wagglehq/waggle/proxy/judge"
 )
@@ -48,6 +49,8 @@ type Engine interface {
 type Options struct {
 	Source   Source
 	Follower Follower
+	// Arrivals keep back tasks of services that have slept until they listen.
+	Arrivals *sleep.Arrivals
 	HAProxy  HAProxy
 	Settings render.Settings
 	Rules    judge.Rules
@@ -132,7 +135,7 @@ func New(o Options) (*Controller, error) {
 		settling:     settling,
 		certificates: newCertificates(o),
 		targets: &targets{
-			follower: o.Follower, servers: o.HAProxy.Servers, networks: o.Rules.Options.Networks, wants: settling.settler.Wants,
+			follower: o.Follower, arrivals: o.Arrivals, servers: o.HAProxy.Servers, networks: o.Rules.Options.Networks, wants: settling.settler.Wants,
 			neighbours: neighbours{surroundings: o.Surroundings, networks: o.Rules.Options.Networks, outbound: o.Rules.Options.Outbound},
 		},
 		secrets:   &secrets{read: o.Users, log: o.Log},
@@ -224,6 +227,9 @@ func (c *Controller) apply(ctx context.Context) error {
 	file, err := c.render(func(s route.Service, b route.Backend) []netip.Addr {
 		// What is told is what is applied; the follower may learn more meanwhile.
 		list := c.targets.addresses(s, b)
+		if kept := c.targets.keptBack(s, b); len(list) == 0 && len(kept) > 0 {
+			view.KeptBack[s.ID] = netip.AddrPortFrom(kept[0], uint16(b.Port))
+		}
 		if view.Addresses[s.ID] == nil {
 			view.Addresses[s.ID] = make([][]netip.Addr, len(s.Backends))
 		}

@@ -22,6 +22,7 @@ import (
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/file"
 	"github.com/wagglehq/waggle/proxy/internal/haproxy/render"
 	"github.com/wagglehq/waggle/proxy/internal/settings/edge"
+	"github.com/wagglehq/waggle/proxy/internal/sleep"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 	"github.com/wagglehq/waggle/proxy/judge"
 )
@@ -128,7 +129,7 @@ func newStage(t *testing.T, change ...func(*stage, *Options)) *stage {
 			Catalog:  func() (catalog.Snapshot, bool) { return catalog.Snapshot{Services: s.services}, s.bus },
 			Accepted: func() (map[string]catalog.Service, bool) { return s.accepted, s.bus },
 		},
-		Follower: resolved{"tasks.web.": netip.MustParseAddr("10.0.0.2")}, Rules: rules,
+		Follower: resolved{"tasks.web.": netip.MustParseAddr("10.0.0.2")}, Arrivals: sleep.NewArrivals(func() {}), Rules: rules,
 		HAProxy:   HAProxy{Engine: s.engine, Checker: s.engine, Servers: empty{}, Comparer: steady{}, Certificates: trusting{}},
 		Settings:  render.Settings{Dir: t.TempDir(), StatsSocket: "/run/s", Binds: []edge.Bind{{Port: 80}, {Port: 443, TLS: true}}, Timeouts: render.DefaultTimeouts()},
 		StateFile: filepath.Join(t.TempDir(), "services.json"),

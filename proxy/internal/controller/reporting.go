@@ -39,6 +39,9 @@ type View struct {
 	HasCertificates bool
 	// Addresses are those of each backend, in their order, of the services in force by ID.
 	Addresses map[string][][]netip.Addr
+	// KeptBack is a task that runs and does not listen yet, of services in force that wait for
+	// one, by ID.
+	KeptBack map[string]netip.AddrPort
 	// Refused are the addresses that DNS gives for services in force and that are not used,
 	// each with the reason, by ID.
 	Refused map[string][]string
@@ -169,6 +172,9 @@ func (v *View) missing(s *catalog.Status, svc catalog.Service, reached map[strin
 		s.Hint = "the setting outbound allows a host; an alias is taken from whoever has it, or the service gets another name"
 	case empty[0].Outbound:
 		s.Hint = fmt.Sprintf("no name server knows an address of %s", strings.TrimSuffix(empty[0].Lookup, "."))
+	case v.KeptBack[svc.ID].IsValid():
+		s.Reason += fmt.Sprintf("; its task runs, and nothing listens at %s yet", v.KeptBack[svc.ID])
+		s.Hint = fmt.Sprintf("docker service logs %s says what it does; the label %sport names the port on which it listens", svc.Name, catalog.Prefix)
 	case scaledToZero:
 		s.Hint = "the service is scaled to 0"
 	default:

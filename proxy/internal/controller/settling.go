@@ -228,7 +228,7 @@ func (s *settling) store() error {
 func (s *settling) view() *View {
 	return &View{
 		Desired: s.desired, Snapshot: s.snapshot, FromBus: s.origin == fromBus, Partial: s.origin == fromVariables,
-		HasCertificates: s.hasCertificates, Addresses: map[string][][]netip.Addr{}, Refused: map[string][]string{},
+		HasCertificates: s.hasCertificates, Addresses: map[string][][]netip.Addr{}, KeptBack: map[string]netip.AddrPort{}, Refused: map[string][]string{},
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/proxy/internal/addresses"
+	"github.com/wagglehq/waggle/proxy/internal/sleep"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
 	"github.com/wagglehq/waggle/proxy/internal/wish/static"
@@ -32,6 +33,7 @@ type Servers interface {
 type targets struct {
 	follower Follower
 	servers  Servers
+	arrivals *sleep.Arrivals
 	networks []string
 	moved    map[string]motion
 	// neighbours tells whose addresses are.
@@ -101,6 +103,7 @@ func (t *targets) follow(desired claims.Desired, snapshot catalog.Snapshot, curr
 		follow(&s)
 	}
 	t.moved = moved
+	t.arrivals.Keep(func(at sleep.Door) bool { _, ok := all[at.Key]; return ok })
 	t.follower.Set(all, t.neighbours.of(snapshot, current))
 }
 
@@ -160,10 +163,23 @@ func (t *targets) refused(s route.Service, b route.Backend) []addresses.Refused 
 
 // addresses of a backend; while the follower knows nothing yet, those that it has.
 func (t *targets) addresses(s route.Service, b route.Backend) []netip.Addr {
-	if list, known := t.lookup(s, b); known {
-		return list
+	list, known := t.lookup(s, b)
+	switch {
+	case !known:
+		return t.servers.Addresses(b)
+	case b.Sleeps:
+		return t.arrivals.Admit(sleep.Door{Key: key(s, b), Port: b.Port}, list)
 	}
-	return t.servers.Addresses(b)
+	return list
+}
+
+// keptBack are the addresses of tasks of a backend without servers that do not listen yet.
+func (t *targets) keptBack(s route.Service, b route.Backend) []netip.Addr {
+	if !b.Sleeps {
+		return nil
+	}
+	list, _ := t.lookup(s, b)
+	return list
 }
 
 // key tells a service's own tasks apart from a host of the same name, which others may

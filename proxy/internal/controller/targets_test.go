@@ -9,6 +9,7 @@ import (
 
 	"github.com/wagglehq/waggle/pkg/catalog"
 	"github.com/wagglehq/waggle/proxy/internal/addresses"
+	"github.com/wagglehq/waggle/proxy/internal/sleep"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/claims"
 	"github.com/wagglehq/waggle/proxy/internal/wish/route/labels"
 )
@@ -45,7 +46,7 @@ func TestACutListOfTasksDoesNotSayWhatToExpect(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			follower := asked{}
-			all := &targets{follower: follower, networks: svc.Networks, moved: map[string]motion{"1": {replicas: 4000}}}
+			all := &targets{follower: follower, arrivals: sleep.NewArrivals(func() {}), networks: svc.Networks, moved: map[string]motion{"1": {replicas: 4000}}}
 			all.follow(claims.Settle([]catalog.Service{svc}, nil, labels.Options{Networks: svc.Networks}), catalog.Snapshot{
 				Services: map[string]catalog.Service{"1": svc}, Tasks: map[string][]catalog.Task{"1": tasks}, Cut: c.cut,
 			}, true)
@@ -79,7 +80,7 @@ func TestWhatIsAskedInDNS(t *testing.T) {
 	snapshot := catalog.Snapshot{Services: all}
 	settler := claims.NewSettler(labels.Options{})
 	follower := asked{}
-	names := &targets{follower: follower, wants: settler.Wants}
+	names := &targets{follower: follower, arrivals: sleep.NewArrivals(func() {}), wants: settler.Wants}
 	names.follow(settler.Settle(snapshot.Sorted(), nil), snapshot, true)
 	var got []string
 	for _, target := range follower {

@@ -3,9 +3,10 @@
 --
 -- All threads share this state, so that requests are counted together: it is loaded once.
 
--- How often a held request looks, and how long one may not have looked that still counts, in
--- milliseconds. One whose client has gone may end without a word.
-local step, lost = 50, 1000
+-- How often a held request looks, at first and at the least, and how long one may not have looked
+-- that still counts, in milliseconds. One whose client has gone may end without a word. The more
+-- are held, the less often each looks, so that all of them together take no time from others.
+local step, longest, lost = 50, 250, 1000
 
 -- By service, or group: the requests that are held, each with the time at which it last looked, and how
 -- many they are, of which all is the sum. By backend: the second in which was last told that
@@ -135,7 +136,7 @@ local function wait(txn, address, most, together, seconds, given)
             break
         end
         tell(name, address)
-        core.msleep(step)
+        core.msleep(math.max(step, math.min(all // 4, longest)))
         enter(service, request)
     end
     leave(service, request)
