@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -130,12 +131,14 @@ func (w *world) wakes(ctx context.Context, client *http.Client) error {
 		if steps, err := w.steps(ctx, service); err != nil || len(steps) != 1 {
 			w.Fault("two proxies asked, and the steps were to %v: %v", steps, err)
 		}
-		d, err := w.Appear(ctx, stack.Demo{Name: service + "-awake", Replicas: 1, Unchecked: true, Labels: stack.Labels("/" + service + "-awake")})
+		// Its path does not begin like the other's, which would answer in its place.
+		awake := fmt.Sprint("go-awake", i)
+		d, err := w.Appear(ctx, stack.Demo{Name: awake, Replicas: 1, Unchecked: true, Labels: stack.Labels("/" + awake)})
 		if err != nil {
 			return err
 		}
 		plain = append(plain, d)
-		if err := errors.Join(w.Remove(ctx, service), w.Remove(ctx, service+"-awake")); err != nil {
+		if err := errors.Join(w.Remove(ctx, service), w.Remove(ctx, awake)); err != nil {
 			return err
 		}
 	}
@@ -213,24 +216,26 @@ func (w *world) crowd(ctx context.Context, client *http.Client) error {
 			}()
 		}
 	}
+	// One more than the hundred is refused, so that all of them have to be there.
+	if err := tooltest.PollFor(ctx, soon, tooltest.Slowly, "all requests are held", func(ctx context.Context) error {
+		var text string
+		err := w.Inside(ctx, stack.Manager, "waggle_proxy", 8404, "/metrics", &text)
+		for _, name := range names {
+			if want := fmt.Sprintf("\nhaproxy_backend_current_sessions{proxy=\"%s-be8080_0\"} %d\n", name, each); err == nil && !strings.Contains(text, want) {
+				err = fmt.Errorf("HAProxy does not say %q", want)
+			}
+		}
+		return err
+	}); err != nil {
+		return err
+	}
 	var refused []time.Duration
 	for _, name := range names {
-		// Not all of the hundred may be there yet.
-		err := tooltest.PollFor(ctx, soon, tooltest.Slowly, "one more for "+name+" is refused", func(ctx context.Context) error {
-			ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
-			defer cancel()
-			status, took, err := w.ask(ctx, client, stack.Manager, http.MethodGet, "/"+name, nil)
-			if err == nil && status != http.StatusServiceUnavailable {
-				err = fmt.Errorf("it is answered %d", status)
-			}
-			if err == nil {
-				refused = append(refused, took)
-			}
-			return err
-		})
-		if err != nil {
-			return err
+		status, took, err := w.ask(ctx, client, stack.Manager, http.MethodGet, "/"+name, nil)
+		if err != nil || status != http.StatusServiceUnavailable {
+			w.Fault("one more for %s is answered %d, %v", name, status, err)
 		}
+		refused = append(refused, took)
 	}
 	during, err := others()
 	if err != nil {

@@ -4,9 +4,8 @@
 -- All threads share this state, so that requests are counted together: it is loaded once.
 
 -- How often a held request looks, at first and at the least, and how long one may not have looked
--- that still counts, in milliseconds. One whose client has gone may end without a word. The more
--- are held, the less often each looks, so that all of them together take no time from others.
-local step, longest, lost = 50, 250, 1000
+-- that still counts, in milliseconds. One whose client has gone may end without a word.
+local step, longest, lost = 50, 300, 1000
 
 -- By service, or group: the requests that are held, each with the time at which it last looked, and how
 -- many they are, of which all is the sum. By backend: the second in which was last told that
@@ -116,6 +115,13 @@ local function serves(name, given)
     return ready
 end
 
+-- pause is how long a held request waits until it looks again. The more are held, the less often
+-- each looks, and no two in step, so that all of them together take no time from others.
+local function pause()
+    local most = math.max(step, math.min(all // 3, longest))
+    return most - math.random(0, most // 2)
+end
+
 local function wait(txn, address, most, together, seconds, given)
     local name, request = txn.f:be_name(), {}
     -- The backends of a service differ in their ports and indexes. Its name is not said here,
@@ -136,7 +142,7 @@ local function wait(txn, address, most, together, seconds, given)
             break
         end
         tell(name, address)
-        core.msleep(math.max(step, math.min(all // 4, longest)))
+        core.msleep(pause())
         enter(service, request)
     end
     leave(service, request)
