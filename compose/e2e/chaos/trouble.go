@@ -41,10 +41,15 @@ func (w *world) under(ctx context.Context, t trouble) error {
 	if len(c.managers) == 0 {
 		c.managers = w.Managers()
 	}
-	if err := c.begin(ctx, alive); err != nil {
+	since := time.Now()
+	err := c.begin(ctx, alive)
+	if err == nil {
+		err = w.hears(ctx, since)
+	}
+	if err != nil {
 		return errors.Join(err, c.end(ctx))
 	}
-	since := time.Now()
+	since = time.Now()
 	flowing, dry := context.WithCancel(ctx)
 	defer dry()
 	flow := w.Flow(flowing, alive, path(c.steady(), 0))
@@ -52,8 +57,7 @@ func (w *world) under(ctx context.Context, t trouble) error {
 	defer rest()
 	var wait sync.WaitGroup
 	wait.Go(func() { c.run(changing) })
-	err := tooltest.Pause(ctx, 2*time.Second)
-	if err == nil {
+	if err = tooltest.Pause(ctx, 2*time.Second); err == nil {
 		err = t.happens(ctx)
 	}
 	over := time.Now()
@@ -77,6 +81,21 @@ func (w *world) under(ctx context.Context, t trouble) error {
 	}
 	w.verdict(since, t.deaf)
 	return errors.Join(err, c.end(ctx))
+}
+
+// hears waits until the recorder has heard of what was written since a moment. The part before may
+// have taken its servers from it.
+func (w *world) hears(ctx context.Context, since time.Time) error {
+	took, err := poll(ctx, wholeLimit, "the recorder to hear what is written", func(context.Context) error {
+		if newest := w.record.Newest(); newest.Before(since) {
+			return fmt.Errorf("the newest that it has heard of was written %s before", seconds(since.Sub(newest)))
+		}
+		return nil
+	})
+	if took > promptly {
+		w.Say("the recorder heard nothing for %s", seconds(took))
+	}
+	return err
 }
 
 // settle waits until all changes are in force. As long as the swarm has no leader, nobody
