@@ -21,6 +21,7 @@ import (
 	"github.com/wagglehq/waggle/pkg/label"
 	"github.com/wagglehq/waggle/pkg/reconcile"
 	"github.com/wagglehq/waggle/scaler/internal/api"
+	"github.com/wagglehq/waggle/scaler/internal/decide"
 	"github.com/wagglehq/waggle/scaler/internal/engine"
 	"github.com/wagglehq/waggle/scaler/internal/notify"
 	"github.com/wagglehq/waggle/scaler/internal/policy"
@@ -236,6 +237,9 @@ func run(ctx context.Context, c Config, sh app.Shell, sw engine.Swarm, t Conditi
 	g.Go(func() error { return accepted.Run(ctx) })
 	g.Go(func() error { return signals.Run(ctx) })
 	g.Go(func() error { return notifier.Run(ctx) })
+	g.Go(func() error {
+		return notifier.CatchUp(ctx, func(ctx context.Context) ([]decide.Decision, error) { return e.Decisions(ctx, "", notify.Recent) })
+	})
 	g.Go(func() error { return eyes.Run(ctx) })
 	g.Go(func() error { return loop.Run(ctx) })
 	g.Go(func() error { return says.Run(ctx) })

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -112,6 +113,36 @@ func (n *Notifier) wanted(d decide.Decision) bool {
 		return n.opts.AtMin
 	}
 	return true
+}
+
+// Recent is how many decisions are looked at by CatchUp.
+const Recent = 50
+
+// CatchUp tells once more of decisions whose alerts have not ended yet: whoever made them may have
+// been ended before it could. Alertmanager knows each by its labels, so that nobody hears twice of
+// one that it has. read returns the decisions, latest first; while it fails it is tried again.
+func (n *Notifier) CatchUp(ctx context.Context, read func(context.Context) ([]decide.Decision, error)) error {
+	for n.target != "" {
+		n.atWork.Add(1)
+		all, err := read(ctx)
+		for _, d := range slices.Backward(all) {
+			if n.opts.Clock.Now().Before(d.Time.Add(n.opts.Lifetime)) {
+				n.Tell(d)
+			}
+		}
+		n.atWork.Add(-1)
+		if err == nil {
+			return nil
+		}
+		timer := n.opts.Clock.Timer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-timer.C():
+		}
+	}
+	return nil
 }
 
 // Idle reports whether nothing is to be sent now. It may be called by any goroutine.

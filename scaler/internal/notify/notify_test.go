@@ -3,6 +3,7 @@ package notify_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -158,4 +159,34 @@ waggle_scaler_notifications_total{result="sent"} 0
 	if err := n.Run(ctx); err != nil {
 		t.Errorf("Run = %v after the end", err)
 	}
+}
+
+// TestWhoStartsTellsWhatMayNotHaveBeenTold: a scaler that is ended just after a step has had no time
+// to. Alerts that have ended would reach nobody.
+func TestWhoStartsTellsWhatMayNotHaveBeenTold(t *testing.T) {
+	s := &sink{}
+	server := httptest.NewServer(s)
+	defer server.Close()
+	n, err := notify.New(notify.Options{URL: server.URL + "/alerts", Lifetime: time.Minute, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bustest.Run(t, n.Run)
+	at := func(ago time.Duration) func(*decide.Decision) {
+		return func(d *decide.Decision) { d.Time = time.Now().Add(-ago) }
+	}
+	reads := 0
+	err = n.CatchUp(t.Context(), func(context.Context) ([]decide.Decision, error) {
+		if reads++; reads == 1 {
+			return nil, errors.New("the bus is away")
+		}
+		return []decide.Decision{
+			decision(decide.Scaled, signal.Up, "third", at(time.Second)), decision(decide.Held, signal.Up, "held", at(time.Second)),
+			decision(decide.Scaled, signal.Up, "second", at(10*time.Second)), decision(decide.Scaled, signal.Up, "first", at(2*time.Minute)),
+		}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tooltest.Eventually(t, "what is recent is told, in its order", s.has("scale_service web success second (1m0s)", "scale_service web success third (1m0s)"))
 }
