@@ -307,6 +307,41 @@ func TestStackFilesOfAnyVersionAreMerged(t *testing.T) {
 	}
 }
 
+// A file that a stack file names is looked for beside that one. Docker would look beside ours.
+func TestWhatAStackFileNamesLiesBesideIt(t *testing.T) {
+	m := newManager(t)
+	mine := m.stackFile("mine.yml", `services:
+  proxy:
+    volumes: ["./certs:/certs:ro", "../more:/more", data:/data]
+    command: [./run, "file: no"]
+    configs:
+      - {source: owners, target: /etc/waggle/owners.yml}
+configs:
+  owners: {file: ./owners.yml, name: waggle_owners_1}
+  other: {file: "other.yml", name: other}
+  far: {file: /etc/far.yml}
+  asked: {file: "${FAR:-/far.yml}"}
+secrets:
+  cert-acme:
+    file: ../acme.pem
+`)
+	m.succeeds(images("FAR=/far.yml"), "deploy", "-c", mine)
+	dir := filepath.Dir(mine)
+	files := m.read("files-of-the-stack")
+	for _, want := range []string{
+		"file: " + dir + "/./owners.yml,", `file: "` + dir + `/other.yml",`, "file: /etc/far.yml}", `file: "${FAR:-/far.yml}"}`, "file: " + dir + "/../acme.pem\n",
+		`["` + dir + `/./certs:/certs:ro", "` + dir + `/../more:/more", data:/data]`, `command: [./run, "file: no"]`, "{source: owners,",
+		"file: ${ALERTMANAGER_CONFIG:-./alertmanager.yml}", "file: ./amtool.yml",
+	} {
+		if !strings.Contains(files, want) {
+			t.Errorf("the stack does not say %s", want)
+		}
+	}
+	if t.Failed() {
+		t.Log(files[strings.LastIndex(files, "version:"):])
+	}
+}
+
 // What is accepted beside what a service has is there while one is replaced, and only then.
 func TestWhatIsAcceptedForAWhileIsMountedForAWhile(t *testing.T) {
 	m := newManager(t)
