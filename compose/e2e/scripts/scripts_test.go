@@ -468,6 +468,26 @@ func TestWhoGetsTheAlertsStaysUntilSomebodyElseDoes(t *testing.T) {
 }
 
 // TestAlertmanagerIsAskedBefore: a configuration that it would refuse is not deployed.
+// Swarm takes the receiver back along with an update of Alertmanager that fails. What was given
+// counts all the same, as does everything else that was given then.
+func TestWhoGetsTheAlertsLivesThroughARollback(t *testing.T) {
+	m := newManager(t)
+	m.succeeds(images(), "deploy")
+	before := m.read("service/waggle_alertmanager")
+	m.succeeds([]string{"ALERT_WEBHOOK=https://alerts.example.com/hook"}, "deploy")
+	given := m.read("service/waggle_alertmanager")
+	m.write("service/waggle_alertmanager", before)
+	if m.succeeds(nil, "deploy"); m.read("service/waggle_alertmanager") != given {
+		t.Errorf("Alertmanager has %s, want %s", m.read("service/waggle_alertmanager"), given)
+	}
+	// Where the secret is gone as well, nothing is left of it.
+	m.write("service/waggle_alertmanager", before)
+	m.remove("secret/" + strings.Fields(given)[1])
+	if m.succeeds(nil, "deploy"); m.read("service/waggle_alertmanager") != before {
+		t.Errorf("Alertmanager has %s, want %s", m.read("service/waggle_alertmanager"), before)
+	}
+}
+
 func TestAlertmanagerIsAskedBefore(t *testing.T) {
 	m := newManager(t)
 	m.succeeds(images(), "deploy")
