@@ -9,6 +9,7 @@
 #   variable NAME=TEXT
 #   file PATH            a further stack file
 #   flag WORDS           a flag of docker stack deploy
+#   receiver NAME        the secret with the URL that gets the alerts
 
 # memory_names prints the configs that hold one, the newest last; none before there is a swarm.
 memory_names() { docker_or_die "not a swarm manager" config ls --filter name=waggle_deployed_ --format '{{.Name}}' | sort; }

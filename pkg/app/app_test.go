@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // start runs a service that tells its settings instead of working.
@@ -23,6 +24,9 @@ func start(t *testing.T, env map[string]string, args ...string) (code int, told,
 		var token Secret
 		TokenVar(fs, &token, "token", "a token")
 		fs.String("nats-url", "", "a URL")
+		fs.Duration("pause", time.Second, "a time")
+		fs.Bool("quiet", false, "a choice")
+		fs.Uint64("most", 1, "a number")
 		return func(_ context.Context, sh Shell) error {
 			told = strings.Join([]string{sh.Name, sh.Version, sh.Admin, *text, string(secret)}, " ")
 			return nil
@@ -59,6 +63,9 @@ func TestSettings(t *testing.T) {
 		{name: "two tokens that are long enough", env: map[string]string{"TOKEN": "0123456789abcdef buzz456789abcdef"}, told: "bee v1 control:8080 none "},
 		{name: "passwords in URLs", env: map[string]string{"NATS_URL": "nats://a:buzz@one:4222,tls://b:bu/z@buzz@two:4222"}, told: "bee v1 control:8080 none ", complaint: `nats://(hidden)@one:4222,tls://(hidden)@two:4222`},
 		{name: "a wrong text", env: map[string]string{"LOG_LEVEL": "loud"}, code: 2, complaint: `LOG_LEVEL="loud"`},
+		{name: "a time without a unit", env: map[string]string{"PAUSE": "5"}, code: 2, complaint: `PAUSE="5": want a time such as 30s, 5m or 1h30m`},
+		{name: "a choice that is none", env: map[string]string{"QUIET": "yes"}, code: 2, complaint: `QUIET="yes": want true or false`},
+		{name: "a number that is none", env: map[string]string{"MOST": "many"}, code: 2, complaint: `MOST="many": want a whole number, 0 or more`},
 		{name: "an argument too many", args: []string{"more"}, code: 2, complaint: `unexpected argument "more"`},
 		{name: "variables of others that are called as our commands", env: map[string]string{"VERSION": "3.4.7", "HEALTHCHECK": "curl"}, told: "bee v1 control:8080 none "},
 	} {

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Secret is a flag whose value is never printed.
@@ -81,10 +82,31 @@ func Parse(fs *flag.FlagSet, args []string, env lookup, options ...Option) error
 			if IsSecret(f) || strings.HasPrefix(from, secretFrom) {
 				shown = "(hidden)"
 			}
-			errs = append(errs, fmt.Errorf("%s=%q: %w", from, shown, err))
+			errs = append(errs, fmt.Errorf("%s=%q: %w", from, shown, wanted(f, err)))
 		}
 	})
 	return errors.Join(append(errs, checkTokens(fs))...)
+}
+
+// wanted says what a flag's text should be, which the errors of the flag package do not.
+func wanted(f *flag.Flag, err error) error {
+	value, ok := f.Value.(flag.Getter)
+	if !ok || err.Error() != "parse error" {
+		return err
+	}
+	switch value.Get().(type) {
+	case time.Duration:
+		return errors.New("want a time such as 30s, 5m or 1h30m")
+	case bool:
+		return errors.New("want true or false")
+	case int, int64:
+		return errors.New("want a whole number")
+	case uint, uint64:
+		return errors.New("want a whole number, 0 or more")
+	case float64:
+		return errors.New("want a number")
+	}
+	return err
 }
 
 // of is the environment as a flag sees it: the variable of another flag, which is called like

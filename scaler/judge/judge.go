@@ -31,9 +31,25 @@ const (
 
 // Codes of decisions that change nothing, for whoever tells what is odd from what is not.
 const (
-	AtMin     = string(decide.CodeAtMin)
-	AtMax     = string(decide.CodeAtMax)
-	Unchanged = string(decide.CodeUnchanged)
+	AtMin        = string(decide.CodeAtMin)
+	AtMax        = string(decide.CodeAtMax)
+	Dry          = string(decide.CodeDryRun)
+	Stopped      = string(decide.CodeStopped)
+	Off          = string(decide.CodeOff)
+	Blind        = string(decide.CodeBlind)
+	NoData       = string(decide.CodeNoData)
+	InUse        = string(decide.CodeInUse)
+	Beaten       = string(decide.CodeBeaten)
+	Update       = string(decide.CodeUpdate)
+	UpdatePaused = string(decide.CodeUpdatePaused)
+	Converging   = string(decide.CodeConverging)
+	Failing      = string(decide.CodeFailing)
+	Pending      = string(decide.CodePending)
+	Cooldown     = string(decide.CodeCooldown)
+	Stabilizing  = string(decide.CodeStabilizing)
+	Limit        = string(decide.CodeLimit)
+	Docker       = string(decide.CodeDocker)
+	Unchanged    = string(decide.CodeUnchanged)
 	// OfAlert is what a decision says of who asked, if alerts did.
 	OfAlert = string(decide.WantAlert)
 )

@@ -307,6 +307,41 @@ func TestStackFilesOfAnyVersionAreMerged(t *testing.T) {
 	}
 }
 
+// A file that a stack file names is looked for beside that one. Docker would look beside ours.
+func TestWhatAStackFileNamesLiesBesideIt(t *testing.T) {
+	m := newManager(t)
+	mine := m.stackFile("mine.yml", `services:
+  proxy:
+    volumes: ["./certs:/certs:ro", "../more:/more", data:/data]
+    command: [./run, "file: no"]
+    configs:
+      - {source: owners, target: /etc/waggle/owners.yml}
+configs:
+  owners: {file: ./owners.yml, name: waggle_owners_1}
+  other: {file: "other.yml", name: other}
+  far: {file: /etc/far.yml}
+  asked: {file: "${FAR:-/far.yml}"}
+secrets:
+  cert-acme:
+    file: ../acme.pem
+`)
+	m.succeeds(images("FAR=/far.yml"), "deploy", "-c", mine)
+	dir := filepath.Dir(mine)
+	files := m.read("files-of-the-stack")
+	for _, want := range []string{
+		"file: " + dir + "/./owners.yml,", `file: "` + dir + `/other.yml",`, "file: /etc/far.yml}", `file: "${FAR:-/far.yml}"}`, "file: " + dir + "/../acme.pem\n",
+		`["` + dir + `/./certs:/certs:ro", "` + dir + `/../more:/more", data:/data]`, `command: [./run, "file: no"]`, "{source: owners,",
+		"file: ${ALERTMANAGER_CONFIG:-./alertmanager.yml}", "file: ./amtool.yml",
+	} {
+		if !strings.Contains(files, want) {
+			t.Errorf("the stack does not say %s", want)
+		}
+	}
+	if t.Failed() {
+		t.Log(files[strings.LastIndex(files, "version:"):])
+	}
+}
+
 // What is accepted beside what a service has is there while one is replaced, and only then.
 func TestWhatIsAcceptedForAWhileIsMountedForAWhile(t *testing.T) {
 	m := newManager(t)
@@ -433,6 +468,26 @@ func TestWhoGetsTheAlertsStaysUntilSomebodyElseDoes(t *testing.T) {
 }
 
 // TestAlertmanagerIsAskedBefore: a configuration that it would refuse is not deployed.
+// Swarm takes the receiver back along with an update of Alertmanager that fails. What was given
+// counts all the same, as does everything else that was given then.
+func TestWhoGetsTheAlertsLivesThroughARollback(t *testing.T) {
+	m := newManager(t)
+	m.succeeds(images(), "deploy")
+	before := m.read("service/waggle_alertmanager")
+	m.succeeds([]string{"ALERT_WEBHOOK=https://alerts.example.com/hook"}, "deploy")
+	given := m.read("service/waggle_alertmanager")
+	m.write("service/waggle_alertmanager", before)
+	if m.succeeds(nil, "deploy"); m.read("service/waggle_alertmanager") != given {
+		t.Errorf("Alertmanager has %s, want %s", m.read("service/waggle_alertmanager"), given)
+	}
+	// Where the secret is gone as well, nothing is left of it.
+	m.write("service/waggle_alertmanager", before)
+	m.remove("secret/" + strings.Fields(given)[1])
+	if m.succeeds(nil, "deploy"); m.read("service/waggle_alertmanager") != before {
+		t.Errorf("Alertmanager has %s, want %s", m.read("service/waggle_alertmanager"), before)
+	}
+}
+
 func TestAlertmanagerIsAskedBefore(t *testing.T) {
 	m := newManager(t)
 	m.succeeds(images(), "deploy")

@@ -167,6 +167,18 @@ func TestAQueryThatAsksForNothing(t *testing.T) {
 
 // TestFilesAreWhatGrafanaReads: each is JSON with an address of its own, its panels do not
 // lie upon each other, and the stack file is one for Docker.
+// TestPrometheusIsFoundOnTheControlNetwork: Grafana is on both networks, and so is the monitor, of
+// which Docker gives the address on the other one by its mere name. Prometheus does not answer there.
+func TestPrometheusIsFoundOnTheControlNetwork(t *testing.T) {
+	source, err := os.ReadFile(root + "/compose/grafana/datasource.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(source), "url: http://waggle_monitor.waggle_control:9090\n") {
+		t.Errorf("the data source is not on the control network:\n%s", source)
+	}
+}
+
 func TestFilesAreWhatGrafanaReads(t *testing.T) {
 	files, err := Files()
 	if err != nil {

@@ -287,7 +287,7 @@ func (f *finder) scaled(answers []scaler.Answer) {
 		}
 		f.asked[a.ServiceID] = true
 		if svc.SetsReplicas {
-			f.add(Warning, a.ServiceID, "", "each deploy sets the replicas back to those of the file, whatever the scaler has made of them", "leave deploy.replicas out")
+			f.add(Warning, a.ServiceID, "", "each deploy sets the replicas back to those of the file, whatever the scaler has made of them", "deploy what waggle-scaler keep prints, with the replicas of now; without deploy.replicas there would be 1")
 		}
 	}
 }

@@ -195,7 +195,12 @@ func (w *world) service(name string, svc catalog.Service, ok bool) Answer {
 		for _, r := range []string{"labels", "network", "route", "applied"} {
 			rungs = append(rungs, Rung{Rung: r, State: None})
 		}
-		rungs = append(rungs, w.tasks(svc))
+		tasks := Rung{Rung: "tasks", State: None}
+		if len(w.Tasks[svc.ID]) > 0 {
+			// The listener tells no others of a service that has not opted in.
+			tasks = w.tasks(svc)
+		}
+		rungs = append(rungs, tasks)
 		for _, r := range []string{"reach", "scrape", "alert", "scale"} {
 			rungs = append(rungs, Rung{Rung: r, State: None})
 		}

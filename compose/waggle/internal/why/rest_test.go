@@ -49,6 +49,85 @@ func TestWhatRestsIsNoWarning(t *testing.T) {
 	}
 }
 
+// TestWhatTheScalersWordCallsFor: each reason to hold a step has a fix of its own, a dry run leaves
+// the number as it is, and who cannot have fewer is held back from nothing.
+func TestWhatTheScalersWordCallsFor(t *testing.T) {
+	held := func(code, way string, from uint64) picture.Decision {
+		return picture.Decision{Direction: way, Action: "held", Code: code, Want: "target", From: from, To: from, Reason: "because of " + code}
+	}
+	dry := picture.Decision{Direction: "up", Action: "scaled", Code: scaler.Dry, Want: "alert", From: 1, To: 2, Reason: "1 alert asks for up"}
+	for name, c := range map[string]struct {
+		labels    string
+		last      picture.Decision
+		want      why.State
+		says, fix string
+	}{
+		"the operator's stop":        {"scaleMax=3", held(scaler.Stopped, "up", 1), why.Warn, "stopped", "scaler -delete /v1/stop"},
+		"a load without a value":     {"scaleMax=3", held(scaler.NoData, "up", 1), why.Warn, "no_data", "com.df.scaleMetric"},
+		"nobody who would end it":    {"scaleMax=3", held(scaler.Blind, "up", 1), why.Warn, "blind", "docker service ps waggle_monitor"},
+		"a task that does not run":   {"scaleMax=3", held(scaler.Converging, "up", 1), why.Warn, "converging", "docker service ps --no-trunc shop_web"},
+		"somebody who wants more":    {"scaleMax=3", held(scaler.Beaten, "down", 2), why.Warn, "beaten", "force=true"},
+		"a limit":                    {"scaleMax=3", held(scaler.Limit, "up", 1), why.Warn, "limit", "com.df.scaleUpMost"},
+		"none where none is wanted":  {"scaleMin=0 scaleMax=3", held(scaler.NoData, "down", 0), why.OK, "0 replicas of 0 to 3", ""},
+		"a dry run leaves it":        {"scale=dry-run scaleMax=3", dry, why.OK, "it would be 2", ""},
+		"a deploy, said by its fix":  {"scaleMax=3", picture.Decision{Direction: "up", Action: "scaled", Code: "scaled", From: 1, To: 2}, why.Warn, "the scaler left 2", "waggle-scaler keep"},
+		"a word of a later scaler's": {"scaleMax=3", held("tea_time", "up", 1), why.Warn, "tea_time", "com.df.scaleMax"},
+	} {
+		p := world("notify=true " + c.labels)
+		p.Decisions["shop_web"], p.Services[0].Replicas = c.last, c.last.From
+		a, err := why.Service(live(t, p), "shop_web")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := a.Rungs[len(a.Rungs)-1]; r.State != c.want || !strings.Contains(r.Text, c.says) || !strings.Contains(r.Fix, c.fix) {
+			t.Errorf("%s: %+v, want %s with %q and the fix %q", name, r, c.want, c.says, c.fix)
+		}
+	}
+}
+
+// TestWhatKeepsAnAlertFromFiring: what the running monitor warns of stands at the rung that it is
+// about, and breaks nothing.
+func TestWhatKeepsAnAlertFromFiring(t *testing.T) {
+	p := world("notify=true scrapePort=8080 alertName.3=slow alertIf.3=rate(requetstotal[1m])>5")
+	said := "com.df.alertIf.3: no series requetstotal in the last hour: is the name right, and is what offers it scraped?"
+	p.Statuses = []picture.Status{{Status: catalog.Status{Component: "monitor", ServiceID: "shop_web", Service: "shop_web", State: catalog.StateApplied,
+		Warnings: []string{said, "com.df.scrapeNetwork=\"other\": is not one of monitor's"}}}}
+	a, err := why.Service(live(t, p), "shop_web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range a.Rungs {
+		switch r.Rung {
+		case "alert":
+			if r.State != why.Warn || !strings.Contains(r.Text, said) || strings.Contains(r.Text, "scrapeNetwork") {
+				t.Errorf("%+v, want a warning with %q alone", r, said)
+			}
+		case "scrape":
+			if r.State != why.Warn || !strings.Contains(r.Text, "scrapeNetwork") || strings.Contains(r.Text, "alertIf") {
+				t.Errorf("%+v, want a warning of the network alone", r)
+			}
+		}
+	}
+	if a.FirstBroken != "" {
+		t.Errorf("%s is broken", a.FirstBroken)
+	}
+}
+
+// TestTasksOfWhoHasNotOptedIn: nobody is told of them, so nothing is said of them either.
+func TestTasksOfWhoHasNotOptedIn(t *testing.T) {
+	p := world("serviceDomain=shop.test port=8080")
+	p.Tasks["shop_web"] = nil
+	a, err := why.Service(live(t, p), "shop_web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range a.Rungs {
+		if r.Rung == "tasks" && r.State != why.None {
+			t.Errorf("%+v, and its tasks may well run", r)
+		}
+	}
+}
+
 // TestClocksDiffer: what a component said by a clock that is ahead began now, not in the future.
 func TestClocksDiffer(t *testing.T) {
 	p := world(routed)

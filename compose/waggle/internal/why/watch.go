@@ -83,7 +83,22 @@ func (w *world) ofMonitor(svc catalog.Service, rung, text string) Rung {
 	case s.State == catalog.StateAccepted:
 		return Rung{rung, Wait, cmp.Or(s.Reason, "the monitor is about to apply it"), ""}
 	}
+	if warnings := warningsOf(s.Warnings, rung); len(warnings) > 0 {
+		return Rung{rung, Warn, text + "; " + strings.Join(warnings, "; "), "do what it says of the label, or leave it if it is meant so"}
+	}
 	return Rung{rung, OK, text, ""}
+}
+
+// warningsOf are those of a monitor's warnings that are about a rung: each begins with its label.
+func warningsOf(all []string, rung string) []string {
+	var out []string
+	for _, warning := range all {
+		isAboutScrape := strings.HasPrefix(warning, catalog.Prefix+"scrape") || strings.HasPrefix(warning, catalog.Prefix+"metricsPath")
+		if strings.HasPrefix(warning, catalog.Prefix) && isAboutScrape == (rung == "scrape") {
+			out = append(out, warning)
+		}
+	}
+	return out
 }
 
 func (w *world) scale(svc catalog.Service) Rung {
@@ -113,10 +128,12 @@ func (w *world) scale(svc catalog.Service) Rung {
 		return Rung{"scale", OK, within(svc, a.Rules) + "; " + d.Reason, ""}
 	case decided && !w.isOver(svc, d) && (d.Action == "held" || d.Action == "refused"):
 		return Rung{"scale", Warn, fmt.Sprintf("the last decision, %s, was %s at %d replicas: %s", d.Direction, d.Action, d.From, d.Reason),
-			"if that is not wanted, change com.df.scaleMin, com.df.scaleMax or the cooldown"}
+			fixOf(d, svc)}
+	case decided && d.Code == scaler.Dry:
+		return Rung{"scale", OK, fmt.Sprintf("%s; it would be %d: %s", within(svc, a.Rules), d.To, d.Reason), ""}
 	case decided && d.Action == "scaled" && svc.Replicas != d.To:
 		return Rung{"scale", Warn, fmt.Sprintf("the scaler left %d replicas, and there are %d: somebody else has set the replicas, such as a deploy", d.To, svc.Replicas),
-			"leave deploy.replicas out of the stack file"}
+			"deploy the file with the replicas of now, as waggle-scaler keep prints it: without deploy.replicas there would be 1"}
 	}
 	return Rung{"scale", OK, within(svc, a.Rules), ""}
 }
@@ -127,7 +144,40 @@ func (w *world) isOver(svc catalog.Service, d picture.Decision) bool {
 	isAsked := slices.ContainsFunc(w.Alerts, func(a picture.Alert) bool {
 		return a.Service == svc.Name && asksScaling(a) && a.Labels["scale"] == d.Direction
 	})
-	return d.Code == scaler.Unchanged || d.Code == scaler.AtMax && d.Want == scaler.OfAlert && w.Alerts != nil && !isAsked
+	r := w.scales[svc.ID].Rules
+	isAtLeast := d.Direction == "down" && r != nil && svc.Replicas <= r.Min && d.Want != scaler.OfAlert
+	return d.Code == scaler.Unchanged || isAtLeast || d.Code == scaler.AtMax && d.Want == scaler.OfAlert && w.Alerts != nil && !isAsked
+}
+
+// fixOf is what to do about a decision that holds a step back or refuses it.
+func fixOf(d picture.Decision, svc catalog.Service) string {
+	switch d.Code {
+	case scaler.Stopped:
+		return "compose/look scaler -delete /v1/stop ends the stop"
+	case scaler.Off:
+		return "take com.df.scale=off away, or ask by hand with force=true"
+	case scaler.Blind:
+		return "bring back what watches: docker service ps waggle_monitor waggle_alertmanager"
+	case scaler.NoData:
+		return "com.df.scaleMetric must give one value: compose/look monitor /v1/services/" + svc.Name + " says why it does not; com.df.scaleFallback is what is wanted meanwhile"
+	case scaler.InUse:
+		return "wait: it goes on once no connection is open"
+	case scaler.Beaten:
+		return "compose/look scaler /v1/services/" + svc.Name + " says what wants more; a request by hand with force=true goes past it"
+	case scaler.Update, scaler.Converging, scaler.Failing, scaler.Pending:
+		return "wait until its tasks run, or see why they do not: docker service ps --no-trunc " + svc.Name
+	case scaler.UpdatePaused:
+		return "end the update: docker service rollback " + svc.Name + ", or docker service update " + svc.Name
+	case scaler.Docker:
+		return "it is tried again; see what Docker said, and docker node ls"
+	case scaler.Limit:
+		return "wait, or raise com.df.scaleUpMost or com.df.scaleDownMost"
+	case scaler.Stabilizing:
+		return "wait, or lower com.df.scaleStabilizeUp or com.df.scaleStabilizeDown"
+	case scaler.Cooldown:
+		return "wait, or lower com.df.scaleCooldownUp or com.df.scaleCooldownDown"
+	}
+	return "if that is not wanted, change com.df.scaleMin, com.df.scaleMax or the cooldown"
 }
 
 // within tells how many replicas there are, and how many there may be.
