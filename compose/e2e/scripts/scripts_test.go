@@ -314,6 +314,7 @@ func TestWhatAStackFileNamesLiesBesideIt(t *testing.T) {
   proxy:
     volumes: ["./certs:/certs:ro", "../more:/more", data:/data]
     command: [./run, "file: no"]
+    deploy: {labels: [com.df.alertAnnotations=summary=see file: a.txt]}
     configs:
       - {source: owners, target: /etc/waggle/owners.yml}
 configs:
@@ -330,7 +331,7 @@ secrets:
 	files := m.read("files-of-the-stack")
 	for _, want := range []string{
 		"file: " + dir + "/./owners.yml,", `file: "` + dir + `/other.yml",`, "file: /etc/far.yml}", `file: "${FAR:-/far.yml}"}`, "file: " + dir + "/../acme.pem\n",
-		`["` + dir + `/./certs:/certs:ro", "` + dir + `/../more:/more", data:/data]`, `command: [./run, "file: no"]`, "{source: owners,",
+		`["` + dir + `/./certs:/certs:ro", "` + dir + `/../more:/more", data:/data]`, `command: [./run, "file: no"]`, "summary=see file: a.txt]", "{source: owners,",
 		"file: ${ALERTMANAGER_CONFIG:-./alertmanager.yml}", "file: ./amtool.yml",
 	} {
 		if !strings.Contains(files, want) {
