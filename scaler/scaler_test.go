@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -488,6 +489,53 @@ func TestWebhookWithFaults(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	c.eventually("web", 2)
+}
+
+// TestHalfADelivery: what breaks off is not what is too large, and whoever counts that is not told
+// of it.
+func TestHalfADelivery(t *testing.T) {
+	c := newCluster(t, func(s *swarmtest.Swarm) { s.Create("web", 1, "scaleMax=9") })
+	s := c.start()
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(s.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	half := webhook("firing", "web", "up")[:60]
+	if _, err := fmt.Fprintf(conn, "POST /v1/alerts HTTP/1.1\r\nHost: scaler\r\nAuthorization: Bearer %s\r\nContent-Length: 400\r\n\r\n%s", token, half); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 400 ") || !strings.Contains(string(answer), "Incorrect body in request") {
+		t.Errorf("%q, %v; want 400", answer, err)
+	}
+	if _, body := s.do(http.MethodGet, "/metrics", ""); !strings.Contains(body, "waggle_scaler_deliveries_too_large_total 0\n") {
+		t.Error("it counts as one that was too large")
+	}
+}
+
+// TestOneWishByTwoNames: alerts that call a service by its name and by its ID are one wish, and of
+// these up goes before down.
+func TestOneWishByTwoNames(t *testing.T) {
+	c := newCluster(t, func(s *swarmtest.Swarm) { s.Create("web", 5, "scaleMax=9") })
+	s := c.start()
+	id := s.scale("/v1/scale-service?service=web&to=5", "").Decision.ServiceID
+	alerts := func(first, second string) string {
+		return fmt.Sprintf(`{"status":"firing","alerts":[{"labels":{"service":"web","scale":%q,"by":"1"},"fingerprint":"a"},{"labels":{"service":%q,"scale":%q,"by":"2"},"fingerprint":"b"}]}`, first, id, second)
+	}
+	if r := s.scale("/v1/scale-service", alerts("up", "up")); r.code != http.StatusOK {
+		t.Errorf("%+v", r)
+	}
+	c.eventually("web", 7)
+	if r := s.scale("/v1/scale-service", alerts("down", "up")); r.code != http.StatusOK || !strings.Contains(r.Message, "nothing is asked for") {
+		t.Errorf("%+v", r)
+	}
+	if got := c.swarm.Changes("web"); len(got) > 1 && got[1] < 7 {
+		t.Errorf("replicas set to %v", got)
+	}
 }
 
 func TestOnlyTheTokenChangesAnything(t *testing.T) {

@@ -18,9 +18,11 @@ const (
 	// tryEvery is how often at first, and tryLeast how often at the least: the longer a task
 	// takes to start, the less a moment matters.
 	tryEvery, tryLeast = 20 * time.Millisecond, 100 * time.Millisecond
-	// tryFor bounds one try, of which triesAtOnce are under way.
+	// tryFor bounds one try, of which triesAtOnce are under way, and triesOfKey of one key: who
+	// has many tasks or ports that never answer keeps nobody else waiting.
 	tryFor      = time.Second
 	triesAtOnce = 64
+	triesOfKey  = 8
 	// arrivedAnyway is after how long a task is used although it does not listen: whoever
 	// waited for it has been answered by then, and the next shall be told what is wrong.
 	arrivedAnyway = render.HoldFor
@@ -30,8 +32,8 @@ const (
 // those go who wait, be refused, wait a second before it tries again, and give up after three
 // times; while it has no server they wait for their task instead, without a loss.
 //
-// Once a service has a task that listens, further ones are used at once: whoever is refused by
-// one is sent to another.
+// Those that came before the first one listened are used as each of them listens. Once a service
+// has a task that does, further ones are used at once: whoever is refused by one is sent to another.
 type Arrivals struct {
 	dial    func(context.Context, netip.AddrPort) error
 	changed func()
@@ -80,28 +82,22 @@ func (a *Arrivals) Admit(at Door, addrs []netip.Addr) []netip.Addr {
 		d = &door{}
 		a.doors[at] = d
 	}
-	isUsed := func(addr netip.Addr) bool { return slices.Contains(d.used, addr) }
-	if !seen || slices.ContainsFunc(addrs, isUsed) {
-		d.used, d.coming = addrs, nil
-		return addrs
-	}
+	isAwake := slices.ContainsFunc(addrs, func(addr netip.Addr) bool { return slices.Contains(d.used, addr) })
 	var admitted []netip.Addr
-	tried := make(map[netip.Addr]*coming, len(addrs))
+	kept := map[netip.Addr]*coming{}
 	for _, addr := range addrs {
-		c, ok := d.coming[addr]
-		if !ok {
+		c, isComing := d.coming[addr]
+		switch {
+		case isComing && (c.listens || c.late), !isComing && (isAwake || !seen):
+			admitted = append(admitted, addr)
+			continue
+		case !isComing:
 			c = &coming{since: now, next: now}
 		}
-		tried[addr] = c
-		if c.listens || c.late {
-			admitted = append(admitted, addr)
-		}
+		kept[addr] = c
 	}
-	d.used, d.coming = admitted, tried
-	if len(admitted) > 0 {
-		d.coming = nil
-	}
-	if len(d.coming) > 0 {
+	d.used, d.coming = admitted, kept
+	if len(kept) > 0 {
 		a.wake()
 	}
 	return admitted
@@ -163,6 +159,14 @@ func (a *Arrivals) due(now time.Time) (tries []try, again time.Duration) {
 	late := false
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	flying := map[string]int{}
+	for at, d := range a.doors {
+		for _, c := range d.coming {
+			if c.flying {
+				flying[at.Key]++
+			}
+		}
+	}
 	for at, d := range a.doors {
 		for addr, c := range d.coming {
 			age := now.Sub(c.since)
@@ -173,7 +177,12 @@ func (a *Arrivals) due(now time.Time) (tries []try, again time.Duration) {
 				continue
 			case c.listens || c.flying:
 				continue
+			case !c.next.After(now) && flying[at.Key] >= triesOfKey:
+				// It has its turn when one of these ends.
+				again = min(again, arrivedAnyway-age)
+				continue
 			case !c.next.After(now):
+				flying[at.Key]++
 				c.flying, c.next = true, now.Add(min(max(tryEvery, age/20), tryLeast))
 				tries = append(tries, try{netip.AddrPortFrom(addr, uint16(at.Port)), c})
 			}

@@ -114,18 +114,35 @@ func TestWhatIsInUseStaysInUse(t *testing.T) {
 	})
 }
 
-// TestOneOfTwoThatListens: is enough for those who wait.
+// TestOneOfTwoThatListens: is enough for those who wait, and the other one is used when it listens,
+// or does not for too long, though nobody else asks for a pass.
 func TestOneOfTwoThatListens(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := &street{listen: map[netip.AddrPort]bool{}, hangs: true}
-		a, changed := waiting(t, s)
-		a.Admit(door80, nil)
-		s.opens(other, 80)
-		wants(t, "started", a.Admit(door80, []netip.Addr{one, other}))
-		<-changed
-		wants(t, "one listens", a.Admit(door80, []netip.Addr{one, other}), other)
-		wants(t, "then both are used", a.Admit(door80, []netip.Addr{one, other}), one, other)
-	})
+	for _, takes := range []time.Duration{0, time.Second, 10 * time.Second, time.Hour} {
+		t.Run(takes.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &street{listen: map[netip.AddrPort]bool{}}
+				a, changed := waiting(t, s)
+				begin := time.Now()
+				a.Admit(door80, nil)
+				s.opens(other, 80)
+				wants(t, "started", a.Admit(door80, []netip.Addr{one, other}))
+				<-changed
+				wants(t, "one listens", a.Admit(door80, []netip.Addr{one, other}), other)
+				third := netip.MustParseAddr("10.0.0.3")
+				wants(t, "further ones are used at once", a.Admit(door80, []netip.Addr{one, other, third}), other, third)
+				time.AfterFunc(takes, func() { s.opens(one, 80) })
+				select {
+				case at := <-changed:
+					if took := at.Sub(begin); took > min(takes, arrivedAnyway)+tryLeast {
+						t.Errorf("seen after %v", took)
+					}
+				case <-time.After(time.Minute):
+					t.Fatal("nobody says that it may be used")
+				}
+				wants(t, "then all are used", a.Admit(door80, []netip.Addr{one, other, third}), one, other, third)
+			})
+		})
+	}
 }
 
 // TestATaskThatNeverListens: is used in the end, so that people are told what is wrong with it,
@@ -151,23 +168,36 @@ func TestATaskThatNeverListens(t *testing.T) {
 	}
 }
 
-// TestManyThatHang: keep nobody waiting who listens.
+// TestManyThatHang: keep nobody waiting who listens, whether they are many tasks or many ports of
+// one that answers nothing.
 func TestManyThatHang(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := &street{listen: map[netip.AddrPort]bool{}, hangs: true}
-		a, changed := waiting(t, s)
-		many := make([]netip.Addr, 0, 300)
-		for i := range 300 {
-			many = append(many, netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}))
-		}
-		a.Admit(Door{"tasks.many.", 80}, nil)
-		a.Admit(door80, nil)
-		a.Admit(Door{"tasks.many.", 80}, many)
-		s.opens(one, 80)
-		begin := time.Now()
-		a.Admit(door80, []netip.Addr{one})
-		if took := (<-changed).Sub(begin); took > 5*time.Second {
-			t.Errorf("seen after %v", took)
-		}
-	})
+	many := make([]netip.Addr, 0, 2000)
+	for i := range 2000 {
+		many = append(many, netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}))
+	}
+	for name, wake := range map[string]func(a *Arrivals, addrs []netip.Addr){
+		"tasks": func(a *Arrivals, addrs []netip.Addr) { a.Admit(Door{"tasks.many.", 80}, addrs) },
+		"ports": func(a *Arrivals, addrs []netip.Addr) {
+			for i := range 2000 {
+				a.Admit(Door{"tasks.many.", 1000 + i}, addrs[:min(len(addrs), 1)])
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &street{listen: map[netip.AddrPort]bool{}, hangs: true}
+				a, changed := waiting(t, s)
+				wake(a, nil)
+				a.Admit(door80, nil)
+				wake(a, many)
+				time.Sleep(100 * time.Millisecond)
+				s.opens(one, 80)
+				begin := time.Now()
+				a.Admit(door80, []netip.Addr{one})
+				if took := (<-changed).Sub(begin); took > tryLeast {
+					t.Errorf("seen after %v", took)
+				}
+			})
+		})
+	}
 }

@@ -3,6 +3,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -125,9 +126,13 @@ func (a *API) scaleService(w http.ResponseWriter, r *http.Request) { a.take(w, r
 
 func (a *API) take(w http.ResponseWriter, r *http.Request, byHand bool) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
+	if errors.As(err, new(*http.MaxBytesError)) {
 		a.TooLarge.Inc()
 		nok(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("%v: %v", webhook.ErrBody, err))
+		return
+	}
+	if err != nil {
+		nok(w, http.StatusBadRequest, fmt.Sprintf("%v: %v", webhook.ErrBody, err))
 		return
 	}
 	asked, err := webhook.Parse(body, r.URL.Query())
@@ -240,14 +245,14 @@ func (a *API) takeWishes(w http.ResponseWriter, r *http.Request, asked webhook.R
 	texts, status := a.faults(asked)
 	taken := asked.Idle > 0
 	up := map[string]bool{}
-	for _, ask := range slices.Backward(asked.Asks) { // up before down
-		if len(ask.Firing) == 0 || ask.Direction == signal.Down && up[ask.Service] {
+	for _, one := range a.wishes(snapshot, asked.Asks) {
+		svc, ask, err := one.svc, one.ask, one.err
+		if len(ask.Firing) == 0 || ask.Direction == signal.Down && up[one.key()] {
 			taken = true
 			texts = append(texts, label.Show(ask.Service, false)+": nothing is asked for")
 			continue
 		}
-		up[ask.Service] = true
-		svc, err := a.find(snapshot, ask.Service)
+		up[one.key()] = true
 		if err != nil {
 			texts = append(texts, a.refuse(svc, ask, err).Message)
 			status = max(status, code(err))
@@ -272,12 +277,48 @@ func (a *API) takeWishes(w http.ResponseWriter, r *http.Request, asked webhook.R
 	ok(w, strings.Join(texts, "; "))
 }
 
+// wanted is what alerts of a delivery ask of a service, or why they may not.
+type wanted struct {
+	svc catalog.Service
+	ask webhook.Ask
+	err error
+}
+
+// key is the same for all that is about one service.
+func (w wanted) key() string { return cmp.Or(w.svc.ID, w.ask.Service) }
+
+// wishes finds the services of what is asked for, all that goes up first. Alerts may call a
+// service by its name, by its ID or by what it is called: they are one wish all the same.
+func (a *API) wishes(snapshot catalog.Snapshot, asks []webhook.Ask) []wanted {
+	var out []wanted
+	for _, direction := range []signal.Direction{signal.Up, signal.Down} {
+		places := map[string]int{}
+		for _, ask := range slices.Backward(asks) {
+			if ask.Direction != direction {
+				continue
+			}
+			one := wanted{ask: ask}
+			one.svc, one.err = a.find(snapshot, ask.Service)
+			if place, ok := places[one.key()]; ok {
+				same := &out[place].ask
+				same.Firing = append(same.Firing, ask.Firing...)
+				continue
+			}
+			places[one.key()] = len(out)
+			out = append(out, one)
+		}
+	}
+	return out
+}
+
 // wish is what a delivery asks of a service: the greatest of its alerts.
 func wish(svc catalog.Service, ask webhook.Ask, now time.Time) signal.Request {
 	request := signal.Request{ID: rand.Text(), ServiceID: svc.ID, Service: svc.Name, Direction: ask.Direction, ReceivedAt: now}
 	for _, one := range ask.Firing {
 		request.By, request.Settle = max(request.By, one.By), max(request.Settle, one.Settle)
-		request.Alerts = append(request.Alerts, one.Fingerprint)
+		if len(request.Alerts) < signal.MostAlerts {
+			request.Alerts = append(request.Alerts, one.Fingerprint)
+		}
 	}
 	return request
 }

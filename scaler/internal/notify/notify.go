@@ -56,7 +56,9 @@ type Notifier struct {
 	opts   Options
 	target string
 	queue  chan decide.Decision
-	sent   *prometheus.CounterVec
+	// again are those of CatchUp, which wait until nothing new is to be told.
+	again chan decide.Decision
+	sent  *prometheus.CounterVec
 	// atWork is how many decisions wait, or are being sent.
 	atWork atomic.Int64
 	// rests says that it waits to try again.
@@ -68,7 +70,7 @@ func New(o Options) (*Notifier, error) {
 	if o.Clock == nil {
 		o.Clock = clock.Real()
 	}
-	n := &Notifier{opts: o, queue: make(chan decide.Decision, queued), sent: prometheus.NewCounterVec(prometheus.CounterOpts{
+	n := &Notifier{opts: o, queue: make(chan decide.Decision, queued), again: make(chan decide.Decision, Recent), sent: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "waggle", Subsystem: "scaler", Name: "notifications_total",
 		Help: "Decisions told to Alertmanager by result (sent, failed, dropped).",
 	}, []string{"result"})}
@@ -90,13 +92,15 @@ func New(o Options) (*Notifier, error) {
 }
 
 // Tell queues a decision if it is one to tell of. It never blocks.
-func (n *Notifier) Tell(d decide.Decision) {
+func (n *Notifier) Tell(d decide.Decision) { n.enqueue(n.queue, d) }
+
+func (n *Notifier) enqueue(queue chan<- decide.Decision, d decide.Decision) {
 	if n.target == "" || !n.wanted(d) {
 		return
 	}
 	n.atWork.Add(1)
 	select {
-	case n.queue <- d:
+	case queue <- d:
 	default:
 		n.atWork.Add(-1)
 		n.sent.WithLabelValues("dropped").Inc()
@@ -115,19 +119,29 @@ func (n *Notifier) wanted(d decide.Decision) bool {
 	return true
 }
 
-// Recent is how many decisions are looked at by CatchUp.
-const Recent = 50
+// Recent is how many decisions are looked at by CatchUp, which tells of those of the last minute at
+// most: alerts of before may have ended, and would begin again, if they last longer now than when
+// they were told.
+const (
+	Recent   = 50
+	recently = time.Minute
+)
+
+// isRecent reports whether the alert of a decision is one for CatchUp.
+func (n *Notifier) isRecent(d decide.Decision) bool {
+	return n.opts.Clock.Now().Before(d.Time.Add(min(n.opts.Lifetime, recently)))
+}
 
 // CatchUp tells once more of decisions whose alerts have not ended yet: whoever made them may have
 // been ended before it could. Alertmanager knows each by its labels, so that nobody hears twice of
-// one that it has. read returns the decisions, latest first; while it fails it is tried again.
+// one that it has. What is new goes first. read returns the decisions, latest first; while it fails it is tried again.
 func (n *Notifier) CatchUp(ctx context.Context, read func(context.Context) ([]decide.Decision, error)) error {
 	for n.target != "" {
 		n.atWork.Add(1)
 		all, err := read(ctx)
 		for _, d := range slices.Backward(all) {
-			if n.opts.Clock.Now().Before(d.Time.Add(n.opts.Lifetime)) {
-				n.Tell(d)
+			if n.isRecent(d) {
+				n.enqueue(n.again, d)
 			}
 		}
 		n.atWork.Add(-1)
@@ -150,15 +164,26 @@ func (n *Notifier) Idle() bool { return n.rests.Load() || n.atWork.Load() == 0 }
 
 // Run sends until the context ends; what is queued then is dropped.
 func (n *Notifier) Run(ctx context.Context) error {
-	for {
+	for ctx.Err() == nil {
+		d, isNew := decide.Decision{}, true
 		select {
-		case <-ctx.Done():
-			return nil
-		case d := <-n.queue:
-			n.deliver(ctx, d)
-			n.atWork.Add(-1)
+		case d = <-n.queue:
+		default:
+			select {
+			case <-ctx.Done():
+				return nil
+			case d = <-n.queue:
+			case d = <-n.again:
+				isNew = false
+			}
 		}
+		// While it waited its alert may have ended, so that it would reach nobody.
+		if isNew || n.isRecent(d) {
+			n.deliver(ctx, d)
+		}
+		n.atWork.Add(-1)
 	}
+	return nil
 }
 
 func (n *Notifier) deliver(ctx context.Context, d decide.Decision) {

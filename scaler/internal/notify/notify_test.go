@@ -190,3 +190,50 @@ func TestWhoStartsTellsWhatMayNotHaveBeenTold(t *testing.T) {
 	}
 	tooltest.Eventually(t, "what is recent is told, in its order", s.has("scale_service web success second (1m0s)", "scale_service web success third (1m0s)"))
 }
+
+// TestWhatIsNewGoesFirst: with an Alertmanager that hangs, what is told once more would keep what is
+// decided now waiting for minutes; and what has ended by the time of its turn reaches nobody.
+func TestWhatIsNewGoesFirst(t *testing.T) {
+	s := &sink{}
+	server := httptest.NewServer(s)
+	defer server.Close()
+	n, err := notify.New(notify.Options{URL: server.URL + "/alerts", Lifetime: time.Minute, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(ago time.Duration) func(*decide.Decision) {
+		return func(d *decide.Decision) { d.Time = time.Now().Add(-ago) }
+	}
+	err = n.CatchUp(t.Context(), func(context.Context) ([]decide.Decision, error) {
+		return []decide.Decision{decision(decide.Scaled, signal.Up, "later", at(time.Second)), decision(decide.Scaled, signal.Up, "before", at(2*time.Second))}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Tell(decision(decide.Scaled, signal.Up, "now", at(0)))
+	bustest.Run(t, n.Run)
+	tooltest.Eventually(t, "what is new is told first", s.has("scale_service web success now (1m0s)", "scale_service web success before (1m0s)", "scale_service web success later (1m0s)"))
+}
+
+// TestAlertsThatLastLong: who is given a longer time for alerts does not raise those again that have
+// ended by the time that they had.
+func TestAlertsThatLastLong(t *testing.T) {
+	s := &sink{}
+	server := httptest.NewServer(s)
+	defer server.Close()
+	n, err := notify.New(notify.Options{URL: server.URL + "/alerts", Lifetime: 24 * time.Hour, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(ago time.Duration) func(*decide.Decision) {
+		return func(d *decide.Decision) { d.Time = time.Now().Add(-ago) }
+	}
+	bustest.Run(t, n.Run)
+	err = n.CatchUp(t.Context(), func(context.Context) ([]decide.Decision, error) {
+		return []decide.Decision{decision(decide.Scaled, signal.Up, "just now", at(30*time.Second)), decision(decide.Scaled, signal.Up, "hours ago", at(2*time.Hour))}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tooltest.Eventually(t, "what was decided just before is told", s.has("scale_service web success just now (24h0m0s)"))
+}

@@ -137,7 +137,7 @@ func Take(old Signal, n News, now time.Time, ttl time.Duration) Signal {
 		}
 		alerts[a.Fingerprint] = a
 	}
-	s := Signal{ServiceID: n.ServiceID, Service: n.Service, Direction: n.Direction, ReceivedAt: now, Alerts: sorted(alerts), Ended: sorted(ended)}
+	s := Signal{ServiceID: n.ServiceID, Service: n.Service, Direction: n.Direction, ReceivedAt: now, Alerts: few(alerts), Ended: few(ended)}
 	return s.Alive(now, ttl)
 }
 
@@ -151,6 +151,24 @@ func byFingerprint(alerts []Alert) map[string]Alert {
 
 func sorted(alerts map[string]Alert) []Alert {
 	return slices.SortedFunc(maps.Values(alerts), func(a, b Alert) int { return strings.Compare(a.Fingerprint, b.Fingerprint) })
+}
+
+// MostAlerts is how many alerts of a service and direction are kept, and how many that have
+// ended: with all of ten thousand a signal would be too large for the bus, and none would count.
+const MostAlerts = 1000
+
+// few returns at most MostAlerts of the alerts, sorted, among them one with the greatest step
+// and one that looks back furthest, so that they ask for what all do. While others fire they
+// are delivered again, and take the place of those that have ended.
+func few(alerts map[string]Alert) []Alert {
+	all := sorted(alerts)
+	if len(all) <= MostAlerts {
+		return all
+	}
+	slices.SortStableFunc(all, func(a, b Alert) int { return cmp.Compare(b.Settle, a.Settle) })
+	furthest, rest := all[0], all[1:]
+	slices.SortStableFunc(rest, func(a, b Alert) int { return cmp.Compare(b.By, a.By) })
+	return sorted(byFingerprint(append(rest[:MostAlerts-1:MostAlerts-1], furthest)))
 }
 
 // Expires is when the next alert, heard of for the last time, stands no longer; zero if none

@@ -1,6 +1,7 @@
 package signal_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -109,5 +110,33 @@ func TestRequestsAreOpenForAWhile(t *testing.T) {
 	other.By = 2
 	if !r.Same(answered) || r.Same(other) {
 		t.Error("requests are the same that ask for the same")
+	}
+}
+
+// TestNumberlessAlertsFitOnTheBus: what is kept of them asks for what all of them do, is the same
+// after each delivery, and is replaced by others when it ends.
+func TestNumberlessAlertsFitOnTheBus(t *testing.T) {
+	names := make([]string, 10000)
+	for i := range names {
+		names[i] = fmt.Sprintf("%016x", i)
+	}
+	all := firing(names...)
+	all.Firing[6000].By, all.Firing[7000].Settle = 7, time.Minute
+	s := signal.Take(signal.Signal{}, all, noon, ttl)
+	if s.By != 7 || s.Settle != time.Minute || len(s.Alerts) > signal.MostAlerts {
+		t.Errorf("%d alerts by %d, settle %s; want 7 and 1m of %d at most", len(s.Alerts), s.By, s.Settle, signal.MostAlerts)
+	}
+	again := signal.Take(s, all, noon.Add(time.Minute), ttl)
+	if !slices.Equal(again.Fingerprints(), s.Fingerprints()) {
+		t.Error("the same delivery keeps others")
+	}
+	rest := all
+	rest.Firing = slices.DeleteFunc(slices.Clone(all.Firing), func(a signal.Alert) bool { return slices.Contains(s.Fingerprints(), a.Fingerprint) })
+	rest.Resolved = s.Alerts
+	if s = signal.Take(s, rest, noon.Add(time.Minute), ttl); len(s.Alerts) != signal.MostAlerts || s.By != 0 {
+		t.Errorf("%d alerts by %d stand when those that were kept have ended", len(s.Alerts), s.By)
+	}
+	if s = signal.Take(s, resolved(names...), noon.Add(time.Minute), ttl); s.Stands() || len(s.Ended) > signal.MostAlerts {
+		t.Errorf("%d alerts stand, and %d have ended", len(s.Alerts), len(s.Ended))
 	}
 }

@@ -158,7 +158,7 @@ func Parse(body []byte, query url.Values) (Request, error) {
 		if asks[key] == nil {
 			asks[key] = &one
 		}
-		asks[key].add(a, signal.Alert{Name: a.Labels["alertname"], StartsAt: a.StartsAt, By: by, Settle: settle}, m.Status, whole)
+		asks[key].add(a, signal.Alert{Name: label.Show(a.Labels["alertname"], false), StartsAt: a.StartsAt, By: by, Settle: settle}, m.Status, whole)
 	}
 	out := Request{Faults: faults, Idle: idle}
 	for _, key := range slices.Sorted(maps.Keys(asks)) {
@@ -167,10 +167,16 @@ func Parse(body []byte, query url.Values) (Request, error) {
 	return out, nil
 }
 
+// longest is how long a fingerprint may be. Alertmanager's has 16 characters.
+const longest = 64
+
 func (ask *Ask) add(a template.Alert, one signal.Alert, status string, whole bool) {
 	one.Fingerprint = a.Fingerprint
-	if one.Fingerprint == "" {
+	switch {
+	case one.Fingerprint == "":
 		one.Fingerprint = "labels:" + hash(a.Labels)
+	case len(one.Fingerprint) > longest:
+		one.Fingerprint = "long:" + hash(map[string]string{"": one.Fingerprint})
 	}
 	if a.Status != "" {
 		status = a.Status
@@ -232,7 +238,7 @@ func without(text func(string) string, name string) func(string) string {
 func (ask *Ask) number(text string, by uint64) *Fault {
 	n, err := strconv.ParseUint(text, 10, 64)
 	switch {
-	case err != nil:
+	case err != nil && !errors.Is(err, strconv.ErrRange): // which is a number all the same
 		err = fmt.Errorf("%w: %q is not a whole number, 0 or more", ErrWrongTo, label.Show(text, false))
 	case by > 0:
 		err = ErrToAndBy
@@ -264,7 +270,7 @@ func lookup[M ~map[string]string](query url.Values, first M, rest ...map[string]
 
 // read reads one thing that is asked for, without its alerts.
 func read(text func(string) string) (Ask, uint64, *Fault) {
-	ask := Ask{Service: strings.TrimSpace(text("service")), Direction: signal.Direction(strings.ToLower(text("scale")))}
+	ask := Ask{Service: strings.TrimSpace(text("service")), Direction: signal.Direction(strings.ToLower(strings.TrimSpace(text("scale"))))}
 	fault := func(err error) (Ask, uint64, *Fault) {
 		f := &Fault{Service: ask.Service, Err: err}
 		if ask.Direction == signal.Up || ask.Direction == signal.Down {

@@ -92,6 +92,7 @@ func TestByHand(t *testing.T) {
 		{"by 0 is the policy's", "", "service=web&scale=down&by=0", webhook.Ask{Service: "web", Direction: signal.Down}, nil},
 		{"common labels", `{"commonLabels":{"service":"web","scale":"up"}}`, "", webhook.Ask{Service: "web", Direction: signal.Up}, nil},
 		{"type service", "", "service=web&scale=up&type=service", webhook.Ask{Service: "web", Direction: signal.Up}, nil},
+		{"blanks around", `{"groupLabels":{"service":" web ","scale":" Up ","by":" 2 "}}`, "", webhook.Ask{Service: "web", Direction: signal.Up, By: 2}, nil},
 		{"S-08 nothing", "", "", webhook.Ask{}, webhook.ErrNoService},
 		{"S-08 no service", `{"groupLabels":{"scale":"up"}}`, "", webhook.Ask{}, webhook.ErrNoService},
 		{"S-08 no direction", `{"groupLabels":{"service":"web"}}`, "", webhook.Ask{}, webhook.ErrNoDirection},
@@ -121,6 +122,44 @@ func TestByHand(t *testing.T) {
 				t.Errorf("got %+v, want %+v", r, c.want)
 			}
 		})
+	}
+}
+
+// TestNumbersByHand: each that there is may be asked for, since bounds clamp it.
+func TestNumbersByHand(t *testing.T) {
+	for text, want := range map[string]uint64{"0": 0, "4": 4, "10000": 10000, "99999999999999999999": policy.Most + 1} {
+		r, err := webhook.Parse(nil, url.Values{"service": {"web"}, "to": {text}})
+		if err != nil || len(r.Asks) != 1 || *r.Asks[0].To != want {
+			t.Errorf("to=%s: %+v, %v", text, r, err)
+		}
+	}
+	for _, text := range []string{"-1", "-99999999999999999999", "1.5", "four", "1e3", "0x4"} {
+		if r, err := webhook.Parse(nil, url.Values{"service": {"web"}, "to": {text}}); err != nil || len(r.Faults) != 1 || !errors.Is(r.Faults[0], webhook.ErrWrongTo) {
+			t.Errorf("to=%s: %+v, %v", text, r, err)
+		}
+	}
+}
+
+// TestLongNames: what an alert is called is kept on the bus, which takes no more than a megabyte.
+func TestLongNames(t *testing.T) {
+	long := strings.Repeat("x", 1<<20)
+	body := func(fingerprint string) []byte {
+		return []byte(`{"status":"firing","alerts":[{"labels":{"service":"web","scale":"up","alertname":"` + long + `"},"fingerprint":"` + fingerprint + `"}]}`)
+	}
+	seen := map[string]bool{}
+	for _, fingerprint := range []string{long, long + "y", long} {
+		r, err := webhook.Parse(body(fingerprint), nil)
+		if err != nil || len(r.Asks) != 1 {
+			t.Fatalf("%+v, %v", r, err)
+		}
+		a := r.Asks[0].Firing[0]
+		if len(a.Fingerprint)+len(a.Name) > 300 {
+			t.Errorf("%d and %d bytes", len(a.Fingerprint), len(a.Name))
+		}
+		seen[a.Fingerprint] = true
+	}
+	if len(seen) != 2 {
+		t.Errorf("two alerts are %d", len(seen))
 	}
 }
 
