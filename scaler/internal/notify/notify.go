@@ -134,7 +134,8 @@ func (n *Notifier) isRecent(d decide.Decision) bool {
 
 // CatchUp tells once more of decisions whose alerts have not ended yet: whoever made them may have
 // been ended before it could. Alertmanager knows each by its labels, so that nobody hears twice of
-// one that it has. What is new goes first. read returns the decisions, latest first; while it fails it is tried again.
+// one that it has. What is new goes first. read returns the decisions, latest first; while it fails
+// it is tried again.
 func (n *Notifier) CatchUp(ctx context.Context, read func(context.Context) ([]decide.Decision, error)) error {
 	for n.target != "" {
 		n.atWork.Add(1)
