@@ -201,12 +201,13 @@ func addedBefore(changes []simulate.Change, period time.Duration) (sum uint64) {
 
 // TestNoOscillationOnANoisyPlateau: where a number is right for all that the noise makes of a
 // load, which the thresholds are far enough apart for, the number goes there and stays, if
-// a cooldown is as long as alerts are late.
+// a cooldown is as long as it takes until alerts speak of nothing but the time after a step.
 func TestNoOscillationOnANoisyPlateau(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := draw(t)
 		c.Defaults.UpBy, c.Defaults.DownBy = 1, 1
-		c.Defaults.CooldownUp, c.Defaults.CooldownDown = max(c.Defaults.CooldownUp, c.Delay), max(c.Defaults.CooldownDown, c.Delay)
+		late := c.Start + c.Range + c.Delay
+		c.Defaults.CooldownUp, c.Defaults.CooldownDown = max(c.Defaults.CooldownUp, late), max(c.Defaults.CooldownDown, late)
 		c.Noise = rapid.Float64Range(0, 0.1).Draw(t, "noise")
 		c.Up, c.Down = at(0.8), at(0.3)
 		c.Load = []simulate.Load{{0, rapid.Float64Range(0, float64(c.Defaults.Max)).Draw(t, "load")}}
