@@ -310,6 +310,11 @@ var (
 	pairStart   = regexp.MustCompile(`^\s*[a-zA-Z_][a-zA-Z0-9_]*\s*=`)
 )
 
+// inTemplate reports whether a text ends within a template, whose commas and equals signs are its own.
+func inTemplate(text string) bool {
+	return strings.LastIndex(text, "{{") > strings.LastIndex(text, "}}")
+}
+
 // pairs reads "k=v,k2=v2". With texts, a part that does not begin with "name="
 // belongs to the value before it, so that a sentence may hold a comma.
 func pairs(g group, name string, texts bool) map[string]string {
@@ -319,7 +324,7 @@ func pairs(g group, name string, texts bool) map[string]string {
 	}
 	var parts []string
 	for part := range strings.SplitSeq(text, ",") {
-		if texts && len(parts) > 0 && !pairStart.MatchString(part) {
+		if len(parts) > 0 && (inTemplate(parts[len(parts)-1]) || texts && !pairStart.MatchString(part)) {
 			parts[len(parts)-1] += "," + part
 			continue
 		}
