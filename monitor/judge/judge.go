@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -166,13 +165,18 @@ func ParseSettings(settings map[string]string) (desired.Settings, error) {
 	out := desired.Settings{OwnStack: text(OwnStack, DefaultOwnStack)}
 	out.Networks = list(text(Network, DefaultNetwork))
 	out.ServiceLabels, out.NodeLabels = list(text(ServiceLabels, "")), list(text(NodeLabels, ""))
-	for _, name := range slices.Concat(out.ServiceLabels, out.NodeLabels) {
-		if strings.HasPrefix(scrape.LabelName(name), "__") {
-			return out, fmt.Errorf("%s, %s: %q: want another name: those that begin with __ are Prometheus' own", ServiceLabels, NodeLabels, name)
+	for _, labels := range []struct {
+		setting string
+		names   []string
+	}{{ServiceLabels, out.ServiceLabels}, {NodeLabels, out.NodeLabels}} {
+		for _, name := range labels.names {
+			if strings.HasPrefix(scrape.LabelName(name), "__") {
+				return out, wrong(labels.setting, " %q: want another name: those that begin with __ are Prometheus' own", name)
+			}
 		}
 	}
 	if len(out.Networks) == 0 {
-		return out, fmt.Errorf("%s %q: want the name of at least one network", Network, settings[Network])
+		return out, wrong(Network, " %q: want the name of at least one network", settings[Network])
 	}
 	for _, one := range []struct {
 		name string
@@ -181,14 +185,14 @@ func ParseSettings(settings map[string]string) (desired.Settings, error) {
 	}{{ScrapeInterval, DefaultScrapeInterval, &out.Interval}, {ScrapeTimeout, DefaultScrapeTimeout, &out.Timeout}, {MinInterval, DefaultMinInterval, &out.MinInterval}, {Evaluation, DefaultEvaluation, &out.Evaluation}} {
 		d, err := time.ParseDuration(text(one.name, one.def.String()))
 		if err != nil || d < time.Millisecond {
-			return out, fmt.Errorf("%s %s: want a time such as 10s", one.name, settings[one.name])
+			return out, wrong(one.name, " %s: want a time such as 10s", settings[one.name])
 		}
 		*one.into = d
 	}
 	out.Timeout = min(out.Timeout, out.Interval)
 	var err error
 	if out.AcrossStacks, err = strconv.ParseBool(text(ScaleAcrossStacks, "false")); err != nil {
-		return out, fmt.Errorf("%s %q: want true or false", ScaleAcrossStacks, settings[ScaleAcrossStacks])
+		return out, wrong(ScaleAcrossStacks, " %q: want true or false", settings[ScaleAcrossStacks])
 	}
 	samples := 0
 	for _, one := range []struct {
@@ -197,12 +201,12 @@ func ParseSettings(settings map[string]string) (desired.Settings, error) {
 		into *int
 	}{{AlertLimit, DefaultAlertLimit, &out.AlertLimit}, {MaxAlerts, 0, &out.MaxAlerts}, {SampleLimit, DefaultSampleLimit, &samples}, {MaxSamples, 0, &out.MaxSamples}} {
 		if *one.into, err = strconv.Atoi(text(one.name, strconv.Itoa(one.def))); err != nil || *one.into < 0 {
-			return out, fmt.Errorf("%s %q: want a whole number, 0 for no limit", one.name, settings[one.name])
+			return out, wrong(one.name, " %q: want a whole number, 0 for no limit", settings[one.name])
 		}
 	}
 	for _, name := range []string{BodyLimit, MaxBody} {
 		if _, ok := scrape.Bytes(settings[name]); settings[name] != "" && !ok {
-			return out, fmt.Errorf("%s %q: want a size such as 50MB", name, settings[name])
+			return out, wrong(name, " %q: want a size such as 50MB", settings[name])
 		}
 	}
 	// A label may ask for what holds without it, if the operator does not say more.
