@@ -145,6 +145,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		return wide.asSet(c, err)
 	}
 	judging.Pack = wide.pack
+	judging.Language, checker.Features = alert.LanguageOf(wide.features)
 	if c.Instance == "" {
 		if c.Instance, err = os.Hostname(); err != nil {
 			return fmt.Errorf("instance: %w", err)
@@ -215,7 +216,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		defer applied.Now()
 		return work.Pass(ctx)
 	})
-	says := announce.Loop(Component, applied, announce.New(announce.Options{Bus: b, Own: own(c, wide.own, sh, work), Count: firing(prom)}), sh.Log)
+	says := announce.Loop(Component, applied, announce.New(announce.Options{Bus: b, Own: own(c, wide, sh, work), Count: firing(prom)}), sh.Log)
 	router := app.Router(sh, work.Healthy)
 	api.Mount(router, work, prom)
 	hand.mount(router, c, work, judging, journal.Note, sh)
@@ -252,10 +253,12 @@ func (c Config) judgedBy() map[string]string {
 }
 
 // own is what this replica says of itself.
-func own(c Config, shortcuts string, sh app.Shell, work *loop.Loop) func() (catalog.Instance, bool) {
+func own(c Config, w wide, sh app.Shell, work *loop.Loop) func() (catalog.Instance, bool) {
 	settings := c.judgedBy()
-	if shortcuts != "" {
-		settings[judge.OwnShortcuts] = shortcuts
+	for name, text := range map[string]string{judge.OwnShortcuts: w.own, judge.Features: w.features} {
+		if text != "" {
+			settings[name] = text
+		}
 	}
 	return func() (catalog.Instance, bool) {
 		v := work.View()

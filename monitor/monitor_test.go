@@ -682,6 +682,7 @@ func TestBadSettingsAreNamed(t *testing.T) {
 			given(c, "df-scrape-target-labels", "DF_SCRAPE_TARGET_LABELS=__a")
 			c.ServiceLabels = "__a"
 		},
+		"SCRAPE_INTERVAL_MIN: scrape-interval-min 0s": func(c *monitor.Config) { given(c, "scrape-interval-min", "SCRAPE_INTERVAL_MIN=0s") },
 		"BASE_FILE: base-file": func(c *monitor.Config) {
 			given(c, "base-file", "BASE_FILE=/nowhere/base.yml")
 			c.Sources.BaseFile = "/nowhere/base.yml"

@@ -83,6 +83,8 @@ type wide struct {
 	pack    *alert.Pack
 	// own are the names of the shortcuts of the operator's own.
 	own string
+	// features are those of Prometheus.
+	features string
 	// by are the variables ARG_* by which settings were set, by the names of their flags.
 	by map[string]string
 }
@@ -106,7 +108,10 @@ func (w wide) asSet(c Config, err error) error {
 // names the settings that cannot be meant, or clash.
 func (c *Config) resolve(ctx context.Context, checker *prometheus.Checker, log *slog.Logger) (wide, error) {
 	var w wide
-	c.Sources.Shortcuts, c.Limits.Interval = cmp.Or(c.Sources.Shortcuts, alert.DefaultPack), cmp.Or(c.Limits.Interval, judge.DefaultMinInterval)
+	c.Sources.Shortcuts = cmp.Or(c.Sources.Shortcuts, alert.DefaultPack)
+	if !c.Sources.Given[judge.MinInterval] {
+		c.Limits.Interval = cmp.Or(c.Limits.Interval, judge.DefaultMinInterval)
+	}
 	args, err := settings.ReadArgs(c.Sources.Environ)
 	if err != nil {
 		return w, err
@@ -167,6 +172,11 @@ func (c *Config) resolve(ctx context.Context, checker *prometheus.Checker, log *
 // takeArgs puts into the configuration what variables ARG_* say of what it has flags for.
 func (c *Config) takeArgs(w *wide, args settings.Args) error {
 	w.flags, w.by = args.Flags, map[string]string{}
+	for _, f := range args.Flags {
+		if f.Name == "enable-feature" {
+			w.features = f.Text
+		}
+	}
 	var errs []error
 	var retention string
 	take := func(flagName string, arg *settings.Flag, into *string) {

@@ -40,10 +40,13 @@ const (
 	// OwnShortcuts are the operator's own shortcuts as they stand in their files, or their names,
 	// separated by commas. It is no flag: the monitor reads them from files.
 	OwnShortcuts = "own-shortcuts"
+	// Features are those that Prometheus has (ARG_ENABLE-FEATURE), separated by commas. They are no
+	// flag of the monitor's either.
+	Features = "enable-feature"
 )
 
 // Facts are the settings of which no flag has the name.
-func Facts() []string { return []string{OwnShortcuts} }
+func Facts() []string { return []string{OwnShortcuts, Features} }
 
 // IsVariable reports whether a name is one of the monitor's variables that have no flag, of which
 // there are any number, such as SCRAPE_PORT_2.
@@ -220,6 +223,7 @@ func ParseSettings(settings map[string]string) (desired.Settings, error) {
 		}
 		own = append(own, file)
 	}
+	out.Language, _ = alert.LanguageOf(text(Features, ""))
 	out.Pack, err = alert.NewPack(text(Shortcuts, alert.DefaultPack), own...)
 	return out, err
 }

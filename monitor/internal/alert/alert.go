@@ -120,6 +120,8 @@ type About struct {
 	Interval time.Duration
 	// Pack has the shortcuts; nil means Waggle's own.
 	Pack *Pack
+	// Language is that of Prometheus.
+	Language Language
 	// Proxies tell of its requests.
 	Proxies Proxies
 	// Every is how often others are scraped whose labels do not say, and Evaluation how often
@@ -131,7 +133,7 @@ type About struct {
 func (a About) of(svc catalog.Service) subject {
 	return subject{
 		service: svc.Name, job: svc.CalledName(), interval: a.Interval, every: a.Every, evaluation: a.Evaluation,
-		proxies: a.Proxies, pack: cmp.Or(a.Pack, standard),
+		proxies: a.Proxies, language: a.Language, pack: cmp.Or(a.Pack, standard),
 		words: alertWords{ServiceName: svc.CalledName(), FullName: svc.Name, Replicas: a.Replicas, Listener: a.Listener, Proxies: a.Proxies.Job},
 	}
 }

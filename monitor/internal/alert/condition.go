@@ -19,8 +19,8 @@ func condition(text string, s subject) (clause, error) {
 		}
 	}
 	var err error
-	if c.parsed, err = parser.NewParser(parser.Options{}).ParseExpr(c.expr); err != nil {
-		return clause{}, fmt.Errorf("a PromQL expression: %w%s", err, renamed(text))
+	if c.parsed, err = s.parse(c.expr); err != nil {
+		return clause{}, fmt.Errorf("a PromQL expression: %w%s", err, cure(text, err))
 	}
 	if t := c.parsed.Type(); t != parser.ValueTypeVector && t != parser.ValueTypeScalar {
 		return clause{}, fmt.Errorf("an expression that gives an instant vector or a scalar, not a %s", t)
