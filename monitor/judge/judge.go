@@ -40,9 +40,9 @@ const (
 	// OwnShortcuts are the operator's own shortcuts as they stand in their files, or their names,
 	// separated by commas. It is no flag: the monitor reads them from files.
 	OwnShortcuts = "own-shortcuts"
-	// Features are those that Prometheus has (ARG_ENABLE-FEATURE), separated by commas. They are no
-	// flag of the monitor's either.
-	Features = "enable-feature"
+	// Features are those that Prometheus has, separated by commas, by the name of the variable. They
+	// are no flag of the monitor's either.
+	Features = "ARG_ENABLE-FEATURE"
 )
 
 // Facts are the settings of which no flag has the name.
