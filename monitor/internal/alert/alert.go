@@ -248,6 +248,14 @@ func read(g group, s subject) (Rule, []string) {
 			g.Reject(labelIf, err.Error())
 		}
 		rule.Expr = c.expr
+		// Values that a shortcut takes may stand in what it says.
+		for _, texts := range []map[string]string{c.labels, c.annotations} {
+			for _, key := range slices.Sorted(maps.Keys(texts)) {
+				if err := checkTemplate(texts[key]); err != nil {
+					g.Reject(labelIf, "a shortcut whose "+key+" Prometheus can fill in: "+err.Error())
+				}
+			}
+		}
 		maps.Copy(rule.Labels, c.labels)
 		maps.Copy(rule.Annotations, c.annotations)
 	}
@@ -356,7 +364,7 @@ func pairs(g group, name string, texts bool) map[string]string {
 		default:
 			// What is recorded is no template.
 			if err := checkTemplate(value); err != nil && name != labelRecordLabels {
-				g.RejectText(name, part, "a template that Prometheus can read: "+err.Error())
+				g.RejectText(name, part, "a template that Prometheus can fill in: "+err.Error())
 			}
 			out[key] = value
 		}
