@@ -97,6 +97,7 @@ type Loop struct {
 
 	accepted map[string]catalog.Service
 	refused  map[string]string
+	memory   desired.Memory
 	tasks    map[string]seen
 	stages   stages
 	logged   string
@@ -126,7 +127,7 @@ type seen struct {
 
 // New returns a Loop that remembers what its file says was accepted.
 func New(o Options) (*Loop, error) {
-	l := &Loop{o: o, started: time.Now(), accepted: map[string]catalog.Service{}, refused: map[string]string{}, tasks: map[string]seen{}, look: newLook(o.Prometheus, o.Evaluation), news: make(chan struct{})}
+	l := &Loop{o: o, started: time.Now(), accepted: map[string]catalog.Service{}, refused: map[string]string{}, memory: desired.Memory{}, tasks: map[string]seen{}, look: newLook(o.Prometheus, o.Evaluation), news: make(chan struct{})}
 	if l.o.Tasks == nil {
 		l.o.Tasks = func(catalog.Snapshot) error { return nil }
 	}
@@ -222,7 +223,7 @@ func (l *Loop) Pass(ctx context.Context) error {
 	start := time.Now()
 	l.stages = stages{}
 	state, fate, err := l.apply(ctx, desired.Input{
-		Snapshot: snapshot, Accepted: l.remember(accepted, snapshot.Services), Refused: l.refused, Settings: l.o.Settings,
+		Snapshot: snapshot, Accepted: l.remember(accepted, snapshot.Services), Refused: l.refused, Settings: l.o.Settings, Memory: l.memory,
 	})
 	if err != nil {
 		return err
@@ -247,9 +248,9 @@ func (l *Loop) Pass(ctx context.Context) error {
 // its checker lets them through are left out like those that the checker refuses.
 func (l *Loop) apply(ctx context.Context, in desired.Input) (desired.State, report.Applied, error) {
 	for {
-		state, err := l.settle(ctx, in)
-		if err != nil {
-			return state, report.Applied{}, err
+		state, unchecked, err := l.settle(ctx, in)
+		if err != nil || unchecked != nil {
+			return state, report.Applied{Err: unchecked}, err
 		}
 		loading := time.Now()
 		differing, err := l.o.Prometheus.Apply(ctx, prometheus.Wanted{Rules: state.Rules, RulesFile: state.RulesFile, TargetsFile: state.TargetsFile, Pools: state.Pools})
@@ -312,23 +313,24 @@ func (l *Loop) remember(accepted, present map[string]catalog.Service) map[string
 	return out
 }
 
-// settle computes the desired state that Prometheus' checker lets through.
-func (l *Loop) settle(ctx context.Context, in desired.Input) (desired.State, error) {
+// settle computes the desired state that Prometheus' checker lets through. unchecked is why the
+// checker could not be asked, such as a full disk.
+func (l *Loop) settle(ctx context.Context, in desired.Input) (state desired.State, unchecked, err error) {
 	for {
 		start := time.Now()
 		state, err := desired.From(in)
 		l.stages.render += time.Since(start)
 		if err != nil {
-			return state, err
+			return state, nil, err
 		}
 		start = time.Now()
 		refused, err := l.o.Prometheus.Check(ctx, state.Rules, state.RulesFile)
 		l.stages.check += time.Since(start)
 		if err != nil {
-			return state, fmt.Errorf("check: %w", err)
+			return state, fmt.Errorf("check: %w", err), nil
 		}
 		if !l.refuse(refused) {
-			return state, nil
+			return state, nil, nil
 		}
 	}
 }
