@@ -97,7 +97,6 @@ type Loop struct {
 
 	accepted map[string]catalog.Service
 	refused  map[string]string
-	memory   desired.Memory
 	tasks    map[string]seen
 	stages   stages
 	logged   string
@@ -127,7 +126,7 @@ type seen struct {
 
 // New returns a Loop that remembers what its file says was accepted.
 func New(o Options) (*Loop, error) {
-	l := &Loop{o: o, started: time.Now(), accepted: map[string]catalog.Service{}, refused: map[string]string{}, memory: desired.Memory{}, tasks: map[string]seen{}, look: newLook(o.Prometheus, o.Evaluation), news: make(chan struct{})}
+	l := &Loop{o: o, started: time.Now(), accepted: map[string]catalog.Service{}, refused: map[string]string{}, tasks: map[string]seen{}, look: newLook(o.Prometheus, o.Evaluation), news: make(chan struct{})}
 	if l.o.Tasks == nil {
 		l.o.Tasks = func(catalog.Snapshot) error { return nil }
 	}
@@ -223,7 +222,7 @@ func (l *Loop) Pass(ctx context.Context) error {
 	start := time.Now()
 	l.stages = stages{}
 	state, fate, err := l.apply(ctx, desired.Input{
-		Snapshot: snapshot, Accepted: l.remember(accepted, snapshot.Services), Refused: l.refused, Settings: l.o.Settings, Memory: l.memory,
+		Snapshot: snapshot, Accepted: l.remember(accepted, snapshot.Services), Refused: l.refused, Settings: l.o.Settings,
 	})
 	if err != nil {
 		return err
