@@ -134,17 +134,18 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 	}
 	wide, err := c.resolve(ctx, checker, sh.Log)
 	if err != nil {
-		return err
+		return wide.asSet(c, err)
 	}
 	base, err := c.base(wide.prefix)
 	if err != nil {
-		return err
+		return wide.asSet(c, err)
 	}
 	judging, err := c.check()
 	if err != nil {
-		return err
+		return wide.asSet(c, err)
 	}
 	judging.Pack = wide.pack
+	judging.Language, checker.Features = alert.LanguageOf(wide.features)
 	if c.Instance == "" {
 		if c.Instance, err = os.Hostname(); err != nil {
 			return fmt.Errorf("instance: %w", err)
@@ -215,7 +216,7 @@ func Run(ctx context.Context, c Config, sh app.Shell) error {
 		defer applied.Now()
 		return work.Pass(ctx)
 	})
-	says := announce.Loop(Component, applied, announce.New(announce.Options{Bus: b, Own: own(c, wide.own, sh, work), Count: firing(prom)}), sh.Log)
+	says := announce.Loop(Component, applied, announce.New(announce.Options{Bus: b, Own: own(c, wide, sh, work), Count: firing(prom)}), sh.Log)
 	router := app.Router(sh, work.Healthy)
 	api.Mount(router, work, prom)
 	hand.mount(router, c, work, judging, journal.Note, sh)
@@ -252,10 +253,12 @@ func (c Config) judgedBy() map[string]string {
 }
 
 // own is what this replica says of itself.
-func own(c Config, shortcuts string, sh app.Shell, work *loop.Loop) func() (catalog.Instance, bool) {
+func own(c Config, w wide, sh app.Shell, work *loop.Loop) func() (catalog.Instance, bool) {
 	settings := c.judgedBy()
-	if shortcuts != "" {
-		settings[judge.OwnShortcuts] = shortcuts
+	for name, text := range map[string]string{judge.OwnShortcuts: w.own, judge.Features: w.features} {
+		if text != "" {
+			settings[name] = text
+		}
 	}
 	return func() (catalog.Instance, bool) {
 		v := work.View()
@@ -309,14 +312,14 @@ func unscraped(targets []prometheus.ShownTarget) map[string]string {
 func (c Config) base(prefix string) (*url.URL, error) {
 	u, err := url.Parse(c.PrometheusURL)
 	if err != nil || u.Host == "" {
-		return nil, fmt.Errorf("prometheus-url %q: want http://HOST:PORT", c.PrometheusURL)
+		return nil, &judge.SettingError{Setting: "prometheus-url", Err: fmt.Errorf("prometheus-url %q: want http://HOST:PORT", c.PrometheusURL)}
 	}
 	if c.PrometheusBin == "" || c.ExternalURL == "" && prefix == "" {
 		return u, nil
 	}
 	external, err := url.Parse(c.ExternalURL)
 	if err != nil || external.Host == "" && c.ExternalURL != "" {
-		return nil, fmt.Errorf("external-url %q: want http://HOST/PATH", c.ExternalURL)
+		return nil, &judge.SettingError{Setting: "external-url", Err: fmt.Errorf("external-url %q: want http://HOST/PATH", c.ExternalURL)}
 	}
 	u.Path = strings.TrimSuffix(cmp.Or(prefix, external.Path), "/")
 	return u, nil
@@ -333,7 +336,7 @@ func (c Config) check() (desired.Settings, error) {
 		time.Duration
 	}{{"retention", c.Retention}} {
 		if setting.Duration < time.Millisecond {
-			return judging, fmt.Errorf("%s %s: want a time such as 10s", setting.name, setting.Duration)
+			return judging, &judge.SettingError{Setting: setting.name, Err: fmt.Errorf("%s %s: want a time such as 10s", setting.name, setting.Duration)}
 		}
 	}
 	for _, limit := range []struct {
@@ -344,11 +347,11 @@ func (c Config) check() (desired.Settings, error) {
 		{judge.BodyLimit, bytes(c.Limits.Body), bytes(judging.MaxBody)},
 	} {
 		if limit.most > 0 && (limit.usual == 0 || limit.usual > limit.most) {
-			return judging, fmt.Errorf("%s-max: want at least %s", limit.name, limit.name)
+			return judging, &judge.SettingError{Setting: limit.name + "-max", Err: fmt.Errorf("%s-max: want at least %s", limit.name, limit.name)}
 		}
 	}
 	if _, ok := scrape.Bytes(c.Limits.Storage); c.Limits.Storage != "" && !ok {
-		return judging, fmt.Errorf("retention-size %q: want a size such as 50MB", c.Limits.Storage)
+		return judging, &judge.SettingError{Setting: "retention-size", Err: fmt.Errorf("retention-size %q: want a size such as 50MB", c.Limits.Storage)}
 	}
 	return judging, nil
 }

@@ -670,9 +670,26 @@ func TestBadSettingsAreNamed(t *testing.T) {
 		"GLOBAL__SCRAPE_INTERVAL and SCRAPE_INTERVAL":        func(c *monitor.Config) { given(c, "scrape-interval", "GLOBAL__SCRAPE_INTERVAL=1s") },
 		"ARG_ALERTMANAGER_URL: alertmanager-url \"am:9093\"": func(c *monitor.Config) { given(c, "", "ARG_ALERTMANAGER_URL=am:9093") },
 		"ARG_STORAGE_LOCAL_RETENTION: not a valid":           func(c *monitor.Config) { given(c, "", "ARG_STORAGE_LOCAL_RETENTION=long") },
-		"GLOBAL__EVALUATION_INTERVAL \"soon\"":               func(c *monitor.Config) { given(c, "", "GLOBAL__EVALUATION_INTERVAL=soon") },
-		"GLOBAL__NO_SUCH: ":                                  func(c *monitor.Config) { given(c, "", "GLOBAL__NO_SUCH=1") },
-		"the scrape job waggle-services stands twice":        func(c *monitor.Config) { given(c, "", "SCRAPE_CONFIGS_1__JOB_NAME=waggle-services") },
+		// What was set by a variable is named by it as well.
+		"ARG_STORAGE_TSDB_RETENTION_SIZE: retention-size \"lots\"": func(c *monitor.Config) { given(c, "", "ARG_STORAGE_TSDB_RETENTION_SIZE=lots") },
+		"ARG_STORAGE_LOCAL_RETENTION: retention 0s":                func(c *monitor.Config) { given(c, "", "ARG_STORAGE_LOCAL_RETENTION=0") },
+		"ARG_WEB_EXTERNAL-URL: external-url \"nowhere\"":           func(c *monitor.Config) { given(c, "", "ARG_WEB_EXTERNAL-URL=nowhere") },
+		"SAMPLE_LIMIT: sample-limit \"-1\"": func(c *monitor.Config) {
+			given(c, "sample-limit", "SAMPLE_LIMIT=-1")
+			c.Limits.Samples = -1
+		},
+		"DF_SCRAPE_TARGET_LABELS: df-scrape-target-labels": func(c *monitor.Config) {
+			given(c, "df-scrape-target-labels", "DF_SCRAPE_TARGET_LABELS=__a")
+			c.ServiceLabels = "__a"
+		},
+		"SCRAPE_INTERVAL_MIN: scrape-interval-min 0s": func(c *monitor.Config) { given(c, "scrape-interval-min", "SCRAPE_INTERVAL_MIN=0s") },
+		"BASE_FILE: base-file": func(c *monitor.Config) {
+			given(c, "base-file", "BASE_FILE=/nowhere/base.yml")
+			c.Sources.BaseFile = "/nowhere/base.yml"
+		},
+		"GLOBAL__EVALUATION_INTERVAL \"soon\"":        func(c *monitor.Config) { given(c, "", "GLOBAL__EVALUATION_INTERVAL=soon") },
+		"GLOBAL__NO_SUCH: ":                           func(c *monitor.Config) { given(c, "", "GLOBAL__NO_SUCH=1") },
+		"the scrape job waggle-services stands twice": func(c *monitor.Config) { given(c, "", "SCRAPE_CONFIGS_1__JOB_NAME=waggle-services") },
 		"the scrape job x stands twice in SCRAPE_CONFIGS": func(c *monitor.Config) {
 			given(c, "", "SCRAPE_CONFIGS_1__JOB_NAME=x", "SCRAPE_CONFIGS_2__JOB_NAME=x")
 		},

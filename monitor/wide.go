@@ -83,13 +83,35 @@ type wide struct {
 	pack    *alert.Pack
 	// own are the names of the shortcuts of the operator's own.
 	own string
+	// features are those of Prometheus.
+	features string
+	// by are the variables ARG_* by which settings were set, by the names of their flags.
+	by map[string]string
+}
+
+// asSet puts the variable by which a setting at fault was set in front of what is wrong, which
+// names its flag.
+func (w wide) asSet(c Config, err error) error {
+	var at *judge.SettingError
+	if !errors.As(err, &at) {
+		return err
+	}
+	for _, variable := range []string{w.by[at.Setting], app.Variable(at.Setting), app.Variable(at.Setting) + "_FILE"} {
+		if variable != "" && slices.ContainsFunc(c.Sources.Environ, func(entry string) bool { return strings.HasPrefix(entry, variable+"=") }) {
+			return fmt.Errorf("%s: %w", variable, err)
+		}
+	}
+	return err
 }
 
 // resolve reads all sources, and puts into the configuration what it has flags for. The error
 // names the settings that cannot be meant, or clash.
 func (c *Config) resolve(ctx context.Context, checker *prometheus.Checker, log *slog.Logger) (wide, error) {
 	var w wide
-	c.Sources.Shortcuts, c.Limits.Interval = cmp.Or(c.Sources.Shortcuts, alert.DefaultPack), cmp.Or(c.Limits.Interval, judge.DefaultMinInterval)
+	c.Sources.Shortcuts = cmp.Or(c.Sources.Shortcuts, alert.DefaultPack)
+	if !c.Sources.Given[judge.MinInterval] {
+		c.Limits.Interval = cmp.Or(c.Limits.Interval, judge.DefaultMinInterval)
+	}
 	args, err := settings.ReadArgs(c.Sources.Environ)
 	if err != nil {
 		return w, err
@@ -107,10 +129,10 @@ func (c *Config) resolve(ctx context.Context, checker *prometheus.Checker, log *
 	var base settings.Tree
 	if c.Sources.BaseFile != "" {
 		if base, err = settings.ReadBase(c.Sources.BaseFile); err != nil {
-			return w, err
+			return w, &judge.SettingError{Setting: "base-file", Err: err}
 		}
 		if err := checker.Config(ctx, base); err != nil {
-			return w, fmt.Errorf("base-file %s: %w", c.Sources.BaseFile, err)
+			return w, &judge.SettingError{Setting: "base-file", Err: fmt.Errorf("base-file %s: %w", c.Sources.BaseFile, err)}
 		}
 	}
 	if err := c.intervals(w.set, base); err != nil {
@@ -149,7 +171,12 @@ func (c *Config) resolve(ctx context.Context, checker *prometheus.Checker, log *
 
 // takeArgs puts into the configuration what variables ARG_* say of what it has flags for.
 func (c *Config) takeArgs(w *wide, args settings.Args) error {
-	w.flags = args.Flags
+	w.flags, w.by = args.Flags, map[string]string{}
+	for _, f := range args.Flags {
+		if f.Name == "enable-feature" {
+			w.features = f.Text
+		}
+	}
 	var errs []error
 	var retention string
 	take := func(flagName string, arg *settings.Flag, into *string) {
@@ -160,7 +187,7 @@ func (c *Config) takeArgs(w *wide, args settings.Args) error {
 		if c.Sources.Given[flagName] && (into == &retention || *into != "") {
 			errs = append(errs, fmt.Errorf("%s and %s set the same: one is enough", arg.Variable, app.Variable(flagName)))
 		}
-		*into = arg.Text
+		*into, w.by[flagName] = arg.Text, arg.Variable
 	}
 	take("alertmanager-url", args.Alertmanagers, &c.AlertmanagerURL)
 	take("external-url", args.ExternalURL, &c.ExternalURL)
@@ -222,7 +249,7 @@ func (c *Config) intervals(set settings.Set, base settings.Tree) error {
 func (c *Config) shortcuts() (pack *alert.Pack, own string, err error) {
 	read, err := settings.ReadShortcuts(c.Sources.ShortcutsFile, c.Sources.Given["shortcuts-file"] && c.Sources.ShortcutsFile != "", c.Sources.SecretsDir)
 	if err != nil {
-		return nil, "", err
+		return nil, "", &judge.SettingError{Setting: "shortcuts-file", Err: err}
 	}
 	var files []alert.PackFile
 	for _, f := range read {

@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -41,10 +40,13 @@ const (
 	// OwnShortcuts are the operator's own shortcuts as they stand in their files, or their names,
 	// separated by commas. It is no flag: the monitor reads them from files.
 	OwnShortcuts = "own-shortcuts"
+	// Features are those that Prometheus has, separated by commas, by the name of the variable. They
+	// are no flag of the monitor's either.
+	Features = "ARG_ENABLE-FEATURE"
 )
 
 // Facts are the settings of which no flag has the name.
-func Facts() []string { return []string{OwnShortcuts} }
+func Facts() []string { return []string{OwnShortcuts, Features} }
 
 // IsVariable reports whether a name is one of the monitor's variables that have no flag, of which
 // there are any number, such as SCRAPE_PORT_2.
@@ -166,13 +168,18 @@ func ParseSettings(settings map[string]string) (desired.Settings, error) {
 	out := desired.Settings{OwnStack: text(OwnStack, DefaultOwnStack)}
 	out.Networks = list(text(Network, DefaultNetwork))
 	out.ServiceLabels, out.NodeLabels = list(text(ServiceLabels, "")), list(text(NodeLabels, ""))
-	for _, name := range slices.Concat(out.ServiceLabels, out.NodeLabels) {
-		if strings.HasPrefix(scrape.LabelName(name), "__") {
-			return out, fmt.Errorf("%s, %s: %q: want another name: those that begin with __ are Prometheus' own", ServiceLabels, NodeLabels, name)
+	for _, labels := range []struct {
+		setting string
+		names   []string
+	}{{ServiceLabels, out.ServiceLabels}, {NodeLabels, out.NodeLabels}} {
+		for _, name := range labels.names {
+			if strings.HasPrefix(scrape.LabelName(name), "__") {
+				return out, wrong(labels.setting, " %q: want another name: those that begin with __ are Prometheus' own", name)
+			}
 		}
 	}
 	if len(out.Networks) == 0 {
-		return out, fmt.Errorf("%s %q: want the name of at least one network", Network, settings[Network])
+		return out, wrong(Network, " %q: want the name of at least one network", settings[Network])
 	}
 	for _, one := range []struct {
 		name string
@@ -181,14 +188,14 @@ func ParseSettings(settings map[string]string) (desired.Settings, error) {
 	}{{ScrapeInterval, DefaultScrapeInterval, &out.Interval}, {ScrapeTimeout, DefaultScrapeTimeout, &out.Timeout}, {MinInterval, DefaultMinInterval, &out.MinInterval}, {Evaluation, DefaultEvaluation, &out.Evaluation}} {
 		d, err := time.ParseDuration(text(one.name, one.def.String()))
 		if err != nil || d < time.Millisecond {
-			return out, fmt.Errorf("%s %s: want a time such as 10s", one.name, settings[one.name])
+			return out, wrong(one.name, " %s: want a time such as 10s", settings[one.name])
 		}
 		*one.into = d
 	}
 	out.Timeout = min(out.Timeout, out.Interval)
 	var err error
 	if out.AcrossStacks, err = strconv.ParseBool(text(ScaleAcrossStacks, "false")); err != nil {
-		return out, fmt.Errorf("%s %q: want true or false", ScaleAcrossStacks, settings[ScaleAcrossStacks])
+		return out, wrong(ScaleAcrossStacks, " %q: want true or false", settings[ScaleAcrossStacks])
 	}
 	samples := 0
 	for _, one := range []struct {
@@ -197,12 +204,12 @@ func ParseSettings(settings map[string]string) (desired.Settings, error) {
 		into *int
 	}{{AlertLimit, DefaultAlertLimit, &out.AlertLimit}, {MaxAlerts, 0, &out.MaxAlerts}, {SampleLimit, DefaultSampleLimit, &samples}, {MaxSamples, 0, &out.MaxSamples}} {
 		if *one.into, err = strconv.Atoi(text(one.name, strconv.Itoa(one.def))); err != nil || *one.into < 0 {
-			return out, fmt.Errorf("%s %q: want a whole number, 0 for no limit", one.name, settings[one.name])
+			return out, wrong(one.name, " %q: want a whole number, 0 for no limit", settings[one.name])
 		}
 	}
 	for _, name := range []string{BodyLimit, MaxBody} {
 		if _, ok := scrape.Bytes(settings[name]); settings[name] != "" && !ok {
-			return out, fmt.Errorf("%s %q: want a size such as 50MB", name, settings[name])
+			return out, wrong(name, " %q: want a size such as 50MB", settings[name])
 		}
 	}
 	// A label may ask for what holds without it, if the operator does not say more.
@@ -216,6 +223,7 @@ func ParseSettings(settings map[string]string) (desired.Settings, error) {
 		}
 		own = append(own, file)
 	}
+	out.Language, _ = alert.LanguageOf(text(Features, ""))
 	out.Pack, err = alert.NewPack(text(Shortcuts, alert.DefaultPack), own...)
 	return out, err
 }

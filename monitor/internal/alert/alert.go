@@ -120,6 +120,8 @@ type About struct {
 	Interval time.Duration
 	// Pack has the shortcuts; nil means Waggle's own.
 	Pack *Pack
+	// Language is that of Prometheus.
+	Language Language
 	// Proxies tell of its requests.
 	Proxies Proxies
 	// Every is how often others are scraped whose labels do not say, and Evaluation how often
@@ -131,7 +133,7 @@ type About struct {
 func (a About) of(svc catalog.Service) subject {
 	return subject{
 		service: svc.Name, job: svc.CalledName(), interval: a.Interval, every: a.Every, evaluation: a.Evaluation,
-		proxies: a.Proxies, pack: cmp.Or(a.Pack, standard),
+		proxies: a.Proxies, language: a.Language, pack: cmp.Or(a.Pack, standard),
 		words: alertWords{ServiceName: svc.CalledName(), FullName: svc.Name, Replicas: a.Replicas, Listener: a.Listener, Proxies: a.Proxies.Job},
 	}
 }
@@ -246,6 +248,14 @@ func read(g group, s subject) (Rule, []string) {
 			g.Reject(labelIf, err.Error())
 		}
 		rule.Expr = c.expr
+		// Values that a shortcut takes may stand in what it says.
+		for _, texts := range []map[string]string{c.labels, c.annotations} {
+			for _, key := range slices.Sorted(maps.Keys(texts)) {
+				if err := checkTemplate(texts[key]); err != nil {
+					g.Reject(labelIf, "a shortcut whose "+key+" Prometheus can fill in: "+err.Error())
+				}
+			}
+		}
 		maps.Copy(rule.Labels, c.labels)
 		maps.Copy(rule.Annotations, c.annotations)
 	}
@@ -310,6 +320,11 @@ var (
 	pairStart   = regexp.MustCompile(`^\s*[a-zA-Z_][a-zA-Z0-9_]*\s*=`)
 )
 
+// inTemplate reports whether a text ends within a template, whose commas and equals signs are its own.
+func inTemplate(text string) bool {
+	return strings.LastIndex(text, "{{") > strings.LastIndex(text, "}}")
+}
+
 // pairs reads "k=v,k2=v2". With texts, a part that does not begin with "name="
 // belongs to the value before it, so that a sentence may hold a comma.
 func pairs(g group, name string, texts bool) map[string]string {
@@ -319,7 +334,7 @@ func pairs(g group, name string, texts bool) map[string]string {
 	}
 	var parts []string
 	for part := range strings.SplitSeq(text, ",") {
-		if texts && len(parts) > 0 && !pairStart.MatchString(part) {
+		if len(parts) > 0 && (inTemplate(parts[len(parts)-1]) || texts && !pairStart.MatchString(part)) {
 			parts[len(parts)-1] += "," + part
 			continue
 		}
@@ -349,7 +364,7 @@ func pairs(g group, name string, texts bool) map[string]string {
 		default:
 			// What is recorded is no template.
 			if err := checkTemplate(value); err != nil && name != labelRecordLabels {
-				g.RejectText(name, part, "a template that Prometheus can read: "+err.Error())
+				g.RejectText(name, part, "a template that Prometheus can fill in: "+err.Error())
 			}
 			out[key] = value
 		}

@@ -157,6 +157,18 @@ func TestTextsOfSeveralLines(t *testing.T) {
 	}
 }
 
+// TestATemplateKeepsItsCommas: a comma within a template ends neither an annotation nor a label,
+// whatever follows it.
+func TestATemplateKeepsItsCommas(t *testing.T) {
+	const query = "{{ with printf \"up{job='%s',instance='%s'}\" $labels.job $labels.instance | query }}{{ . | first | value }}{{ end }}"
+	const team = `{{ if match "a,b=c" $labels.job }}bees{{ else }}wasps{{ end }}`
+	alerts, _ := FromService(service("web", "alertName=x", "alertIf=up == 0", "alertAnnotations=summary="+query+", and more,next=b", "alertLabels=team="+team+",severity=high"), About{})
+	r := alerts[0].Rule
+	if alerts[0].Err != nil || r.Annotations["summary"] != query+", and more" || r.Annotations["next"] != "b" || r.Labels["team"] != team || r.Labels["severity"] != "high" {
+		t.Errorf("%v %q %q", alerts[0].Err, r.Annotations, r.Labels)
+	}
+}
+
 func TestARangeHoldsTwoSamples(t *testing.T) {
 	for _, c := range []struct {
 		condition string
@@ -259,6 +271,7 @@ func TestSplitOfCompounds(t *testing.T) {
 		"@a_unless_@b_or_@c":         "[@a @b @c] [unless or]",
 		"@a_or_b_and_@c":             "[@a_or_b @c] [and]",
 		"@a_and_@b_and_@c_unless_@d": "[@a @b @c @d] [and and unless]",
+		"@a\n_or_@b:1 _and_\n  @c":   "[@a @b:1 @c] [or and]",
 	} {
 		words, ops := split(text)
 		if got := "[" + strings.Join(words, " ") + "] [" + strings.Join(ops, " ") + "]"; got != want {

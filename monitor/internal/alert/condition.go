@@ -2,6 +2,7 @@ package alert
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/prometheus/prometheus/promql/parser"
@@ -18,8 +19,8 @@ func condition(text string, s subject) (clause, error) {
 		}
 	}
 	var err error
-	if c.parsed, err = parser.NewParser(parser.Options{}).ParseExpr(c.expr); err != nil {
-		return clause{}, fmt.Errorf("a PromQL expression: %w%s", err, renamed(text))
+	if c.parsed, err = s.parse(c.expr); err != nil {
+		return clause{}, fmt.Errorf("a PromQL expression: %w%s", err, cure(text, err))
 	}
 	if t := c.parsed.Type(); t != parser.ValueTypeVector && t != parser.ValueTypeScalar {
 		return clause{}, fmt.Errorf("an expression that gives an instant vector or a scalar, not a %s", t)
@@ -103,19 +104,18 @@ func match(a, b series) string {
 	}
 }
 
+// operator joins two shortcuts. White space around it does not count, so that each shortcut may have
+// a line of its own.
+var operator = regexp.MustCompile(`\s*_(unless|and|or)_\s*@`)
+
 // split takes a compound apart at the operators that stand before an "@".
 func split(text string) (words, ops []string) {
 	for {
-		at, op := -1, ""
-		for _, o := range []string{"_unless_", "_and_", "_or_"} {
-			if i := strings.Index(text, o+"@"); i >= 0 && (at < 0 || i < at) {
-				at, op = i, o
-			}
-		}
-		if at < 0 {
+		at := operator.FindStringSubmatchIndex(text)
+		if at == nil {
 			return append(words, text), ops
 		}
-		words, ops = append(words, text[:at]), append(ops, strings.Trim(op, "_"))
-		text = text[at+len(op):]
+		words, ops = append(words, text[:at[0]]), append(ops, text[at[2]:at[3]])
+		text = text[at[1]-len("@"):]
 	}
 }

@@ -107,10 +107,14 @@ func stored(m *labels.Matcher) (bound, form string) {
 // functions that Prometheus 3 calls otherwise, by their former names.
 var formerFunction = regexp.MustCompile(`\bholt_winters\s*\(`)
 
-// renamed says what a function that Prometheus no longer knows is called now.
-func renamed(text string) string {
-	if !formerFunction.MatchString(text) {
-		return ""
+// cure says what can be done about an expression that is not taken: what a function that Prometheus
+// no longer knows is called now, and where what it has is switched on.
+func cure(text string, err error) string {
+	switch {
+	case formerFunction.MatchString(text):
+		return "; since Prometheus 3 holt_winters is called double_exponential_smoothing, and must be switched on (ARG_ENABLE-FEATURE=promql-experimental-functions of monitor)"
+	case strings.Contains(err.Error(), "is not enabled"):
+		return "; it is experimental, and is switched on by ARG_ENABLE-FEATURE=promql-experimental-functions of monitor"
 	}
-	return "; since Prometheus 3 holt_winters is called double_exponential_smoothing, and must be switched on there (--enable-feature=promql-experimental-functions)"
+	return ""
 }

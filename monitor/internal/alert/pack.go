@@ -5,6 +5,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -149,7 +150,8 @@ func (p *Pack) add(f PackFile) error {
 	var all map[string]entryYAML
 	d := yaml.NewDecoder(bytes.NewReader(f.Content))
 	d.KnownFields(true)
-	if err := d.Decode(&all); err != nil {
+	// A file without any entries, such as one of comments alone, has nothing to decode.
+	if err := d.Decode(&all); err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("shortcuts in %s: %w", f.Name, err)
 	}
 	for _, name := range slices.Sorted(maps.Keys(all)) {

@@ -87,6 +87,14 @@ func TestShortcutsOfFiles(t *testing.T) {
 	}
 }
 
+// TestAFileWithoutShortcuts: nothing yet, or comments alone, is no fault.
+func TestAFileWithoutShortcuts(t *testing.T) {
+	p := pack(t, "waggle", PackFile{"none", nil}, PackFile{"later", []byte("# nothing yet\n")}, PackFile{"one", []byte("'@busy': {expanded: up}\n")})
+	if got, err := ruleOf(t, p, "@busy"); err != nil || got.Expr != "up" {
+		t.Error(err, got)
+	}
+}
+
 func TestFilesOfShortcutsThatCannotBeUsed(t *testing.T) {
 	for text, says := range map[string]string{
 		"a: [": "mine", "'@a': {expanded: '{{ .Values'}": "@a", "a: {expanded: up}": "begins with @", "'@a': {}": "expanded",

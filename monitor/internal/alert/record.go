@@ -95,10 +95,10 @@ func readRecord(g group, s subject) Alert {
 	if text == "" {
 		return a
 	}
-	e, err := parsed(text)
+	e, err := s.parse(text)
 	switch {
 	case err != nil:
-		g.Reject(labelRecordExpr, "PromQL: "+err.Error()+renamed(text))
+		g.Reject(labelRecordExpr, "PromQL: "+err.Error()+cure(text, err))
 		return a
 	case e.Type() != parser.ValueTypeVector && e.Type() != parser.ValueTypeScalar:
 		g.Reject(labelRecordExpr, fmt.Sprintf("PromQL that gives values to record, not a %s", e.Type()))

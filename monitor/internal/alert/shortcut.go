@@ -23,6 +23,8 @@ type subject struct {
 	every, evaluation time.Duration
 	// proxies is the job of the proxies, and how often they are scraped.
 	proxies Proxies
+	// language is that of Prometheus.
+	language Language
 	// pack has the shortcuts, and words is what their templates are told of the alert.
 	pack  *Pack
 	words alertWords

@@ -26,15 +26,17 @@ const templateVariables = "{{$labels := .Labels}}{{$externalLabels := .ExternalL
 
 var templateError = regexp.MustCompile(`^template: alert:[0-9]+: `)
 
-// checkTemplate parses a label's or annotation's value as Prometheus does when it loads a rule.
+// checkTemplate parses a label's or annotation's value as Prometheus does when it loads a rule, and
+// returns why it cannot be taken.
 func checkTemplate(text string) error {
 	if !strings.Contains(text, "{{") {
 		return nil
 	}
-	if _, err := template.New("alert").Funcs(templateFunctions()).Parse(templateVariables + text); err != nil {
+	t, err := template.New("alert").Funcs(templateFunctions()).Parse(templateVariables + text)
+	if err != nil {
 		return templateFault(templateError.ReplaceAllString(err.Error(), ""))
 	}
-	return nil
+	return grows(t)
 }
 
 // templateFault is the parser's message without the name of our template.

@@ -65,21 +65,17 @@ func measured(load scaling.Load, s subject) (parser.Expr, error) {
 	case scaling.CPU:
 		// A container counts once, however many cAdvisors are asked for it; where it is told
 		// for each core, the cores are added.
-		return parsed(fmt.Sprintf("sum(max by (container_label_com_docker_swarm_task_id, name, cpu) (rate(container_cpu_usage_seconds_total{container_label_com_docker_swarm_service_name=%s}[%s])))",
+		return s.parse(fmt.Sprintf("sum(max by (container_label_com_docker_swarm_task_id, name, cpu) (rate(container_cpu_usage_seconds_total{container_label_com_docker_swarm_service_name=%s}[%s])))",
 			strconv.Quote(s.service), averaged(s.every)))
 	}
-	e, err := parsed(load.Expr)
+	e, err := s.parse(load.Expr)
 	if err != nil {
-		return nil, fmt.Errorf("PromQL: %w%s", err, renamed(load.Expr))
+		return nil, fmt.Errorf("PromQL: %w%s", err, cure(load.Expr, err))
 	}
 	if t := e.Type(); t != parser.ValueTypeVector && t != parser.ValueTypeScalar {
 		return nil, fmt.Errorf("PromQL that gives one value, not a %s", t)
 	}
 	return e, nil
-}
-
-func parsed(text string) (parser.Expr, error) {
-	return parser.NewParser(parser.Options{}).ParseExpr(text)
 }
 
 // averaged is the range over which a rate is taken of what is scraped so often.
@@ -97,7 +93,7 @@ func compared(shortcut string, load scaling.Load, s subject) (parser.Expr, error
 	if err != nil {
 		return nil, err
 	}
-	e, err := parsed(c.expr)
+	e, err := s.parse(c.expr)
 	if err != nil {
 		return nil, err
 	}

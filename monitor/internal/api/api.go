@@ -117,33 +117,51 @@ func (h handler) service(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name := chi.URLParam(r, "name")
-	for i, svc := range v.State.Services {
-		if svc.Name != name && svc.Called != name && svc.ID != name {
-			continue
-		}
-		out := describe(svc, v.Statuses[i])
-		shown, err := h.prom.Targets(r.Context())
-		for i := range out.Targets {
-			out.Targets[i].Health = "not known to Prometheus yet"
-			if err != nil {
-				out.Targets[i].Health = err.Error()
-			}
-			for _, s := range shown {
-				if s.Labels["instance"] == out.Targets[i].Address {
-					out.Targets[i].Health, out.Targets[i].LastError = s.Health, s.LastError
-				}
-			}
-		}
-		app.WriteJSON(w, http.StatusOK, out)
+	i, bystander, ok := find(v, name)
+	switch {
+	case !ok:
+		app.WriteError(w, http.StatusNotFound, fmt.Errorf("the swarm has no service %q; docker service ls shows the names", name))
+		return
+	case i < 0:
+		app.WriteJSON(w, http.StatusOK, service{Status: report.Bystander(bystander), Alerts: []rule{}, Targets: []target{}})
 		return
 	}
-	for _, svc := range v.Services {
-		if svc.Name == name || svc.CalledName() == name || svc.ID == name {
-			app.WriteJSON(w, http.StatusOK, service{Status: report.Bystander(svc), Alerts: []rule{}, Targets: []target{}})
-			return
+	out := describe(v.State.Services[i], v.Statuses[i])
+	shown, err := h.prom.Targets(r.Context())
+	for i := range out.Targets {
+		out.Targets[i].Health = "not known to Prometheus yet"
+		if err != nil {
+			out.Targets[i].Health = err.Error()
+		}
+		for _, s := range shown {
+			if s.Labels["instance"] == out.Targets[i].Address {
+				out.Targets[i].Health, out.Targets[i].LastError = s.Health, s.LastError
+			}
 		}
 	}
-	app.WriteError(w, http.StatusNotFound, fmt.Errorf("the swarm has no service %q; docker service ls shows the names", name))
+	app.WriteJSON(w, http.StatusOK, out)
+}
+
+// find returns the service that a name stands for: its place among those that ask for something,
+// or, if that is negative, one that asks for nothing. A full name comes before an ID, and both
+// before what a service is called, since that may be another one's full name.
+func find(v *loop.View, name string) (i int, bystander catalog.Service, ok bool) {
+	for _, is := range []func(full, id, called string) bool{
+		func(full, _, _ string) bool { return full == name },
+		func(_, id, _ string) bool { return id == name },
+		func(_, _, called string) bool { return called == name },
+	} {
+		i = slices.IndexFunc(v.State.Services, func(svc desired.Service) bool { return is(svc.Name, svc.ID, svc.Called) })
+		if i >= 0 {
+			return i, bystander, true
+		}
+		for _, svc := range (catalog.Snapshot{Services: v.Services}).Sorted() {
+			if is(svc.Name, svc.ID, svc.CalledName()) {
+				return -1, svc, true
+			}
+		}
+	}
+	return -1, bystander, false
 }
 
 func (h handler) targets(w http.ResponseWriter, _ *http.Request) {
@@ -168,7 +186,7 @@ func (h handler) rules(w http.ResponseWriter, r *http.Request) {
 	}
 	file := v.State.RulesFile
 	if name := r.URL.Query().Get("service"); name != "" {
-		i := slices.IndexFunc(v.State.Services, func(svc desired.Service) bool { return svc.Name == name || svc.Called == name || svc.ID == name })
+		i, _, _ := find(v, name)
 		if i < 0 {
 			app.WriteError(w, http.StatusNotFound, fmt.Errorf("no service %q asks for an alert", name))
 			return

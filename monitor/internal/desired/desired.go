@@ -78,6 +78,8 @@ type Settings struct {
 	AlertLimit, MaxAlerts int
 	// Pack has the shortcuts; nil means Waggle's own.
 	Pack *alert.Pack
+	// Language is that of Prometheus.
+	Language alert.Language
 	// Evaluation is how often rules are evaluated; 0 if that is not known.
 	Evaluation time.Duration
 	// OwnStack is Waggle's own stack, whose jobs go by the names of its services; empty
@@ -348,7 +350,7 @@ type item struct {
 func items(svc catalog.Service, replicas uint64, settings Settings) ([]item, []string) {
 	var out []item
 	warnings := scrape.Idle(svc.Labels)
-	about := alert.About{Replicas: replicas, Listener: scrape.ListenerJob(settings.OwnStack), Proxies: settings.proxies(), Pack: settings.Pack, Every: settings.Interval, Evaluation: settings.Evaluation}
+	about := alert.About{Replicas: replicas, Listener: scrape.ListenerJob(settings.OwnStack), Proxies: settings.proxies(), Pack: settings.Pack, Language: settings.Language, Every: settings.Interval, Evaluation: settings.Evaluation}
 	for _, asked := range scrape.FromService(svc, settings.Settings) {
 		warnings = append(warnings, asked.Warnings...)
 		if asked.Err == nil {

@@ -247,9 +247,9 @@ func (l *Loop) Pass(ctx context.Context) error {
 // its checker lets them through are left out like those that the checker refuses.
 func (l *Loop) apply(ctx context.Context, in desired.Input) (desired.State, report.Applied, error) {
 	for {
-		state, err := l.settle(ctx, in)
-		if err != nil {
-			return state, report.Applied{}, err
+		state, unchecked, err := l.settle(ctx, in)
+		if err != nil || unchecked != nil {
+			return state, report.Applied{Err: unchecked}, err
 		}
 		loading := time.Now()
 		differing, err := l.o.Prometheus.Apply(ctx, prometheus.Wanted{Rules: state.Rules, RulesFile: state.RulesFile, TargetsFile: state.TargetsFile, Pools: state.Pools})
@@ -312,23 +312,24 @@ func (l *Loop) remember(accepted, present map[string]catalog.Service) map[string
 	return out
 }
 
-// settle computes the desired state that Prometheus' checker lets through.
-func (l *Loop) settle(ctx context.Context, in desired.Input) (desired.State, error) {
+// settle computes the desired state that Prometheus' checker lets through. unchecked is why the
+// checker could not be asked, such as a full disk.
+func (l *Loop) settle(ctx context.Context, in desired.Input) (state desired.State, unchecked, err error) {
 	for {
 		start := time.Now()
 		state, err := desired.From(in)
 		l.stages.render += time.Since(start)
 		if err != nil {
-			return state, err
+			return state, nil, err
 		}
 		start = time.Now()
 		refused, err := l.o.Prometheus.Check(ctx, state.Rules, state.RulesFile)
 		l.stages.check += time.Since(start)
 		if err != nil {
-			return state, fmt.Errorf("check: %w", err)
+			return state, fmt.Errorf("check: %w", err), nil
 		}
 		if !l.refuse(refused) {
-			return state, nil
+			return state, nil, nil
 		}
 	}
 }

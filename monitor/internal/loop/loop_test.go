@@ -37,6 +37,7 @@ type world struct {
 	refuses  string // an expression that the checker refuses
 	blames   string // an expression that Prometheus refuses
 	applyErr error
+	checkErr error
 	rules    []alert.Rule
 	targets  string
 	applies  int
@@ -65,6 +66,9 @@ func (w *world) Publish(_ context.Context, s []catalog.Status) error {
 }
 
 func (w *world) Check(_ context.Context, rules []alert.Rule, _ []byte) (map[string]string, error) {
+	if w.checkErr != nil {
+		return nil, w.checkErr
+	}
 	out := map[string]string{}
 	for _, r := range rules {
 		if w.refuses != "" && strings.Contains(r.Expr, w.refuses) {
@@ -281,6 +285,24 @@ func TestAFailedApplyIsReportedAndNotRemembered(t *testing.T) {
 	w.applyErr = nil
 	w.pass()
 	w.wants(catalog.StateApplied, "up < 1", true)
+}
+
+// TestACheckThatCannotBeMadeIsTold: on a full disk the checker has no file to look at. What was in
+// force stays, and each service says why it is not what its labels ask for.
+func TestACheckThatCannotBeMadeIsTold(t *testing.T) {
+	w := newWorld(t)
+	w.pass()
+	w.checkErr = errors.New("no space left on device")
+	w.label("scrapePort", "80", "alertName", "a", "alertIf", "up < 2")
+	if err := w.loop.Pass(t.Context()); !errors.Is(err, w.checkErr) || w.applies != 1 {
+		t.Fatal(err, w.applies)
+	}
+	if st := w.statuses[0]; st.State != catalog.StateAccepted || !strings.Contains(st.Reason, "no space left") || !strings.Contains(w.loop.View().Err, "no space left") {
+		t.Fatal(st, w.loop.View().Err)
+	}
+	w.checkErr = nil
+	w.pass()
+	w.wants(catalog.StateApplied, "up < 2", true)
 }
 
 func TestAppliedMeansThatPrometheusShowsIt(t *testing.T) {

@@ -25,6 +25,8 @@ type Checker struct {
 	Dir string
 	// Timeout bounds one run; default 10 s.
 	Timeout time.Duration
+	// Features are those that Prometheus has beyond its usual language.
+	Features []string
 
 	// passed are the rules that it has let through, by their IDs. A rule is right or wrong by
 	// itself, so that of a thousand only the one is checked that has changed.
@@ -154,7 +156,11 @@ func (c *Checker) runFile(ctx context.Context, kind, path string) error {
 	if kind == "rules" {
 		option = "--lint=none"
 	}
-	cmd := exec.CommandContext(ctx, c.Bin, "check", kind, option, path)
+	args := []string{"check", kind, option, path}
+	if len(c.Features) > 0 {
+		args = append(args, "--enable-feature="+strings.Join(c.Features, ","))
+	}
+	cmd := exec.CommandContext(ctx, c.Bin, args...)
 	cmd.WaitDelay = time.Second
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError

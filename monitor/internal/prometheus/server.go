@@ -24,7 +24,6 @@ import (
 	"time"
 
 	"github.com/prometheus/common/model"
-	"github.com/prometheus/prometheus/promql/parser"
 
 	"github.com/wagglehq/waggle/monitor/internal/alert"
 	"github.com/wagglehq/waggle/monitor/internal/scrape"
@@ -475,7 +474,7 @@ func seconds(text string) float64 {
 
 // normal writes an expression in one way, since Prometheus shows it in its own.
 func normal(expr string) string {
-	e, err := parser.NewParser(parser.Options{}).ParseExpr(expr)
+	e, err := alert.Widest().ParseExpr(expr)
 	if err != nil {
 		return expr
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -44,7 +45,9 @@ func (p Pool) String() string {
 		words = append(words, "secret "+p.Secret)
 	}
 	if p.User != "" {
-		words = append(words, "user "+p.User)
+		// Quoted, because a user may be called like the words of another pool, and Prometheus
+		// loads nothing while two jobs have one name.
+		words = append(words, "user "+strconv.Quote(p.User))
 	}
 	if p.Samples > 0 {
 		words = append(words, fmt.Sprintf("%d samples", p.Samples))
@@ -90,7 +93,7 @@ func Pools(targets []Target) (plain []Target, others []Pooled, err error) {
 var sizePattern = regexp.MustCompile(`^([1-9][0-9]{0,9})(B|[KMGTPE]i?B)$`)
 
 // Bytes reads a size as Prometheus writes it, such as 50MB, of which a kilobyte has 1,024 bytes.
-// It is false for a text that is none, or too large to be one.
+// It is false for a text that is none, or more than Prometheus can count.
 func Bytes(text string) (uint64, bool) {
 	m := sizePattern.FindStringSubmatch(text)
 	if m == nil {
@@ -98,7 +101,7 @@ func Bytes(text string) (uint64, bool) {
 	}
 	n, err := strconv.ParseUint(m[1], 10, 64)
 	shift := 10 * (strings.IndexByte("BKMGTPE", m[2][0]))
-	return n << shift, err == nil && n<<shift>>shift == n
+	return n << shift, err == nil && n <= math.MaxInt64>>shift
 }
 
 // pool reads what the targets of an index share.

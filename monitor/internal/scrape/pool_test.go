@@ -65,7 +65,7 @@ func TestFaultsOfPools(t *testing.T) {
 }
 
 func TestBytes(t *testing.T) {
-	for text, want := range map[string]uint64{"1B": 1, "50MB": 50 << 20, "3GiB": 3 << 30, "": 0, "0MB": 0, "5mb": 0, "5 MB": 0, "9999999999EB": 0} {
+	for text, want := range map[string]uint64{"1B": 1, "50MB": 50 << 20, "3GiB": 3 << 30, "": 0, "0MB": 0, "5mb": 0, "5 MB": 0, "9999999999EB": 0, "7EB": 7 << 60, "8EB": 0, "15EB": 0} {
 		if got, ok := Bytes(text); got != want && ok || ok != (want > 0) {
 			t.Errorf("%q: %d %v, want %d", text, got, ok, want)
 		}
@@ -82,11 +82,31 @@ func TestTargetsByPool(t *testing.T) {
 		t.Fatalf("%v %v %v", plain, pools, err)
 	}
 	for _, p := range pools {
-		if p.Pool == one && (len(p.Targets) != 2 || p.String() != "secret shop, user bee" || !strings.Contains(string(p.File), `"d:1"`)) || p.Pool == other && p.String() != "5 samples, 1MB" {
+		if p.Pool == one && (len(p.Targets) != 2 || p.String() != `secret shop, user "bee"` || !strings.Contains(string(p.File), `"d:1"`)) || p.Pool == other && p.String() != "5 samples, 1MB" {
 			t.Errorf("%+v %s", p, p)
 		}
 	}
 	if one.ID() == other.ID() || one.ID() == "" || (Pool{}).ID() != "" {
 		t.Error(one.ID(), other.ID())
+	}
+}
+
+// TestNoTwoPoolsAreCalledAlike: Prometheus loads nothing, of any service, while two jobs have
+// one name, so no text of a label makes one pool sound like another.
+func TestNoTwoPoolsAreCalledAlike(t *testing.T) {
+	var all []Pool
+	for _, user := range []string{"u", "u, 5 samples", `u", 5 samples`, `u\", 5 samples`, "u, 1MB", "u, 5 samples, 1MB", `u", 1MB`} {
+		for _, samples := range []int{0, 5} {
+			for _, body := range []string{"", "1MB"} {
+				all = append(all, Pool{Secret: "shop", User: user, Samples: samples, Body: body})
+			}
+		}
+	}
+	called := map[string]Pool{}
+	for _, p := range all {
+		if other, taken := called[p.String()]; taken {
+			t.Errorf("%+v and %+v are both called %s", p, other, p)
+		}
+		called[p.String()] = p
 	}
 }

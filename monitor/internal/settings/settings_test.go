@@ -44,6 +44,36 @@ func TestVariables(t *testing.T) {
 	}
 }
 
+// TestTruthInOtherLetters: Prometheus takes it for truth where it wants that, and for the very letters
+// where it wants a text.
+func TestTruthInOtherLetters(t *testing.T) {
+	set, err := Variables([]string{"REMOTE_READ_1__READ_RECENT=True", "REMOTE_READ_1__BASIC_AUTH__PASSWORD=FALSE"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := yaml.Marshal(set.Tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var read struct {
+		RemoteRead []struct {
+			ReadRecent bool                      `yaml:"read_recent"`
+			BasicAuth  struct{ Password string } `yaml:"basic_auth"`
+		} `yaml:"remote_read"`
+	}
+	if err := yaml.Unmarshal(content, &read); err != nil || len(read.RemoteRead) != 1 || !read.RemoteRead[0].ReadRecent || read.RemoteRead[0].BasicAuth.Password != "FALSE" {
+		t.Errorf("%+v %v, from\n%s", read, err, content)
+	}
+}
+
+// TestAFaultShowsNoHeader: a header may hold a password, so its text is not told.
+func TestAFaultShowsNoHeader(t *testing.T) {
+	_, err := Variables([]string{"REMOTE_WRITE_1__HEADERS=Authorization: Bearer canary"})
+	if err == nil || strings.Contains(err.Error(), "canary") || !strings.Contains(err.Error(), "REMOTE_WRITE_1__HEADERS") {
+		t.Error(err)
+	}
+}
+
 func TestBlame(t *testing.T) {
 	environ := strings.Fields("GLOBAL__NO_SUCH=1 GLOBAL__SCRAPE_INTERVAL=soon REMOTE_WRITE_1__URL=x")
 	set, err := Variables(environ)
@@ -77,6 +107,8 @@ func TestVariablesThatClash(t *testing.T) {
 		{"REMOTE_WRITE_URL=a REMOTE_WRITE_1__URL=b", []string{"REMOTE_WRITE_URL", "REMOTE_WRITE_1__URL"}},
 		{"REMOTE_WRITE_1__X=a REMOTE_WRITE_1__X__Y=b", []string{"REMOTE_WRITE_1__X"}},
 		{"SCRAPE_CONFIGS_1__A=a SCRAPE_CONFIGS_1__A_1=b", []string{"SCRAPE_CONFIGS_1__A_1", "list"}},
+		{"SCRAPE_CONFIGS_0__JOB_NAME=a", []string{"SCRAPE_CONFIGS_0__JOB_NAME", "leads somewhere"}},
+		{"GLOBAL_1__SCRAPE_INTERVAL=1s REMOTE_WRITE_A__URL=b", []string{"GLOBAL_1__SCRAPE_INTERVAL", "REMOTE_WRITE_A__URL"}},
 	} {
 		_, err := Variables(strings.Fields(tc.environ))
 		for _, says := range tc.says {

@@ -51,12 +51,17 @@ func IsVariable(name string) bool {
 			return err == nil && n > 0
 		}
 	}
+	return ours(name) || strings.HasPrefix(name, argPrefix)
+}
+
+// ours reports whether the name of a variable begins as those do that lead into the configuration.
+func ours(name string) bool {
 	for _, r := range roots {
 		if strings.HasPrefix(name, r.prefix+"_") {
 			return true
 		}
 	}
-	return strings.HasPrefix(name, argPrefix)
+	return false
 }
 
 // maps of texts, whose variables have the value key=text.
@@ -127,17 +132,19 @@ func Without(environ []string, name string) []string {
 func Variables(environ []string) (Set, error) {
 	out := Set{Texts: map[string]string{}}
 	var all []setting
+	var errs []error
 	for _, entry := range slices.Sorted(slices.Values(environ)) {
 		name, text, _ := strings.Cut(entry, "=")
 		if s, ok := leads(name, text); ok {
 			all = append(all, s)
 			out.Texts[name] = text
+		} else if ours(name) {
+			errs = append(errs, fmt.Errorf("%s: want a name that leads somewhere, such as SCRAPE_CONFIGS_1__JOB_NAME or GLOBAL__SCRAPE_INTERVAL", name))
 		}
 	}
 	// Lists are in the order of their numbers, not of how these are written.
 	slices.SortStableFunc(all, func(a, b setting) int { return comparePaths(a.path, b.path) })
 	b := builder{by: map[string]string{}}
-	var errs []error
 	root := &branch{}
 	for _, s := range all {
 		if err := b.put(root, s); err != nil {
@@ -278,7 +285,8 @@ func (b *builder) put(root *branch, s setting) error {
 func (b *builder) pair(at *branch, where string, st step, s setting) error {
 	key, text, ok := strings.Cut(s.text, "=")
 	if key = strings.TrimSpace(key); !ok || key == "" {
-		return fmt.Errorf("%s=%q: want name=text", s.variable, s.text)
+		// The text may be a header with a password.
+		return fmt.Errorf("%s: want name=text", s.variable)
 	}
 	inner := step{key: key}
 	if st.key == "params" {
@@ -310,6 +318,10 @@ func scalar(text string) any {
 		// What would be written otherwise, such as 1e3 or 007, is meant as it stands.
 		if fmt.Sprint(v) == text {
 			return v
+		}
+		if _, truth := v.(bool); truth {
+			// Who reads it takes it for truth or, where a password stands, for its letters.
+			return &yaml.Node{Kind: yaml.ScalarNode, Value: text}
 		}
 	}
 	return text

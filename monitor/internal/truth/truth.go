@@ -12,6 +12,8 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
+
+	"github.com/wagglehq/waggle/monitor/internal/alert"
 )
 
 // Lately is how Answers are bounded, in words: whoever asks Prometheus looks so far back.
@@ -33,7 +35,7 @@ type Answers map[Question][]string
 // Tell returns what keeps an expression from having a result, each thing once, and the
 // questions that must be answered before more can be said.
 func Tell(expr string, known Answers) (words []string, open []Question) {
-	e, err := parser.NewParser(parser.Options{}).ParseExpr(expr)
+	e, err := alert.Widest().ParseExpr(expr)
 	if err != nil {
 		return nil, nil
 	}
