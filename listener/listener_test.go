@@ -12,7 +12,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -607,24 +606,6 @@ func TestTheListenersOwnBus(t *testing.T) {
 	}
 }
 
-// said is what was logged.
-type said struct {
-	mu sync.Mutex // the connection's goroutine writes, the test reads
-	b  strings.Builder
-}
-
-func (s *said) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *said) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
 // The proxy's secret is replaced as compose/rotate does it: whoever is started anew at each
 // step, and the other lives on with the bus.
 func TestAKeyIsReplacedInThreeSteps(t *testing.T) {
@@ -683,7 +664,7 @@ func TestAKeyIsReplacedInThreeSteps(t *testing.T) {
 	works("the proxy that came", replaced)
 	restart(next, "") // 3. the listener forgets the former one
 	works("the proxy that came", replaced)
-	var log said
+	var log tooltest.Log
 	stale := proxy(former, slog.New(slog.NewTextHandler(&log, nil)))
 	tooltest.Eventually(t, "the former key opens nothing, and the listener has none that it would be known by", func() error {
 		if !strings.Contains(log.String(), "bus passed over") || stale.Connected() || old.Connected() {

@@ -1,7 +1,6 @@
 package monitor_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -102,7 +101,7 @@ func TestDockerFlowsInterface(t *testing.T) {
 	const token = "a-token-of-the-test"
 	s := newStage(t)
 	s.config.DockerFlow.On, s.config.DockerFlow.Token = true, app.Secret(token)
-	var log bytes.Buffer
+	var log tooltest.Log
 	s.log = &log
 	s.start()
 	s.publish()

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,25 +18,6 @@ import (
 	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
-// record keeps what is logged, which several goroutines do.
-type record struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-// Write is for the logger.
-func (r *record) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.text.Write(p)
-}
-
-func (r *record) String() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.text.String()
-}
-
 // TestSecretsWithUsers: they are read whenever a configuration is made, and nothing
 // tells a password.
 func TestSecretsWithUsers(t *testing.T) {
@@ -45,7 +25,7 @@ func TestSecretsWithUsers(t *testing.T) {
 	h.config.Edge.SecretsDir = t.TempDir()
 	secret := filepath.Join(h.config.Edge.SecretsDir, "dfp_users_crew")
 	h.supervised()
-	log := &record{}
+	log := &tooltest.Log{}
 	sh := app.Shell{Name: "proxy", Admin: h.admin, Registry: prometheus.NewRegistry(), Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	h.stop = bustest.Run(t, func(ctx context.Context) error { return Run(ctx, h.config, sh) })
 	asAnn := func(path, password string, want int) {

@@ -1,7 +1,6 @@
 package audit_test
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -10,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -25,31 +23,13 @@ var keys = map[string]string{
 	"listener": "0123456789abcdef-l", "proxy": "0123456789abcdef-p", "monitor": "0123456789abcdef-m", "scaler": "0123456789abcdef-s",
 }
 
-// log is what was logged, from any goroutine.
-type log struct {
-	mu   sync.Mutex // goroutines of the journal write, the test reads
-	text bytes.Buffer
-}
-
-func (l *log) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *log) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 // TestTheChain: what happens without a bus is written when it is there, in its order, and each
 // entry names the one before.
 func TestTheChain(t *testing.T) {
 	server := bustest.StartWithKeys(t, keys)
 	listener := server.Prepared()
 	proxy := server.Connect("proxy")
-	var said log
+	var said tooltest.Log
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	j := audit.New(audit.Options{Bus: proxy, Component: "proxy", Instance: "node.1", Log: slog.New(slog.NewTextHandler(&said, nil)), Now: func() time.Time { return now }})
 	server.Stop()

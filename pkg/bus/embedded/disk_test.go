@@ -98,7 +98,7 @@ func TestDamageOnAFullDisk(t *testing.T) {
 	s.Stop()
 	scratch(t, dir, bus.ManualBucket, "proxy.7")
 	ballast := fillUp(t, dir)
-	log := &spoken{}
+	log := &tooltest.Log{}
 	for range 2 {
 		s, err := Start(Options{Dir: dir, Keys: keys, Log: slog.New(slog.NewTextHandler(log, nil))})
 		tooltest.Must(t, err)

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -20,27 +19,9 @@ var keys = map[string]string{
 	"listener": "0123456789abcdef-l", "proxy": "0123456789abcdef-p", "monitor": "0123456789abcdef-m", "scaler": "0123456789abcdef-s",
 }
 
-// spoken is what was logged.
-type spoken struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (s *spoken) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(p)
-}
-
-func (s *spoken) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.String()
-}
-
-func run(t *testing.T, dir string) (*Server, *bus.Bus, *spoken) {
+func run(t *testing.T, dir string) (*Server, *bus.Bus, *tooltest.Log) {
 	t.Helper()
-	log := &spoken{}
+	log := &tooltest.Log{}
 	s, err := Start(Options{Dir: dir, Keys: keys, Log: slog.New(slog.NewTextHandler(log, nil))})
 	if err != nil {
 		t.Fatal(err)

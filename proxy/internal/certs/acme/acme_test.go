@@ -126,24 +126,7 @@ type replica struct {
 	stop    func()
 	// step is called at each step of an order.
 	step func(host, step string)
-	log  *lines
-}
-
-type lines struct {
-	mu  sync.Mutex
-	all strings.Builder
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.all.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.all.String()
+	log  *tooltest.Log
 }
 
 // The settings of most tests.
@@ -160,7 +143,7 @@ type options func(*acme.Options)
 // start starts a replica in a folder, which has what an earlier one left there.
 func (w *world) start(name, dir string, step func(host, step string), change ...options) *replica {
 	w.t.Helper()
-	r := &replica{w: w, name: name, dir: dir, poke: reconcile.NewPoke(), step: step, log: &lines{}}
+	r := &replica{w: w, name: name, dir: dir, poke: reconcile.NewPoke(), step: step, log: &tooltest.Log{}}
 	r.bus = w.bus.Connect("proxy")
 	key, err := sealed.New("test", w.secrets[0], w.secrets[1:]...)
 	if err != nil {
