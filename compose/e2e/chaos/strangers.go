@@ -1,7 +1,6 @@
 package chaos
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -65,7 +63,7 @@ func (w *world) listenerProgram(ctx context.Context) (string, error) {
 
 // besides runs the other swarm's listener for a while.
 func (w *world) besides(ctx context.Context, program string, manager *lab.Node, own, id string) error {
-	var said output
+	var said tooltest.Log
 	listener := exec.CommandContext(ctx, program, "-docker-host", manager.Host(), "-nats-url", w.Servers(), "-nats-replicas", "3",
 		"-admin", "127.0.0.1:0", "-instance", "stranger", "-data-dir", filepath.Join(manager.Dir("stranger")))
 	listener.Env = append(os.Environ(), "NATS_KEY_LISTENER="+w.Key("listener"))
@@ -107,24 +105,4 @@ func (w *world) besides(ctx context.Context, program string, manager *lab.Node, 
 		fmt.Fprintf(w.Out, "\n    %s\n\n", strings.Join(lines[max(0, len(lines)-8):], "\n    "))
 	}
 	return nil
-}
-
-// output collects what a process says.
-type output struct {
-	mu sync.Mutex // the process's goroutine writes, others read
-	b  bytes.Buffer
-}
-
-// Write takes some of it.
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
-}
-
-// String is all of it.
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
 }

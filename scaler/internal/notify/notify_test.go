@@ -82,6 +82,22 @@ func bound(d *decide.Decision) { d.AtBound = true }
 
 func dry(d *decide.Decision) { d.DryRun = true }
 
+func ago(since time.Duration) func(*decide.Decision) {
+	return func(d *decide.Decision) { d.Time = time.Now().Add(-since) }
+}
+
+// telling is a Notifier that tells a sink, of alerts that last so long.
+func telling(t *testing.T, s *sink, lifetime time.Duration) *notify.Notifier {
+	t.Helper()
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	n, err := notify.New(notify.Options{URL: server.URL + "/alerts", Lifetime: lifetime, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 func TestWhatIsTold(t *testing.T) {
 	all := []decide.Decision{
 		decision(decide.Scaled, signal.Up, "scaled", nil),
@@ -165,24 +181,16 @@ waggle_scaler_notifications_total{result="sent"} 0
 // to. Alerts that have ended would reach nobody.
 func TestWhoStartsTellsWhatMayNotHaveBeenTold(t *testing.T) {
 	s := &sink{}
-	server := httptest.NewServer(s)
-	defer server.Close()
-	n, err := notify.New(notify.Options{URL: server.URL + "/alerts", Lifetime: time.Minute, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	n := telling(t, s, time.Minute)
 	bustest.Run(t, n.Run)
-	at := func(ago time.Duration) func(*decide.Decision) {
-		return func(d *decide.Decision) { d.Time = time.Now().Add(-ago) }
-	}
 	reads := 0
-	err = n.CatchUp(t.Context(), func(context.Context) ([]decide.Decision, error) {
+	err := n.CatchUp(t.Context(), func(context.Context) ([]decide.Decision, error) {
 		if reads++; reads == 1 {
 			return nil, errors.New("the bus is away")
 		}
 		return []decide.Decision{
-			decision(decide.Scaled, signal.Up, "third", at(time.Second)), decision(decide.Held, signal.Up, "held", at(time.Second)),
-			decision(decide.Scaled, signal.Up, "second", at(10*time.Second)), decision(decide.Scaled, signal.Up, "first", at(2*time.Minute)),
+			decision(decide.Scaled, signal.Up, "third", ago(time.Second)), decision(decide.Held, signal.Up, "held", ago(time.Second)),
+			decision(decide.Scaled, signal.Up, "second", ago(10*time.Second)), decision(decide.Scaled, signal.Up, "first", ago(2*time.Minute)),
 		}, nil
 	})
 	if err != nil {
@@ -195,22 +203,14 @@ func TestWhoStartsTellsWhatMayNotHaveBeenTold(t *testing.T) {
 // decided now waiting for minutes; and what has ended by the time of its turn reaches nobody.
 func TestWhatIsNewGoesFirst(t *testing.T) {
 	s := &sink{}
-	server := httptest.NewServer(s)
-	defer server.Close()
-	n, err := notify.New(notify.Options{URL: server.URL + "/alerts", Lifetime: time.Minute, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := func(ago time.Duration) func(*decide.Decision) {
-		return func(d *decide.Decision) { d.Time = time.Now().Add(-ago) }
-	}
-	err = n.CatchUp(t.Context(), func(context.Context) ([]decide.Decision, error) {
-		return []decide.Decision{decision(decide.Scaled, signal.Up, "later", at(time.Second)), decision(decide.Scaled, signal.Up, "before", at(2*time.Second))}, nil
+	n := telling(t, s, time.Minute)
+	err := n.CatchUp(t.Context(), func(context.Context) ([]decide.Decision, error) {
+		return []decide.Decision{decision(decide.Scaled, signal.Up, "later", ago(time.Second)), decision(decide.Scaled, signal.Up, "before", ago(2*time.Second))}, nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.Tell(decision(decide.Scaled, signal.Up, "now", at(0)))
+	n.Tell(decision(decide.Scaled, signal.Up, "now", ago(0)))
 	bustest.Run(t, n.Run)
 	tooltest.Eventually(t, "what is new is told first", s.has("scale_service web success now (1m0s)", "scale_service web success before (1m0s)", "scale_service web success later (1m0s)"))
 }
@@ -219,18 +219,10 @@ func TestWhatIsNewGoesFirst(t *testing.T) {
 // ended by the time that they had.
 func TestAlertsThatLastLong(t *testing.T) {
 	s := &sink{}
-	server := httptest.NewServer(s)
-	defer server.Close()
-	n, err := notify.New(notify.Options{URL: server.URL + "/alerts", Lifetime: 24 * time.Hour, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := func(ago time.Duration) func(*decide.Decision) {
-		return func(d *decide.Decision) { d.Time = time.Now().Add(-ago) }
-	}
+	n := telling(t, s, 24*time.Hour)
 	bustest.Run(t, n.Run)
-	err = n.CatchUp(t.Context(), func(context.Context) ([]decide.Decision, error) {
-		return []decide.Decision{decision(decide.Scaled, signal.Up, "just now", at(30*time.Second)), decision(decide.Scaled, signal.Up, "hours ago", at(2*time.Hour))}, nil
+	err := n.CatchUp(t.Context(), func(context.Context) ([]decide.Decision, error) {
+		return []decide.Decision{decision(decide.Scaled, signal.Up, "just now", ago(30*time.Second)), decision(decide.Scaled, signal.Up, "hours ago", ago(2*time.Hour))}, nil
 	})
 	if err != nil {
 		t.Fatal(err)

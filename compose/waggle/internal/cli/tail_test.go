@@ -1,7 +1,6 @@
 package cli_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -20,28 +19,10 @@ import (
 	"github.com/wagglehq/waggle/pkg/tooltest"
 )
 
-// paper is what a program writes on while somebody reads.
-type paper struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (p *paper) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.text.Write(b)
-}
-
-func (p *paper) String() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.text.String()
-}
-
 // begin runs a command line that does not end by itself; stop interrupts it and returns its exit code.
-func begin(t *testing.T, address string, args ...string) (out, errs *paper, stop func() int) {
+func begin(t *testing.T, address string, args ...string) (out, errs *tooltest.Log, stop func() int) {
 	t.Helper()
-	out, errs = &paper{}, &paper{}
+	out, errs = &tooltest.Log{}, &tooltest.Log{}
 	ctx, cancel := context.WithCancel(t.Context())
 	code := make(chan int, 1)
 	go func() {
@@ -54,7 +35,7 @@ func begin(t *testing.T, address string, args ...string) (out, errs *paper, stop
 	}
 }
 
-func eventually(t *testing.T, what string, p *paper, part string) {
+func eventually(t *testing.T, what string, p *tooltest.Log, part string) {
 	t.Helper()
 	tooltest.Eventually(t, what, func() error {
 		if !strings.Contains(p.String(), part) {
