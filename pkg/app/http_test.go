@@ -31,6 +31,8 @@ func TestRequireToken(t *testing.T) {
 		want  int
 	}{
 		{"the token", "geheim", bearer("Bearer geheim"), http.StatusNoContent},
+		{"the scheme in other letters", "geheim", bearer("bearer  geheim"), http.StatusNoContent},
+		{"no token behind the scheme", "geheim", bearer("Bearer"), http.StatusUnauthorized},
 		{"another token", "geheim", bearer("Bearer other"), http.StatusUnauthorized},
 		{"as the password of anybody", "geheim", basic("any", "geheim"), http.StatusNoContent},
 		{"as the user", "geheim", basic("geheim", ""), http.StatusUnauthorized},

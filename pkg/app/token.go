@@ -97,6 +97,17 @@ func (s Secret) admits(given string) bool {
 	return found == 1
 }
 
+// givenToken is what a request gives as its token. The scheme is a word in any case of letters (RFC
+// 9110, 11.1).
+func givenToken(r *http.Request) (given string, ok bool) {
+	if scheme, given, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
+		given = strings.TrimLeft(given, " ")
+		return given, given != ""
+	}
+	_, given, ok = r.BasicAuth()
+	return given, ok
+}
+
 // RequireToken lets a request through only with "Authorization: Bearer <token>", or
 // with the token as the password of basic authentication, whoever the user is.
 // Without a token configured, every request is refused. A browser that another site has
@@ -110,10 +121,7 @@ func RequireToken(token Secret) func(http.Handler) http.Handler {
 func TellWrongToken(token Secret) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-			if !ok {
-				_, given, ok = r.BasicAuth()
-			}
+			given, ok := givenToken(r)
 			if ok && token.First() != "" && !token.admits(given) {
 				WriteError(w, http.StatusForbidden, errors.New("wrong token: it is that of this component that is wanted"))
 				return
@@ -127,10 +135,7 @@ func TellWrongToken(token Secret) func(http.Handler) http.Handler {
 func RequireTokenUnless(token Secret, from []netip.Prefix) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-			if !ok {
-				_, given, ok = r.BasicAuth()
-			}
+			given, ok := givenToken(r)
 			switch {
 			case crossSite(r):
 				WriteError(w, http.StatusForbidden, errors.New("another site has led the browser here"))
