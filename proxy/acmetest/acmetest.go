@@ -54,6 +54,9 @@ func Environment() map[string]string {
 type Options struct {
 	// Address is where it listens, a port of 127.0.0.1 if empty.
 	Address string
+	// InPlaceOf is one that was there before, whose certificate it has: who trusts that one
+	// trusts it.
+	InPlaceOf *Authority
 	// Port is that at which it asks its questions, Resolver the name server that it asks.
 	Port     int
 	Resolver string
@@ -94,6 +97,7 @@ type Authority struct {
 	Cert  *x509.Certificate
 	Roots *x509.CertPool
 
+	pair   tls.Certificate
 	server *httptest.Server
 	manage http.Handler
 	watch  func(r *http.Request, moment Moment)
@@ -133,15 +137,11 @@ func Open(o Options) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	certificate, err := certtest.New(certtest.Options{}, listener.Addr().(*net.TCPAddr).IP.String())
+	pair, err := o.pair(listener.Addr().(*net.TCPAddr).IP.String())
 	if err != nil {
 		return nil, err
 	}
-	pair, err := tls.X509KeyPair([]byte(certificate.Cert), []byte(certificate.Key))
-	if err != nil {
-		return nil, err
-	}
-	a := &Authority{finalized: map[string]bool{}, placed: map[string]*Order{}, watch: o.Watch}
+	a := &Authority{pair: pair, finalized: map[string]bool{}, placed: map[string]*Order{}, watch: o.Watch}
 	logger, store := log.New(io.Discard, "", 0), db.NewMemoryStore()
 	for name, key := range o.Bound {
 		if err := store.AddExternalAccountKeyByID(name, key); err != nil {
@@ -164,6 +164,18 @@ func Open(o Options) (*Authority, error) {
 	}
 	a.Roots.AddCert(a.Cert)
 	return a, nil
+}
+
+// pair is the certificate of the authority's own address.
+func (o Options) pair(ip string) (tls.Certificate, error) {
+	if o.InPlaceOf != nil {
+		return o.InPlaceOf.pair, nil
+	}
+	c, err := certtest.New(certtest.Options{}, ip)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair([]byte(c.Cert), []byte(c.Key))
 }
 
 // Close ends it.

@@ -233,8 +233,7 @@ func TestTheAuthorityHasLostEverything(t *testing.T) {
 	w.all("www.example.com")
 	address := strings.TrimSuffix(strings.TrimPrefix(w.URL, "https://"), "/dir")
 	w.Close()
-	next := acmetest.StartWith(t, acmetest.Options{Address: address, Port: w.port, Resolver: acmetest.DNS(t)})
-	w.Roots.AddCert(next.Cert)
+	next := acmetest.StartWith(t, acmetest.Options{Address: address, InPlaceOf: w.Authority, Port: w.port, Resolver: acmetest.DNS(t)})
 	w.want(service("web", "www.example.com", "two.example.com"))
 	w.all("www.example.com", "two.example.com")
 	if next.Accounts() != 1 {
