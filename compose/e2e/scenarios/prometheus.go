@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/wagglehq/waggle/compose/e2e/stack"
@@ -82,10 +83,22 @@ func (w *world) create(ctx context.Context, d stack.Demo, path string) error {
 
 // monitorAnew: what labels ask for comes back, although nothing of the monitor's is left.
 func (w *world) monitorAnew(ctx context.Context) error {
-	before, err := w.rules(ctx)
+	services, err := w.Services(ctx)
 	if err != nil {
 		return err
 	}
+	var before map[string]rule
+	w.want(ctx, soon, "there are no rules of services that the parts before have removed", func(ctx context.Context) error {
+		var err error
+		before, err = w.rules(ctx)
+		for _, r := range before {
+			owner := r.Labels["owner"]
+			if strings.HasPrefix(owner, "go-") && !slices.ContainsFunc(services, func(s stack.Service) bool { return s.Spec.Name == owner }) {
+				err = fmt.Errorf("there is %s", r.Name)
+			}
+		}
+		return err
+	})
 	node, err := w.Home(ctx, "waggle_monitor")
 	if err != nil {
 		return err
