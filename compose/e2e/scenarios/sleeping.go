@@ -318,6 +318,8 @@ func (w *world) stages(ctx context.Context) error {
 // crossed has a threshold crossed, and returns when that was and when each stage was over.
 func (w *world) crossed(ctx context.Context, service string) ([]time.Time, error) {
 	w.chat.jobs.Store(0)
+	// What was there in the round before would have the alert fire before its time.
+	w.want(ctx, soon, "the threshold is not crossed", w.present(`jobs{job="outside"} == 0`, 1))
 	alert := "gostage" + service[len("go-stage"):] + "_some"
 	err := w.create(ctx, stack.Demo{Name: service, Replicas: 1, Unchecked: true, Labels: stack.Labels("/"+service, "scaleMax", "2",
 		"alertName", "some", "alertIf", `jobs{job="outside"} > 0`, "alertLabels", "scale=up,type=service")}, "/"+service)
