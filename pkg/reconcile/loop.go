@@ -209,6 +209,10 @@ func newMetrics(o Options) *metrics {
 		desiredCount: gauge("desired_services", "Services in the desired state."),
 		rejected:     gauge("rejected_services", "Services whose present labels are rejected."),
 	}
+	// Each is there before it is counted: a rate misses the first of a series that begins with it.
+	for _, result := range []string{"ok", "failed", "waiting"} {
+		m.passes.WithLabelValues(result)
+	}
 	o.Registry.MustRegister(m.passes, m.duration, m.success, m.hash, m.desiredCount, m.rejected)
 	return m
 }
