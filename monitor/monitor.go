@@ -312,14 +312,14 @@ func unscraped(targets []prometheus.ShownTarget) map[string]string {
 func (c Config) base(prefix string) (*url.URL, error) {
 	u, err := url.Parse(c.PrometheusURL)
 	if err != nil || u.Host == "" {
-		return nil, &judge.SettingError{Setting: "prometheus-url", Err: fmt.Errorf("prometheus-url %q: want http://HOST:PORT", c.PrometheusURL)}
+		return nil, judge.Wrong("prometheus-url", " %q: want http://HOST:PORT", c.PrometheusURL)
 	}
 	if c.PrometheusBin == "" || c.ExternalURL == "" && prefix == "" {
 		return u, nil
 	}
 	external, err := url.Parse(c.ExternalURL)
 	if err != nil || external.Host == "" && c.ExternalURL != "" {
-		return nil, &judge.SettingError{Setting: "external-url", Err: fmt.Errorf("external-url %q: want http://HOST/PATH", c.ExternalURL)}
+		return nil, judge.Wrong("external-url", " %q: want http://HOST/PATH", c.ExternalURL)
 	}
 	u.Path = strings.TrimSuffix(cmp.Or(prefix, external.Path), "/")
 	return u, nil
@@ -336,7 +336,7 @@ func (c Config) check() (desired.Settings, error) {
 		time.Duration
 	}{{"retention", c.Retention}} {
 		if setting.Duration < time.Millisecond {
-			return judging, &judge.SettingError{Setting: setting.name, Err: fmt.Errorf("%s %s: want a time such as 10s", setting.name, setting.Duration)}
+			return judging, judge.Wrong(setting.name, " %s: want a time such as 10s", setting.Duration)
 		}
 	}
 	for _, limit := range []struct {
@@ -347,11 +347,11 @@ func (c Config) check() (desired.Settings, error) {
 		{judge.BodyLimit, bytes(c.Limits.Body), bytes(judging.MaxBody)},
 	} {
 		if limit.most > 0 && (limit.usual == 0 || limit.usual > limit.most) {
-			return judging, &judge.SettingError{Setting: limit.name + "-max", Err: fmt.Errorf("%s-max: want at least %s", limit.name, limit.name)}
+			return judging, judge.Wrong(limit.name+"-max", ": want at least %s", limit.name)
 		}
 	}
 	if _, ok := scrape.Bytes(c.Limits.Storage); c.Limits.Storage != "" && !ok {
-		return judging, &judge.SettingError{Setting: "retention-size", Err: fmt.Errorf("retention-size %q: want a size such as 50MB", c.Limits.Storage)}
+		return judging, judge.Wrong("retention-size", " %q: want a size such as 50MB", c.Limits.Storage)
 	}
 	return judging, nil
 }

@@ -132,7 +132,7 @@ func (c *Config) resolve(ctx context.Context, checker *prometheus.Checker, log *
 			return w, &judge.SettingError{Setting: "base-file", Err: err}
 		}
 		if err := checker.Config(ctx, base); err != nil {
-			return w, &judge.SettingError{Setting: "base-file", Err: fmt.Errorf("base-file %s: %w", c.Sources.BaseFile, err)}
+			return w, judge.Wrong("base-file", " %s: %w", c.Sources.BaseFile, err)
 		}
 	}
 	if err := c.intervals(w.set, base); err != nil {

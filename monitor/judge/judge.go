@@ -174,12 +174,12 @@ func ParseSettings(settings map[string]string) (desired.Settings, error) {
 	}{{ServiceLabels, out.ServiceLabels}, {NodeLabels, out.NodeLabels}} {
 		for _, name := range labels.names {
 			if strings.HasPrefix(scrape.LabelName(name), "__") {
-				return out, wrong(labels.setting, " %q: want another name: those that begin with __ are Prometheus' own", name)
+				return out, Wrong(labels.setting, " %q: want another name: those that begin with __ are Prometheus' own", name)
 			}
 		}
 	}
 	if len(out.Networks) == 0 {
-		return out, wrong(Network, " %q: want the name of at least one network", settings[Network])
+		return out, Wrong(Network, " %q: want the name of at least one network", settings[Network])
 	}
 	for _, one := range []struct {
 		name string
@@ -188,14 +188,14 @@ func ParseSettings(settings map[string]string) (desired.Settings, error) {
 	}{{ScrapeInterval, DefaultScrapeInterval, &out.Interval}, {ScrapeTimeout, DefaultScrapeTimeout, &out.Timeout}, {MinInterval, DefaultMinInterval, &out.MinInterval}, {Evaluation, DefaultEvaluation, &out.Evaluation}} {
 		d, err := time.ParseDuration(text(one.name, one.def.String()))
 		if err != nil || d < time.Millisecond {
-			return out, wrong(one.name, " %s: want a time such as 10s", settings[one.name])
+			return out, Wrong(one.name, " %s: want a time such as 10s", settings[one.name])
 		}
 		*one.into = d
 	}
 	out.Timeout = min(out.Timeout, out.Interval)
 	var err error
 	if out.AcrossStacks, err = strconv.ParseBool(text(ScaleAcrossStacks, "false")); err != nil {
-		return out, wrong(ScaleAcrossStacks, " %q: want true or false", settings[ScaleAcrossStacks])
+		return out, Wrong(ScaleAcrossStacks, " %q: want true or false", settings[ScaleAcrossStacks])
 	}
 	samples := 0
 	for _, one := range []struct {
@@ -204,12 +204,12 @@ func ParseSettings(settings map[string]string) (desired.Settings, error) {
 		into *int
 	}{{AlertLimit, DefaultAlertLimit, &out.AlertLimit}, {MaxAlerts, 0, &out.MaxAlerts}, {SampleLimit, DefaultSampleLimit, &samples}, {MaxSamples, 0, &out.MaxSamples}} {
 		if *one.into, err = strconv.Atoi(text(one.name, strconv.Itoa(one.def))); err != nil || *one.into < 0 {
-			return out, wrong(one.name, " %q: want a whole number, 0 for no limit", settings[one.name])
+			return out, Wrong(one.name, " %q: want a whole number, 0 for no limit", settings[one.name])
 		}
 	}
 	for _, name := range []string{BodyLimit, MaxBody} {
 		if _, ok := scrape.Bytes(settings[name]); settings[name] != "" && !ok {
-			return out, wrong(name, " %q: want a size such as 50MB", settings[name])
+			return out, Wrong(name, " %q: want a size such as 50MB", settings[name])
 		}
 	}
 	// A label may ask for what holds without it, if the operator does not say more.

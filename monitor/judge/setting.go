@@ -14,7 +14,7 @@ func (e *SettingError) Error() string { return e.Err.Error() }
 // Unwrap returns what is wrong.
 func (e *SettingError) Unwrap() error { return e.Err }
 
-// wrong says what a setting should be; why goes on behind its name.
-func wrong(setting, why string, args ...any) error {
+// Wrong says what a setting should be; why goes on behind its name.
+func Wrong(setting, why string, args ...any) error {
 	return &SettingError{setting, fmt.Errorf(setting+why, args...)}
 }
